@@ -1,0 +1,51 @@
+"""Fixtures: where the golden numbers and the real pictures are, when they are there at all."""
+
+import importlib.util
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+
+SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of golden numbers and real data beside the checkout; required where CI runs."""
+    if not SHARED.is_dir():
+        if os.environ.get("CI"):
+            pytest.fail(f"CI must have the golden numbers and data at {SHARED}")
+        pytest.skip(f"golden numbers and real data are not at {SHARED}")
+    return SHARED
+
+
+@pytest.fixture(scope="session")
+def shared_data(shared: Path) -> Path:
+    return shared / "data"
+
+
+@pytest.fixture(scope="session")
+def rule(shared: Path) -> ModuleType:
+    """The module that regenerates golden weights and inputs from their names."""
+    spec = importlib.util.spec_from_file_location("golden_rule", shared / "golden" / "rule.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session")
+def golden(shared: Path) -> Callable[[str], tuple[dict, dict[str, np.ndarray]]]:
+    """`golden(name)` gives the description and the arrays of one golden file."""
+
+    def read(name: str) -> tuple[dict, dict[str, np.ndarray]]:
+        folder = shared / "golden"
+        with np.load(folder / f"{name}.npz") as arrays:
+            return json.loads((folder / f"{name}.json").read_text()), dict(arrays)
+
+    return read
