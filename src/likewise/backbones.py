@@ -1,0 +1,230 @@
+"""Feature taps over timm's image models.
+
+A `Backbone` turns normalised images into a list of feature maps, one for each tap, shallow to deep. timm builds the
+network; taps are forward hooks on its modules, and whatever would run after the last tap is left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextvars import ContextVar
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any
+
+import timm
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor, nn
+
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+@dataclass(frozen=True)
+class Tap:
+    """Where a feature map is read.
+
+    Attributes:
+        module: name of the module inside timm's network.
+        stride: pixels of the image from one position to the next.
+        channels: channels of the feature map.
+        before: read what goes into the module, not what comes out. On the last activation of a residual block
+            this is the sum before the ReLU.
+    """
+
+    module: str
+    stride: int
+    channels: int
+    before: bool = False
+
+
+@dataclass(frozen=True)
+class BackboneSpec:
+    """Everything that fixes a backbone except its weights.
+
+    Attributes:
+        name: our name.
+        timm: timm's model name.
+        taps: every place where features can be read, shallow to deep.
+        mean, std: of the normalisation, for pixels in [0, 1].
+        options: further arguments of `timm.create_model`.
+        alter: changes the network that timm built.
+        about: one line for people.
+    """
+
+    name: str
+    timm: str
+    taps: tuple[Tap, ...]
+    mean: tuple[float, float, float] = IMAGENET_MEAN
+    std: tuple[float, float, float] = IMAGENET_STD
+    options: dict[str, Any] = field(default_factory=dict)
+    alter: Callable[[nn.Module], None] | None = None
+    about: str = ""
+
+    def with_taps(self, *modules: str) -> BackboneSpec:
+        """The same backbone, read at the named modules only.
+
+        Raises:
+            ValueError: a name that is no tap; the message lists those there are.
+        """
+        known = {tap.module: tap for tap in self.taps}
+        for module in modules:
+            if module not in known:
+                raise ValueError(f"{self.name} has no tap {module!r}; it has: {', '.join(known)}")
+        return replace(self, taps=tuple(tap for tap in self.taps if tap.module in modules))
+
+
+_tapped: ContextVar[dict[int, Tensor]] = ContextVar("tapped")
+
+
+def _read_output(index: int, module: nn.Module, inputs: tuple[Tensor], output: Tensor) -> None:
+    _tapped.get()[index] = output
+
+
+def _read_input(index: int, module: nn.Module, inputs: tuple[Tensor]) -> None:
+    # The activation may work in place on what it is given.
+    _tapped.get()[index] = inputs[0].clone()
+
+
+class Backbone(nn.Module):
+    """images -> timm's network -> one feature map for each tap.
+
+    Args:
+        spec: the network and its taps; weights are random until a state is loaded.
+        frozen: no parameter asks for a gradient, and batch norm keeps its statistics in `train()` too.
+    """
+
+    def __init__(self, spec: BackboneSpec, *, frozen: bool = True) -> None:
+        super().__init__()
+        self.spec = spec
+        self.frozen = frozen
+        self.net = timm.create_model(spec.timm, pretrained=False, **spec.options)
+        if spec.alter is not None:
+            spec.alter(self.net)
+        self.by_hooks = not spec.options.get("features_only", False)
+        if self.by_hooks:
+            _drop_what_follows(self.net, spec.taps[-1].module)
+            for index, tap in enumerate(spec.taps):
+                module = self.net.get_submodule(tap.module)
+                if tap.before:
+                    module.register_forward_pre_hook(partial(_read_input, index))
+                else:
+                    module.register_forward_hook(partial(_read_output, index))
+        if frozen:
+            self.requires_grad_(False)
+        self.train()
+
+    @property
+    def taps(self) -> tuple[Tap, ...]:
+        return self.spec.taps
+
+    def train(self, mode: bool = True) -> Backbone:
+        return super().train(mode and not self.frozen)
+
+    def forward(self, images: Float[Tensor, "b 3 h w"]) -> list[Float[Tensor, "b _c _h _w"]]:
+        """Feature maps, shallow to deep, of images normalised with the spec's mean and std."""
+        if not self.by_hooks:
+            return self.net(images)
+        found: dict[int, Tensor] = {}
+        token = _tapped.set(found)
+        try:
+            self.net.forward_features(images)
+        finally:
+            _tapped.reset(token)
+        return [found[index] for index in range(len(self.taps))]
+
+    def normalise(self, pictures: UInt8[Tensor, "b h w 3"]) -> Float[Tensor, "b 3 h w"]:
+        """Pictures (8-bit RGB, channels last) as this backbone wants them, in channels-last memory."""
+        mean = torch.tensor(self.spec.mean, device=pictures.device) * 255
+        std = torch.tensor(self.spec.std, device=pictures.device) * 255
+        return ((pictures.float() - mean) / std).permute(0, 3, 1, 2)
+
+
+def _drop_what_follows(net: nn.Module, last: str) -> None:
+    """Replace by nothing the top-level parts, and the entries of their sequences, that come after `last`."""
+    parent, rest = net, last.split(".")
+    while rest and (parent is net or isinstance(parent, nn.Sequential)):
+        names = [name for name, _ in parent.named_children()]
+        for name in names[names.index(rest[0]) + 1 :]:
+            setattr(parent, name, nn.Identity())
+        parent, rest = parent.get_submodule(rest[0]), rest[1:]
+
+
+# ---- the networks ------------------------------------------------------------------------------------------------
+
+
+def _lite0() -> BackboneSpec:
+    # (stage, blocks, stride, channels) of EfficientNet-Lite0
+    stages = ((1, 2, 4, 24), (2, 2, 8, 40), (3, 3, 16, 80), (4, 3, 16, 112), (5, 4, 32, 192), (6, 1, 32, 320))
+    return BackboneSpec(
+        name="lite0",
+        timm="tf_efficientnet_lite0",
+        taps=tuple(
+            Tap(f"blocks.{stage}.{block}", stride, channels)
+            for stage, blocks, stride, channels in stages
+            for block in range(blocks)
+        ),
+        mean=(127 / 255,) * 3,
+        std=(128 / 255,) * 3,
+        about="EfficientNet-Lite0; its ImageNet weights come with the installation",
+    )
+
+
+def _residual(name: str, timm_name: str, blocks: tuple[int, ...], *, deep: bool, about: str) -> BackboneSpec:
+    """A bottleneck ResNet, tapped at every residual sum before its ReLU.
+
+    With `deep`, PANet's variant: a stem of three 3x3 convolutions (64, 64, 128) and stride 8 from layer2 on, the
+    later blocks of layer3 dilated.
+    """
+    strides = (4, 8, 8, 8) if deep else (4, 8, 16, 32)
+    taps = tuple(
+        Tap(f"layer{stage + 1}.{block}.act3", strides[stage], 256 * 2**stage, before=True)
+        for stage, count in enumerate(blocks)
+        for block in range(count)
+    )
+    options = {"stem_type": "deep", "stem_width": 64, "output_stride": 8} if deep else {}
+    return BackboneSpec(name, timm_name, taps, options=options, about=about)
+
+
+def _vgg16(name: str, *, dilated: bool, about: str) -> BackboneSpec:
+    """VGG-16, tapped at the convolutions before their ReLU and at the last pool.
+
+    With `dilated`, PANet's variant: 3x3 pools with padding 1, the fourth of stride 1, and a dilated last block.
+    """
+    # (index of the ReLU, stride, channels), torchvision's numbering
+    relus = ((1, 1, 64), (3, 1, 64), (6, 2, 128), (8, 2, 128), (11, 4, 256), (13, 4, 256), (15, 4, 256))
+    relus += ((18, 8, 512), (20, 8, 512), (22, 8, 512))
+    relus += tuple((index, 8 if dilated else 16, 512) for index in (25, 27, 29))
+    taps = tuple(Tap(f"features.{index}", stride, channels, before=True) for index, stride, channels in relus)
+    if not dilated:
+        taps += (Tap("features.30", 32, 512),)
+    return BackboneSpec(name, "vgg16", taps, alter=_dilate_vgg16 if dilated else None, about=about)
+
+
+def _dilate_vgg16(net: nn.Module) -> None:
+    features = net.get_submodule("features")
+    for index, stride in ((4, 2), (9, 2), (16, 2), (23, 1)):
+        features[index] = nn.MaxPool2d(3, stride=stride, padding=1)  # type: ignore[operator]
+    for index in (24, 26, 28):
+        convolution = features[index]  # type: ignore[index]
+        convolution.dilation = convolution.padding = (2, 2)
+
+
+BACKBONES: dict[str, BackboneSpec] = {
+    spec.name: spec
+    for spec in (
+        _lite0(),
+        _vgg16("vgg16", dilated=False, about="VGG-16 as torchvision has it"),
+        _vgg16("vgg16-dilated", dilated=True, about="VGG-16 of PANet's program: stride 8, padded 3x3 pools"),
+        _residual("resnet50", "resnet50", (3, 4, 6, 3), deep=False, about="ResNet-50 as torchvision has it"),
+        _residual(
+            "resnet101", "resnet101", (3, 4, 23, 3), deep=False, about="ResNet-101 as torchvision has it"
+        ),
+        _residual(
+            "resnet50-deep", "resnet50", (3, 4, 6, 3), deep=True, about="ResNet-50, deep stem, stride 8"
+        ),
+        _residual(
+            "resnet101-deep", "resnet101", (3, 4, 23, 3), deep=True, about="ResNet-101, deep stem, stride 8"
+        ),
+    )
+}
