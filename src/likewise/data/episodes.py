@@ -1,0 +1,246 @@
+"""Class-labelled pictures for few-shot episodes (PASCAL-5i, COCO-20i, FSS-1000, class folders) and their episodes.
+
+A set is an index of (picture, class) entries and a way to read masks; it holds no pixels. Inside, labels
+are 0 for background, 1, 2, ... for the classes asked for, and `IGNORE` (255) for what nobody shall count.
+"""
+
+import warnings
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import UInt8
+
+from likewise.data.layout import IGNORE, DataSetError, Presence, known
+from likewise.data.transforms import resize_labels, resize_picture
+from likewise.images import PictureError, read_picture, shown_size
+
+LEAST_PIXELS = 2048
+"""The stated rule where no list is given: a class is in a picture that has at least so many of its pixels."""
+
+
+@dataclass(frozen=True, order=True)
+class Entry:
+    """One picture that shows one class; a picture of two classes has two entries."""
+
+    picture: str
+    class_name: str
+
+
+@dataclass(frozen=True)
+class Episode:
+    """One test: for each of `classes` (a way) its support pictures (the shots), and one query picture.
+
+    `seed` is the seed of the run that drew it.
+    """
+
+    classes: tuple[str, ...]
+    supports: tuple[tuple[str, ...], ...]
+    query: str
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class LoadedEpisode:
+    """The pixels of an episode. Labels hold 0, way + 1, and IGNORE."""
+
+    episode: Episode
+    supports: tuple[tuple[UInt8[np.ndarray, "h w 3"], ...], ...]
+    support_labels: tuple[tuple[UInt8[np.ndarray, "h w"], ...], ...]
+    query: UInt8[np.ndarray, "hq wq 3"]
+    target: UInt8[np.ndarray, "hq wq"]
+
+
+@dataclass(frozen=True)
+class EpisodeSet:
+    """An index of (picture, class) entries.
+
+    `picture_path(picture)` is its file; `read_class(picture, class_name)` gives uint8 (h, w) with 0, 1 and
+    IGNORE. Both are module functions or partials of them, so that a set travels to worker processes.
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    entries: tuple[Entry, ...]
+    presence: Presence
+    picture_path: Callable[[str], Path] = field(repr=False)
+    read_class: Callable[[str, str], np.ndarray] = field(repr=False)
+
+    @cached_property
+    def pictures_of(self) -> dict[str, tuple[str, ...]]:
+        """The pictures of each class, in the order of the entries."""
+        found: dict[str, list[str]] = {name: [] for name in self.classes}
+        for entry in self.entries:
+            found[entry.class_name].append(entry.picture)
+        return {name: tuple(pictures) for name, pictures in found.items()}
+
+    @cached_property
+    def classes_of(self) -> dict[str, tuple[str, ...]]:
+        """The classes of each picture, among those of this set."""
+        found: dict[str, list[str]] = {}
+        for entry in self.entries:
+            found.setdefault(entry.picture, []).append(entry.class_name)
+        return {picture: tuple(names) for picture, names in found.items()}
+
+    def read_labels(self, picture: str, classes: Sequence[str]) -> UInt8[np.ndarray, "h w"]:
+        """0 for background, i + 1 where classes[i] is, IGNORE where the set says so for any.
+
+        Classes of one label map never overlap; where masks of instances do, the later class wins.
+        """
+        for name in classes:
+            known(name, self.classes, f"class of {self.name}")
+        masks = [self.read_class(picture, name) for name in classes]
+        labels = np.where(np.any([m == IGNORE for m in masks], axis=0), IGNORE, 0).astype(np.uint8)
+        for way, mask in enumerate(masks):
+            labels[mask == 1] = way + 1
+        return labels
+
+    def only(self, classes: Iterable[str]) -> "EpisodeSet":
+        """The same set with no other classes than these, e.g. base classes kept for validation."""
+        kept = tuple(classes)
+        for name in kept:
+            known(name, self.classes, f"class of {self.name}")
+        entries = tuple(e for e in self.entries if e.class_name in kept)
+        return replace(self, classes=kept, entries=entries)
+
+
+def load_episode(
+    dataset: EpisodeSet, episode: Episode, size: int | None = None, nearest: str = "floor"
+) -> LoadedEpisode:
+    """The pixels of one episode; all pictures brought to `size` x `size` pixels, or left as they are if None.
+
+    `nearest` is the rule that picks label pixels (see `resize_labels`). Raises `PictureError`, with the
+    file's name, for a picture that cannot be read, and `DataSetError` if a picture and its mask differ in size.
+    """
+
+    def read(picture: str) -> tuple[np.ndarray, np.ndarray]:
+        pixels = read_picture(dataset.picture_path(picture))
+        labels = dataset.read_labels(picture, episode.classes)
+        if pixels.shape[:2] != labels.shape:
+            raise DataSetError(
+                f"{dataset.picture_path(picture)} is {shown_size(*pixels.shape[:2])}, but its mask is "
+                f"{shown_size(*labels.shape)}; they must have one size"
+            )
+        if size is None:
+            return pixels, labels
+        return resize_picture(pixels, size, size), resize_labels(labels, size, size, nearest)
+
+    supports = [[read(picture) for picture in shots] for shots in episode.supports]
+    query, target = read(episode.query)
+    return LoadedEpisode(
+        episode,
+        tuple(tuple(picture for picture, _ in shots) for shots in supports),
+        tuple(tuple(labels for _, labels in shots) for shots in supports),
+        query,
+        target,
+    )
+
+
+def try_load(
+    dataset: EpisodeSet,
+    episode: Episode,
+    size: int | None = None,
+    nearest: str = "floor",
+    on_corrupt: str = "stop",
+) -> LoadedEpisode | None:
+    """`load_episode`; with `on_corrupt="skip"` an unreadable picture is named in a warning, and None returned."""
+    known(on_corrupt, ("stop", "skip"), "value of on_corrupt")
+    try:
+        return load_episode(dataset, episode, size, nearest)
+    except PictureError as error:
+        if on_corrupt == "stop":
+            raise
+        warnings.warn(f"an episode of {dataset.name} is left out: {error}", stacklevel=2)
+        return None
+
+
+def draw_episode(dataset: EpisodeSet, shots: int, ways: int, generator: np.random.Generator) -> Episode:
+    """A random training episode: `ways` classes, then for each `shots` distinct supports, and a query of the first.
+
+    No picture stands in it twice. Only classes with enough pictures are drawn.
+    """
+    drawable = [name for name, pictures in dataset.pictures_of.items() if len(pictures) > shots]
+    if len(drawable) < ways:
+        raise DataSetError(
+            f"{dataset.name} has {len(drawable)} classes with more than {shots} pictures, {ways}-way needs {ways}"
+        )
+    classes = [drawable[i] for i in generator.permutation(len(drawable))[:ways]]
+    taken: set[str] = set()
+
+    def draw(name: str, count: int) -> tuple[str, ...]:
+        free = [picture for picture in dataset.pictures_of[name] if picture not in taken]
+        if len(free) < count:
+            raise DataSetError(f"class {name!r} of {dataset.name} has too few pictures of its own for {shots} shots")
+        drawn = tuple(free[i] for i in generator.permutation(len(free))[:count])
+        taken.update(drawn)
+        return drawn
+
+    first = draw(classes[0], shots + 1)
+    supports = (first[1:], *(draw(name, shots) for name in classes[1:]))
+    return Episode(tuple(classes), supports, first[0])
+
+
+def keep_present(
+    name: str,
+    classes: Sequence[str],
+    listed: Iterable[Entry],
+    picture_path: Callable[[str], Path],
+    read_class: Callable[[str, str], np.ndarray],
+    mask_path: Callable[[str], Path] | None = None,
+) -> EpisodeSet:
+    """The set of those listed entries whose picture (and mask file) is on disk; the others are counted."""
+    listed = tuple(listed)
+    there = {
+        picture
+        for picture in {entry.picture for entry in listed}
+        if picture_path(picture).is_file() and (mask_path is None or mask_path(picture).is_file())
+    }
+    entries = tuple(entry for entry in listed if entry.picture in there)
+    if not entries:
+        example = f", e.g. {picture_path(listed[0].picture)}" if listed else ""
+        raise DataSetError(f"none of the {len(listed)} entries of {name} is present{example}")
+    missing = tuple(f"{e.picture} ({e.class_name})" for e in listed if e.picture not in there)
+    return EpisodeSet(name, tuple(classes), entries, Presence(name, len(listed), missing), picture_path, read_class)
+
+
+def one_class(labels: UInt8[np.ndarray, "h w"], value: int) -> UInt8[np.ndarray, "h w"]:
+    """1 where `labels` has `value`, IGNORE where it has IGNORE, else 0."""
+    return np.where(labels == IGNORE, IGNORE, labels == value).astype(np.uint8)
+
+
+def entries_by_rule(
+    pictures: Iterable[str],
+    classes: Sequence[str],
+    read: Callable[[str], np.ndarray],
+    least: int,
+) -> list[Entry]:
+    """An entry for every class (label 1, 2, ...) that has at least `least` pixels in a picture's label map."""
+    entries = []
+    for picture in pictures:
+        counts = np.bincount(read(picture).ravel(), minlength=256)
+        entries += [Entry(picture, name) for i, name in enumerate(classes) if counts[i + 1] >= least]
+    return entries
+
+
+@dataclass(frozen=True)
+class Leakage:
+    """Training pictures, and those among them that show a novel class, unlabelled, while training."""
+
+    pictures: int
+    leaking: frozenset[str]
+
+    def __str__(self) -> str:
+        return f"{len(self.leaking)} of {self.pictures} training pictures contain a novel class"
+
+
+def leakage(entries: Iterable[Entry], novel: Iterable[str]) -> Leakage:
+    """How many training pictures contain a novel class, counted from all training entries of all classes.
+
+    A training picture has an entry of a base class; it leaks if it has an entry of a novel class as well.
+    """
+    novel = frozenset(novel)
+    entries = tuple(entries)
+    base = {entry.picture for entry in entries if entry.class_name not in novel}
+    return Leakage(len(base), frozenset(base & {e.picture for e in entries if e.class_name in novel}))
