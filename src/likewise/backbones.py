@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
 from functools import partial
 from typing import Any
 
@@ -49,6 +50,7 @@ class BackboneSpec:
         mean, std: of the normalisation, for pixels in [0, 1].
         options: further arguments of `timm.create_model`.
         alter: changes the network that timm built.
+        weights: where weights come from when none are named: "bundled" with the installation, the "hub", or "none".
         about: one line for people.
     """
 
@@ -59,6 +61,7 @@ class BackboneSpec:
     std: tuple[float, float, float] = IMAGENET_STD
     options: dict[str, Any] = field(default_factory=dict)
     alter: Callable[[nn.Module], None] | None = None
+    weights: str = "hub"
     about: str = ""
 
     def with_taps(self, *modules: str) -> BackboneSpec:
@@ -98,12 +101,13 @@ class Backbone(nn.Module):
         super().__init__()
         self.spec = spec
         self.frozen = frozen
-        self.net = timm.create_model(spec.timm, pretrained=False, **spec.options)
+        self.net: Any = timm.create_model(spec.timm, pretrained=False, **spec.options)
         if spec.alter is not None:
             spec.alter(self.net)
         self.by_hooks = not spec.options.get("features_only", False)
+        self.left_out: tuple[str, ...] = ()
         if self.by_hooks:
-            _drop_what_follows(self.net, spec.taps[-1].module)
+            self.left_out = _drop_what_follows(self.net, spec.taps[-1].module)
             for index, tap in enumerate(spec.taps):
                 module = self.net.get_submodule(tap.module)
                 if tap.before:
@@ -140,14 +144,18 @@ class Backbone(nn.Module):
         return ((pictures.float() - mean) / std).permute(0, 3, 1, 2)
 
 
-def _drop_what_follows(net: nn.Module, last: str) -> None:
-    """Replace by nothing the top-level parts, and the entries of their sequences, that come after `last`."""
-    parent, rest = net, last.split(".")
-    while rest and (parent is net or isinstance(parent, nn.Sequential)):
+def _drop_what_follows(net: nn.Module, last: str) -> tuple[str, ...]:
+    """Leave out the top-level parts, and the entries of their sequences, that come after `last`; give their names."""
+    parent, path, dropped = net, last.split("."), []
+    for depth, part in enumerate(path):
+        if not (parent is net or isinstance(parent, nn.Sequential)):
+            break
         names = [name for name, _ in parent.named_children()]
-        for name in names[names.index(rest[0]) + 1 :]:
+        for name in names[names.index(part) + 1 :]:
             setattr(parent, name, nn.Identity())
-        parent, rest = parent.get_submodule(rest[0]), rest[1:]
+            dropped.append(".".join([*path[:depth], name]))
+        parent = parent.get_submodule(part)
+    return tuple(dropped)
 
 
 # ---- the networks ------------------------------------------------------------------------------------------------
@@ -166,6 +174,7 @@ def _lite0() -> BackboneSpec:
         ),
         mean=(127 / 255,) * 3,
         std=(128 / 255,) * 3,
+        weights="bundled",
         about="EfficientNet-Lite0; its ImageNet weights come with the installation",
     )
 
@@ -183,7 +192,7 @@ def _residual(name: str, timm_name: str, blocks: tuple[int, ...], *, deep: bool,
         for block in range(count)
     )
     options = {"stem_type": "deep", "stem_width": 64, "output_stride": 8} if deep else {}
-    return BackboneSpec(name, timm_name, taps, options=options, about=about)
+    return BackboneSpec(name, timm_name, taps, options=options, weights="none" if deep else "hub", about=about)
 
 
 def _vgg16(name: str, *, dilated: bool, about: str) -> BackboneSpec:
@@ -192,13 +201,15 @@ def _vgg16(name: str, *, dilated: bool, about: str) -> BackboneSpec:
     With `dilated`, PANet's variant: 3x3 pools with padding 1, the fourth of stride 1, and a dilated last block.
     """
     # (index of the ReLU, stride, channels), torchvision's numbering
-    relus = ((1, 1, 64), (3, 1, 64), (6, 2, 128), (8, 2, 128), (11, 4, 256), (13, 4, 256), (15, 4, 256))
-    relus += ((18, 8, 512), (20, 8, 512), (22, 8, 512))
-    relus += tuple((index, 8 if dilated else 16, 512) for index in (25, 27, 29))
+    last = 8 if dilated else 16
+    relus = (
+        *((1, 1, 64), (3, 1, 64), (6, 2, 128), (8, 2, 128), (11, 4, 256), (13, 4, 256), (15, 4, 256)),
+        *((18, 8, 512), (20, 8, 512), (22, 8, 512), (25, last, 512), (27, last, 512), (29, last, 512)),
+    )
     taps = tuple(Tap(f"features.{index}", stride, channels, before=True) for index, stride, channels in relus)
     if not dilated:
         taps += (Tap("features.30", 32, 512),)
-    return BackboneSpec(name, "vgg16", taps, alter=_dilate_vgg16 if dilated else None, about=about)
+    return BackboneSpec(name, "vgg16.tv_in1k", taps, alter=_dilate_vgg16 if dilated else None, about=about)
 
 
 def _dilate_vgg16(net: nn.Module) -> None:
@@ -216,15 +227,55 @@ BACKBONES: dict[str, BackboneSpec] = {
         _lite0(),
         _vgg16("vgg16", dilated=False, about="VGG-16 as torchvision has it"),
         _vgg16("vgg16-dilated", dilated=True, about="VGG-16 of PANet's program: stride 8, padded 3x3 pools"),
-        _residual("resnet50", "resnet50", (3, 4, 6, 3), deep=False, about="ResNet-50 as torchvision has it"),
+        _residual("resnet50", "resnet50.tv_in1k", (3, 4, 6, 3), deep=False, about="ResNet-50 as torchvision has it"),
         _residual(
-            "resnet101", "resnet101", (3, 4, 23, 3), deep=False, about="ResNet-101 as torchvision has it"
+            "resnet101", "resnet101.tv_in1k", (3, 4, 23, 3), deep=False, about="ResNet-101 as torchvision has it"
         ),
-        _residual(
-            "resnet50-deep", "resnet50", (3, 4, 6, 3), deep=True, about="ResNet-50, deep stem, stride 8"
-        ),
-        _residual(
-            "resnet101-deep", "resnet101", (3, 4, 23, 3), deep=True, about="ResNet-101, deep stem, stride 8"
-        ),
+        _residual("resnet50-deep", "resnet50", (3, 4, 6, 3), deep=True, about="ResNet-50, deep stem, stride 8"),
+        _residual("resnet101-deep", "resnet101", (3, 4, 23, 3), deep=True, about="ResNet-101, deep stem, stride 8"),
     )
 }
+
+
+def backbone_spec(name: str, *, taps: tuple[str, ...] | tuple[int, ...] = ()) -> BackboneSpec:
+    """The backbone of that name: one of ours (`BACKBONES`), or any timm model that gives feature maps.
+
+    Args:
+        name: "lite0", "resnet50", ..., or a timm name such as "convnext_tiny" or "vit_small_patch14_dinov2".
+        taps: module names for one of ours; for a timm model the indices of its feature levels, negative ones from
+            the deepest. Nothing means all of ours, and the deepest level of a timm model.
+
+    Raises:
+        ValueError: nobody knows the name, or a tap; the message names the nearest.
+    """
+    if name in BACKBONES:
+        return BACKBONES[name].with_taps(*map(str, taps)) if taps else BACKBONES[name]
+    if not timm.is_model(name):
+        near = get_close_matches(name, [*BACKBONES, *timm.list_models()], n=4)
+        near = list(dict.fromkeys(near))
+        hint = f"; did you mean {', '.join(near)}?" if near else "; `likewise backbones` lists ours"
+        raise ValueError(f"no backbone is called {name!r}{hint}")
+    options, levels = _levels(name, tuple(int(tap) for tap in taps) or (-1,))
+    settings = timm.get_pretrained_cfg(name)
+    return BackboneSpec(
+        name,
+        name,
+        tuple(Tap(level["module"], level["reduction"], level["num_chs"]) for level in levels),
+        mean=tuple(settings.mean),
+        std=tuple(settings.std),
+        options=options,
+        about="timm",
+    )
+
+
+def _levels(name: str, indices: tuple[int, ...]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """timm's options that give these feature levels for images of any size, and what timm says of each level."""
+    for any_size in ({"dynamic_img_size": True}, {"strict_img_size": False}, {}):
+        options: dict[str, Any] = {"features_only": True, "out_indices": indices, **any_size}
+        try:
+            with torch.device("meta"):
+                net = timm.create_model(name, pretrained=False, **options)
+        except TypeError:  # this network knows no such option
+            continue
+        return options, net.feature_info.get_dicts()
+    raise ValueError(f"timm's {name} gives no feature maps, so it cannot be a backbone; choose another")

@@ -7,18 +7,21 @@ from jaxtyping import Float
 from torch import Tensor
 
 
+def plane_size(planes: Float[Tensor, "*more h w"]) -> tuple[int, int]:
+    """Height and width of the planes, the last two axes."""
+    return planes.shape[-2], planes.shape[-1]
+
+
 def resize(
     images: Float[Tensor, "b c h w"], size: tuple[int, int], *, align_corners: bool
 ) -> Float[Tensor, "b c ho wo"]:
     """The planes at another size `(height, width)`, bilinear and without antialiasing, as the papers do."""
-    if tuple(images.shape[-2:]) == tuple(size):
+    if plane_size(images) == size:
         return images
     return F.interpolate(images, size=size, mode="bilinear", align_corners=align_corners)
 
 
-def resize_matrix(
-    length_in: int, length_out: int, *, align_corners: bool, like: Tensor
-) -> Float[Tensor, "out in"]:
+def resize_matrix(length_in: int, length_out: int, *, align_corners: bool, like: Tensor) -> Float[Tensor, "out in"]:
     """The matrix that resizes one axis as `resize` does, in the precision and on the device of `like`."""
     identity = torch.eye(length_in, dtype=like.dtype, device=like.device)
     if length_in == length_out:

