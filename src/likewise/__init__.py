@@ -1,3 +1,42 @@
-"""Masks in a picture, found by looking at other pictures."""
+"""Masks in a picture, found by looking at other pictures.
+
+from likewise import Example, FewShot
+
+few_shot = FewShot()
+concept = few_shot.learn([Example("cat.jpg", mask="cat.png")])
+few_shot.segment("another.jpg", concept).mask
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from likewise.concept import Concept, ConceptError, Example
+    from likewise.images import PictureError
+    from likewise.predict import FewShot, Result
+    from likewise.weights import WeightsError
 
 __version__ = "0.1.0"
+
+_HOMES = {
+    "Concept": "concept",
+    "ConceptError": "concept",
+    "Example": "concept",
+    "FewShot": "predict",
+    "PictureError": "images",
+    "Result": "predict",
+    "WeightsError": "weights",
+}
+
+__all__ = ["Concept", "ConceptError", "Example", "FewShot", "PictureError", "Result", "WeightsError", "__version__"]
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public name when it is first asked for: torch takes a second to import."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'likewise' has no attribute {name!r}; it has {', '.join(__all__)}")
+    return getattr(import_module(f"likewise.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -237,7 +237,7 @@ BACKBONES: dict[str, BackboneSpec] = {
 }
 
 
-def backbone_spec(name: str, *, taps: tuple[str, ...] | tuple[int, ...] = ()) -> BackboneSpec:
+def backbone_spec(name: str, *, taps: tuple[str, ...] = ()) -> BackboneSpec:
     """The backbone of that name: one of ours (`BACKBONES`), or any timm model that gives feature maps.
 
     Args:
@@ -249,14 +249,14 @@ def backbone_spec(name: str, *, taps: tuple[str, ...] | tuple[int, ...] = ()) ->
         ValueError: nobody knows the name, or a tap; the message names the nearest.
     """
     if name in BACKBONES:
-        return BACKBONES[name].with_taps(*map(str, taps)) if taps else BACKBONES[name]
+        return BACKBONES[name].with_taps(*taps) if taps else BACKBONES[name]
     if not timm.is_model(name):
         near = get_close_matches(name, [*BACKBONES, *timm.list_models()], n=4)
         near = list(dict.fromkeys(near))
         hint = f"; did you mean {', '.join(near)}?" if near else "; `likewise backbones` lists ours"
         raise ValueError(f"no backbone is called {name!r}{hint}")
     options, levels = _levels(name, tuple(int(tap) for tap in taps) or (-1,))
-    settings = timm.get_pretrained_cfg(name)
+    settings: Any = timm.get_pretrained_cfg(name, allow_unregistered=False)
     return BackboneSpec(
         name,
         name,
@@ -274,7 +274,7 @@ def _levels(name: str, indices: tuple[int, ...]) -> tuple[dict[str, Any], list[d
         options: dict[str, Any] = {"features_only": True, "out_indices": indices, **any_size}
         try:
             with torch.device("meta"):
-                net = timm.create_model(name, pretrained=False, **options)
+                net: Any = timm.create_model(name, pretrained=False, **options)
         except TypeError:  # this network knows no such option
             continue
         return options, net.feature_info.get_dicts()

@@ -1,0 +1,188 @@
+"""A `Concept`: what was learned from examples, kept so that it need never be learned again.
+
+One safetensors file, suffix `.concept`: a JSON header that any text viewer shows, and one row of tensors for each
+example. Rows are what the model learns from one example alone, so adding an example or a class retrains nothing.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from likewise.images import Source, written
+
+FORMAT = 1
+THUMBNAIL = 96
+
+
+class ConceptError(ValueError):
+    """A concept that cannot be read, merged or used with this model; the message says why and what to do."""
+
+
+@dataclass(frozen=True)
+class Example:
+    """One picture and where its object is: exactly one of a mask, a box or scribbles.
+
+    Attributes:
+        picture: a path, a Pillow image, or `(h w 3)` uint8 RGB.
+        mask: as `likewise.images.read_mask` takes it, of the picture's size.
+        box: `(x0, y0, x1, y1)` in pixels, the last two exclusive; all inside counts as object.
+        scribbles: strokes as `likewise.images.read_scribbles` takes them; what no stroke touches is unknown.
+        class_name: what the object is called; examples of one name are shots of one class.
+        label: the value of the object in a mask of several classes.
+    """
+
+    picture: Source
+    mask: Source | None = None
+    box: tuple[float, float, float, float] | None = None
+    scribbles: Source | None = None
+    class_name: str = "object"
+    label: int | None = None
+
+    @property
+    def name(self) -> str:
+        """The picture's file name, for messages; "the example" when it has none."""
+        return str(self.picture) if isinstance(self.picture, str | Path) else "the example"
+
+
+@dataclass(frozen=True)
+class Concept:
+    """What one model learned from examples of one or more classes.
+
+    Attributes:
+        model: the model's name, such as "panet".
+        backbone: the backbone's name with its taps.
+        fingerprint: of all weights that the rows depend on (`likewise.weights.fingerprint`).
+        side: examples were brought to about `side` squared pixels, as queries must be.
+        classes: the names of the classes; label i + 1 is `classes[i]`.
+        class_of: for each example, the index of its class.
+        names: for each example, its picture's file name.
+        rows: tensors with one entry for each example along the first axis.
+        thumbnails: `(n, 96, 96, 3)` uint8, the examples with their object outlined.
+    """
+
+    model: str
+    backbone: str
+    fingerprint: str
+    side: int
+    classes: tuple[str, ...]
+    class_of: tuple[int, ...]
+    names: tuple[str, ...]
+    rows: dict[str, Tensor]
+    thumbnails: Tensor
+
+    def __len__(self) -> int:
+        """The number of examples."""
+        return len(self.class_of)
+
+    def __str__(self) -> str:
+        shots = ", ".join(f"{name} ({self.class_of.count(index)})" for index, name in enumerate(self.classes))
+        return f"concept of {shots}; {self.model} on {self.backbone}"
+
+    def of_class(self, index: int) -> dict[str, Tensor]:
+        """The rows of the examples of one class."""
+        chosen = torch.tensor([position for position, own in enumerate(self.class_of) if own == index])
+        return {name: rows[chosen] for name, rows in self.rows.items()}
+
+    def merged(self, *others: Concept) -> Concept:
+        """This concept with the examples and classes of the others added; classes of one name become one.
+
+        Raises:
+            ConceptError: another model, backbone, weights or size than this one's.
+        """
+        result = self
+        for other in others:
+            other.check(result.model, result.backbone, result.fingerprint, result.side, who="the other concept")
+            classes = tuple(dict.fromkeys([*result.classes, *other.classes]))
+            moved = tuple(classes.index(other.classes[index]) for index in other.class_of)
+            result = replace(
+                result,
+                classes=classes,
+                class_of=result.class_of + moved,
+                names=result.names + other.names,
+                rows={name: torch.cat([rows, other.rows[name]]) for name, rows in result.rows.items()},
+                thumbnails=torch.cat([result.thumbnails, other.thumbnails]),
+            )
+        return result
+
+    def check(self, model: str, backbone: str, fingerprint: str, side: int, *, who: str = "this model") -> None:
+        """Raise a `ConceptError` unless the concept was learned by exactly that model."""
+        wanted = {"model": model, "backbone": backbone, "input side": side, "weights": fingerprint}
+        found = {"model": self.model, "backbone": self.backbone, "input side": self.side, "weights": self.fingerprint}
+        for what, value in wanted.items():
+            if found[what] != value:
+                raise ConceptError(
+                    f"the concept was learned with {what} {found[what]}, {who} has {what} {value}: "
+                    "learn it again from its examples with that model, or choose the model it was learned with"
+                )
+
+    def save(self, path: str | Path) -> None:
+        """Write the concept to one file, whole or not at all."""
+        header = {
+            "likewise": "concept",
+            "format": FORMAT,
+            "model": self.model,
+            "backbone": self.backbone,
+            "fingerprint": self.fingerprint,
+            "side": self.side,
+            "classes": self.classes,
+            "class_of": self.class_of,
+            "names": self.names,
+        }
+        tensors = {f"rows.{name}": rows.contiguous() for name, rows in self.rows.items()}
+        with written(path) as part:
+            save_file(
+                {**tensors, "thumbnails": self.thumbnails.contiguous()},
+                part,
+                {key: value if isinstance(value, str) else json.dumps(value) for key, value in header.items()},
+            )
+
+    @classmethod
+    def load(cls, path: str | Path) -> Concept:
+        """The concept in a file.
+
+        Raises:
+            ConceptError: no such file, not a concept, or one of a later format.
+        """
+        path = Path(path)
+        if not path.is_file():
+            raise ConceptError(f"{path}: there is no such file; `likewise learn` makes a concept from examples")
+        try:
+            with safe_open(path, framework="pt") as file:
+                header: dict[str, Any] = file.metadata() or {}
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, no dict
+        except (SafetensorError, OSError) as error:
+            raise ConceptError(f"{path}: not a concept, or a damaged one ({error}); learn it again") from error
+        if header.get("likewise") != "concept":
+            raise ConceptError(f"{path}: a safetensors file, but not a concept of likewise")
+        if int(header["format"]) > FORMAT:
+            raise ConceptError(f"{path}: of format {header['format']}, this likewise reads {FORMAT}; update likewise")
+        return cls(
+            model=header["model"],
+            backbone=header["backbone"],
+            fingerprint=header["fingerprint"],
+            side=int(header["side"]),
+            classes=tuple(json.loads(header["classes"])),
+            class_of=tuple(json.loads(header["class_of"])),
+            names=tuple(json.loads(header["names"])),
+            rows={name.removeprefix("rows."): rows for name, rows in tensors.items() if name != "thumbnails"},
+            thumbnails=tensors["thumbnails"],
+        )
+
+
+def thumbnail(picture: np.ndarray) -> Tensor:
+    """The picture, `(h w 3)` uint8, fitted into a grey square of 96 pixels."""
+    square = Image.new("RGB", (THUMBNAIL, THUMBNAIL), (240, 240, 240))
+    small = Image.fromarray(picture)
+    small.thumbnail((THUMBNAIL, THUMBNAIL))
+    square.paste(small, ((THUMBNAIL - small.width) // 2, (THUMBNAIL - small.height) // 2))
+    return torch.from_numpy(np.array(square))

@@ -1,0 +1,232 @@
+"""Pictures in, masks at the picture's own size out.
+
+few_shot = FewShot()
+concept = few_shot.learn([Example("cat.jpg", mask="cat.png")])   # the expensive part, once
+result = few_shot.segment("another.jpg", concept)
+result.mask, result.probability, result.score
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Float32, UInt8
+from PIL import Image
+from torch import Tensor
+
+from likewise.backbones import backbone_spec
+from likewise.concept import Concept, Example, thumbnail
+from likewise.draw import overlay
+from likewise.images import Source, box_mask, read_mask, read_picture, read_scribbles, shown_size
+from likewise.models.panet import PANet
+from likewise.weights import CHECKPOINTS, fingerprint, load_backbone, load_checkpoint
+
+DEFAULT_SIDE = 320
+DEFAULT_TAPS: dict[str, tuple[str, ...]] = {"lite0": ("blocks.4.2", "blocks.5.3")}
+SMALLEST = 16
+"""Pictures with a side under so many pixels are refused: not one position of the features would be their own."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """The answer for one picture, at the picture's own size.
+
+    Attributes:
+        mask: where any of the classes is.
+        probability: of any of the classes, in [0, 1].
+        labels: 0 for background, i + 1 for `classes[i]`.
+        classes: the names of the concept's classes.
+        scores: for each class, the mean probability over the pixels labelled so; 0 where there are none.
+    """
+
+    mask: Bool[np.ndarray, "h w"]
+    probability: Float32[np.ndarray, "h w"]
+    labels: UInt8[np.ndarray, "h w"]
+    classes: tuple[str, ...]
+    scores: tuple[float, ...]
+
+    @property
+    def score(self) -> float:
+        """The highest of the scores, in [0, 1]."""
+        return max(self.scores)
+
+
+class FewShot:
+    """Segments what a few examples show.
+
+    Args:
+        model: "panet" (prototypes on any backbone, no training), or one of the published networks, "panet-vgg16",
+            "panet-resnet50", "panet-resnet101", with its authors' checkpoint as `weights`.
+        backbone: for "panet": "lite0", bundled, or any name `likewise.backbones.backbone_spec` knows.
+        taps: where features are read; the best measured for lite0, the backbone's deepest otherwise.
+        weights: a file: ImageNet weights of the backbone, or the checkpoint of a published network.
+        side: pictures are brought to about `side` x `side` pixels, keeping their aspect.
+        device: "auto" takes the first accelerator there is, else the CPU; or a torch device such as "cuda:1".
+
+    Raises:
+        ValueError: an unknown model, backbone, tap or device; the message says which there are.
+        WeightsError: weights that cannot be had or do not fit.
+    """
+
+    def __init__(
+        self,
+        model: str = "panet",
+        backbone: str = "lite0",
+        *,
+        taps: Sequence[str | int] = (),
+        weights: str | Path | None = None,
+        side: int | None = None,
+        device: str = "auto",
+    ) -> None:
+        self.model_name = model
+        self.device = _device(device)
+        if model == "panet":
+            spec = backbone_spec(backbone, taps=tuple(map(str, taps)) or DEFAULT_TAPS.get(backbone, ()))
+            network: Any = PANet(load_backbone(spec, weights=weights))
+        elif model in CHECKPOINTS:
+            if weights is None:
+                raise ValueError(
+                    f"{model} is a published network: pass its authors' checkpoint with weights=... (--weights FILE), "
+                    "or take model='panet', which needs none"
+                )
+            network = load_checkpoint(model, weights)
+        else:
+            raise ValueError(f"no model is called {model!r}; there are {', '.join(['panet', *CHECKPOINTS])}")
+        self.network = network.eval().requires_grad_(False).to(self.device, memory_format=torch.channels_last)
+        taps_used = self.network.backbone.taps
+        self.backbone_name = f"{self.network.backbone.spec.name}@{'+'.join(tap.module for tap in taps_used)}"
+        self.multiple = max(tap.stride for tap in taps_used)
+        self.side = DEFAULT_SIDE if side is None else side
+        if self.side < self.multiple:
+            raise ValueError(f"side is {side} pixels; this backbone needs at least {self.multiple}")
+        self.fingerprint = fingerprint(self.network)
+
+    @torch.inference_mode()
+    def learn(self, examples: Example | Iterable[Example]) -> Concept:
+        """What the model needs to know of the examples: their features pooled under their masks.
+
+        Raises:
+            PictureError: an example's file that cannot be read, or a mask of another size than its picture.
+            ValueError: no examples, an example without any object pixel, or one given in no or several ways.
+        """
+        examples = [examples] if isinstance(examples, Example) else list(examples)
+        if not examples:
+            raise ValueError("no examples: give at least one picture with a mask, a box or scribbles")
+        classes = tuple(dict.fromkeys(example.class_name for example in examples))
+        if len(classes) > 254:
+            raise ValueError(f"{len(classes)} classes; labels are 8-bit and 255 is reserved, so 254 is the most")
+        fore, back, thumbnails = [], [], []
+        for example in examples:
+            picture, foreground, background = _marked(example)
+            features = self._features(picture)
+            fore.append(self.network.pool(features, _plane(foreground, features))[0])
+            back.append(self.network.pool(features, _plane(background, features))[0])
+            thumbnails.append(thumbnail(overlay(picture, foreground.astype(np.uint8))))
+        return Concept(
+            model=self.model_name,
+            backbone=self.backbone_name,
+            fingerprint=self.fingerprint,
+            side=self.side,
+            classes=classes,
+            class_of=tuple(classes.index(example.class_name) for example in examples),
+            names=tuple(Path(example.name).name for example in examples),
+            rows={"foreground": torch.stack(fore).cpu(), "background": torch.stack(back).cpu()},
+            thumbnails=torch.stack(thumbnails),
+        )
+
+    @torch.inference_mode()
+    def segment(self, picture: Source, concept: Concept) -> Result:
+        """Where the concept's classes are in the picture.
+
+        Raises:
+            PictureError: a file that cannot be read.
+            ConceptError: a concept learned with another model, backbone, weights or side.
+        """
+        concept.check(self.model_name, self.backbone_name, self.fingerprint, self.side)
+        pixels = read_picture(picture)
+        logits = self.network.relate(self._features(pixels), prototypes_of(concept).to(self.device))
+        probabilities = self.network.decode(logits, (pixels.shape[0], pixels.shape[1])).softmax(dim=1)[0]
+        return _result(probabilities, concept.classes)
+
+    def _features(self, picture: UInt8[np.ndarray, "h w 3"]) -> Float[Tensor, "1 c hf wf"]:
+        height, width = picture.shape[:2]
+        if min(height, width) < SMALLEST:
+            raise ValueError(
+                f"the picture is {shown_size(height, width)}; at least {SMALLEST} pixels a side are needed"
+            )
+        height, width = self.input_size(height, width)
+        brought = Image.fromarray(picture).resize((width, height), Image.Resampling.BILINEAR)
+        pixels = torch.from_numpy(np.array(brought))[None].to(self.device)
+        return self.network.features(self.network.backbone.normalise(pixels))
+
+    def input_size(self, height: int, width: int) -> tuple[int, int]:
+        """The height and width to which a picture is brought: whole strides, about `side` squared in all."""
+        scale = self.side / (height * width) ** 0.5
+        strides = [max(1, round(length * scale / self.multiple)) for length in (height, width)]
+        return strides[0] * self.multiple, strides[1] * self.multiple
+
+
+def prototypes_of(concept: Concept) -> Float[Tensor, "1 k c"]:
+    """The background's prototype, averaged over classes and shots, then one of each class (PANet, section 3.2)."""
+    ways = [concept.of_class(index) for index in range(len(concept.classes))]
+    rest = torch.stack([way["background"].float().mean(dim=0) for way in ways]).mean(dim=0)
+    return torch.stack([rest, *(way["foreground"].float().mean(dim=0) for way in ways)])[None]
+
+
+def _marked(example: Example) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The picture, its foreground and its background; pixels in neither are unknown."""
+    given = [name for name in ("mask", "box", "scribbles") if getattr(example, name) is not None]
+    if len(given) != 1:
+        raise ValueError(
+            f"{example.name}: give exactly one of a mask, a box or scribbles; got {' and '.join(given) or 'none'}"
+        )
+    picture = read_picture(example.picture)
+    size = picture.shape[:2]
+    if example.scribbles is not None:
+        foreground, background = read_scribbles(example.scribbles, size=size)
+        if not background.any():
+            background = ~foreground  # better a background with some object in it than none
+        return picture, foreground, background
+    if example.box is not None:
+        foreground = box_mask(example.box, size)
+    else:
+        foreground = read_mask(example.mask, label=example.label, size=size)  # type: ignore[arg-type]
+    if not foreground.any():
+        raise ValueError(f"{example.name}: its mask is empty; mark at least one pixel of the object")
+    return picture, foreground, ~foreground
+
+
+def _plane(mask: Bool[np.ndarray, "h w"], like: Tensor) -> Float[Tensor, "1 h w"]:
+    return torch.from_numpy(mask)[None].to(like.device, like.dtype)
+
+
+def _result(probabilities: Float[Tensor, "k+1 h w"], classes: tuple[str, ...]) -> Result:
+    winners = probabilities.argmax(dim=0)
+    scores = []
+    for index in range(1, len(classes) + 1):
+        won = winners == index
+        scores.append(probabilities[index][won].mean().item() if won.any() else 0.0)
+    labels = winners.to(torch.uint8).cpu().numpy()
+    return Result(
+        mask=labels > 0,
+        probability=(1 - probabilities[0]).clamp(0, 1).cpu().numpy(),
+        labels=labels,
+        classes=classes,
+        scores=tuple(scores),
+    )
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise ValueError(f"device {name!r} cannot be used here ({error}); 'auto' and 'cpu' always can") from error
+    return device
