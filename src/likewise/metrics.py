@@ -51,7 +51,7 @@ def check_labels(prediction: np.ndarray, target: np.ndarray, labels: int) -> Non
 
 
 def confusion(
-    prediction: UInt8[np.ndarray, "h w"], target: UInt8[np.ndarray, "h w"], labels: int
+    prediction: UInt8[np.ndarray, "h w"], target: UInt8[np.ndarray, "ht wt"], labels: int
 ) -> Int64[np.ndarray, "k k"]:
     """Pixel counts, rows the target's label and columns the predicted one; IGNORE pixels of the target are left out."""
     check_labels(prediction, target, labels)
@@ -80,8 +80,12 @@ class FoldIoU:
         self.union = np.zeros((2, len(self.classes)), np.int64)
         self.episodes = 0
 
-    def update(self, prediction: UInt8[np.ndarray, "h w"], target: UInt8[np.ndarray, "h w"], episode: Episode) -> None:
-        (name,) = episode.classes
+    def update(
+        self, prediction: UInt8[np.ndarray, "h w"], target: UInt8[np.ndarray, "ht wt"], episode: Episode
+    ) -> None:
+        if len(episode.classes) != 1:
+            raise ValueError(f"{self.protocol} counts 1-way episodes, not {len(episode.classes)}-way ones")
+        name = episode.classes[0]
         known(name, self.classes, "test class")
         intersection, union = intersection_and_union(confusion(prediction, target, 2))
         self.intersection[:, self.classes.index(name)] += intersection
@@ -114,7 +118,9 @@ class PanetIoU:
         self.runs: dict[int, np.ndarray] = {}
         self.episodes = 0
 
-    def update(self, prediction: UInt8[np.ndarray, "h w"], target: UInt8[np.ndarray, "h w"], episode: Episode) -> None:
+    def update(
+        self, prediction: UInt8[np.ndarray, "h w"], target: UInt8[np.ndarray, "ht wt"], episode: Episode
+    ) -> None:
         matrix = confusion(prediction, target, len(episode.classes) + 1)
         sums = self.runs.setdefault(episode.seed, np.zeros((len(self.classes) + 1, 2), np.int64))
         rows = [0]
@@ -161,7 +167,9 @@ class LikewiseIoU:
         self.absent: list[float] = []
         self.episodes = 0
 
-    def update(self, prediction: UInt8[np.ndarray, "h w"], target: UInt8[np.ndarray, "h w"], episode: Episode) -> None:
+    def update(
+        self, prediction: UInt8[np.ndarray, "h w"], target: UInt8[np.ndarray, "ht wt"], episode: Episode
+    ) -> None:
         matrix = confusion(prediction, target, len(episode.classes) + 1)
         for name in episode.classes:
             known(name, self.classes, "test class")
@@ -216,7 +224,7 @@ class SceneIoU:
         self.matrix = np.zeros((len(self.classes),) * 2, np.int64)
         self.pictures = 0
 
-    def update(self, prediction: UInt8[np.ndarray, "h w"], target: UInt8[np.ndarray, "h w"]) -> None:
+    def update(self, prediction: UInt8[np.ndarray, "h w"], target: UInt8[np.ndarray, "ht wt"]) -> None:
         self.matrix += confusion(prediction, target, len(self.classes))
         self.pictures += 1
 

@@ -57,16 +57,24 @@ class LoadedEpisode:
 class EpisodeSet:
     """An index of (picture, class) entries.
 
-    `picture_path(picture)` is its file; `read_class(picture, class_name)` gives uint8 (h, w) with 0, 1 and
-    IGNORE. Both are module functions or partials of them, so that a set travels to worker processes.
+    `benchmark` is its public name ("PASCAL-5i"), `fold` is None where it has none. `picture_path(picture)` is its
+    file; `read_class(picture, class_name)` gives uint8 (h, w) with 0, 1 and IGNORE. Both are module functions or
+    partials of them, so that a set travels to worker processes.
     """
 
-    name: str
+    benchmark: str
+    fold: int | None
+    split: str
     classes: tuple[str, ...]
     entries: tuple[Entry, ...]
     presence: Presence
     picture_path: Callable[[str], Path] = field(repr=False)
     read_class: Callable[[str, str], np.ndarray] = field(repr=False)
+
+    @property
+    def name(self) -> str:
+        """What reports call it, e.g. "PASCAL-5i fold 0 val"."""
+        return set_name(self.benchmark, self.fold, self.split)
 
     @cached_property
     def pictures_of(self) -> dict[str, tuple[str, ...]]:
@@ -182,8 +190,14 @@ def draw_episode(dataset: EpisodeSet, shots: int, ways: int, generator: np.rando
     return Episode(tuple(classes), supports, first[0])
 
 
+def set_name(benchmark: str, fold: int | None, split: str) -> str:
+    return f"{benchmark} {split}" if fold is None else f"{benchmark} fold {fold} {split}"
+
+
 def keep_present(
-    name: str,
+    benchmark: str,
+    fold: int | None,
+    split: str,
     classes: Sequence[str],
     listed: Iterable[Entry],
     picture_path: Callable[[str], Path],
@@ -191,7 +205,7 @@ def keep_present(
     mask_path: Callable[[str], Path] | None = None,
 ) -> EpisodeSet:
     """The set of those listed entries whose picture (and mask file) is on disk; the others are counted."""
-    listed = tuple(listed)
+    name, listed = set_name(benchmark, fold, split), tuple(listed)
     there = {
         picture
         for picture in {entry.picture for entry in listed}
@@ -199,10 +213,11 @@ def keep_present(
     }
     entries = tuple(entry for entry in listed if entry.picture in there)
     if not entries:
-        example = f", e.g. {picture_path(listed[0].picture)}" if listed else ""
+        example = f", for example {picture_path(listed[0].picture)}" if listed else ""
         raise DataSetError(f"none of the {len(listed)} entries of {name} is present{example}")
     missing = tuple(f"{e.picture} ({e.class_name})" for e in listed if e.picture not in there)
-    return EpisodeSet(name, tuple(classes), entries, Presence(name, len(listed), missing), picture_path, read_class)
+    presence = Presence(name, len(listed), missing)
+    return EpisodeSet(benchmark, fold, split, tuple(classes), entries, presence, picture_path, read_class)
 
 
 def one_class(labels: UInt8[np.ndarray, "h w"], value: int) -> UInt8[np.ndarray, "h w"]:

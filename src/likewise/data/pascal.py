@@ -57,7 +57,9 @@ def pascal5i(
     leaking = leakage(everything, novel).leaking if drop_leaking and split == "trn" else frozenset()
     listed = [e for e in everything if e.class_name in classes and e.picture not in leaking]
     return keep_present(
-        f"PASCAL-5i fold {fold} {split}",
+        "PASCAL-5i",
+        fold,
+        split,
         classes,
         listed,
         partial(voc_picture, home),

@@ -10,6 +10,11 @@ def resize_picture(picture: UInt8[np.ndarray, "h w 3"], height: int, width: int)
     return np.asarray(Image.fromarray(picture).resize((width, height), Image.Resampling.BILINEAR))
 
 
+def resize_grey(grey: UInt8[np.ndarray, "h w"], height: int, width: int) -> UInt8[np.ndarray, "h2 w2"]:
+    """A map of grey values at `height` x `width` pixels, PIL's antialiased bilinear."""
+    return np.asarray(Image.fromarray(grey).resize((width, height), Image.Resampling.BILINEAR))
+
+
 def resize_labels(
     labels: UInt8[np.ndarray, "h w"], height: int, width: int, nearest: str = "floor"
 ) -> UInt8[np.ndarray, "h2 w2"]:
