@@ -16,6 +16,7 @@ from typing import Any
 import timm
 import torch
 from jaxtyping import Float, UInt8
+from timm.layers import Format
 from torch import Tensor, nn
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -128,7 +129,9 @@ class Backbone(nn.Module):
     def forward(self, images: Float[Tensor, "b 3 h w"]) -> list[Float[Tensor, "b _c _h _w"]]:
         """Feature maps, shallow to deep, of images normalised with the spec's mean and std."""
         if not self.by_hooks:
-            return self.net(images)
+            features = self.net(images)
+            # Swin and its like keep channels last.
+            return [f.permute(0, 3, 1, 2) for f in features] if self.net.output_fmt == Format.NHWC else features
         found: dict[int, Tensor] = {}
         token = _tapped.set(found)
         try:
@@ -255,7 +258,8 @@ def backbone_spec(name: str, *, taps: tuple[str, ...] = ()) -> BackboneSpec:
         near = list(dict.fromkeys(near))
         hint = f"; did you mean {', '.join(near)}?" if near else "; `likewise backbones` lists ours"
         raise ValueError(f"no backbone is called {name!r}{hint}")
-    options, levels = _levels(name, tuple(int(tap) for tap in taps) or (-1,))
+    indices = tuple(_level_index(name, tap) for tap in taps) or (-1,)
+    options, levels = _levels(name, indices)
     settings: Any = timm.get_pretrained_cfg(name, allow_unregistered=False)
     return BackboneSpec(
         name,
@@ -266,6 +270,14 @@ def backbone_spec(name: str, *, taps: tuple[str, ...] = ()) -> BackboneSpec:
         options=options,
         about="timm",
     )
+
+
+def _level_index(name: str, tap: str) -> int:
+    with torch.device("meta"):
+        count = len(timm.create_model(name, pretrained=False, features_only=True).feature_info.info)
+    if not (tap.lstrip("-").isdecimal() and -count <= int(tap) < count):
+        raise ValueError(f"{name} has no feature level {tap!r}; it has 0 to {count - 1}, or -{count} to -1")
+    return int(tap)
 
 
 def _levels(name: str, indices: tuple[int, ...]) -> tuple[dict[str, Any], list[dict[str, Any]]]:

@@ -166,17 +166,20 @@ class Concept:
             raise ConceptError(f"{path}: a safetensors file, but not a concept of likewise")
         if int(header["format"]) > FORMAT:
             raise ConceptError(f"{path}: of format {header['format']}, this likewise reads {FORMAT}; update likewise")
-        return cls(
-            model=header["model"],
-            backbone=header["backbone"],
-            fingerprint=header["fingerprint"],
-            side=int(header["side"]),
-            classes=tuple(json.loads(header["classes"])),
-            class_of=tuple(json.loads(header["class_of"])),
-            names=tuple(json.loads(header["names"])),
-            rows={name.removeprefix("rows."): rows for name, rows in tensors.items() if name != "thumbnails"},
-            thumbnails=tensors["thumbnails"],
-        )
+        try:
+            return cls(
+                model=header["model"],
+                backbone=header["backbone"],
+                fingerprint=header["fingerprint"],
+                side=int(header["side"]),
+                classes=tuple(json.loads(header["classes"])),
+                class_of=tuple(json.loads(header["class_of"])),
+                names=tuple(json.loads(header["names"])),
+                rows={name.removeprefix("rows."): rows for name, rows in tensors.items() if name != "thumbnails"},
+                thumbnails=tensors["thumbnails"],
+            )
+        except (KeyError, ValueError) as error:
+            raise ConceptError(f"{path}: a damaged concept ({error} is missing or wrong); learn it again") from error
 
 
 def thumbnail(picture: np.ndarray) -> Tensor:

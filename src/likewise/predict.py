@@ -205,7 +205,7 @@ def _plane(mask: Bool[np.ndarray, "h w"], like: Tensor) -> Float[Tensor, "1 h w"
     return torch.from_numpy(mask)[None].to(like.device, like.dtype)
 
 
-def _result(probabilities: Float[Tensor, "k+1 h w"], classes: tuple[str, ...]) -> Result:
+def _result(probabilities: Float[Tensor, "classes h w"], classes: tuple[str, ...]) -> Result:
     winners = probabilities.argmax(dim=0)
     scores = []
     for index in range(1, len(classes) + 1):

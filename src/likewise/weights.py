@@ -76,7 +76,7 @@ def load_state(model: nn.Module, state: dict[str, Tensor], *, source: str | Path
         if own[name].shape != state[name].shape
     ]
     told = [
-        f"{len(names)} {what}: {', '.join(names[:4])}{', ...' if len(names) > 4 else ''}"
+        _named(what, names)
         for what, names in (("missing", missing), ("unexpected", unexpected), ("of another shape", misshapen))
         if names
     ]
@@ -122,12 +122,7 @@ def load_backbone(spec: BackboneSpec, *, weights: str | Path | None = None, froz
         )
     backbone = Backbone(spec, frozen=frozen)
     if not backbone.by_hooks:
-        # timm itself resizes position embeddings and renames what its models of several origins need.
-        overlay = {"file": source}
-        try:
-            backbone.net = timm.create_model(spec.timm, pretrained=True, pretrained_cfg_overlay=overlay, **spec.options)
-        except (RuntimeError, KeyError, ValueError) as error:
-            raise WeightsError(f"{source}: does not fit {spec.name} ({_first_line(error)})") from error
+        backbone.net = _loaded_by_timm(spec, source)
         if frozen:
             backbone.net.requires_grad_(False)
         return backbone.train()
@@ -143,6 +138,31 @@ def fingerprint(model: nn.Module) -> str:
         digest.update(name.encode())
         digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()[:16]
+
+
+def _loaded_by_timm(spec: BackboneSpec, source: str) -> nn.Module:
+    """timm's network with the file's weights; timm resizes position embeddings and knows its models' older names."""
+
+    def loaded(seed: int) -> nn.Module:
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            return timm.create_model(
+                spec.timm, pretrained=True, pretrained_cfg_overlay={"file": source}, **spec.options
+            )
+
+    try:
+        net, again = loaded(0), loaded(1).state_dict()
+    except (RuntimeError, KeyError, ValueError) as error:
+        raise WeightsError(f"{source}: does not fit {spec.name} ({_first_line(error)})") from error
+    # timm passes over entries that a file lacks; those keep their random values, so they differ between seeds.
+    missing = [name for name, value in net.state_dict().items() if not torch.equal(value, again[name])]
+    if missing:
+        raise WeightsError(f"{source}: does not fit {spec.name}; {_named('missing', missing)}")
+    return net
+
+
+def _named(what: str, names: list[str]) -> str:
+    return f"{len(names)} {what}: {', '.join(names[:4])}{', ...' if len(names) > 4 else ''}"
 
 
 def _is_left_out(name: str, backbone: Backbone) -> bool:

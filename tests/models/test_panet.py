@@ -5,7 +5,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from likewise.backbones import Backbone, backbone_spec
 from likewise.models import panet
+from models.suite import ModelSuite
 
 VGG_CASES = (
     "1way_1shot",
@@ -197,3 +199,80 @@ def test_resnet_trains_as_the_published_variant(name, rule, golden):
         assert gradient.double().abs().sum().item() == pytest.approx(expected["abs_sum"], rel=2e-2)
     untrained = {entry.split(".")[2] for entry, value in model.named_parameters() if value.grad is None}
     assert untrained == {"conv1", "bn1", "layer1"}
+
+
+def some_episode(size: tuple[int, int], ways: int = 2, shots: int = 2) -> dict[str, torch.Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    masks = torch.zeros(1, ways, shots, *size)
+    masks[..., : size[0] // 2, : size[1] // 2] = 1
+    labels = torch.randint(0, ways + 1, (1, 1, *size), generator=generator)
+    return {
+        "support_images": torch.randn(1, ways, shots, 3, *size, generator=generator),
+        "foreground": masks,
+        "background": 1 - masks,
+        "query_images": torch.randn(1, 1, 3, *size, generator=generator),
+        "query_labels": labels,
+    }
+
+
+class TestPANetOnAnyBackbone(ModelSuite):
+    def build(self):
+        spec = backbone_spec("lite0", taps=("blocks.4.2", "blocks.5.3"))
+        return panet.PANet(Backbone(spec, frozen=False))
+
+    def run(self, model, size):
+        episode = some_episode(size)
+        del episode["query_labels"]
+        return model(**episode)
+
+    def loss(self, model, size):
+        return sum(model.loss(**some_episode(size)))
+
+
+class TestPANetOnResNet(TestPANetOnAnyBackbone):
+    def build(self):
+        model = panet.resnet(50)
+        for module in model.modules():
+            if isinstance(module, torch.nn.BatchNorm2d):
+                torch.nn.init.ones_(module.weight)  # timm starts residual branches at zero, which stops gradients
+        return model
+
+    def run(self, model, size):
+        episode = some_episode(size, ways=1)
+        del episode["query_labels"]
+        return model(**episode)
+
+    def loss(self, model, size):
+        return sum(model.loss(**some_episode(size, ways=1)))
+
+
+def test_the_order_of_shots_does_not_matter_and_of_ways_only_permutes_the_logits():
+    model = TestPANetOnAnyBackbone().build().eval()
+    episode = some_episode((64, 64), ways=3)
+    episode.pop("query_labels")
+    episode["foreground"][0, 1] = episode["foreground"][0, 1].flip(-1)
+    with torch.no_grad():
+        logits = model(**episode)
+        turned = {key: value.flip(2) if key != "query_images" else value for key, value in episode.items()}
+        torch.testing.assert_close(model(**turned), logits)
+        order = [2, 0, 1]
+        turned = {key: value[:, order] if key != "query_images" else value for key, value in episode.items()}
+        expected = logits[:, :, [0, *(way + 1 for way in order)]]
+        torch.testing.assert_close(model(**turned), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_a_batch_of_episodes_equals_the_episodes_one_by_one():
+    model = TestPANetOnAnyBackbone().build().eval()
+    first, second = some_episode((64, 96)), some_episode((64, 96))
+    second["query_images"] = second["query_images"].flip(-1)
+    batch = {key: torch.cat([first[key], second[key]]) for key in first if key != "query_labels"}
+    with torch.no_grad():
+        alone = [model(**{k: v for k, v in one.items() if k != "query_labels"}) for one in (first, second)]
+        torch.testing.assert_close(model(**batch), torch.cat(alone), rtol=1e-4, atol=1e-4)
+
+
+def test_a_foreign_checkpoint_names_the_entry_that_does_not_belong():
+    with pytest.raises(ValueError, match=r"'fc\.weight' is no entry of PANet's VGG-16 checkpoint"):
+        panet.from_vgg16_checkpoint({"fc.weight": torch.zeros(1)})
+    with pytest.raises(ValueError, match=r"'fc\.weight' is no entry of PANet's ResNet checkpoint"):
+        panet.from_resnet_checkpoint({"fc.weight": torch.zeros(1)})

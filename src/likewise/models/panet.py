@@ -14,6 +14,7 @@ itself gives it a zero prototype, as the published program does.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -237,9 +238,10 @@ def from_vgg16_checkpoint(state: dict[str, Tensor]) -> dict[str, Tensor]:
     starts = {"0": 0, "2": 5, "4": 10, "6": 17, "8": 24}
     renamed = {}
     for name, value in state.items():
-        prefix, block, layer, kind = name.rsplit(".", 3)
-        if prefix != "encoder.backbone.features" or block not in starts:
+        match = re.fullmatch(r"encoder\.backbone\.features\.([02468])\.([024])\.(weight|bias)", name)
+        if match is None:
             raise ValueError(f"{name!r} is no entry of PANet's VGG-16 checkpoint")
+        block, layer, kind = match.groups()
         renamed[f"backbone.net.features.{starts[block] + int(layer)}.{kind}"] = value
     return renamed
 

@@ -1,0 +1,148 @@
+"""Weights load strictly and safely, and their absence is told at once."""
+
+import pickle
+import time
+
+import pytest
+import timm
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+from likewise import weights
+from likewise.backbones import backbone_spec
+from likewise.models import panet
+from likewise.weights import WeightsError, fingerprint, load_backbone, load_checkpoint, load_state, read_state
+
+
+def test_the_bundled_backbone_recognises_a_cat():
+    from skimage import data, transform
+
+    net = timm.create_model("tf_efficientnet_lite0").eval()
+    net.load_state_dict(weights._lite0_state()[0], strict=True)
+    backbone = load_backbone(backbone_spec("lite0"))
+    cat = transform.resize(data.chelsea(), (224, 224), preserve_range=True).astype("uint8")
+    with torch.no_grad():
+        scores = net(backbone.normalise(torch.from_numpy(cat)[None]))
+    assert scores.argmax().item() in {281, 282, 285}  # tabby, tiger cat, Egyptian cat
+
+
+def test_a_damaged_bundled_file_is_told(monkeypatch):
+    monkeypatch.setattr(weights, "LITE0_SHA256", "0" * 64)
+    with pytest.raises(WeightsError, match=r"is damaged .* reinstall"):
+        load_backbone(backbone_spec("lite0"))
+
+
+def test_without_network_or_cache_the_missing_file_is_named_within_seconds(monkeypatch, tmp_path):
+    def refuse(*arguments, **more):
+        raise ConnectionError("no route")
+
+    monkeypatch.setattr(weights, "try_to_load_from_cache", lambda *arguments: None)
+    monkeypatch.setattr(weights, "get_hf_file_metadata", refuse)
+    started = time.monotonic()
+    with pytest.raises(WeightsError, match=r"resnet50 needs model\.safetensors of timm/resnet50\.tv_in1k.*pass a file"):
+        load_backbone(backbone_spec("resnet50"))
+    assert time.monotonic() - started < 5
+
+
+def test_a_backbone_without_public_weights_asks_for_a_file():
+    with pytest.raises(WeightsError, match=r"resnet50-deep has no public ImageNet weights; pass a file"):
+        load_backbone(backbone_spec("resnet50-deep"))
+
+
+@pytest.mark.parametrize("name", ["resnet50", "vgg16"])
+def test_torchvision_checkpoints_load_into_timm_networks(name, tmp_path):
+    import torchvision
+
+    theirs = getattr(torchvision.models, name)().eval()
+    torch.save(theirs.state_dict(), tmp_path / "weights.pth")
+    backbone = load_backbone(backbone_spec(name), weights=tmp_path / "weights.pth")
+    images = torch.randn(1, 3, 64, 64)
+    with torch.no_grad():
+        deepest = backbone(images)[-1]
+        if name == "vgg16":
+            expected = theirs.features(images)
+        else:
+            body = nn.Sequential(*list(theirs.children())[:-2])
+            expected, deepest = body(images), deepest.relu()
+    torch.testing.assert_close(deepest, expected)
+
+
+def test_a_timm_vision_transformer_loads_from_a_file(tmp_path):
+    net = timm.create_model("vit_tiny_patch16_224", num_classes=0).eval()
+    save_file(net.state_dict(), tmp_path / "vit.safetensors")
+    backbone = load_backbone(backbone_spec("vit_tiny_patch16_224"), weights=tmp_path / "vit.safetensors")
+    with torch.no_grad():
+        (features,) = backbone(torch.zeros(1, 3, 224, 224))
+        (expected,) = net.forward_intermediates(torch.zeros(1, 3, 224, 224), indices=1, intermediates_only=True)
+    torch.testing.assert_close(features, expected)
+
+
+@pytest.mark.parametrize("name", ["resnet50", "convnext_atto"])
+def test_weights_of_another_network_say_what_does_not_fit(name, tmp_path):
+    save_file({"layer9.weight": torch.zeros(3)}, tmp_path / "other.safetensors")
+    with pytest.raises(WeightsError, match=r"other\.safetensors: does not fit"):
+        load_backbone(backbone_spec(name), weights=tmp_path / "other.safetensors")
+
+
+def test_missing_unexpected_and_misshapen_entries_are_named():
+    layer = nn.Linear(2, 3)
+    with pytest.raises(WeightsError, match=r"x\.pt: does not fit this network; 1 missing: bias; 1 unexpected: other"):
+        load_state(layer, {"weight": torch.zeros(3, 2), "other": torch.zeros(1)}, source="x.pt")
+    with pytest.raises(WeightsError, match=r"weight is \(2, 3\), needed is \(3, 2\)"):
+        load_state(layer, {"weight": torch.zeros(2, 3), "bias": torch.zeros(3)}, source="x.pt")
+
+
+@pytest.mark.parametrize("wrapping", [None, "state_dict", "model"])
+def test_wrappings_and_the_prefix_of_parallel_training_are_taken_off(wrapping, tmp_path):
+    state = {"module.weight": torch.ones(2)}
+    torch.save({wrapping: state, "epoch": 3} if wrapping else state, tmp_path / "best.pt")
+    assert set(read_state(tmp_path / "best.pt")) == {"weight"}
+
+
+class Opens:
+    def __reduce__(self):
+        return (open, ("/dev/null",))
+
+
+def test_files_that_are_no_checkpoint_are_refused_by_name(tmp_path):
+    with pytest.raises(WeightsError, match=r"none\.pt: there is no such file"):
+        read_state(tmp_path / "none.pt")
+    (tmp_path / "text.pt").write_text("hello")
+    with pytest.raises(WeightsError, match=r"text\.pt: "):
+        read_state(tmp_path / "text.pt")
+    (tmp_path / "empty.safetensors").write_bytes(b"")
+    with pytest.raises(WeightsError, match=r"empty\.safetensors: not a readable checkpoint"):
+        read_state(tmp_path / "empty.safetensors")
+    (tmp_path / "evil.pt").write_bytes(pickle.dumps(Opens()))
+    with pytest.raises(WeightsError, match=r"evil\.pt: cannot be read safely"):
+        read_state(tmp_path / "evil.pt")
+    torch.save([1, 2], tmp_path / "list.pt")
+    with pytest.raises(WeightsError, match=r"list\.pt: holds no state dict"):
+        read_state(tmp_path / "list.pt")
+
+
+def test_a_published_checkpoint_loads_by_its_own_names(rule, golden, tmp_path):
+    meta, _ = golden("panet_vgg16")
+    state = {f"module.{k}": torch.from_numpy(v) for k, v in rule.make_state(meta["entries"], meta["gain"]).items()}
+    torch.save({"state_dict": state}, tmp_path / "panet.pth")
+    model = load_checkpoint("panet-vgg16", tmp_path / "panet.pth")
+    first = state["module.encoder.backbone.features.0.0.weight"]
+    torch.testing.assert_close(model.backbone.net.features[0].weight, first, rtol=0, atol=0)
+
+
+def test_a_checkpoint_of_another_model_is_refused(tmp_path):
+    torch.save(panet.resnet(50).state_dict(), tmp_path / "ours.pt")
+    with pytest.raises(WeightsError, match=r"not a checkpoint of panet-vgg16; 'backbone.*' is no entry"):
+        load_checkpoint("panet-vgg16", tmp_path / "ours.pt")
+    with pytest.raises(WeightsError, match="no published model is called 'panet'"):
+        load_checkpoint("panet", tmp_path / "ours.pt")
+
+
+def test_the_fingerprint_changes_with_any_weight():
+    layer = nn.Linear(4, 4)
+    before = fingerprint(layer)
+    assert before == fingerprint(layer)
+    with torch.no_grad():
+        layer.bias[3] += 1e-6
+    assert fingerprint(layer) != before
