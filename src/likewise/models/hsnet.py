@@ -1,0 +1,316 @@
+"""HSNet: few-shot segmentation by squeezing hypercorrelations.
+
+Min, Kang, Cho, "Hypercorrelation Squeeze for Few-Shot Segmentation", ICCV 2021.
+
+    support image --> backbone --> mask --> unit --+
+                                                   +--> correlate --> squeeze and mix --> decode --> resize --> softmax
+    query image ----> backbone ----------> unit ---+
+
+Every tap of the backbone is correlated, tap by tap; the taps of one stride are the channels of one level. The levels
+of strides 8, 16 and 32 are squeezed along the support plane and mixed from the deepest to the shallowest.
+
+We differ in four things. Pictures need not be square, nor of one size. Support planes that come out unequal (their
+sizes were rounded down on the way) are resized to the finer. Pictures with a side below 32 pixels are first enlarged
+to 32. A support mask too small for a level takes the weights of the finest level that holds it (`HSNetConfig`).
+"""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange, reduce
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+from likewise.backbones import BACKBONES, Backbone
+from likewise.hypercorrelation import KERNELS, correlate, unit
+from likewise.ops import resize
+
+STRIDES = (8, 16, 32)
+SMALLEST_SIDE = 32
+
+
+@dataclass(frozen=True)
+class HSNetConfig:
+    """What can be chosen.
+
+    Attributes:
+        kernel: the 4D kernel (Table 4): "center-pivot", "separable" or "full".
+        mask_support: support features are multiplied by the mask; without it, the paper's rows with a dagger.
+        rescue: where a support mask vanishes when resized to a level, each position there takes the largest weight
+            that the finest level still holding the mask has in its place. The published program leaves such a level
+            without any correlation.
+    """
+
+    kernel: str = "center-pivot"
+    mask_support: bool = True
+    rescue: bool = True
+
+
+class HSNet(nn.Module):
+    """Logits of the query pixels, background and foreground, for each shot of an episode.
+
+    Args:
+        backbone: gives the features; every tap is of stride 8, 16 or 32, and there are taps of each.
+        config: the choices.
+    """
+
+    def __init__(self, backbone: Backbone, config: HSNetConfig | None = None) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.config = config or HSNetConfig()
+        strides = [tap.stride for tap in backbone.taps]
+        if set(strides) != set(STRIDES):
+            found = ", ".join(str(stride) for stride in sorted(set(strides)))
+            raise ValueError(
+                f"{backbone.spec.name} has taps of strides {found}; HSNet needs taps of strides 8, 16 and 32 and no "
+                "others: choose them with `BackboneSpec.with_taps`"
+            )
+        if self.config.kernel not in KERNELS:
+            raise ValueError(f"no 4D kernel {self.config.kernel!r}; there are: {', '.join(KERNELS)}")
+        kernel = self.config.kernel
+        self.squeeze8 = block(kernel, (strides.count(8), 16, 64, 128), ((5, 4), (5, 4), (3, 2)))
+        self.squeeze16 = block(kernel, (strides.count(16), 16, 64, 128), ((5, 4), (3, 2), (3, 2)))
+        self.squeeze32 = block(kernel, (strides.count(32), 16, 64, 128), ((3, 2), (3, 2), (3, 2)))
+        self.mix32to16 = block(kernel, (128, 128, 128, 128), ((3, 1), (3, 1), (3, 1)))
+        self.mix16to8 = block(kernel, (128, 128, 128, 128), ((3, 1), (3, 1), (3, 1)))
+        self.decoder = nn.Sequential(convolution(128, 128), nn.ReLU(), convolution(128, 64), nn.ReLU())
+        self.classifier = nn.Sequential(convolution(64, 64), nn.ReLU(), convolution(64, 2))
+
+    def forward(
+        self,
+        support_images: Float[Tensor, "b s 3 h w"],
+        foreground: Float[Tensor, "b s h w"],
+        query_images: Float[Tensor, "b 3 hq wq"],
+    ) -> Float[Tensor, "b s 2 hq wq"]:
+        """Logits at the size of the query: for each shot, background and foreground.
+
+        Args:
+            support_images: for each of `b` episodes, `s` shots, normalised for the backbone.
+            foreground: 1 where a support pixel belongs to the class, in [0, 1].
+            query_images: normalised as the support is.
+        """
+        support = self.support_features(support_images.flatten(0, 1), foreground.flatten(0, 1))
+        query = self.features(query_images)
+        shots = support_images.shape[1]
+        encoded = self.relate([tap.repeat_interleave(shots, dim=0) for tap in query], support)
+        height, width = query_images.shape[-2:]
+        logits = self.decode(encoded, (height, width))
+        return rearrange(logits, "(b s) two h w -> b s two h w", s=shots)
+
+    def features(self, images: Float[Tensor, "b 3 h w"]) -> list[Float[Tensor, "b _c _h _w"]]:
+        """Unit features of every tap, shallow to deep."""
+        return [unit(tap) for tap in self.taps(images)]
+
+    def support_features(
+        self, images: Float[Tensor, "b 3 h w"], foreground: Float[Tensor, "b h w"]
+    ) -> list[Float[Tensor, "b _c _h _w"]]:
+        """Unit features of every tap under the mask, zero outside it (section 4.1, equation 1)."""
+        taps = self.taps(images)
+        if not self.config.mask_support:
+            return [unit(tap) for tap in taps]
+        planes = {where.stride: tap.shape[-2:] for where, tap in zip(self.backbone.taps, taps, strict=True)}
+        masks = masks_of_levels(foreground, planes, rescue=self.config.rescue)
+        return [unit(tap * masks[where.stride][:, None]) for where, tap in zip(self.backbone.taps, taps, strict=True)]
+
+    def taps(self, images: Float[Tensor, "b 3 h w"]) -> list[Float[Tensor, "b _c _h _w"]]:
+        height, width = (max(side, SMALLEST_SIDE) for side in images.shape[-2:])
+        return self.backbone(resize(images, (height, width), align_corners=True))
+
+    def relate(
+        self, query: list[Float[Tensor, "b _c _hq _wq"]], support: list[Float[Tensor, "b _c _hs _ws"]]
+    ) -> Float[Tensor, "b 128 hq wq"]:
+        """What the support says about every query position of stride 8 (sections 4.1 and 4.3)."""
+        levels = [self.level(query, support, stride) for stride in STRIDES]
+        return self.squeeze_and_mix(*levels)
+
+    def level(
+        self, query: list[Float[Tensor, "b _c _hq _wq"]], support: list[Float[Tensor, "b _c _hs _ws"]], stride: int
+    ) -> Float[Tensor, "b t hq wq hs ws"]:
+        """The hypercorrelation of the taps of one stride."""
+        chosen = [index for index, tap in enumerate(self.backbone.taps) if tap.stride == stride]
+        return correlate([query[index] for index in chosen], [support[index] for index in chosen])
+
+    def squeeze_and_mix(
+        self,
+        level8: Float[Tensor, "b t8 h8 w8 hs8 ws8"],
+        level16: Float[Tensor, "b t16 h16 w16 hs16 ws16"],
+        level32: Float[Tensor, "b t32 h32 w32 hs32 ws32"],
+    ) -> Float[Tensor, "b 128 h8 w8"]:
+        """The pyramid squeezed along the support plane, from the deepest level to the shallowest (section 4.3)."""
+        squeezed8, squeezed16 = self.squeeze8(level8), self.squeeze16(level16)
+        mixed = self.mix32to16(resize4d(self.squeeze32(level32), squeezed16.shape[2:]) + squeezed16)
+        mixed = self.mix16to8(resize4d(mixed, squeezed8.shape[2:]) + squeezed8)
+        return reduce(mixed, "b c hq wq hs ws -> b c hq wq", "mean")
+
+    def decode(self, encoded: Float[Tensor, "b 128 h w"], size: tuple[int, int]) -> Float[Tensor, "b 2 ho wo"]:
+        """Logits at the wanted size (height, width), by way of twice the encoded one (section 4.4)."""
+        context = self.decoder(encoded)
+        height, width = context.shape[-2:]
+        logits = self.classifier(resize(context, (2 * height, 2 * width), align_corners=True))
+        return resize(logits, (size[0], size[1]), align_corners=True)
+
+    def loss(
+        self,
+        support_images: Float[Tensor, "b s 3 h w"],
+        foreground: Float[Tensor, "b s h w"],
+        query_images: Float[Tensor, "b 3 hq wq"],
+        query_labels: Int[Tensor, "b hq wq"],
+    ) -> Float[Tensor, ""]:
+        """Cross-entropy over all query pixels and shots.
+
+        Args:
+            query_labels: 1 for the class; everything else, void (255) too, counts as background as published.
+        """
+        logits = self(support_images, foreground, query_images)
+        target = (query_labels == 1).long()[:, None].expand(-1, logits.shape[1], -1, -1)
+        return F.cross_entropy(logits.flatten(0, 1), target.flatten(0, 1))
+
+
+def block(kernel: str, channels: tuple[int, ...], shapes: tuple[tuple[int, int], ...]) -> nn.Sequential:
+    """4D convolutions of the given (kernel, stride), each followed by group norm over all four axes and ReLU."""
+    layers: list[nn.Module] = []
+    for channels_in, channels_out, (side, stride) in zip(channels, channels[1:], shapes, strict=False):
+        layers.append(KERNELS[kernel](channels_in, channels_out, kernel=side, stride=stride))
+        layers += [nn.GroupNorm(4, channels_out), nn.ReLU()]
+    return nn.Sequential(*layers)
+
+
+def convolution(channels_in: int, channels_out: int) -> nn.Conv2d:
+    return nn.Conv2d(channels_in, channels_out, kernel_size=3, padding=1)
+
+
+def resize4d(x: Float[Tensor, "b c hq wq hs ws"], shape: torch.Size) -> Float[Tensor, "b c ho wo hso wso"]:
+    """Both planes at other sizes, `(query height, width, support height, width)`, corners aligned."""
+    hs, ws = x.shape[4:]
+    x = resize(rearrange(x, "b c hq wq hs ws -> b (c hs ws) hq wq"), (shape[0], shape[1]), align_corners=True)
+    if (hs, ws) == tuple(shape[2:]):
+        return rearrange(x, "b (c hs ws) hq wq -> b c hq wq hs ws", hs=hs, ws=ws)
+    x = rearrange(x, "b (c hs ws) hq wq -> b (c hq wq) hs ws", hs=hs, ws=ws)
+    x = resize(x, (shape[2], shape[3]), align_corners=True)
+    return rearrange(x, "b (c hq wq) hs ws -> b c hq wq hs ws", hq=shape[0], wq=shape[1])
+
+
+def masks_of_levels(
+    mask: Float[Tensor, "b h w"], planes: dict[int, torch.Size], *, rescue: bool
+) -> dict[int, Float[Tensor, "b _h _w"]]:
+    """The mask at the size of each level, bilinear, so in [0, 1] and no longer binary; keys are strides.
+
+    Warns when a mask that is not empty vanishes at a level. See `HSNetConfig.rescue`.
+    """
+    masks = {
+        stride: resize(mask[:, None], (size[0], size[1]), align_corners=True)[:, 0]
+        for stride, size in sorted(planes.items())
+    }
+    held = {stride: level.flatten(1).any(dim=1) for stride, level in masks.items()}
+    lost = [stride for stride in masks if (mask.flatten(1).any(dim=1) & ~held[stride]).any()]
+    if not lost:
+        return masks
+    strides = " and ".join(str(stride) for stride in lost)
+    warnings.warn(
+        f"a support mask is so small that nothing of it is left at stride {strides}; "
+        + ("the finest level that holds it stands in" if rescue else "this stride will not be compared")
+        + ". Give a picture in which the object is larger, or crop it.",
+        stacklevel=3,
+    )
+    if rescue:
+        for shot in range(len(mask)):
+            finest = next((masks[stride][shot] for stride in masks if held[stride][shot]), mask[shot])
+            for stride in lost:
+                if not held[stride][shot]:
+                    masks[stride][shot] = F.adaptive_max_pool2d(finest[None], masks[stride].shape[-2:])[0]
+    return masks
+
+
+# ---- several shots, several classes -------------------------------------------------------------------------------
+
+
+def vote(masks: Bool[Tensor, "b s h w"]) -> Bool[Tensor, "b h w"]:
+    """The paper's vote over shots (section 4.5), as published: at least half of the most votes found in the image."""
+    votes = masks.sum(dim=1)
+    most = votes.amax(dim=(1, 2), keepdim=True).clamp_min(1)
+    return votes / most >= 0.5
+
+
+def foreground_wins(logits: Float[Tensor, "*b 2 h w"]) -> Bool[Tensor, "*b h w"]:
+    """Where the foreground's logit is the larger; a tie is background."""
+    background, foreground = logits.unbind(dim=-3)
+    return foreground > background
+
+
+def mean_probability(logits: Float[Tensor, "b s 2 h w"]) -> Float[Tensor, "b h w"]:
+    """The foreground's probability, averaged over shots."""
+    return logits.softmax(dim=2)[:, :, 1].mean(dim=1)
+
+
+def compete(probabilities: Float[Tensor, "b k h w"]) -> Float[Tensor, "b k+1 h w"]:
+    """Probabilities of a shared background and `k` classes, from each class's probability on its own.
+
+    Every class keeps its odds against the background, so its order with the background does not change: a pixel is
+    background when no class reaches one half on its own.
+    """
+    odds = torch.logit(probabilities, eps=1e-6)
+    return torch.cat([torch.zeros_like(odds[:, :1]), odds], dim=1).softmax(dim=1)
+
+
+# ---- variants, and the names in their published checkpoints --------------------------------------------------------
+
+
+def vgg16(config: HSNetConfig | None = None) -> HSNet:
+    """The published program on VGG-16: the convolutions of its last two blocks and the last pool."""
+    taps = [f"features.{index}" for index in (18, 20, 22, 25, 27, 29, 30)]
+    return HSNet(Backbone(BACKBONES["vgg16"].with_taps(*taps)), config)
+
+
+def resnet(depth: int, config: HSNetConfig | None = None) -> HSNet:
+    """The published program on ResNet (`depth` 50 or 101): every bottleneck of layers 2, 3 and 4."""
+    spec = BACKBONES[f"resnet{depth}"]
+    return HSNet(Backbone(spec.with_taps(*(tap.module for tap in spec.taps if tap.stride in STRIDES))), config)
+
+
+def lite0(config: HSNetConfig | None = None) -> HSNet:
+    """Ours, on the bundled backbone: every block of stages 2 to 6 (2, 6 and 5 channels)."""
+    spec = BACKBONES["lite0"]
+    return HSNet(Backbone(spec.with_taps(*(tap.module for tap in spec.taps if tap.stride in STRIDES))), config)
+
+
+PUBLISHED_NAMES = {
+    "backbone.": "backbone.net.",
+    "hpn_learner.encoder_layer4.": "squeeze32.",
+    "hpn_learner.encoder_layer3.": "squeeze16.",
+    "hpn_learner.encoder_layer2.": "squeeze8.",
+    "hpn_learner.encoder_layer4to3.": "mix32to16.",
+    "hpn_learner.encoder_layer3to2.": "mix16to8.",
+    "hpn_learner.decoder1.": "decoder.",
+    "hpn_learner.decoder2.": "classifier.",
+}
+
+
+def from_checkpoint(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The published program's entries under our names, with or without `module.` before them.
+
+    The backbone's classifier, which is never used, is left out.
+
+    Raises:
+        ValueError: an entry that the published program does not have.
+    """
+    renamed = {}
+    for published, value in state.items():
+        name = published.removeprefix("module.")
+        if name.startswith(("backbone.fc.", "backbone.classifier.")):
+            continue
+        for theirs, ours in PUBLISHED_NAMES.items():
+            if name.startswith(theirs):
+                name = ours + name.removeprefix(theirs)
+                break
+        else:
+            raise ValueError(f"{published!r} is no entry of HSNet's checkpoint")
+        renamed[
+            name.replace(".conv1.", ".query.").replace(".conv2.", ".support.")
+            if not name.startswith("backbone.")
+            else name
+        ] = value
+    return renamed

@@ -1,0 +1,452 @@
+"""HSNet against the published program's numbers, its variants, and what every model must do."""
+
+import math
+import warnings
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from likewise.backbones import BACKBONES, Backbone, backbone_spec
+from likewise.models import hsnet
+from likewise.models.hsnet import HSNet, HSNetConfig
+from models.suite import ModelSuite
+
+AS_PUBLISHED = HSNetConfig(rescue=False)
+VARIANTS = {
+    "vgg16": hsnet.vgg16,
+    "resnet50": lambda config=None: hsnet.resnet(50, config),
+    "resnet101": lambda config=None: hsnet.resnet(101, config),
+}
+
+
+def close(ours, theirs, relative=1e-5) -> None:
+    """Within `relative` of the largest golden value."""
+    ours, theirs = torch.as_tensor(ours).detach(), torch.as_tensor(theirs)
+    torch.testing.assert_close(ours, theirs, rtol=0, atol=relative * theirs.abs().max().item())
+
+
+def made(rule, spec) -> torch.Tensor:
+    function, *arguments = spec
+    return torch.from_numpy(getattr(rule, function)(*arguments))
+
+
+@pytest.fixture(scope="module")
+def published(rule, golden):
+    """`published(name)`: a variant with the golden weights, made once."""
+    states: dict[str, dict[str, torch.Tensor]] = {}
+
+    def build(name: str, config: HSNetConfig = AS_PUBLISHED, **overrides: list[float]) -> HSNet:
+        if name not in states:
+            meta, _ = golden(f"hsnet_{name}")
+            made_ = rule.make_state(meta["entries"], meta["gain"])
+            states[name] = {entry: torch.from_numpy(value) for entry, value in made_.items()}
+        changed = {entry: torch.tensor(value) for entry, value in overrides.items()}
+        model = VARIANTS[name](config)
+        model.load_state_dict(hsnet.from_checkpoint(states[name] | changed), strict=True)
+        return model.eval()
+
+    return build
+
+
+def episode_of(rule, meta) -> dict[str, torch.Tensor]:
+    inputs = meta["inputs"]
+    return {
+        "support_images": made(rule, inputs["support_img"])[:, None],
+        "foreground": made(rule, inputs["support_mask"])[:, None],
+        "query_images": made(rule, inputs["query_img"]),
+    }
+
+
+@pytest.mark.parametrize("name", ["vgg16", "resnet50", "resnet101", "vgg16_400", "resnet50_400"])
+def test_its_logits_are_the_published_ones(name, rule, golden, published):
+    meta, arrays = golden(f"hsnet_{name}")
+    with torch.inference_mode():
+        close(published(name.removesuffix("_400"))(**episode_of(rule, meta))[:, 0], arrays["logits"])
+
+
+@pytest.mark.parametrize("name", ["vgg16", "resnet50", "resnet101"])
+def test_what_is_between_is_the_published_too(name, rule, golden, published):
+    meta, arrays = golden(f"hsnet_{name}")
+    model = published(name)
+    episode = episode_of(rule, meta)
+    with torch.inference_mode():
+        query = model.features(episode["query_images"])
+        support = model.support_features(episode["support_images"][:, 0], episode["foreground"][:, 0])
+        levels = {stride: model.level(query, support, stride) for stride in hsnet.STRIDES}
+        for stride, theirs in ((8, "l2"), (16, "l3"), (32, "l4")):
+            expected = arrays[f"hypercorr_{theirs}_subsample"]
+            close(rule.subsample(levels[stride].numpy(), expected.size), expected)
+            sums = levels[stride].double().sum(dim=(2, 3, 4, 5))
+            torch.testing.assert_close(
+                sums, torch.from_numpy(arrays[f"hypercorr_{theirs}_sum_per_layer_f64"]), rtol=1e-5, atol=0
+            )
+            squeezed = getattr(model, f"squeeze{stride}")(levels[stride])
+            expected = arrays[f"squeezed_{theirs}_subsample"]
+            close(rule.subsample(squeezed.numpy(), expected.size), expected)
+        encoded = model.squeeze_and_mix(*levels.values())
+        close(encoded, arrays["encoded"])
+        close(model.decode(encoded, (32, 32)), arrays["logits_before_final_resize"])
+
+
+@pytest.mark.parametrize("name", ["vgg16", "resnet50", "resnet101"])
+def test_without_support_masking_it_is_the_papers_dagger_variant(name, rule, golden, published):
+    meta, arrays = golden(f"hsnet_{name}")
+    model = published(name, HSNetConfig(mask_support=False))
+    with torch.inference_mode():
+        close(model(**episode_of(rule, meta))[:, 0], arrays["logits_without_support_masking"])
+
+
+@pytest.mark.parametrize(("name", "count"), [("vgg16", 2_570_018), ("resnet50", 2_573_794), ("resnet101", 2_587_394)])
+def test_the_number_of_learnable_parameters_is_the_papers(name, count):
+    assert sum(p.numel() for p in VARIANTS[name]().parameters() if p.requires_grad) == count
+
+
+def test_lite0_reads_two_six_and_five_blocks():
+    model = hsnet.lite0()
+    assert [model.squeeze8[0].query.in_channels, model.squeeze16[0].query.in_channels] == [2, 6]
+    assert model.squeeze32[0].query.in_channels == 5
+    assert [tap.module for tap in model.backbone.taps][:2] == ["blocks.2.0", "blocks.2.1"]
+
+
+@pytest.mark.parametrize("case", ["net_balanced", "net_few", "net_no_foreground", "net_all_foreground"])
+def test_five_shots_vote_as_published(case, rule, golden, published):
+    meta, arrays = golden("hsnet_resnet50_vote")
+    model = published("resnet50", **meta["cases"][case]["overrides"])
+    inputs = {key: made(rule, spec) for key, spec in meta["inputs"].items()}
+    with torch.inference_mode():
+        logits = model(inputs["support_imgs"], inputs["support_masks"], inputs["query_img"])
+    if case == "net_balanced":
+        close(logits[0], arrays["net_balanced_logits_per_shot"])
+    masks = hsnet.foreground_wins(logits)
+    # Two logits may agree to the last bit but one.
+    assert (masks[0].numpy() != arrays[f"{case}_masks_per_shot"]).sum() <= 2
+    for shots in (5, 2):
+        final = hsnet.vote(masks[:, :shots]).numpy()
+        assert (final != arrays[f"{case}_final_{shots}shot"]).sum() <= 2
+
+
+def test_logits_can_go_straight_to_the_querys_original_size(rule, golden, published):
+    meta, arrays = golden("hsnet_resnet50_vote")
+    case = meta["cases"]["orig_size"]
+    model = published("resnet50", **case["overrides"])
+    inputs = {key: made(rule, spec) for key, spec in meta["inputs"].items()}
+    with torch.inference_mode():
+        query = [tap.expand(5, -1, -1, -1) for tap in model.features(inputs["query_img"])]
+        support = model.support_features(inputs["support_imgs"][0], inputs["support_masks"][0])
+        encoded = model.relate(query, support)
+        close(model.decode(encoded[:1], (32, 32)), arrays["orig_size_raw_logits_shot0"])
+        width, height = case["original_query_size_width_height"]
+        masks = hsnet.foreground_wins(model.decode(encoded, (height, width)))
+    assert (masks[0].numpy() != arrays["orig_size_mask_1shot"][0]).sum() <= 2
+    assert (hsnet.vote(masks[None]).numpy() != arrays["orig_size_final_5shot"]).sum() <= 2
+
+
+@pytest.mark.parametrize(
+    "case", ["random", "none", "only_one_shot", "max_4_tie_at_2", "max_2_tie_at_1", "max_5_no_tie", "batch"]
+)
+def test_the_vote_divides_by_the_most_votes_found_in_each_image(case, golden):
+    _, arrays = golden("hsnet_resnet50_vote")
+    final = hsnet.vote(torch.from_numpy(arrays[f"forced_{case}_masks"]).bool())
+    np.testing.assert_array_equal(final.numpy(), arrays[f"forced_{case}_final"].astype(bool))
+
+
+def test_the_learner_alone_reproduces_its_golden(rule, golden):
+    meta, arrays = golden("hsnet_resnet50_train")
+    model = hsnet.resnet(50)
+    load_learner(model, rule, meta)
+    level32, level16, level8 = (made(rule, spec) for spec in meta["inputs"]["learner_only_pyramid_l4_l3_l2"])
+    with torch.inference_mode():
+        encoded = model.squeeze_and_mix(level8, level16, level32)
+        close(encoded, arrays["learner_only_encoded"])
+        close(model.decode(encoded, (32, 32)), arrays["learner_only_logits"])
+
+
+def load_learner(model, rule, meta) -> dict[str, str]:
+    """Load golden weights that were made from names without prefix; gives our name of each."""
+    state = rule.make_state(meta["learner_entries"], meta["gain"]["learner alone"])
+    renamed = [next(iter(hsnet.from_checkpoint({f"hpn_learner.{name}": torch.tensor(0)}))) for name in state]
+    values = (torch.from_numpy(value) for value in state.values())
+    keys = model.load_state_dict(dict(zip(renamed, values, strict=True)), strict=False)
+    assert not keys.unexpected_keys
+    assert all(key.startswith("backbone.") for key in keys.missing_keys)
+    return dict(zip(state, renamed, strict=True))
+
+
+def test_a_training_step_of_the_learner_is_the_published_one(rule, golden):
+    meta, arrays = golden("hsnet_resnet50_train")
+    case = meta["learner_64"]
+    model = hsnet.resnet(50).train()
+    names = load_learner(model, rule, meta)
+    level32, level16, level8 = (made(rule, spec) for spec in meta["inputs"]["learner_64_pyramid_l4_l3_l2"])
+    target = made(rule, meta["inputs"]["learner_64_target"]).long()
+
+    def logits():
+        return model.decode(model.squeeze_and_mix(level8, level16, level32), (64, 64))
+
+    half = model.decode(model.squeeze_and_mix(level8, level16, level32), (16, 16))
+    close(half, arrays["learner_64_logits"])
+    loss = F.cross_entropy(logits(), target)
+    assert loss.item() == pytest.approx(case["loss"], rel=1e-5)
+    optimizer = torch.optim.Adam([p for p in model.parameters() if p.requires_grad], lr=1e-3)
+    loss.backward()
+    for name, expected in case["gradients"].items():
+        gradient = model.get_parameter(names[name]).grad
+        assert gradient.double().abs().sum().item() == pytest.approx(expected["abs_sum"], rel=1e-4)
+        if f"learner_64_grad:{name}" in arrays:
+            close(gradient, arrays[f"learner_64_grad:{name}"], relative=1e-4)
+    optimizer.step()
+    for name, expected in case["weights_after_adam"].items():
+        assert model.get_parameter(names[name]).double().sum().item() == pytest.approx(expected["sum"], abs=5e-3)
+    with torch.no_grad():
+        after = model.decode(model.squeeze_and_mix(level8, level16, level32), (16, 16))
+    close(after, arrays["learner_64_logits_after_adam"], relative=1e-3)
+
+
+@pytest.mark.filterwarnings("ignore:a support mask is so small")
+def test_a_training_step_of_the_network_is_the_published_one(rule, golden, published):
+    meta, arrays = golden("hsnet_resnet50_train")
+    case = meta["network_64"]
+    inputs = {key: made(rule, spec) for key, spec in meta["inputs"].items() if key.startswith("network")}
+    model = published("resnet50").train()
+    episode = {
+        "support_images": inputs["network_64_support_img"][:, None],
+        "foreground": inputs["network_64_support_mask"][:, None],
+        "query_images": inputs["network_64_query_img"],
+    }
+    labels = inputs["network_64_target"].long()
+    before = {name: value.clone() for name, value in model.backbone.state_dict().items()}
+    close(model(**episode)[:, 0], arrays["network_64_logits"])
+    loss = model.loss(**episode, query_labels=labels)
+    assert loss.item() == pytest.approx(case["loss"], rel=1e-5)
+    optimizer = torch.optim.Adam([p for p in model.parameters() if p.requires_grad], lr=1e-3)
+    loss.backward()
+    for name, expected in case["gradients"].items():
+        (ours,) = hsnet.from_checkpoint({name: torch.tensor(0)})
+        gradient = model.get_parameter(ours).grad.double().abs().sum().item()
+        assert gradient == pytest.approx(expected["abs_sum"], rel=1e-4, abs=1e-6)
+    optimizer.step()
+    close(model(**episode)[:, 0], arrays["network_64_logits_after_adam"], relative=2e-3)
+    for name, value in model.backbone.state_dict().items():
+        torch.testing.assert_close(value, before[name], rtol=0, atol=0)
+    assert all(parameter.grad is None for parameter in model.backbone.parameters())
+
+
+def test_void_pixels_are_trained_as_background():
+    model = hsnet.lite0()
+    episode = some_episode((64, 64))
+    labels = episode.pop("query_labels")
+    void = labels.clone()
+    void[labels == 0] = 255
+    with torch.no_grad():
+        assert model.loss(**episode, query_labels=labels) == model.loss(**episode, query_labels=void)
+
+
+# ---- any size, any backbone, any number ---------------------------------------------------------------------------
+
+
+def some_episode(size: tuple[int, int], shots: int = 2, support: tuple[int, int] | None = None) -> dict:
+    generator = torch.Generator().manual_seed(0)
+    height, width = support or size
+    masks = torch.zeros(1, shots, height, width)
+    masks[..., : height // 2, : width // 2] = 1
+    return {
+        "support_images": torch.randn(1, shots, 3, height, width, generator=generator),
+        "foreground": masks,
+        "query_images": torch.randn(1, 3, *size, generator=generator),
+        "query_labels": torch.randint(0, 2, (1, *size), generator=generator),
+    }
+
+
+class TestHSNet(ModelSuite):
+    def build(self):
+        return hsnet.lite0()
+
+    def run(self, model, size):
+        episode = some_episode(size)
+        del episode["query_labels"]
+        return model(**episode)
+
+    def loss(self, model, size):
+        return model.loss(**some_episode(size))
+
+
+class TestHSNetWithSeparableKernels(TestHSNet):
+    def build(self):
+        return hsnet.lite0(HSNetConfig(kernel="separable"))
+
+
+@pytest.mark.parametrize("kernel", ["center-pivot", "separable", "full"])
+def test_the_three_kernels_of_table_4_are_interchangeable(kernel):
+    model = hsnet.lite0(HSNetConfig(kernel=kernel)).eval()
+    episode = some_episode((64, 64), shots=1)
+    del episode["query_labels"]
+    with torch.inference_mode():
+        assert model(**episode).shape == (1, 1, 2, 64, 64)
+
+
+@pytest.mark.parametrize(("query", "support"), [((96, 160), (200, 64)), ((33, 47), (65, 97)), ((64, 64), (400, 300))])
+def test_query_and_support_may_have_any_sizes(query, support):
+    model = hsnet.lite0().eval()
+    episode = some_episode(query, shots=1, support=support)
+    del episode["query_labels"]
+    with torch.inference_mode():
+        logits = model(**episode)
+    assert logits.shape == (1, 1, 2, *query)
+    assert logits.isfinite().all()
+
+
+def test_support_planes_that_round_to_different_sizes_still_mix():
+    # VGG rounds 264 / 32 down to 8: the levels squeeze to 2x2, 1x1 and 1x1.
+    model = hsnet.vgg16().eval()
+    episode = some_episode((64, 64), shots=1, support=(264, 264))
+    del episode["query_labels"]
+    with torch.inference_mode():
+        assert model(**episode).isfinite().all()
+
+
+@pytest.mark.parametrize("build", [hsnet.lite0, hsnet.vgg16], ids=["lite0", "vgg16"])
+def test_a_picture_smaller_than_32_pixels_is_enlarged_and_answered_at_its_own_size(build):
+    model = build().eval()
+    episode = some_episode((20, 70), shots=1, support=(9, 11))
+    del episode["query_labels"]
+    with torch.inference_mode():
+        logits = model(**episode)
+    assert logits.shape == (1, 1, 2, 20, 70)
+    assert logits.isfinite().all()
+
+
+def test_shots_and_episodes_do_not_see_each_other():
+    model = hsnet.lite0().eval()
+    first, second = some_episode((64, 96), shots=3), some_episode((64, 96), shots=3)
+    second["query_images"] = second["query_images"].flip(-1)
+    second["foreground"] = second["foreground"].flip(-1)
+    batch = {key: torch.cat([first[key], second[key]]) for key in first if key != "query_labels"}
+    with torch.inference_mode():
+        together = model(**batch)
+        for index, episode in enumerate((first, second)):
+            for shot in range(3):
+                alone = model(
+                    episode["support_images"][:, [shot]], episode["foreground"][:, [shot]], episode["query_images"]
+                )
+                torch.testing.assert_close(together[index, shot], alone[0, 0], rtol=1e-4, atol=1e-5)
+
+
+def test_any_pyramid_of_timm_serves():
+    spec = backbone_spec("mobilenetv3_small_050", taps=("2", "3", "4"))
+    model = HSNet(Backbone(spec)).eval()
+    episode = some_episode((64, 96), shots=1)
+    del episode["query_labels"]
+    with torch.inference_mode():
+        assert model(**episode).shape == (1, 1, 2, 64, 96)
+
+
+def test_a_backbone_without_the_three_strides_is_refused():
+    spec = BACKBONES["lite0"].with_taps("blocks.1.0", "blocks.5.3")
+    with pytest.raises(ValueError, match=r"lite0 has taps of strides 4, 32; HSNet needs taps of strides 8, 16 and 32"):
+        HSNet(Backbone(spec))
+
+
+def test_an_unknown_kernel_is_refused():
+    with pytest.raises(ValueError, match=r"no 4D kernel 'round'; there are: center-pivot, separable, full"):
+        hsnet.lite0(HSNetConfig(kernel="round"))
+
+
+# ---- small objects ------------------------------------------------------------------------------------------------
+
+
+def planes_of(size: int) -> dict[int, torch.Size]:
+    return {stride: torch.Size((size // stride, size // stride)) for stride in hsnet.STRIDES}
+
+
+def small_mask(side: int, at: int = 70) -> torch.Tensor:
+    mask = torch.zeros(1, 256, 256)
+    mask[:, at : at + side, at : at + side] = 1
+    return mask
+
+
+def test_a_mask_that_every_level_holds_is_only_resized():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        masks = hsnet.masks_of_levels(small_mask(90), planes_of(256), rescue=True)
+    expected = F.interpolate(small_mask(90)[None], size=8, mode="bilinear", align_corners=True)[0]
+    torch.testing.assert_close(masks[32], expected)
+
+
+def test_a_mask_that_vanishes_at_a_level_is_read_from_the_finest_level_that_holds_it():
+    mask = small_mask(16, at=78)
+    with pytest.warns(
+        UserWarning, match="nothing of it is left at stride 32; the finest level that holds it stands in"
+    ):
+        masks = hsnet.masks_of_levels(mask, planes_of(256), rescue=True)
+    assert masks[8].any()
+    torch.testing.assert_close(masks[32], F.max_pool2d(masks[8], 4))
+
+
+def test_a_mask_that_vanishes_at_every_level_is_read_from_the_picture():
+    mask = torch.zeros(2, 256, 256)
+    mask[0, 77, 77] = 1
+    mask[1] = small_mask(90)
+    with pytest.warns(UserWarning, match="stride 8 and 16 and 32"):
+        masks = hsnet.masks_of_levels(mask, planes_of(256), rescue=True)
+    for stride in hsnet.STRIDES:
+        expected = F.max_pool2d(mask[:1], stride)[0]
+        torch.testing.assert_close(masks[stride][0], expected)
+        torch.testing.assert_close(
+            masks[stride][1], hsnet.masks_of_levels(mask[1:], planes_of(256), rescue=True)[stride][0]
+        )
+
+
+def test_without_rescue_the_level_stays_empty_as_published():
+    with pytest.warns(UserWarning, match="this stride will not be compared"):
+        masks = hsnet.masks_of_levels(small_mask(16, at=78), planes_of(256), rescue=False)
+    assert not masks[32].any()
+
+
+def test_an_empty_mask_stays_empty_without_a_warning():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        masks = hsnet.masks_of_levels(torch.zeros(1, 256, 256), planes_of(256), rescue=True)
+    assert not any(level.any() for level in masks.values())
+
+
+# ---- several shots, several classes -------------------------------------------------------------------------------
+
+
+def test_mean_probability_averages_the_shots():
+    logits = torch.tensor([[[0.0, 0.0], [0.0, math.log(3)]]]).reshape(1, 2, 2, 1, 1)
+    torch.testing.assert_close(hsnet.mean_probability(logits), torch.tensor([[[(0.5 + 0.75) / 2]]]))
+
+
+def test_competing_classes_share_one_background():
+    alone = torch.tensor([0.75, 0.9, 0.2]).reshape(1, 3, 1, 1)
+    shared = hsnet.compete(alone)[0, :, 0, 0]
+    odds = torch.tensor([1.0, 3.0, 9.0, 0.25])
+    torch.testing.assert_close(shared, odds / odds.sum())
+
+
+def test_a_single_class_competes_with_nobody():
+    alone = torch.rand(2, 1, 3, 3)
+    torch.testing.assert_close(hsnet.compete(alone)[:, 1:], alone)
+
+
+def test_a_pixel_that_no_class_claims_is_background():
+    labels = hsnet.compete(torch.tensor([0.49, 0.3]).reshape(1, 2, 1, 1)).argmax(dim=1)
+    assert labels.item() == 0
+
+
+# ---- checkpoints --------------------------------------------------------------------------------------------------
+
+
+def test_a_checkpoint_of_several_processes_loads_under_its_own_names(rule, golden):
+    meta, _ = golden("hsnet_resnet50")
+    state = {f"module.{name}": torch.zeros(shape) for name, shape in meta["entries"].items()}
+    state["module.backbone.fc.weight"] = torch.zeros(1000, 2048)
+    state["module.backbone.fc.bias"] = torch.zeros(1000)
+    hsnet.resnet(50).load_state_dict(hsnet.from_checkpoint(state), strict=True)
+
+
+def test_a_foreign_checkpoint_names_the_entry_that_does_not_belong():
+    with pytest.raises(ValueError, match=r"'encoder\.weight' is no entry of HSNet's checkpoint"):
+        hsnet.from_checkpoint({"encoder.weight": torch.zeros(1)})
