@@ -22,6 +22,7 @@ import numpy as np
 
 from likewise.data.episodes import Episode, EpisodeSet
 from likewise.data.layout import DataSetError, known
+from likewise.data.transforms import Nearest
 from likewise.images import written
 from likewise.metrics import FoldIoU, LikewiseIoU, PanetIoU, Scores
 
@@ -41,7 +42,7 @@ class Protocol(Interface):
 
     name: str
     size: int | None
-    nearest: str
+    nearest: Nearest
 
     def episodes(
         self, dataset: EpisodeSet, shots: int = 1, ways: int = 1, count: int | None = None, seed: int | None = None
@@ -66,7 +67,7 @@ class PANet2019:
 
     name = "panet-2019"
     size: int | None = 417
-    nearest = "centre"
+    nearest: Nearest = "centre"
 
     def episodes(
         self, dataset: EpisodeSet, shots: int = 1, ways: int = 1, count: int | None = None, seed: int | None = None
@@ -114,7 +115,7 @@ class HSNet2021:
 
     name = "hsnet-2021"
     size: int | None = 400
-    nearest = "floor"
+    nearest: Nearest = "floor"
 
     def episodes(
         self, dataset: EpisodeSet, shots: int = 1, ways: int = 1, count: int | None = None, seed: int | None = None
@@ -151,7 +152,7 @@ class FSSHSNet2021:
 
     name = "fss-hsnet-2021"
     size: int | None = 400
-    nearest = "floor"
+    nearest: Nearest = "floor"
 
     def episodes(
         self, dataset: EpisodeSet, shots: int = 1, ways: int = 1, count: int | None = None, seed: int | None = None
@@ -182,7 +183,7 @@ class PFENet2020:
 
     name = "pfenet-2020"
     size: int | None = None
-    nearest = "floor"
+    nearest: Nearest = "floor"
 
     def episodes(
         self, dataset: EpisodeSet, shots: int = 1, ways: int = 1, count: int | None = None, seed: int | None = None
@@ -223,7 +224,7 @@ class Likewise1:
 
     name = "likewise-1"
     size: int | None = None
-    nearest = "floor"
+    nearest: Nearest = "floor"
 
     def episodes(
         self, dataset: EpisodeSet, shots: int = 1, ways: int = 1, count: int | None = None, seed: int | None = None

@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from likewise.data.layout import IGNORE, DataSetError, Presence, known
-from likewise.data.transforms import resize_labels, resize_picture
+from likewise.data.transforms import Nearest, resize_labels, resize_picture
 from likewise.images import PictureError, read_picture, shown_size
 
 LEAST_PIXELS = 2048
@@ -115,19 +115,19 @@ class EpisodeSet:
 
 
 def load_episode(
-    dataset: EpisodeSet, episode: Episode, size: int | None = None, nearest: str = "floor"
+    dataset: EpisodeSet, episode: Episode, size: int | None = None, nearest: Nearest = "floor"
 ) -> LoadedEpisode:
     """The pixels of one episode; all pictures brought to `size` x `size` pixels, or left as they are if None.
 
-    `nearest` is the rule that picks label pixels (see `resize_labels`). Raises `PictureError`, with the
-    file's name, for a picture that cannot be read, and `DataSetError` if a picture and its mask differ in size.
+    `nearest` is the rule that picks label pixels (see `resize_labels`). Raises `PictureError`, with the file's name,
+    for a picture that cannot be read or differs in size from its mask.
     """
 
     def read(picture: str) -> tuple[np.ndarray, np.ndarray]:
         pixels = read_picture(dataset.picture_path(picture))
         labels = dataset.read_labels(picture, episode.classes)
         if pixels.shape[:2] != labels.shape:
-            raise DataSetError(
+            raise PictureError(
                 f"{dataset.picture_path(picture)} is {shown_size(*pixels.shape[:2])}, but its mask is "
                 f"{shown_size(*labels.shape)}; they must have one size"
             )
@@ -150,7 +150,7 @@ def try_load(
     dataset: EpisodeSet,
     episode: Episode,
     size: int | None = None,
-    nearest: str = "floor",
+    nearest: Nearest = "floor",
     on_corrupt: str = "stop",
 ) -> LoadedEpisode | None:
     """`load_episode`; with `on_corrupt="skip"` an unreadable picture is named in a warning, and None returned."""

@@ -1,6 +1,7 @@
 """What every loader shares: finding a data set under a root, reading its lists, and saying what is missing."""
 
 import difflib
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,14 +62,10 @@ def read_list(path: Path) -> list[str]:
     return [line.strip() for line in path.read_text().splitlines() if line.strip()]
 
 
-def natural(name: str) -> tuple[tuple[int, str], ...]:
+def natural(name: str) -> tuple[tuple[int, int, str], ...]:
     """A sort key under which "2.jpg" comes before "10.jpg"."""
-    parts: list[str] = [""]
-    for letter in name:
-        if parts[-1] and parts[-1][-1].isdigit() != letter.isdigit():
-            parts.append("")
-        parts[-1] += letter
-    return tuple((int(p), "") if p.isdecimal() else (-1, p) for p in parts)
+    runs = re.findall(r"[0-9]+|[^0-9]+", name)
+    return tuple((0, int(run), "") if run.isdecimal() else (1, 0, run) for run in runs)
 
 
 def pictures_in(folder: Path) -> list[Path]:

@@ -1,0 +1,102 @@
+"""Groups of pictures that share an object, for co-saliency and co-segmentation."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Bool, Float32
+
+from likewise.data.episodes import EpisodeSet
+from likewise.data.layout import DataSetError, Presence, find_home, folders_in, known, pictures_in
+from likewise.images import read_picture
+
+
+@dataclass(frozen=True)
+class GroupSet:
+    """An index of named groups of pictures.
+
+    `groups` maps a group to the names of its pictures. `picture_path(group, picture)` is a file,
+    `read_mask(group, picture)` a bool mask (h, w), and `read_sism(group, picture)`, where the set carries such maps,
+    the single-image saliency map, float32 (h, w) in [0, 1].
+    """
+
+    name: str
+    groups: dict[str, tuple[str, ...]]
+    presence: Presence
+    picture_path: Callable[[str, str], Path] = field(repr=False)
+    read_mask: Callable[[str, str], np.ndarray] = field(repr=False)
+    read_sism: Callable[[str, str], np.ndarray] | None = field(default=None, repr=False)
+
+    def pictures_of(self, group: str) -> tuple[str, ...]:
+        """The pictures of a group; an unknown one raises `DataSetError` with the nearest."""
+        known(group, self.groups, f"group of {self.name}")
+        return self.groups[group]
+
+
+def cosaliency_groups(root: Path | str) -> GroupSet:
+    """The layout of the co-saliency sets: `image/<group>/*.jpg`, `gt/<group>/*.png`, optional `sism/<group>/*.png`.
+
+    CoCA, CoSOD3k, CoSal2015, iCoseg, MSRC, DUTS_class and COCO9213 are all passed around like this. A mask is grey
+    values above 127. A picture without its mask (or without its map, when there is a `sism` folder) counts as
+    missing, and so does a mask without its picture.
+    """
+    home = find_home(root, (".",), ("image", "gt"), "a co-saliency data set (image/<group>/, gt/<group>/)")
+    with_sism = (home / "sism").is_dir()
+    kinds = ("image", "gt", "sism") if with_sism else ("image", "gt")
+    files: dict[str, dict[str, Path]] = {}
+    for kind in kinds:
+        found = [path for folder in folders_in(home / kind) for path in pictures_in(folder)]
+        files[kind] = {f"{path.parent.name}/{path.stem}": path for path in found}
+    listed = tuple(dict.fromkeys((*files["image"], *files["gt"])))
+    missing = tuple(key for key in listed if any(key not in files[kind] for kind in kinds))
+    groups: dict[str, list[str]] = {}
+    for key in listed:
+        if key not in missing:
+            group, _, picture = key.partition("/")
+            groups.setdefault(group, []).append(picture)
+    if not groups:
+        raise DataSetError(f"none of the {len(listed)} pictures in {home} has all of {', '.join(kinds)}")
+    return GroupSet(
+        home.resolve().name,
+        {group: tuple(pictures) for group, pictures in groups.items()},
+        Presence(home.resolve().name, len(listed), missing),
+        partial(group_file, files["image"]),
+        partial(group_mask, files["gt"]),
+        partial(group_sism, files["sism"]) if with_sism else None,
+    )
+
+
+def group_file(files: dict[str, Path], group: str, picture: str) -> Path:
+    return files[f"{group}/{picture}"]
+
+
+def group_mask(files: dict[str, Path], group: str, picture: str) -> Bool[np.ndarray, "h w"]:
+    return read_picture(group_file(files, group, picture))[..., 0] > 127
+
+
+def group_sism(files: dict[str, Path], group: str, picture: str) -> Float32[np.ndarray, "h w"]:
+    return read_picture(group_file(files, group, picture))[..., 0].astype(np.float32) / 255
+
+
+def groups_of_classes(dataset: EpisodeSet) -> GroupSet:
+    """One group for each class of a class-labelled set: the pictures that show it, and its masks in them.
+
+    Ignored pixels belong to no mask.
+    """
+    return GroupSet(
+        dataset.name,
+        {name: pictures for name, pictures in dataset.pictures_of.items() if pictures},
+        dataset.presence,
+        partial(class_picture, dataset),
+        partial(class_mask, dataset),
+    )
+
+
+def class_picture(dataset: EpisodeSet, group: str, picture: str) -> Path:
+    return dataset.picture_path(picture)
+
+
+def class_mask(dataset: EpisodeSet, group: str, picture: str) -> Bool[np.ndarray, "h w"]:
+    return dataset.read_class(picture, group) == 1

@@ -1,0 +1,250 @@
+"""Fully labelled pictures for scene parsing: VOC, ADE20K, Cityscapes, COCO-Stuff 10k, LIP, CamVid and plain folders.
+
+Inside, a label map holds the class's index 0 .. K-1 and `IGNORE` (255); each loader states the convention it
+converts from. Every loader takes the root of the public download.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import UInt8
+
+from likewise.data.class_names import CAMVID, CITYSCAPES, CITYSCAPES_IDS, LIP, LIP_MIRRORED, PASCAL
+from likewise.data.layout import IGNORE, DataSetError, Presence, find_home, known, natural, pictures_in, read_list
+from likewise.images import PictureError, read_labels
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A picture and its label file."""
+
+    picture: Path
+    labels: Path
+
+
+@dataclass(frozen=True)
+class SceneSet:
+    """An index of labelled pictures. `read_labels(path)` gives uint8 (h, w) with 0 .. K-1 and IGNORE.
+
+    `mirrored` names the pairs of class indices that change places when a picture is mirrored (left and right arm).
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    scenes: tuple[Scene, ...]
+    presence: Presence
+    read_labels: Callable[[Path], np.ndarray] = field(repr=False)
+    mirrored: tuple[tuple[int, int], ...] = ()
+
+
+def voc_scenes(root: Path | str, split: str = "val") -> SceneSet:
+    """PASCAL VOC 2012: labels 0 (background), 1..20, 255 ignored.
+
+    `SegmentationClassAug` (with SBD) is taken where it is there, else `SegmentationClass`. `split` is a list of
+    `ImageSets/Segmentation` (train, val, trainval, ...), or "all" for every mask.
+    """
+    home = find_home(root, (".", "VOC2012", "VOCdevkit/VOC2012"), ("JPEGImages",), "PASCAL VOC 2012")
+    masks = next((home / f for f in ("SegmentationClassAug", "SegmentationClass") if (home / f).is_dir()), None)
+    if masks is None:
+        raise DataSetError(f"{home} holds neither SegmentationClassAug nor SegmentationClass")
+    if split == "all":
+        names: Iterable[str] = sorted(path.stem for path in masks.glob("*.png"))
+    else:
+        lists = home / "ImageSets/Segmentation"
+        known(split, ["all", *sorted(path.stem for path in lists.glob("*.txt"))], f"split of {home}")
+        names = read_list(lists / f"{split}.txt")
+    pairs = [(home / "JPEGImages" / f"{name}.jpg", masks / f"{name}.png") for name in names]
+    return present_scenes(f"VOC 2012 {split}", ("background", *PASCAL), pairs, identity(21))
+
+
+def ade20k_scenes(root: Path | str, split: str = "val") -> SceneSet:
+    """ADE20K as `ADEChallengeData2016`: `{images,annotations}/{training,validation}`; labels 1..150, 0 is ignored.
+
+    Names are those of the download's own `objectInfo150.txt`.
+    """
+    known(split, ("train", "val"), "split of ADE20K")
+    home = find_home(
+        root, (".", "ADEChallengeData2016"), ("images", "annotations", "objectInfo150.txt"), "ADE20K (scene parsing)"
+    )
+    part = {"train": "training", "val": "validation"}[split]
+    # a header, then Idx, Ratio, Train, Val, Name between tabs
+    rows = [line.split("\t") for line in read_list(home / "objectInfo150.txt")[1:]]
+    classes = [row[-1].split(",")[0].strip() for row in rows]
+    pairs = by_stem(home / "images" / part, home / "annotations" / part)
+    return present_scenes(f"ADE20K {split}", classes, pairs, table({i + 1: i for i in range(len(classes))}))
+
+
+def cityscapes_scenes(root: Path | str, split: str = "val") -> SceneSet:
+    """Cityscapes: `leftImg8bit/<split>/<city>/*_leftImg8bit.png`, `gtFine/<split>/<city>/*_gtFine_labelIds.png`.
+
+    The 19 evaluated label ids become 0..18, all others are ignored.
+    """
+    known(split, ("train", "val"), "split of Cityscapes")
+    home = find_home(root, (".", "cityscapes"), (f"leftImg8bit/{split}", f"gtFine/{split}"), "Cityscapes")
+    ends = "_leftImg8bit.png", "_gtFine_labelIds.png"
+    folders = home / "leftImg8bit" / split, home / "gtFine" / split
+    names = {
+        str(path.relative_to(folder)).removesuffix(end)
+        for folder, end in zip(folders, ends, strict=True)
+        for path in folder.glob(f"*/*{end}")
+    }
+    pairs = [(folders[0] / f"{name}{ends[0]}", folders[1] / f"{name}{ends[1]}") for name in sorted(names)]
+    lookup = table({value: i for i, value in enumerate(CITYSCAPES_IDS)})
+    return present_scenes(f"Cityscapes {split}", CITYSCAPES, pairs, lookup)
+
+
+def cocostuff10k_scenes(root: Path | str, split: str = "test") -> SceneSet:
+    """COCO-Stuff 10k v1.1: `images/*.jpg`, `annotations/*.mat`, `imageLists/{train,test}.txt`.
+
+    The matrix `S` of a .mat holds 0 (unlabelled, ignored) and 1..182, of which 11 never occur; the 171 used ones
+    become 0..170 in their order, under the names that the same files carry.
+    """
+    known(split, ("train", "test"), "split of COCO-Stuff 10k")
+    home = find_home(
+        root, (".", "cocostuff-10k-v1.1"), ("images", "annotations", f"imageLists/{split}.txt"), "COCO-Stuff 10k"
+    )
+    names = read_list(home / "imageLists" / f"{split}.txt")
+    pairs = [(home / "images" / f"{name}.jpg", home / "annotations" / f"{name}.mat") for name in names]
+    used = [value for value in range(1, 183) if value not in COCOSTUFF_UNUSED]
+    first = next((labels for _, labels in pairs if labels.is_file()), None)
+    classes = stuff_names(first, used) if first else [f"label {value}" for value in used]
+    lookup = table({value: i for i, value in enumerate(used)})
+    return present_scenes(f"COCO-Stuff 10k {split}", classes, pairs, lookup, read_stuff)
+
+
+COCOSTUFF_UNUSED = frozenset({12, 26, 29, 30, 45, 66, 68, 69, 71, 83, 91})
+"""Labels of COCO's first list that were never annotated."""
+
+
+def stuff_names(path: Path, used: Sequence[int]) -> list[str]:
+    """Class names out of a .mat of COCO-Stuff: "unlabeled", then either all 182 names or those of the used labels."""
+    names = [str(np.ravel(entry)[0]) for entry in np.ravel(load_mat(path, "names"))][1:]
+    if len(names) not in (182, len(used)):
+        raise DataSetError(f"{path} names {len(names)} classes, COCO-Stuff has 182, of which {len(used)} are used")
+    return names if len(names) == len(used) else [names[value - 1] for value in used]
+
+
+def read_stuff(path: Path) -> UInt8[np.ndarray, "h w"]:
+    return load_mat(path, "S").astype(np.uint8)
+
+
+def load_mat(path: Path, variable: str) -> np.ndarray:
+    # scipy's readers take a while to load, and no other data set needs them
+    from scipy.io import loadmat
+
+    try:
+        return loadmat(path, variable_names=[variable])[variable]
+    except Exception as error:  # on damaged bytes scipy's readers raise nearly anything
+        raise PictureError(
+            f"{path} is no label file of COCO-Stuff 10k with the variable {variable} ({error!r}); download it again"
+        ) from error
+
+
+def lip_scenes(root: Path | str, split: str = "val") -> SceneSet:
+    """Look into Person: `{train,val}_images/*.jpg`, `{train,val}_segmentations/*.png`, labels 0..19, none ignored.
+
+    The folders stand in the root, or in `TrainVal_images` and `TrainVal_parsing_annotations` as the archives unpack.
+    Left and right parts are `mirrored`.
+    """
+    known(split, ("train", "val"), "split of LIP")
+    archives = ".", "TrainVal_images", "TrainVal_images/TrainVal_images"
+    pictures = find_home(root, archives, (f"{split}_images",), "LIP") / f"{split}_images"
+    archives = ".", "TrainVal_parsing_annotations", "TrainVal_parsing_annotations/TrainVal_parsing_annotations"
+    labels = find_home(root, archives, (f"{split}_segmentations",), "LIP") / f"{split}_segmentations"
+    return present_scenes(f"LIP {split}", LIP, by_stem(pictures, labels), identity(20), mirrored=LIP_MIRRORED)
+
+
+def camvid_scenes(root: Path | str, split: str = "test") -> SceneSet:
+    """CamVid as SegNet packs it: `{train,val,test}/`, `{train,val,test}annot/`; labels 0..10, 11 (void) is ignored."""
+    known(split, ("train", "val", "test"), "split of CamVid")
+    home = find_home(root, (".", "CamVid"), (split, f"{split}annot"), "CamVid")
+    return present_scenes(f"CamVid {split}", CAMVID, by_stem(home / split, home / f"{split}annot"), identity(11))
+
+
+def folder_scenes(
+    pictures: Path | str, labels: Path | str, classes: Path | str | Sequence[str] | None = None
+) -> SceneSet:
+    """Any folder of pictures and one of label PNGs with the same stems (it may be the same folder).
+
+    `classes` are the names of labels 0, 1, ..., or a text file with a line `<label> <name>`, or just `<name>` for
+    0, 1, ...; labels without a name are ignored. Without it every label that occurs in the first 100 files but 255 is a
+    class named by its number.
+    """
+    pictures, labels = Path(pictures), Path(labels)
+    for folder in pictures, labels:
+        if not folder.is_dir():
+            raise DataSetError(f"a folder of pictures and labels: the folder {folder} does not exist")
+    pairs = by_stem(pictures, labels)
+    if classes is None:
+        values: set[int] = set()
+        for _, path in pairs[:100]:
+            if path.is_file():
+                values |= set(np.unique(read_labels(path)).tolist())
+        named = {value: str(value) for value in sorted(values - {IGNORE})}
+    elif isinstance(classes, str | Path):
+        named = read_class_table(Path(classes))
+    else:
+        named = dict(enumerate(classes))
+    lookup = table({value: i for i, value in enumerate(named)})
+    return present_scenes(pictures.name, tuple(named.values()), pairs, lookup)
+
+
+def read_class_table(path: Path) -> dict[int, str]:
+    """Label -> name, from lines `<label> <name>` or, when no line starts with a number, `<name>` for 0, 1, ..."""
+    lines = read_list(path)
+    if not any(line.split()[0].isdecimal() for line in lines):
+        return dict(enumerate(lines))
+    found = {}
+    for line in lines:
+        value, _, name = line.replace("\t", " ").partition(" ")
+        if not value.isdecimal() or int(value) >= IGNORE or not name.strip() or int(value) in found:
+            raise DataSetError(f"{path}: {line!r} is not <label 0-254, once> <name>")
+        found[int(value)] = name.strip()
+    return found
+
+
+def table(values: Mapping[int, int]) -> UInt8[np.ndarray, "256"]:
+    """Stored label -> class index; whatever is not named becomes IGNORE."""
+    lookup = np.full(256, IGNORE, np.uint8)
+    for stored, index in values.items():
+        lookup[stored] = index
+    return lookup
+
+
+def identity(classes: int) -> UInt8[np.ndarray, "256"]:
+    return table({i: i for i in range(classes)})
+
+
+def by_stem(pictures: Path, labels: Path) -> list[tuple[Path, Path]]:
+    """Pairs of picture and label PNG of one stem; a partner that is not there gets the name it should have."""
+    pngs = {path.stem: path for path in pictures_in(labels) if path.suffix.lower() == ".png"}
+    photos = {path.stem: path for path in pictures_in(pictures) if path not in pngs.values()}
+    stems = sorted({**photos, **pngs}, key=natural)
+    return [(photos.get(s, pictures / f"{s}.jpg"), pngs.get(s, labels / f"{s}.png")) for s in stems]
+
+
+def present_scenes(
+    name: str,
+    classes: Sequence[str],
+    pairs: Sequence[tuple[Path, Path]],
+    lookup: UInt8[np.ndarray, "256"],
+    read: Callable[[Path], np.ndarray] = read_labels,
+    mirrored: tuple[tuple[int, int], ...] = (),
+) -> SceneSet:
+    """The set of those pairs of which both files are there; the others are counted."""
+    there = [Scene(*pair) for pair in pairs if pair[0].is_file() and pair[1].is_file()]
+    if not there:
+        example = f", for example {pairs[0][0]} with {pairs[0][1]}" if pairs else ""
+        raise DataSetError(f"none of the {len(pairs)} pictures of {name} is present{example}")
+    missing = tuple(p.stem for p, labels in pairs if not (p.is_file() and labels.is_file()))
+    presence = Presence(name, len(pairs), missing)
+    return SceneSet(name, tuple(classes), tuple(there), presence, partial(converted, lookup, read), mirrored)
+
+
+def converted(
+    lookup: UInt8[np.ndarray, "256"], read: Callable[[Path], np.ndarray], path: Path
+) -> UInt8[np.ndarray, "h w"]:
+    return lookup[read(path)]
