@@ -118,11 +118,6 @@ def encode(mask: Bool[np.ndarray, "h w"]) -> str:
     return coco_mask.encode(np.asfortranarray(mask.astype(np.uint8)))["counts"].decode("ascii")
 
 
-def decode(counts: str, height: int, width: int) -> Bool[np.ndarray, "h w"]:
-    """The mask of COCO's compressed run lengths."""
-    return coco_mask.decode({"size": [height, width], "counts": counts.encode("ascii")}).astype(bool)
-
-
 def coco_document(pictures: Iterable[Regions], classes: tuple[str, ...]) -> dict[str, Any]:
     """COCO's detection format, with a score in each annotation as in COCO's results.
 

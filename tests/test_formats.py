@@ -1,0 +1,142 @@
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis.extra import numpy as hnp
+from PIL import Image
+from pycocotools import mask as coco_mask
+from pycocotools.coco import COCO
+
+from likewise.draw import palette
+from likewise.formats import (
+    FORMATS,
+    WRITERS,
+    checked_formats,
+    coco_document,
+    encode,
+    regions_of,
+    write_coco,
+)
+from likewise.images import read_labels, read_mask, read_picture
+
+
+@dataclass(frozen=True)
+class FakeResult:
+    labels: np.ndarray
+    classes: tuple[str, ...]
+    scores: tuple[float, ...]
+    probability: np.ndarray
+
+    @property
+    def mask(self) -> np.ndarray:
+        return self.labels > 0
+
+
+@pytest.fixture
+def picture() -> np.ndarray:
+    return np.random.default_rng(0).integers(1, 256, (30, 41, 3), dtype=np.uint8)
+
+
+@pytest.fixture
+def one() -> FakeResult:
+    labels = np.zeros((30, 41), dtype=np.uint8)
+    labels[4:20, 7:31] = 1
+    return FakeResult(labels, ("cat",), (0.9,), np.linspace(0, 1, 30 * 41, dtype=np.float32).reshape(30, 41))
+
+
+@pytest.fixture
+def two(one: FakeResult) -> FakeResult:
+    labels = one.labels.copy()
+    labels[22:29, 2:40] = 2
+    return FakeResult(labels, ("cat", "dog", "horse"), (0.9, 0.25, 0.1), one.probability)
+
+
+def write(name: str, picture: np.ndarray, result: FakeResult, folder: Path) -> Path:
+    suffix, writer = WRITERS[name]
+    writer(picture, result, folder / f"x{suffix}")
+    return folder / f"x{suffix}"
+
+
+def test_a_mask_of_one_class_is_0_and_255(tmp_path: Path, picture: np.ndarray, one: FakeResult) -> None:
+    with Image.open(write("mask", picture, one, tmp_path)) as image:
+        assert image.mode == "L"
+        np.testing.assert_array_equal(np.asarray(image), one.mask * 255)
+
+
+def test_a_mask_of_several_classes_is_a_palette_of_labels(tmp_path: Path, picture: np.ndarray, two: FakeResult) -> None:
+    path = write("mask", picture, two, tmp_path)
+    np.testing.assert_array_equal(read_labels(path), two.labels)
+    np.testing.assert_array_equal(read_mask(path, label=2), two.labels == 2)
+    with Image.open(path) as image:
+        assert image.mode == "P"
+        np.testing.assert_array_equal(np.asarray(image.convert("RGB"))[25, 10], palette(2)[1])
+
+
+def test_probabilities_come_back_to_16_bits(tmp_path: Path, picture: np.ndarray, one: FakeResult) -> None:
+    with Image.open(write("probability", picture, one, tmp_path)) as image:
+        stored = np.asarray(image)
+    assert stored.max() == 65535
+    assert stored.min() == 0
+    np.testing.assert_allclose(stored / 65535, one.probability, atol=0.5001 / 65535)
+
+
+def test_a_cutout_is_the_object_on_nothing(tmp_path: Path, picture: np.ndarray, one: FakeResult) -> None:
+    path = write("cutout", picture, one, tmp_path)
+    with Image.open(path) as image:
+        stored = np.asarray(image)
+    np.testing.assert_array_equal(stored[..., 3], one.mask * 255)
+    np.testing.assert_array_equal(stored[one.mask, :3], picture[one.mask])
+    assert not stored[~one.mask].any(), "the rest of the picture must not be in the file"
+
+
+def test_an_overlay_is_a_picture_of_the_same_size(tmp_path: Path, picture: np.ndarray, two: FakeResult) -> None:
+    assert read_picture(write("overlay", picture, two, tmp_path)).shape == picture.shape
+
+
+def test_coco_reads_what_is_written(tmp_path: Path, one: FakeResult, two: FakeResult) -> None:
+    nothing = FakeResult(np.zeros((7, 9), np.uint8), two.classes, (0.1, 0.1, 0.1), np.zeros((7, 9), np.float32))
+    results = {"sub/a.jpg": two, "b.jpg": nothing, "c.jpg": one}
+    write_coco((regions_of(name, result) for name, result in results.items()), two.classes, tmp_path / "coco.json")
+
+    coco = COCO(tmp_path / "coco.json")
+    assert [category["name"] for category in coco.loadCats([1, 2, 3])] == ["cat", "dog", "horse"]
+    for image in coco.loadImgs(coco.getImgIds()):
+        result = results[image["file_name"]]
+        assert (image["height"], image["width"]) == result.labels.shape
+        labels = np.zeros_like(result.labels)
+        for annotation in coco.loadAnns(coco.getAnnIds(imgIds=image["id"])):
+            mask = coco.annToMask(annotation).astype(bool)
+            labels[mask] = annotation["category_id"]
+            rows, columns = np.nonzero(mask)
+            x, y, width, height = annotation["bbox"]
+            assert annotation["area"] == mask.sum()
+            assert (x, y, x + width, y + height) == (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)
+            assert annotation["iscrowd"] == 0
+            assert annotation["score"] == result.scores[annotation["category_id"] - 1]
+        np.testing.assert_array_equal(labels, result.labels)
+    assert not coco.getAnnIds(imgIds=2), "a picture without an object has no annotation"
+    assert len(coco.loadRes(json.loads((tmp_path / "coco.json").read_text())["annotations"]).anns) == 3
+
+
+@given(hnp.arrays(bool, hnp.array_shapes(min_dims=2, max_dims=2, max_side=24)))
+def test_run_lengths_come_back(mask: np.ndarray) -> None:
+    coded = {"size": list(mask.shape), "counts": encode(mask)}
+    np.testing.assert_array_equal(coco_mask.decode(coded), mask)
+    assert coco_mask.area(coded) == mask.sum()
+
+
+def test_a_coco_document_is_plain_json(two: FakeResult) -> None:
+    document = coco_document([regions_of("a.jpg", two)], two.classes)
+    assert json.loads(json.dumps(document)) == document
+
+
+def test_formats_are_checked_by_name() -> None:
+    assert checked_formats(["coco", "mask", "coco"]) == ("coco", "mask")
+    with pytest.raises(ValueError, match="formats are mask, probability, overlay, cutout, coco; got gif, bmp"):
+        checked_formats(["mask", "gif", "bmp"])
+    with pytest.raises(ValueError, match="got none"):
+        checked_formats([])
+    assert set(FORMATS) == {*WRITERS, "coco"}
