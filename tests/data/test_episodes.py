@@ -47,6 +47,14 @@ def test_an_episode_loads_at_the_size_asked_or_at_its_own(dataset: EpisodeSet) -
     np.testing.assert_array_equal(own.support_labels[1][1], fakes.block(2, 1))
 
 
+def test_pictures_of_one_episode_may_differ_in_size(dataset: EpisodeSet) -> None:
+    fakes.write_picture(dataset.picture_path("2007_006000"), fakes.noise(0, 70, 90))
+    mask = dataset.picture_path("2007_006000").parents[1] / "SegmentationClassAug/2007_006000.png"
+    fakes.write_picture(mask, fakes.block(6, 0, 70, 90))
+    loaded = load_episode(dataset, Episode(("bus",), (("2007_006000", "2007_001000"),), "2007_006001"))
+    assert [picture.shape for picture in loaded.supports[0]] == [(70, 90, 3), (60, 80, 3)]
+
+
 def test_a_corrupt_picture_names_its_file_and_stops_or_is_skipped(dataset: EpisodeSet) -> None:
     path = dataset.picture_path("2007_006001")
     path.write_bytes(path.read_bytes()[:200])

@@ -47,8 +47,9 @@ class LoadedEpisode:
     """The pixels of an episode. Labels hold 0, way + 1, and IGNORE."""
 
     episode: Episode
-    supports: tuple[tuple[UInt8[np.ndarray, "h w 3"], ...], ...]
-    support_labels: tuple[tuple[UInt8[np.ndarray, "h w"], ...], ...]
+    # every picture has its own size, hence no names for the axes of the supports
+    supports: tuple[tuple[UInt8[np.ndarray, "_ _ 3"], ...], ...]
+    support_labels: tuple[tuple[UInt8[np.ndarray, "_ _"], ...], ...]
     query: UInt8[np.ndarray, "hq wq 3"]
     target: UInt8[np.ndarray, "hq wq"]
 
