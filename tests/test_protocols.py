@@ -231,3 +231,10 @@ def test_all_folds_of_the_real_pictures_run_under_every_protocol(shared_data: Pa
         for name in "panet-2019", "pfenet-2020", "hsnet-2021", "likewise-1":
             for shots in 1, 5:
                 assert protocol(name).episodes(real, shots=shots, count=20)
+
+
+def test_ways_that_share_all_their_pictures_are_an_error(dataset: EpisodeSet) -> None:
+    entries = tuple(Entry(picture, name) for name in ("bird", "boat") for picture in ("a", "b"))
+    twins = replace(dataset, classes=("bird", "boat"), entries=entries)
+    with pytest.raises(DataSetError, match="has too few pictures that no other way shows"):
+        protocol("likewise-1").episodes(twins, ways=2)

@@ -3,6 +3,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from pycocotools import mask as run_lengths
 
 import fakes
 from likewise.data.class_names import COCO
@@ -96,3 +97,25 @@ def test_bad_roots_and_files_say_what_is_wrong(tmp_path: Path) -> None:
         coco20i(tmp_path, 0)
     with pytest.raises(DataSetError, match="nearest is 'interleaved'"):
         coco20i(tmp_path, 0, folds="interleave")
+
+
+def test_compressed_run_lengths_are_read_too(tmp_path: Path) -> None:
+    make_coco(tmp_path, masks=False)
+    path = tmp_path / "annotations/instances_val2014.json"
+    tables = json.loads(path.read_text())
+    encoded = run_lengths.encode(np.asfortranarray(fakes.block(1, 2, border=0)))
+    tables["annotations"][2]["segmentation"] = {"size": [60, 80], "counts": encoded["counts"].decode()}
+    path.write_text(json.dumps(tables))
+    mask = coco20i(tmp_path, 0).read_labels(NAMES[2], [COCO[20]])
+    np.testing.assert_array_equal(mask, fakes.block(1, 2, border=0))
+
+
+def test_leaking_training_pictures_can_be_dropped(tmp_path: Path) -> None:
+    make_coco(tmp_path, masks=True)
+    labels = np.zeros((60, 80), np.uint8)
+    labels[:, :40], labels[:, 40:] = 1, 11
+    picture = NAMES[1].replace("val", "train")
+    fakes.write_picture(tmp_path / "annotations/train2014" / f"{picture}.png", labels)
+    assert picture in coco20i(tmp_path, 0, "trn").classes_of
+    assert picture not in coco20i(tmp_path, 0, "trn", drop_leaking=True).classes_of
+    assert picture in coco20i(tmp_path, 1, "trn", drop_leaking=True).classes_of
