@@ -120,3 +120,14 @@ def test_an_empty_contact_sheet_is_refused() -> None:
     for rows in ([], [[]], [[Tile(np.zeros((3, 4, 3), dtype=np.uint8))], []]):
         with pytest.raises(ValueError, match="at least one row, and in each row at least one tile"):
             contact_sheet(rows)
+
+
+def test_no_line_runs_along_the_edge_of_the_picture() -> None:
+    picture = np.full((60, 80, 3), 100, dtype=np.uint8)
+    mask = np.zeros((60, 80), dtype=bool)
+    mask[:, 40:] = True
+    drawn = outline(picture, mask, colour=(1, 2, 3))
+    assert (drawn[:, 44:] == 100).all()
+    assert (drawn[:, 40:42] == (1, 2, 3)).all()
+    assert (drawn[:, 39] == 255).all()
+    assert (drawn[:, :39] == 100).all()

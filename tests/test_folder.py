@@ -583,7 +583,8 @@ def test_a_run_that_is_killed_at_any_point_is_resumed_and_ends_as_if_it_never_wa
                     image.load()
     assert not Path("out/coco.json").exists()
     with finished.open("ab") as file:
-        file.write(b'{"size": 12, "mtime_')  # as a kill within a write leaves it
+        file.write(b'{"size": 12, "mtime_')  # what a kill within a write leaves, and below too
+    Path("out/.likewise-part-0.mask.png").write_bytes(b"half")
 
     report = run(pictures, formats=formats)
     assert report.skipped >= 15

@@ -152,8 +152,7 @@ def _visible(folder: Path) -> list[Path]:
 
 
 def _globbed(pattern: str, left_out: set[Path]) -> Iterator[tuple[Path, Path]]:
-    """The pictures that match and those below matching folders; their root is what stands before the first
-    star."""
+    """The pictures that match and those below matching folders; their root ends before the first wildcard."""
     parts = Path(pattern).parts
     root = Path(*parts[: next(index for index, part in enumerate(parts) if glob.has_magic(part))])
     above = {root.resolve(), *root.resolve().parents}  # to write beside the pictures does not leave them out
@@ -424,30 +423,25 @@ def _refuse_overwriting(targets: list[Path], out: Path, inputs: list[Path], forc
 def _pipeline(
     jobs: Iterable[_Job], segment: Callable[[np.ndarray], Result], out: Path, records: "_Records"
 ) -> Generator[tuple[_Job, str | None], None, None]:
-    """Each job as it is settled, with the reason if it failed: reading ahead of the model, writing behind
-    it."""
+    """Each job as it is settled, with the reason if it failed. Reads ahead of the model, writes behind it."""
     with ThreadPoolExecutor(_READERS) as readers, ThreadPoolExecutor(1) as writer:
         rest = iter(jobs)
         ahead = deque((job, readers.submit(_read, job)) for job in itertools.islice(rest, _AHEAD))
         behind: tuple[_Job, Future[None]] | None = None
-        try:
-            while ahead:
-                job, reading = ahead.popleft()
-                ahead.extend((job, readers.submit(_read, job)) for job in itertools.islice(rest, 1))
-                try:
-                    stamp, picture = reading.result()
-                    result = segment(picture)
-                except Exception as error:  # whatever is wrong with this picture, the others are still done
-                    yield job, _reason(job, error)
-                    continue
-                if behind:
-                    yield _written(*behind, out)
-                behind = job, writer.submit(_write, job, stamp, picture, result, records)
+        while ahead:
+            job, reading = ahead.popleft()
+            ahead.extend((job, readers.submit(_read, job)) for job in itertools.islice(rest, 1))
+            try:
+                stamp, picture = reading.result()
+                result = segment(picture)
+            except Exception as error:  # whatever is wrong with this picture, the others are still done
+                yield job, _reason(job, error)
+                continue
             if behind:
                 yield _written(*behind, out)
-        finally:
-            for _, reading in ahead:
-                reading.cancel()
+            behind = job, writer.submit(_write, job, stamp, picture, result, records)
+        if behind:
+            yield _written(*behind, out)
 
 
 def _read(job: _Job) -> tuple[_Stamp, np.ndarray]:

@@ -364,10 +364,9 @@ def _to_8_bits(values: np.ndarray) -> UInt8[np.ndarray, "h w"]:
 
 
 def _stored_values(source: Source) -> tuple[str, np.ndarray, UInt8[np.ndarray, "256 4"] | None]:
-    """What to call it, the values as stored, ``(h w)`` or ``(h w 3)`` or ``(h w 4)`` uint8, and the palette
-    if any.
+    """What to call it, the values as stored, and the RGBA palette if it has one.
 
-    Of a palette picture the values are its indices.
+    Values are ``(h w)`` of any type (of a palette picture its indices), or ``(h w 3)`` or ``(h w 4)`` uint8.
     """
     if isinstance(source, np.ndarray):
         plane = source.ndim == 2 and source.dtype.kind in "buif"
