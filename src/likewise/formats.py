@@ -52,7 +52,7 @@ def write_probability(picture: Picture, result: Result, path: Path) -> None:
 
 
 def write_overlay(picture: Picture, result: Result, path: Path) -> None:
-    """A JPEG of the picture with the classes tinted and outlined (a PNG would be ten times as large)."""
+    """A JPEG of the picture with the classes tinted and outlined (a PNG would be four to five times as large)."""
     save_image(draw.overlay(picture, result.labels), path)
 
 
