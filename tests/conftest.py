@@ -49,3 +49,12 @@ def golden(shared: Path) -> Callable[[str], tuple[dict, dict[str, np.ndarray]]]:
             return json.loads((folder / f"{name}.json").read_text()), dict(arrays)
 
     return read
+
+
+@pytest.fixture
+def photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder `photos` in the working directory."""
+    monkeypatch.chdir(tmp_path)
+    path = Path("photos")
+    path.mkdir()
+    return path

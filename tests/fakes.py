@@ -11,6 +11,14 @@ def write_picture(path: Path, pixels: np.ndarray) -> None:
     Image.fromarray(pixels).save(path)
 
 
+def save_flat(path: Path, value: int = 200, size: tuple[int, int] = (12, 8)) -> Path:
+    """Write a small picture of one grey (`size` is width and height) in the format of the suffix; give its path."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    mode, colour = ("P", value) if path.suffix == ".gif" else ("RGB", (value,) * 3)
+    Image.new(mode, size, colour).save(path)
+    return path
+
+
 def noise(seed: int, height: int = 60, width: int = 80) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
 

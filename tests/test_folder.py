@@ -16,252 +16,11 @@ import pytest
 from PIL import Image
 from pycocotools.coco import COCO
 
+from fakes import save_flat
 from likewise import folder
-from likewise.folder import (
-    Example,
-    OutputError,
-    Picture,
-    Report,
-    find_examples,
-    find_pictures,
-    natural_order,
-    segment_folder,
-)
+from likewise.folder import OutputError, Report, segment_folder
 from likewise.formats import WRITERS
-from likewise.images import PictureError
-
-
-def save(path: Path, value: int = 200, size: tuple[int, int] = (12, 8)) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.new("RGB" if path.suffix != ".gif" else "P", size, (value,) * 3 if path.suffix != ".gif" else value).save(
-        path
-    )
-    return path
-
-
-@pytest.fixture
-def photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty folder `photos` in the working directory."""
-    monkeypatch.chdir(tmp_path)
-    path = Path("photos")
-    path.mkdir()
-    return path
-
-
-def names(pictures: list[Picture]) -> list[str]:
-    return [picture.name for picture in pictures]
-
-
-# --- which pictures -------------------------------------------------------------------------------------------------
-
-
-def test_numbers_in_names_sort_as_numbers() -> None:
-    texts = ["img10.jpg", "img2.jpg", "Img1.jpg", "a", "1", "img", "img02.jpg", "²"]
-    assert sorted(texts, key=natural_order) == sorted(texts[3:] + texts[:3], key=natural_order)
-    ordered = sorted(texts, key=natural_order)
-    assert ordered.index("Img1.jpg") < ordered.index("img2.jpg") < ordered.index("img10.jpg")
-
-
-def test_a_folder_is_searched_with_all_that_is_below_it(photos: Path) -> None:
-    for name in ("img10.jpg", "img2.JPG", "sub/deep/b.png", "sub/a.webp", "z.tif"):
-        save(photos / name)
-    for name in ("notes.txt", "sub/data.json", "README"):
-        (photos / name).write_text("no picture")
-    for name in (".hidden.jpg", ".cache/thumbnail.jpg", "sub/.trash/x.jpg"):
-        save(photos / name)
-    found = find_pictures([photos])
-    assert names(found) == ["img2.JPG", "img10.jpg", "sub/a.webp", "sub/deep/b.png", "z.tif"]
-    assert found[0].path == photos / "img2.JPG"
-
-
-def test_files_keep_their_order_and_come_once(photos: Path) -> None:
-    b, a = save(photos / "b.jpg"), save(photos / "a.jpg")
-    assert names(find_pictures([b, a, photos / ".." / "photos" / "b.jpg", photos])) == ["b.jpg", "a.jpg"]
-
-
-def test_globs_are_expanded_where_the_shell_did_not(photos: Path) -> None:
-    for name in ("1.jpg", "2.png", "sub/3.jpg", "sub/.hidden.jpg", "notes.txt"):
-        save(photos / name) if not name.endswith("txt") else (photos / name).write_text("")
-    assert names(find_pictures(["photos/*.jpg"])) == ["1.jpg"]
-    assert names(find_pictures(["photos/**/*.jpg"])) == ["1.jpg", "sub/3.jpg"]
-    assert names(find_pictures([str(photos.resolve() / "**")])) == ["1.jpg", "2.png", "sub/3.jpg"]
-    assert names(find_pictures(["photos/*"])) == ["1.jpg", "2.png", "sub/3.jpg"]
-    assert names(find_pictures(["*/1.*"])) == ["photos/1.jpg"]
-
-
-def test_a_name_with_brackets_is_a_name_where_it_exists(photos: Path) -> None:
-    save(photos / "photo[1].jpg")
-    assert names(find_pictures(["photos/photo[1].jpg"])) == ["photo[1].jpg"]
-
-
-def test_masks_and_outputs_beside_their_pictures_are_left_out(photos: Path) -> None:
-    for name in ("x.jpg", "x.mask.png", "x.overlay.jpg", "y.png", "y_mask.png", "alone_mask.png", "unmask.png"):
-        save(photos / name)
-    assert names(find_pictures([photos])) == ["alone_mask.png", "unmask.png", "x.jpg", "y.png"]
-    assert names(find_pictures(sorted(photos.iterdir()))) == ["alone_mask.png", "unmask.png", "x.jpg", "y.png"]
-
-
-def test_excluded_files_and_the_output_folder_are_left_out(photos: Path) -> None:
-    for name in ("a.jpg", "b.jpg", "out/a.mask.png", "out/else.jpg", "outside/c.jpg"):
-        save(photos / name)
-    exclude = [photos / "b.jpg", photos / "out"]
-    for paths in ([photos], ["photos/**"], ["photos/*"], ["photos/**/*.*"]):
-        assert names(find_pictures(paths, exclude=exclude)) == ["a.jpg", "outside/c.jpg"], paths
-
-
-def test_a_folder_named_outright_is_searched_though_it_is_the_output(photos: Path) -> None:
-    save(photos / "a.jpg")
-    assert names(find_pictures([photos], exclude=[photos])) == ["a.jpg"]
-    assert names(find_pictures(["photos/*.jpg"], exclude=[photos])) == ["a.jpg"]
-
-
-def test_outputs_of_another_earlier_run_are_left_out(photos: Path) -> None:
-    for name in ("a.jpg", "masks/a.mask.png", "masks/sub/a.overlay.jpg", "masks/picture.png"):
-        save(photos / name)
-    (photos / "masks" / ".likewise").mkdir()
-    assert names(find_pictures([photos])) == ["a.jpg", "masks/picture.png"]
-    assert names(find_pictures(["photos/**"])) == ["a.jpg", "masks/picture.png"]
-
-
-def test_folders_that_link_to_each_other_are_entered_once(photos: Path) -> None:
-    save(photos / "a.jpg")
-    try:
-        (photos / "loop").symlink_to(photos.resolve(), target_is_directory=True)
-    except OSError:
-        pytest.skip("no symbolic links here")
-    assert names(find_pictures([photos])) == ["a.jpg"]
-
-
-def test_equal_names_below_two_roots_get_their_folders_before_them(photos: Path) -> None:
-    for name in ("a/x.jpg", "b/x.jpg", "b/y.jpg", "c/a/x.jpg"):
-        save(photos / name)
-    found = find_pictures([photos / "a", photos / "b", photos / "c" / "a"])
-    assert names(found) == ["photos/a/x.jpg", "b/x.jpg", "y.jpg", "c/a/x.jpg"]
-
-
-def test_paths_without_pictures_are_named(photos: Path) -> None:
-    save(photos / "masks" / "only.txt.png")
-    (photos / "empty").mkdir()
-    with pytest.raises(PictureError, match=r"photos/absent\.jpg: no such file or folder"):
-        find_pictures(["photos/absent.jpg"])
-    with pytest.raises(PictureError, match=r"photos/\*\.webp: no picture matches"):
-        find_pictures(["photos/*.webp"])
-    with pytest.raises(PictureError, match="photos/empty: no picture in this folder"):
-        find_pictures(["photos/empty"])
-    with pytest.raises(PictureError, match="photos/masks: no picture to segment; examples' masks"):
-        find_pictures(["photos/masks"], exclude=[photos / "masks" / "only.txt.png"])
-    with pytest.raises(PictureError, match="no path given"):
-        find_pictures([])
-
-
-# --- which examples -------------------------------------------------------------------------------------------------
-
-
-def test_an_example_is_a_picture_and_a_mask_joined_by_an_equals_sign(photos: Path) -> None:
-    cat, mask = save(photos / "cat.jpg"), save(photos / "elsewhere.png")
-    assert find_examples([f"{cat}={mask}"]) == [Example(cat, mask, "object")]
-
-
-def test_names_with_equals_signs_are_understood(photos: Path) -> None:
-    odd, mask = save(photos / "a=b.jpg"), save(photos / "m=n.png")
-    assert find_examples([f"{odd}={mask}"]) == [Example(odd, mask, "object")]
-    beside = save(photos / "a=b.mask.png")
-    assert find_examples([str(odd)]) == [Example(odd, beside, "object")]
-
-
-def test_an_equals_sign_that_can_be_read_in_two_ways_is_refused(photos: Path) -> None:
-    for name in ("a", "b=c", "a=b", "c"):
-        Image.new("L", (3, 3)).save(photos / name, format="png")
-    os.chdir(photos)
-    with pytest.raises(PictureError, match="may be a with mask b=c or a=b with mask c; rename"):
-        find_examples(["a=b=c"])
-
-
-@pytest.mark.parametrize("mask_name", ["cat.mask.png", "cat_mask.png", "cat.png"])
-def test_a_mask_beside_its_picture_is_found(photos: Path, mask_name: str) -> None:
-    cat, mask = save(photos / "cat.jpg"), save(photos / mask_name)
-    expected = [Example(cat, mask, "object")]
-    assert find_examples([cat]) == expected
-    assert find_examples([cat, mask]) == expected, "named one after the other"
-    assert find_examples([mask, cat]) == expected, "as a shell may sort photos/*"
-
-
-def test_a_png_is_not_its_own_mask(photos: Path) -> None:
-    cat = save(photos / "cat.png")
-    with pytest.raises(PictureError, match=r"cat\.png: no mask beside it; looked for cat\.mask\.png, cat_mask\.png\."):
-        find_examples([cat])
-    with pytest.raises(PictureError, match="no mask beside it"):
-        find_examples([cat, cat])
-
-
-def test_a_mask_of_the_same_stem_follows_its_picture(photos: Path) -> None:
-    cat, mask = save(photos / "cat.png"), save(photos / "masks" / "cat.png")
-    assert find_examples([cat, mask]) == [Example(cat, mask, "object")]
-
-
-def test_two_pictures_of_one_stem_with_masks_of_their_own_are_two_examples(photos: Path) -> None:
-    pictures = [save(photos / "a" / "1.png"), save(photos / "b" / "1.png")]
-    masks = [save(photos / "a" / "1.mask.png"), save(photos / "b" / "1.mask.png")]
-    assert find_examples(pictures) == [Example(*pair, "object") for pair in zip(pictures, masks, strict=True)]
-
-
-def test_a_shell_expansion_of_pictures_and_masks_gives_each_pair_once(photos: Path) -> None:
-    for stem in ("1", "2"):
-        save(photos / f"{stem}.jpg")
-        save(photos / f"{stem}.png")
-    expected = [Example(photos / f"{stem}.jpg", photos / f"{stem}.png", "object") for stem in ("1", "2")]
-    assert find_examples(sorted(photos.iterdir())) == expected
-    assert find_examples([*sorted(photos.glob("*.jpg")), *sorted(photos.glob("*.png"))]) == expected
-
-
-def test_a_folder_of_pairs_is_a_class_and_its_subfolders_are_classes(photos: Path) -> None:
-    for name in ("pets/1.jpg", "pets/1.png", "pets/cats/tom.jpg", "pets/cats/tom_mask.png", "pets/dogs/rex.png"):
-        save(photos / name)
-    for name in (
-        "pets/dogs/rex.mask.png",
-        "pets/dogs/rex.overlay.jpg",
-        "pets/.hidden/x.jpg",
-        "pets/notes/todo.txt.gif",
-    ):
-        save(photos / name)
-    (photos / "pets/notes/todo.txt.gif").unlink()
-    pets = photos / "pets"
-    assert find_examples([pets]) == [
-        Example(pets / "1.jpg", pets / "1.png", "pets"),
-        Example(pets / "cats/tom.jpg", pets / "cats/tom_mask.png", "cats"),
-        Example(pets / "dogs/rex.png", pets / "dogs/rex.mask.png", "dogs"),
-    ]
-    os.chdir(pets)
-    assert {example.class_name for example in find_examples(["."])} == {"pets", "cats", "dogs"}
-
-
-def test_masks_may_be_missing_where_a_box_takes_their_place(photos: Path) -> None:
-    cat, dog, mask = save(photos / "a/cat.jpg"), save(photos / "a/dog.jpg"), save(photos / "a/dog.png")
-    assert find_examples([cat], masks_required=False) == [Example(cat, None, "object")]
-    assert find_examples([photos / "a"], masks_required=False) == [Example(cat, None, "a"), Example(dog, mask, "a")]
-    with pytest.raises(
-        PictureError, match=r"cat\.jpg: no mask beside it; looked for cat\.mask\.png, .*, cat\.png\. Give"
-    ):
-        find_examples([photos / "a"])
-
-
-def test_examples_that_do_not_exist_are_named(photos: Path) -> None:
-    cat = save(photos / "cat.jpg")
-    (photos / "empty").mkdir()
-    for texts, message in (
-        (["photos/dog.jpg"], r"photos/dog\.jpg: no such example"),
-        ([f"{cat}=photos/absent.png"], r"there is no file photos/absent\.png; check"),
-        ([f"{cat}="], "there is no file of the empty name"),
-        (["x=y"], "there is no file x and no file y"),
-        (["x=y=z"], "no = in it stands between two files that exist"),
-        (["photos/empty"], "photos/empty: no picture in this folder"),
-        ([], "no example given"),
-    ):
-        with pytest.raises(PictureError, match=message):
-            find_examples(texts)
-
-
-# --- a run ----------------------------------------------------------------------------------------------------------
+from likewise.paths import Picture, find_pictures
 
 
 @dataclass(frozen=True)
@@ -337,8 +96,8 @@ def test_a_second_run_skips_what_is_finished(seven: list[Picture]) -> None:
 def test_what_is_missing_changed_or_new_is_done(seven: list[Picture], photos: Path) -> None:
     run(seven)
     Path("out/2.mask.png").unlink()
-    save(photos / "sub/3.png", value=10)
-    save(photos / "new.jpg")
+    save_flat(photos / "sub/3.png", value=10)
+    save_flat(photos / "new.jpg")
     report = run(find_pictures([photos]))
     assert (report.done, report.skipped, report.failed) == (3, 5, [])
     coco = COCO("out/coco.json")
@@ -399,7 +158,7 @@ def test_settings_of_a_run_that_finished_nothing_do_not_matter(seven: list[Pictu
 def test_pictures_that_fail_are_reported_and_the_others_done(seven: list[Picture], photos: Path) -> None:
     (photos / "bad.jpg").write_bytes(b"<html>")
     (photos / "empty.jpg").touch()
-    save(photos / "heavy.png", size=(99, 7))
+    save_flat(photos / "heavy.png", size=(99, 7))
     pictures = [*find_pictures([photos]), Picture(photos / "gone.jpg", "gone.jpg")]
 
     def no_heavy(picture: np.ndarray) -> FakeResult:
@@ -429,7 +188,7 @@ def test_a_picture_that_fails_now_leaves_the_coco_file(seven: list[Picture]) -> 
 
 def test_pictures_that_differ_in_the_suffix_alone_keep_it(photos: Path) -> None:
     for name in ("a.jpg", "a.webp", "b.jpg", "c.jpg", "c.tif", "c.jpg.bmp"):
-        save(photos / name)
+        save_flat(photos / name)
     run(find_pictures([photos]), formats=("mask",))
     masks = {name for name in files_of() if name.endswith(".mask.png")}
     assert masks == {"a.jpg.mask.png", "a.webp.mask.png", "b.mask.png", "c.jpg.mask.png", "c.tif.mask.png"} | {
@@ -438,27 +197,31 @@ def test_pictures_that_differ_in_the_suffix_alone_keep_it(photos: Path) -> None:
 
 
 def test_two_pictures_of_one_name_are_refused(photos: Path) -> None:
-    a, b = save(photos / "a" / "x.jpg"), save(photos / "b" / "x.jpg")
+    a, b = save_flat(photos / "a" / "x.jpg"), save_flat(photos / "b" / "x.jpg")
     with pytest.raises(ValueError, match=r"two pictures are named x\.jpg"):
         run([Picture(a, "x.jpg"), Picture(b, "x.jpg")])
 
 
 def test_no_input_is_ever_overwritten(photos: Path) -> None:
-    picture, mask = save(photos / "cat.jpg"), save(photos / "cat.mask.png")
+    picture, mask = save_flat(photos / "cat.jpg"), save_flat(photos / "cat.mask.png")
     before = mask.read_bytes()
     pictures = find_pictures([picture])
     for force in (False, True):
         with pytest.raises(OutputError, match=r"cat\.mask\.png: is an input and would be overwritten"):
             run(pictures, out=photos, protect=[mask], force=force)
-    odd = save(photos / "dog.cutout.png")
+    odd = save_flat(photos / "dog.cutout.png")
     with pytest.raises(OutputError, match=r"dog\.cutout\.png: is an input"):
-        run([Picture(save(photos / "dog.jpg"), "dog.jpg"), Picture(odd, "else.png")], out=photos, formats=["cutout"])
+        run(
+            [Picture(save_flat(photos / "dog.jpg"), "dog.jpg"), Picture(odd, "else.png")],
+            out=photos,
+            formats=["cutout"],
+        )
     assert mask.read_bytes() == before
     assert not (photos / ".likewise").exists(), "found out before anything is written"
 
 
 def test_masks_that_are_not_ours_are_kept_unless_forced(photos: Path) -> None:
-    picture, mask = save(photos / "cat.jpg"), save(photos / "cat.mask.png")
+    picture, mask = save_flat(photos / "cat.jpg"), save_flat(photos / "cat.mask.png")
     before = mask.read_bytes()
     with pytest.raises(OutputError, match=r"cat\.mask\.png: exists and was not made by an earlier run.*--force"):
         run(find_pictures([picture]), out=photos)
@@ -544,7 +307,7 @@ import sys, time
 from pathlib import Path
 sys.path[:0] = {path!r}
 from test_folder import bright, run
-from likewise.folder import find_pictures
+from likewise.paths import find_pictures
 
 def slow(picture):
     time.sleep(0.02)
@@ -600,7 +363,7 @@ def test_a_run_that_is_killed_at_any_point_is_resumed_and_ends_as_if_it_never_wa
 
 def test_few_pictures_are_in_memory_at_a_time(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for index in range(60):
-        save(photos / f"{index}.png")
+        save_flat(photos / f"{index}.png")
     read, used, lead = 0, 0, []
     lock = threading.Lock()
     original = folder.read_picture

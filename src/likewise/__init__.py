@@ -11,7 +11,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from likewise.concept import Concept, ConceptError, Example
+    from likewise.concept import Concept, ConceptError
+    from likewise.examples import Example
     from likewise.images import PictureError
     from likewise.predict import FewShot, Result
     from likewise.weights import WeightsError
@@ -21,7 +22,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "Concept": "concept",
     "ConceptError": "concept",
-    "Example": "concept",
+    "Example": "examples",
     "FewShot": "predict",
     "PictureError": "images",
     "Result": "predict",

@@ -274,7 +274,8 @@ def backbone_spec(name: str, *, taps: tuple[str, ...] = ()) -> BackboneSpec:
 
 def _level_index(name: str, tap: str) -> int:
     with torch.device("meta"):
-        count = len(timm.create_model(name, pretrained=False, features_only=True).feature_info.info)
+        net: Any = timm.create_model(name, pretrained=False, features_only=True)
+    count = len(net.feature_info.info)
     if not (tap.lstrip("-").isdecimal() and -count <= int(tap) < count):
         raise ValueError(f"{name} has no feature level {tap!r}; it has 0 to {count - 1}, or -{count} to -1")
     return int(tap)

@@ -6,6 +6,7 @@ example. Rows are what the model learns from one example alone, so adding an exa
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,7 +19,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from likewise.images import Source, written
+from likewise.images import written
 
 FORMAT = 1
 THUMBNAIL = 96
@@ -26,32 +27,6 @@ THUMBNAIL = 96
 
 class ConceptError(ValueError):
     """A concept that cannot be read, merged or used with this model; the message says why and what to do."""
-
-
-@dataclass(frozen=True)
-class Example:
-    """One picture and where its object is: exactly one of a mask, a box or scribbles.
-
-    Attributes:
-        picture: a path, a Pillow image, or `(h w 3)` uint8 RGB.
-        mask: as `likewise.images.read_mask` takes it, of the picture's size.
-        box: `(x0, y0, x1, y1)` in pixels, the last two exclusive; all inside counts as object.
-        scribbles: strokes as `likewise.images.read_scribbles` takes them; what no stroke touches is unknown.
-        class_name: what the object is called; examples of one name are shots of one class.
-        label: the value of the object in a mask of several classes.
-    """
-
-    picture: Source
-    mask: Source | None = None
-    box: tuple[float, float, float, float] | None = None
-    scribbles: Source | None = None
-    class_name: str = "object"
-    label: int | None = None
-
-    @property
-    def name(self) -> str:
-        """The picture's file name, for messages; "the example" when it has none."""
-        return str(self.picture) if isinstance(self.picture, str | Path) else "the example"
 
 
 @dataclass(frozen=True)
@@ -124,6 +99,13 @@ class Concept:
                     f"the concept was learned with {what} {found[what]}, {who} has {what} {value}: "
                     "learn it again from its examples with that model, or choose the model it was learned with"
                 )
+
+    def digest(self) -> str:
+        """Sixteen hexadecimal digits that change with what was learned, whatever the examples' files are called."""
+        digest = hashlib.sha256(repr((self.fingerprint, self.side, self.classes, self.class_of)).encode())
+        for name, rows in sorted(self.rows.items()):
+            digest.update(name.encode() + rows.contiguous().flatten().view(torch.uint8).numpy().tobytes())
+        return digest.hexdigest()[:16]
 
     def save(self, path: str | Path) -> None:
         """Write the concept to one file, whole or not at all."""

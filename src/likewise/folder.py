@@ -1,16 +1,13 @@
-"""A folder of pictures to a folder of masks: what to read, what lies beside what, and a run that can be
-resumed.
+"""A folder of pictures to a folder of masks, in a run that can be stopped and resumed.
 
-paths -> find_pictures -> segment_folder(segment) -> out/<name>.mask.png ..., out/coco.json
-                                                     out/.likewise/ (what is finished, under which settings)
+pictures -> segment_folder(segment) -> out/<name>.mask.png ..., out/coco.json
+                                       out/.likewise/ (what is finished, under which settings)
 """
 
 import contextlib
 import errno
-import glob
 import itertools
 import json
-import re
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
@@ -21,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from .formats import (
+from likewise.formats import (
     COCO_FILE,
     WRITERS,
     Region,
@@ -31,17 +28,9 @@ from .formats import (
     regions_of,
     write_coco,
 )
-from .images import PART_PREFIX, PictureError, read_picture, written
+from likewise.images import PART_PREFIX, read_picture, written
+from likewise.paths import RECORDS, Picture, natural_order
 
-# fmt: off
-PICTURE_SUFFIXES = frozenset({
-    ".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".webp", ".avif", ".heic", ".heif", ".tif", ".tiff", ".bmp",
-    ".gif", ".jp2", ".ppm", ".pgm", ".pbm", ".pnm",
-})
-# fmt: on
-MASK_ENDINGS = (".mask.png", "_mask.png")  # x.mask.png and x_mask.png lie beside the picture x.*
-_MADE_ENDINGS = (*MASK_ENDINGS, *(suffix for suffix, _ in WRITERS.values()))
-_RECORDS = ".likewise"
 _SETTINGS = "settings.json"
 
 _READERS = 2
@@ -53,250 +42,6 @@ _FATAL = {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, er
 
 class OutputError(ValueError):
     """The results cannot or must not be written where they were asked for."""
-
-
-@dataclass(frozen=True)
-class Picture:
-    """A picture to segment."""
-
-    path: Path
-    name: str  # its path below the folder it was found in, with forward slashes; outputs are named after it
-
-
-@dataclass(frozen=True)
-class Example:
-    """A picture that shows what to look for."""
-
-    picture: Path
-    mask: Path | None
-    class_name: str
-
-
-DEFAULT_CLASS = "object"
-
-
-def natural_order(text: str) -> tuple[list[tuple[int, str]], str]:
-    """A sorting key that puts img2 before img10."""
-    parts = re.split("([0-9]+)", text.casefold())  # every second part is a number
-    return [(int(part), "") if index % 2 else (-1, part) for index, part in enumerate(parts)], text
-
-
-def find_pictures(paths: Iterable[str | Path], *, exclude: Iterable[str | Path] = ()) -> list[Picture]:
-    """The pictures that files, folders (with all that is below them) and globs (``**`` too) name.
-
-    Order: as the paths are given, within a folder or glob naturally (img2 before img10). A picture named
-    twice comes once. Files of folders and globs are taken if their suffix is a picture's; a file named
-    outright always is.
-
-    Left out: hidden files and folders; what `exclude` names (the examples' masks; the output folder where it
-    lies below one of the paths); masks and other outputs beside their picture (x.mask.png, x_mask.png,
-    x.overlay.jpg where a picture x.* exists) and in folders that an earlier run has written.
-
-    Raises `PictureError` for a path that does not exist, a glob or folder without a picture, and where
-    nothing is left.
-    """
-    left_out = {Path(path).resolve() for path in exclude}
-    found: dict[Path, tuple[Path, Path]] = {}  # resolved path: (path, root it was found under)
-    texts = [str(path) for path in paths]
-    for text in texts:
-        for file, root in _candidates(text, left_out):
-            resolved = file.resolve()
-            if resolved not in found and resolved not in left_out and not _is_made(file, root):
-                found[resolved] = (file, root)
-    if not found:
-        raise PictureError(
-            f"{', '.join(texts) or 'no path given'}: no picture to segment; "
-            "examples' masks, masks beside their pictures and earlier outputs are left out"
-        )
-    return _named(found.values())
-
-
-def _candidates(text: str, left_out: set[Path]) -> list[tuple[Path, Path]]:
-    """The picture files that one path names, each with the root that its name is relative to."""
-    path = Path(text)
-    if path.is_dir():
-        candidates = [(file, path) for file in _walk(path, left_out)]
-        if not candidates:
-            raise PictureError(f"{text}: no picture in this folder; their names must end in .jpg, .png, ...")
-    elif path.exists():
-        candidates = [(path, path.parent)]
-    elif glob.has_magic(text):
-        candidates = list(_globbed(text, left_out))
-        if not candidates:
-            raise PictureError(f"{text}: no picture matches; check the pattern")
-    else:
-        raise PictureError(f"{text}: no such file or folder; check the name")
-    return candidates
-
-
-def _walk(folder: Path, left_out: set[Path]) -> Iterator[Path]:
-    """The picture files below a folder, naturally sorted, links followed but no folder entered twice."""
-    entered = {folder.resolve()}
-
-    def files_below(here: Path) -> Iterator[Path]:
-        for entry in _visible(here):
-            if entry.is_dir():
-                resolved = entry.resolve()
-                if resolved not in entered and resolved not in left_out:
-                    entered.add(resolved)
-                    yield from files_below(entry)
-            elif entry.suffix.lower() in PICTURE_SUFFIXES:
-                yield entry
-
-    return files_below(folder)
-
-
-def _visible(folder: Path) -> list[Path]:
-    entries = sorted(folder.iterdir(), key=lambda entry: natural_order(entry.name))
-    return [entry for entry in entries if not entry.name.startswith(".")]
-
-
-def _globbed(pattern: str, left_out: set[Path]) -> Iterator[tuple[Path, Path]]:
-    """The pictures that match and those below matching folders; their root ends before the first wildcard."""
-    parts = Path(pattern).parts
-    root = Path(*parts[: next(index for index, part in enumerate(parts) if glob.has_magic(part))])
-    above = {root.resolve(), *root.resolve().parents}  # to write beside the pictures does not leave them out
-    # not Path.glob, which takes no absolute pattern
-    for match in sorted(glob.glob(pattern, recursive=True), key=natural_order):  # noqa: PTH207
-        path = Path(match)
-        resolved = path.resolve()
-        if not left_out.isdisjoint({resolved, *resolved.parents} - above):
-            continue
-        if path.is_dir():
-            yield from ((file, root) for file in _walk(path, left_out))
-        elif path.suffix.lower() in PICTURE_SUFFIXES:
-            yield path, root
-
-
-def _is_made(path: Path, root: Path) -> bool:
-    """Whether it is a mask or other output beside its picture, or an output where a run has written."""
-    for ending in _MADE_ENDINGS:
-        if path.name.endswith(ending):
-            stem = path.name[: -len(ending)]
-            break
-    else:
-        return False
-    suffixes = (*PICTURE_SUFFIXES, *(suffix.upper() for suffix in PICTURE_SUFFIXES))
-    if any((path.parent / f"{stem}{suffix}").is_file() for suffix in suffixes):
-        return True
-    folders = [folder for folder in path.parents if folder == root or root in folder.parents]
-    return any((folder / _RECORDS).is_dir() for folder in folders)
-
-
-def _named(found: Iterable[tuple[Path, Path]]) -> list[Picture]:
-    """Names relative to the roots; names that meet get as many folders before them as tell them apart."""
-    files = [path for path, _ in found]
-    whole = [[part.strip(":\\/") for part in (root.resolve() / path.relative_to(root)).parts] for path, root in found]
-    depths = [len(path.relative_to(root).parts) for path, root in found]
-    while True:
-        names = ["/".join(parts[-depth:]).lstrip("/") for parts, depth in zip(whole, depths, strict=True)]
-        counts = Counter(names)
-        if len(counts) == len(names):
-            return [Picture(path, name) for path, name in zip(files, names, strict=True)]
-        depths = [depth + (counts[name] > 1) for name, depth in zip(names, depths, strict=True)]
-
-
-def find_examples(texts: Sequence[str | Path], *, masks_required: bool = True) -> list[Example]:
-    """The examples that the texts name.
-
-    Each is one of
-
-    - ``picture=mask``;
-    - a picture whose mask lies beside it: x.mask.png, x_mask.png, or x.png where the picture is not a PNG
-      itself;
-    - a picture and, as the next text, its mask of the same stem (``cat.jpg cat.png``);
-    - a folder of pictures with their masks beside them: the folder's name is the class. Its subfolders are
-      classes too.
-
-    Outside of folders the class is called "object". Raises `PictureError` for what does not exist, and for a
-    picture without a mask, unless `masks_required` is false (where a box or scribbles take its place).
-    """
-    rest = deque(str(text) for text in texts)
-    # shells expand photos/* to the pictures and their masks, in any order
-    beside = {mask_beside(Path(text)) for text in rest if Path(text).is_file()}
-    examples: list[Example] = []
-    while rest:
-        text = rest.popleft()
-        path = Path(text)
-        if path.is_dir():
-            found = _examples_of_folder(path, masks_required)
-            if not found:
-                raise PictureError(f"{text}: no picture in this folder; put pictures and their masks there")
-            examples += found
-        elif path.is_file():
-            if rest and _is_mask_of(Path(rest[0]), path):
-                examples.append(Example(path, Path(rest.popleft()), DEFAULT_CLASS))
-            elif path not in beside:
-                examples.append(_example(path, DEFAULT_CLASS, masks_required))
-        elif "=" in text:
-            examples.append(Example(*_split_pair(text), DEFAULT_CLASS))
-        else:
-            raise PictureError(f"{text}: no such example; give picture=mask, a picture or a folder that exists")
-    if not examples:
-        raise PictureError("no example given; give picture=mask, or a picture whose mask lies beside it")
-    return list(dict.fromkeys(examples))
-
-
-def _split_pair(text: str) -> tuple[Path, Path]:
-    """The two files of ``picture=mask``, whose names may hold a = too."""
-    splits = [(text[: at.start()], text[at.end() :]) for at in re.finditer("=", text)]
-    pairs = [(Path(a), Path(b)) for a, b in splits if Path(a).is_file() and Path(b).is_file()]
-    if len(pairs) == 1:
-        return pairs[0]
-    if pairs:
-        shown = " or ".join(f"{picture} with mask {mask}" for picture, mask in pairs)
-        raise PictureError(f"{text}: may be {shown}; rename the files or put the mask beside its picture")
-    missing = [side for side in splits[0] if not Path(side).is_file()] if len(splits) == 1 else []
-    if not missing:
-        raise PictureError(f"{text}: no = in it stands between two files that exist; check the names")
-    shown = " and no file ".join(side or "of the empty name" for side in missing)
-    raise PictureError(f"{text}: read as picture=mask, but there is no file {shown}; check the names")
-
-
-def _is_mask_of(mask: Path, picture: Path) -> bool:
-    stems = (picture.stem, f"{picture.stem}.mask", f"{picture.stem}_mask")
-    if mask.suffix.lower() != ".png" or mask.stem not in stems or not mask.is_file() or mask.samefile(picture):
-        return False
-    # a/1.png b/1.png are two pictures if the second has a mask of its own
-    return mask.stem != picture.stem or mask_beside(mask) is None
-
-
-def mask_names(picture: Path) -> list[Path]:
-    """Where the mask of a picture is looked for, the first name first."""
-    names = [picture.with_name(f"{picture.stem}{ending}") for ending in MASK_ENDINGS]
-    if picture.suffix.lower() != ".png":
-        names.append(picture.with_name(f"{picture.stem}.png"))
-    return names
-
-
-def mask_beside(picture: Path) -> Path | None:
-    """The mask that lies beside a picture, if one does."""
-    return next((name for name in mask_names(picture) if name.is_file()), None)
-
-
-def _example(picture: Path, class_name: str, masks_required: bool) -> Example:
-    mask = mask_beside(picture)
-    if mask is None and masks_required:
-        looked_for = ", ".join(name.name for name in mask_names(picture))
-        raise PictureError(
-            f"{picture}: no mask beside it; looked for {looked_for}. Give it as {picture}=MASK, or draw a "
-            "box or scribbles"
-        )
-    return Example(picture, mask, class_name)
-
-
-def _examples_of_folder(folder: Path, masks_required: bool) -> list[Example]:
-    """Its own pairs under its name, then those of its subfolders under theirs."""
-    visible = _visible(folder)
-    files = [entry for entry in visible if entry.is_file() and entry.suffix.lower() in PICTURE_SUFFIXES]
-    pictures = [file for file in files if not _is_made(file, folder)]
-    masks = {mask for picture in pictures for mask in mask_names(picture)}
-    class_name = folder.resolve().name
-    examples = [_example(file, class_name, masks_required) for file in pictures if file not in masks]
-    for entry in visible:
-        if entry.is_dir():
-            examples += _examples_of_folder(entry, masks_required)
-    return examples
 
 
 @dataclass
@@ -410,7 +155,7 @@ def _refuse_overwriting(targets: list[Path], out: Path, inputs: list[Path], forc
     for target in targets:
         if target.resolve() in never:
             raise OutputError(f"{target}: is an input and would be overwritten; write to another folder with -o")
-    if force or (out / _RECORDS / _SETTINGS).exists():
+    if force or (out / RECORDS / _SETTINGS).exists():
         return
     for target in targets:
         if target.exists():
@@ -506,7 +251,7 @@ class _Records:
     """
 
     def __init__(self, out: Path, settings: Mapping[str, Any], force: bool) -> None:
-        folder = out / _RECORDS
+        folder = out / RECORDS
         self._file = folder / "finished.jsonl"
         self._stamps: dict[str, _Stamp] = {}
         folder.mkdir(parents=True, exist_ok=True)
@@ -572,7 +317,7 @@ def _parsed(line: bytes) -> tuple[_Stamp, Regions] | None:
 
 
 def _refuse_other_settings(out: Path, now: dict[str, Any]) -> None:
-    path = out / _RECORDS / _SETTINGS
+    path = out / RECORDS / _SETTINGS
     advice = "pass --force to do all pictures again, or name another folder with -o"
     try:
         before = json.loads(path.read_text())

@@ -470,8 +470,8 @@ def _has_soft_edges(grey: np.ndarray) -> bool:
     return bool(counts[:17].sum() > 0 and counts[17:239].sum() < counts[239:].sum())
 
 
-def _strokes(colours: UInt8[np.ndarray, "*axes 3"]) -> Bool[np.ndarray, "2 *axes"]:
-    """Where a colour is green, and where it is red."""
+def _strokes(colours: UInt8[np.ndarray, "*axes 3"]) -> Bool[np.ndarray, "..."]:
+    """Where a colour is green, and where it is red, along a new first axis."""
     red, green, blue = np.moveaxis(colours.astype(np.int16), -1, 0)
     return np.stack([green - np.maximum(red, blue) > 64, red - np.maximum(green, blue) > 64])
 

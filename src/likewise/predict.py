@@ -20,9 +20,10 @@ from PIL import Image
 from torch import Tensor
 
 from likewise.backbones import backbone_spec
-from likewise.concept import Concept, Example, thumbnail
+from likewise.concept import Concept, thumbnail
 from likewise.draw import overlay
-from likewise.images import Source, box_mask, read_mask, read_picture, read_scribbles, shown_size
+from likewise.examples import Example, mark
+from likewise.images import Source, read_picture, shown_size
 from likewise.models.panet import PANet
 from likewise.weights import CHECKPOINTS, fingerprint, load_backbone, load_checkpoint
 
@@ -122,7 +123,7 @@ class FewShot:
             raise ValueError(f"{len(classes)} classes; labels are 8-bit and 255 is reserved, so 254 is the most")
         fore, back, thumbnails = [], [], []
         for example in examples:
-            picture, foreground, background = _marked(example)
+            picture, foreground, background = mark(example)
             features = self._features(picture)
             fore.append(self.network.pool(features, _plane(foreground, features))[0])
             back.append(self.network.pool(features, _plane(background, features))[0])
@@ -176,29 +177,6 @@ def prototypes_of(concept: Concept) -> Float[Tensor, "1 k c"]:
     ways = [concept.of_class(index) for index in range(len(concept.classes))]
     rest = torch.stack([way["background"].float().mean(dim=0) for way in ways]).mean(dim=0)
     return torch.stack([rest, *(way["foreground"].float().mean(dim=0) for way in ways)])[None]
-
-
-def _marked(example: Example) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The picture, its foreground and its background; pixels in neither are unknown."""
-    given = [name for name in ("mask", "box", "scribbles") if getattr(example, name) is not None]
-    if len(given) != 1:
-        raise ValueError(
-            f"{example.name}: give exactly one of a mask, a box or scribbles; got {' and '.join(given) or 'none'}"
-        )
-    picture = read_picture(example.picture)
-    size = picture.shape[:2]
-    if example.scribbles is not None:
-        foreground, background = read_scribbles(example.scribbles, size=size)
-        if not background.any():
-            background = ~foreground  # better a background with some object in it than none
-        return picture, foreground, background
-    if example.box is not None:
-        foreground = box_mask(example.box, size)
-    else:
-        foreground = read_mask(example.mask, label=example.label, size=size)  # type: ignore[arg-type]
-    if not foreground.any():
-        raise ValueError(f"{example.name}: its mask is empty; mark at least one pixel of the object")
-    return picture, foreground, ~foreground
 
 
 def _plane(mask: Bool[np.ndarray, "h w"], like: Tensor) -> Float[Tensor, "1 h w"]:

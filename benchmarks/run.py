@@ -1,0 +1,28 @@
+"""Every benchmark, one after the other, in the short form that `make bench` runs.
+
+    python benchmarks/run.py
+"""
+
+import subprocess
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).parent
+RUNS: tuple[tuple[str, ...], ...] = (
+    ("segment.py", "--pictures", "500"),
+    ("prototypes.py", "--quick"),
+)
+
+
+def main() -> None:
+    failed = []
+    for script, *arguments in RUNS:
+        print(f"\n== benchmarks/{script} {' '.join(arguments)}", flush=True)
+        if subprocess.run([sys.executable, HERE / script, *arguments], check=False).returncode:
+            failed.append(script)
+    if failed:
+        sys.exit(f"failed: {', '.join(failed)}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,119 @@
+"""How fast a folder is segmented with a learned concept, against PANet as its paper's program runs, and in what memory.
+
+    python benchmarks/segment.py [--pictures 2000]
+
+Both sides do the same work on the same pictures (320x320 crops of scikit-image's photographs, in JPEG files), taking
+turns in one process; the number is the median of the ratios of their times. The plain reference treats each picture as
+an episode of its own: it computes the support's features again, resizes them to the mask's size before pooling, and
+keeps memory's default layout. Its logits must equal ours. Then one run over all pictures, through the same code as
+`likewise segment`, with the process's memory noted on the way.
+"""
+
+import argparse
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import psutil
+import torch
+import torch.nn.functional as F
+from skimage import data
+
+from likewise.examples import Example
+from likewise.folder import segment_folder
+from likewise.images import read_picture, save_image
+from likewise.paths import find_pictures
+from likewise.predict import FewShot, prototypes_of
+
+SIDE = 320
+
+
+def crops(count: int) -> list[np.ndarray]:
+    """Different 320x320 crops of photographs."""
+    sources = [data.astronaut(), data.coffee(), data.rocket(), data.stereo_motorcycle()[0]]
+    generator = np.random.default_rng(0)
+    made = []
+    for index in range(count):
+        source = sources[index % len(sources)]
+        top, left = (generator.integers(0, length - SIDE + 1) for length in source.shape[:2])
+        made.append(source[top : top + SIDE, left : left + SIDE])
+    return made
+
+
+@torch.inference_mode()
+def plain(network: torch.nn.Module, support: torch.Tensor, mask: torch.Tensor, query: torch.Tensor) -> torch.Tensor:
+    """PANet's paper, line by line."""
+    features = F.interpolate(network.features(support), size=mask.shape[-2:], mode="bilinear", align_corners=False)
+    prototypes = [(features * m).sum((2, 3)) / (m.sum((2, 3)) + 1e-5) for m in (1 - mask, mask)]
+    found = network.features(query)
+    logits = [20 * F.cosine_similarity(found, prototype[..., None, None], dim=1) for prototype in prototypes]
+    return F.interpolate(torch.stack(logits, dim=1), size=mask.shape[-2:], mode="bilinear", align_corners=False)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--pictures", type=int, default=2000)
+    parser.add_argument("--rounds", type=int, default=20)
+    arguments = parser.parse_args()
+    few_shot, reference = FewShot(device="cpu"), FewShot(device="cpu").network.to(memory_format=torch.contiguous_format)
+    pictures = crops(40)
+    mask = np.zeros((SIDE, SIDE), bool)
+    mask[80:240, 80:240] = True
+    concept = few_shot.learn(Example(pictures[0], mask=mask))
+
+    def tensor(picture: np.ndarray) -> torch.Tensor:
+        return reference.backbone.normalise(torch.from_numpy(picture.copy())[None]).contiguous()
+
+    weights = torch.from_numpy(mask)[None, None].float()
+    with tempfile.TemporaryDirectory() as folder:
+        paths = [Path(folder) / "photos" / f"{index}.jpg" for index in range(arguments.pictures)]
+        for index, path in enumerate(paths):
+            save_image(pictures[index % len(pictures)], path)
+        support = tensor(pictures[0])
+        ratios, ours, theirs = [], [], []
+        for _ in range(arguments.rounds):
+            started = time.perf_counter()
+            for path in paths[:8]:
+                few_shot.segment(path, concept)
+            between = time.perf_counter()
+            for path in paths[:8]:
+                plain(reference, support, weights, tensor(read_picture(path))).softmax(dim=1)
+            ended = time.perf_counter()
+            ours.append((between - started) / 8)
+            theirs.append((ended - between) / 8)
+            ratios.append(theirs[-1] / ours[-1])
+        query = tensor(pictures[1])
+        with torch.inference_mode():
+            logits = few_shot.network.relate(few_shot.network.features(query), prototypes_of(concept))
+            logits = few_shot.network.decode(logits, (SIDE, SIDE))
+        difference = (logits - plain(reference, support, weights, query)).abs().max().item()
+        spread = statistics.quantiles(ratios, n=4)
+        print(f"threads {torch.get_num_threads()}, torch {torch.__version__}, median of {arguments.rounds} rounds of 8")
+        print(f"one picture, learned concept: {1 / statistics.median(ours):.1f} pictures a second")
+        quartiles = f"(quartiles {spread[0]:.2f}-{spread[2]:.2f})"
+        print(f"faster than the plain reference: {statistics.median(ratios):.2f}x {quartiles}")
+        print(f"largest difference of the logits (range 0..20): {difference:.1e}")
+
+        process, noted = psutil.Process(), {}
+
+        def note(settled: int, of: int) -> None:
+            if settled in {100, of // 4, of // 2, of}:
+                noted[settled] = process.memory_info().rss / 2**20
+
+        report = segment_folder(
+            find_pictures([Path(folder) / "photos"]),
+            lambda picture: few_shot.segment(picture, concept),
+            Path(folder) / "masks",
+            classes=concept.classes,
+            settings={},
+            progress=note,
+        )
+        rate = report.done / report.seconds
+        print(f"folder of {arguments.pictures}: {rate:.1f} pictures a second, reading and writing included")
+        print("memory (MiB) after so many pictures: " + ", ".join(f"{n}: {mib:.0f}" for n, mib in noted.items()))
+
+
+if __name__ == "__main__":
+    main()
