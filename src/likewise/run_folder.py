@@ -1,0 +1,233 @@
+"""What a training run leaves in its folder: checkpoints, logs, weights and the record beside them."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+import platform
+import subprocess
+from collections import Counter
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from torch.utils.tensorboard import SummaryWriter
+
+from likewise.data.episodes import EpisodeSet
+from likewise.images import written
+from likewise.objectives import Objective
+from likewise.recipes import Recipe
+from likewise.training_data import TrainingError
+
+SELECTION = "base-class validation"
+
+
+def claim_folder(folder: Path, recipe: Recipe) -> None:
+    """Make the folder this run's, unless it is already that of one with other settings."""
+    # neither the number of workers nor how often a checkpoint is written changes what comes out
+    indifferent = {"workers", "checkpoint_every"}
+    path = folder / "recipe.json"
+    if path.is_file():
+        there = Recipe.model_validate_json(path.read_text(encoding="utf-8"))
+        settings = [_flat(one.model_dump(mode="json", exclude=indifferent)) for one in (there, recipe)]
+        keys = sorted(key for key in settings[0] | settings[1] if settings[0].get(key) != settings[1].get(key))
+        if keys:
+            raise TrainingError(
+                f"{folder} holds a run with other settings ({', '.join(keys)}): choose another folder, or delete it"
+            )
+    with written(path) as part:
+        part.write_text(recipe.model_dump_json(indent=2), encoding="utf-8")
+
+
+def _flat(settings: dict[str, Any], before: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in settings.items():
+        flat |= _flat(value, f"{before}{key}.") if isinstance(value, dict) else {before + key: value}
+    return flat
+
+
+@dataclass
+class State:
+    """Where a run stands. Episodes and random numbers follow from the recipe's seed and `step`.
+
+    Attributes:
+        step: updates done.
+        average: the running mean of the weights that learn.
+        validation: (step, mIoU) of each measurement.
+        seconds: spent on updates.
+    """
+
+    step: int = 0
+    average: dict[str, Tensor] = field(default_factory=dict)
+    validation: list[tuple[int, float]] = field(default_factory=list)
+    seconds: float = 0.0
+
+    @classmethod
+    def start(cls, learning: dict[str, nn.Parameter]) -> State:
+        return cls(average={name: value.detach().clone() for name, value in learning.items()})
+
+
+def save_checkpoint(path: Path, objective: Objective, optimiser: Any, state: State) -> None:
+    """The whole state, there at once or not at all; of the steps' checkpoints the last two are kept."""
+    content = {"model": objective.model.state_dict(), "optimiser": optimiser.state_dict(), "state": vars(state)}
+    with written(path) as part:
+        torch.save(content, part)
+    for old in sorted(path.parent.glob("step-*.pt"))[:-2]:
+        old.unlink()
+
+
+def last_checkpoint(folder: Path) -> Path | None:
+    return max((folder / "checkpoints").glob("step-*.pt"), default=None)
+
+
+def load_checkpoint(path: Path, objective: Objective, optimiser: Any, device: torch.device) -> State:
+    """Put a checkpoint's state into the model and the optimiser, and give the run's."""
+    content = torch.load(path, map_location=device, weights_only=True)
+    objective.model.load_state_dict(content["model"])
+    optimiser.load_state_dict(content["optimiser"])
+    return State(**content["state"])
+
+
+def save_weights(folder: Path, objective: Objective, recipe: Recipe, step: int) -> None:
+    """The model's entries as `likewise.weights.load_state` takes them, in the precision that the recipe names."""
+    precision = {"float32": torch.float32, "float16": torch.float16}[recipe.result]
+    state = {
+        name: (value.to(precision) if value.is_floating_point() else value).cpu().contiguous()
+        for name, value in objective.state_of_model().items()
+    }
+    with written(folder / "weights.safetensors") as part:
+        save_file(state, part, metadata={"recipe": recipe.model_dump_json(), "step": str(step)})
+
+
+class Logs:
+    """`metrics.csv`, `validation.csv`, TensorBoard and the progress bar, of the main process."""
+
+    def __init__(self, folder: Path, recipe: Recipe, state: State, *, show: bool, active: bool) -> None:
+        self.folder, self.recipe, self.start, self.show, self.active = folder, recipe, state, show, active
+        self.files = ExitStack()
+
+    def __enter__(self) -> Logs:
+        if not self.active:
+            return self
+        _forget_after(self.folder / "metrics.csv", self.start.step)
+        _forget_after(self.folder / "validation.csv", self.start.step)
+        self.board = self.files.enter_context(
+            SummaryWriter(str(self.folder / "tensorboard"), purge_step=self.start.step + 1)
+        )
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        self.progress = self.files.enter_context(Progress(*columns, disable=not self.show))
+        self.bar = self.progress.add_task(self.recipe.name, total=self.recipe.steps, completed=self.start.step)
+        self.score = ""
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self.files.close()
+
+    def step(self, values: dict[str, float], rate: float, state: State) -> None:
+        if not self.active:
+            return
+        row = {"step": state.step, **values, "learning rate": rate, "seconds": round(state.seconds, 3)}
+        _append(self.folder / "metrics.csv", row)
+        for name, value in (*values.items(), ("learning rate", rate)):
+            self.board.add_scalar(name, value, state.step)
+        told = f"{self.recipe.name}  loss {values['loss']:.4f}{self.score}"
+        self.progress.update(self.bar, completed=state.step, description=told)
+
+    def validation(self, step: int, score: float) -> None:
+        _append(self.folder / "validation.csv", {"step": step, "mIoU": score})
+        self.board.add_scalar(f"{SELECTION} mIoU", score, step)
+        self.score = f"  {SELECTION} mIoU {score:.4f}"
+
+
+def _append(path: Path, row: dict[str, Any]) -> None:
+    fresh = not path.is_file()
+    with path.open("a", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(row))
+        if fresh:
+            writer.writeheader()
+        writer.writerow(row)
+
+
+def _forget_after(path: Path, step: int) -> None:
+    """Take out the rows that a killed run wrote after its last checkpoint: they will be written again."""
+    if step == 0:
+        path.unlink(missing_ok=True)
+    if not path.is_file():
+        return
+    head, *rows = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    kept = [row for row in rows if row.endswith("\n") and int(row.split(",")[0]) <= step]
+    with written(path) as part:
+        part.write_text("".join([head, *kept]), encoding="utf-8", newline="")
+
+
+def write_record(
+    folder: Path, recipe: Recipe, base: EpisodeSet, held: EpisodeSet | None, state: State, device: str
+) -> None:
+    """`record.json`: what was trained on what, by which code, where, with which numbers and under which licences."""
+    weights = (folder / "weights.safetensors").read_bytes()
+    with (folder / "metrics.csv").open(newline="", encoding="utf-8") as file:
+        last = list(csv.DictReader(file))[-100:]
+    if held is None:
+        selection = f"none: the weights of the last of {recipe.steps} steps, a number fixed before the run"
+    else:
+        best = max(state.validation, key=lambda measured: measured[1])
+        selection = (
+            f"step {best[0]}, the best of {len(state.validation)} by mIoU {best[1]:.4f} on base classes that were not "
+            f"trained on ({', '.join(held.classes)}): {recipe.validation.episodes} {recipe.data.shots}-shot "
+            f"episodes at {recipe.data.size}x{recipe.data.size}, pixels summed per class, boundary left out. "
+            "No test class was used"
+        )
+    content = {
+        "recipe": recipe.model_dump(mode="json"),
+        "data": {"training": _counts(base), "validation": held and _counts(held)},
+        "selection": selection,
+        "numbers": {
+            **{
+                f"{name}, mean of the last {len(last)} steps": float(np.mean([float(row[name]) for row in last]))
+                for name in last[0]
+                if name not in ("step", "seconds", "learning rate")
+            },
+            f"{SELECTION} mIoU": dict(state.validation),
+        },
+        "weights": {"file": "weights.safetensors", "sha256": hashlib.sha256(weights).hexdigest()},
+        "commit": commit(),
+        "versions": {name: version(name) for name in ("likewise", "torch", "timm", "numpy", "lightning-fabric")},
+        "hardware": {"device": device, "processes": recipe.processes, "platform": platform.platform()},
+        "seconds of updates": round(state.seconds, 1),
+        "licences": list(recipe.licences),
+    }
+    with written(folder / "record.json") as part:
+        part.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+
+def _counts(dataset: EpisodeSet) -> dict[str, Any]:
+    return {
+        "set": dataset.name,
+        "presence": str(dataset.presence),
+        "pictures": len(dataset.classes_of),
+        "entries": dict(Counter(entry.class_name for entry in dataset.entries)),
+    }
+
+
+def commit() -> str | None:
+    """The commit of the checkout that this code runs from, `-dirty` if it was changed since; None if there is none."""
+    git = ["git", "-C", str(Path(__file__).parent)]
+    try:
+        subprocess.run([*git, "ls-files", "--error-unmatch", __file__], check=True, capture_output=True)
+        told = subprocess.run(
+            [*git, "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"],
+            check=True,
+            capture_output=True,
+            text=True,
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return told.stdout.strip()
