@@ -1,0 +1,73 @@
+"""Bootstrap intervals of a mean IoU: how far the number hangs on which query pictures there were.
+
+Efron and Tibshirani, An Introduction to the Bootstrap, 1993, with the query picture as the unit that is drawn: episodes
+that share a query are not independent, and a thousand episodes of a hundred pictures look far too precise.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Float, UInt8
+
+from likewise.data.episodes import Episode
+from likewise.data.layout import known
+from likewise.metrics import confusion, intersection_and_union
+
+
+class EpisodeCounts:
+    """Intersections and unions per class, query picture and run, as the protocol counts them.
+
+    Every episode counts, except: under `panet-2019` a way counts only where the target shows it, and under `likewise-1`
+    an episode only if its target shows any of its ways.
+    """
+
+    def __init__(self, protocol: str, classes: Sequence[str]) -> None:
+        self.protocol = protocol
+        # class -> query picture -> seed of the run -> intersection and union
+        self.sums: dict[str, dict[str, dict[int, np.ndarray]]] = {name: {} for name in classes}
+        self.runs: set[int] = set()
+
+    def update(
+        self, prediction: UInt8[np.ndarray, "h w"], target: UInt8[np.ndarray, "ht wt"], episode: Episode
+    ) -> float | None:
+        """Count an episode; gives its own IoU, the mean over the ways that its target shows, None without any."""
+        matrix = confusion(prediction, target, len(episode.classes) + 1)
+        shown = matrix[1:].sum(axis=1) > 0
+        everywhere = np.ones(len(shown), bool)
+        counted = {"panet-2019": shown, "likewise-1": everywhere & shown.any()}.get(self.protocol, everywhere)
+        intersection, union = (sums[1:] for sums in intersection_and_union(matrix))
+        self.runs.add(episode.seed)
+        for way, name in enumerate(episode.classes):
+            known(name, self.sums, "test class")
+            if counted[way]:
+                runs = self.sums[name].setdefault(episode.query, {})
+                sums = runs.setdefault(episode.seed, np.zeros(2, np.int64))
+                sums += (intersection[way], union[way])
+        return float((intersection[shown] / union[shown]).mean()) if shown.any() else None
+
+    def queries(self) -> dict[str, int]:
+        """How many query pictures of each class were counted."""
+        return {name: len(pictures) for name, pictures in self.sums.items()}
+
+    def iou(self) -> dict[str, float]:
+        """IoU of each class, mean over the runs; 0 for one that was never counted."""
+        return {name: float(values[0]) for name, values in self._iou(None, 1).items()}
+
+    def resampled(self, resamples: int = 1000, seed: int = 0) -> dict[str, Float[np.ndarray, " resamples"]]:
+        """IoU of each class when its query pictures are drawn with replacement, as many as there are."""
+        return self._iou(np.random.default_rng(seed), resamples)
+
+    def _iou(self, generator: np.random.Generator | None, resamples: int) -> dict[str, np.ndarray]:
+        runs = sorted(self.runs)
+        nothing = np.zeros(2, np.int64)
+        found = {}
+        for name, pictures in self.sums.items():
+            if not pictures:
+                found[name] = np.zeros(resamples)
+                continue
+            sums = np.array([[one.get(run, nothing) for run in runs] for one in pictures.values()])
+            n = len(sums)
+            weights = np.ones((1, n)) if generator is None else generator.multinomial(n, np.full(n, 1 / n), resamples)
+            drawn = np.einsum("rp, psc -> rsc", weights, sums)
+            found[name] = (drawn[..., 0] / np.maximum(drawn[..., 1], 1)).mean(axis=1)
+        return found

@@ -1,0 +1,109 @@
+"""`FewShot` on the episodes of a data set, where every picture comes many times and is computed once.
+
+support picture, class --> learn --> concept of one example --+
+                                                              +--> merge --> segment --> labels
+query picture ----------> backbone (once a picture) ----------+
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor, nn
+
+from likewise.backbones import Backbone
+from likewise.concept import Concept
+from likewise.data.episodes import Episode, EpisodeSet, load_episode
+from likewise.data.layout import IGNORE
+from likewise.examples import Example
+from likewise.images import PictureError, shown_size
+from likewise.predict import FewShot
+from likewise.protocols import Protocol
+from likewise.recent import Recent
+
+MEMORY = 1 << 30
+"""Bytes of features, and as many of concepts, that are remembered."""
+
+
+class RememberingBackbone(nn.Module):
+    """A frozen backbone that remembers its feature maps by the content of the normalised image."""
+
+    def __init__(self, backbone: Backbone, memory: int) -> None:
+        super().__init__()
+        self.spec, self.taps, self.normalise = backbone.spec, backbone.taps, backbone.normalise
+        self.backbone = backbone
+        self.passes = 0
+        self.features: Recent[list[Tensor]] = Recent(memory, lambda levels: sum(level.nbytes for level in levels))
+
+    def forward(self, images: Float[Tensor, "b 3 h w"]) -> list[Float[Tensor, "b _c _h _w"]]:
+        """The backbone's feature maps, computed one image at a time."""
+        found = []
+        for image in images.split(1):
+            pixels = image.movedim(1, -1).contiguous().cpu().numpy()
+            key = (image.shape, hashlib.blake2b(pixels.data, digest_size=16).digest())
+            found.append(self.features.get(key, lambda image=image: self._computed(image)))
+        return [torch.cat(level) for level in zip(*found, strict=True)]
+
+    def _computed(self, image: Tensor) -> list[Tensor]:
+        self.passes += 1
+        return self.backbone(image)
+
+
+@contextmanager
+def episode_segmenter(
+    few_shot: FewShot, protocol: Protocol, memory: int = MEMORY
+) -> Iterator[Callable[[EpisodeSet, Episode], UInt8[np.ndarray, "h w"]]]:
+    """A function from an episode to the labels of its query, at the size of the protocol; within the context.
+
+    Raises (the function) `PictureError` for a picture that cannot be read, or that shows nothing of its class.
+    """
+    backbone = few_shot.network.backbone
+    concepts: Recent[Concept] = Recent(memory, lambda concept: sum(rows.nbytes for rows in concept.rows.values()))
+
+    def learn(dataset: EpisodeSet, picture: str, classes: tuple[str, ...], way: int) -> Concept:
+        return concepts.get(
+            (dataset.name, picture, classes, way),
+            lambda: few_shot.learn(support_example(dataset, picture, classes, way, protocol)),
+        )
+
+    def segment(dataset: EpisodeSet, episode: Episode) -> UInt8[np.ndarray, "h w"]:
+        first, *others = [
+            learn(dataset, picture, episode.classes, way)
+            for way, shots in enumerate(episode.supports)
+            for picture in shots
+        ]
+        return few_shot.segment(query_of(dataset, episode, protocol), first.merged(*others)).labels
+
+    few_shot.network.backbone = RememberingBackbone(backbone, memory)
+    try:
+        yield segment
+    finally:
+        few_shot.network.backbone = backbone
+
+
+def query_of(dataset: EpisodeSet, episode: Episode, protocol: Protocol) -> UInt8[np.ndarray, "h w 3"]:
+    """The query's pixels at the size of the protocol."""
+    alone = Episode(episode.classes, (), episode.query)
+    return load_episode(dataset, alone, protocol.size, protocol.nearest).query
+
+
+def support_example(
+    dataset: EpisodeSet, picture: str, classes: tuple[str, ...], way: int, protocol: Protocol
+) -> Example:
+    """A support of one way: ignored pixels count as background, those of the other ways as neither (PANet, 3.2)."""
+    loaded = load_episode(dataset, Episode(classes, (), picture), protocol.size, protocol.nearest)
+    labels, pixels = loaded.target, loaded.query
+    foreground = labels == way + 1
+    if not foreground.any():
+        raise PictureError(
+            f"{dataset.picture_path(picture)}: shows nothing of {classes[way]} at {shown_size(*labels.shape)}"
+        )
+    background = (labels == 0) | (labels == IGNORE)
+    if (foreground | background).all():
+        return Example(pixels, mask=foreground, class_name=classes[way])
+    return Example(pixels, scribbles=(foreground + 2 * background).astype(np.uint8), class_name=classes[way])

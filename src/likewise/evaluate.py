@@ -1,0 +1,212 @@
+"""Evaluation in two loops: predict to a folder, score the folder.
+
+    data, protocol --> start_run --> RUN/run.json, RUN/fold0/episodes.jsonl, ...
+    episode --> segment ----> predict --> RUN/fold0/masks/00000.png, ...       (or anyone's program writes them)
+    masks, targets ---------> score ----> Results --> `likewise.report`: a table, results.json, index.html
+
+A mask is a PNG of labels, at the protocol's size or the query's own, named by the line of the episode list, from
+00000. Between the loops lies a folder that anyone can read, compare or fill.
+"""
+
+import json
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import UInt8
+from PIL import Image
+
+from likewise.bootstrap import EpisodeCounts
+from likewise.data.episodes import Episode, EpisodeSet, load_episode
+from likewise.data.layout import known
+from likewise.draw import label_palette
+from likewise.images import PART_PREFIX, PictureError, read_labels, read_mask, save_pillow, written
+from likewise.metrics import Scores, interval
+from likewise.protocols import Protocol, read_episodes
+from likewise.recent import Recent
+from likewise.runs import Run
+from likewise.scoring import EpisodeScore, Part, Results, read_prediction, refuse_missing
+
+Segment = Callable[[EpisodeSet, Episode], np.ndarray]
+"""From an episode to its query's labels, uint8 (h, w) with 0 and way + 1, at the size of the protocol."""
+
+TARGETS_MEMORY = 1 << 28
+ON_CORRUPT = ("stop", "skip")
+
+
+@dataclass
+class Report:
+    """How many masks the predict loop wrote, found, and left out for a corrupt picture."""
+
+    done: int = 0
+    finished_before: int = 0
+    left_out: int = 0
+
+
+def predict(
+    run: Run,
+    segment: Segment,
+    *,
+    on_corrupt: str = "stop",
+    progress: Callable[[int, int], None] | None = None,
+) -> Report:
+    """Write the mask of every episode that has none yet; each appears whole or not at all.
+
+    Args:
+        on_corrupt: "stop" at a picture that cannot be read, or "skip" its episodes, with a warning and a record.
+        progress: called with (settled, in all) episodes.
+    """
+    known(on_corrupt, ON_CORRUPT, "value of on_corrupt")
+    report = Report()
+    lists = {fold: read_episodes(run.list_path(fold)) for fold in run.folds}
+    total = sum(map(len, lists.values()))
+    for fold, episodes in lists.items():
+        left_out: dict[int, str] = {}
+        for part in run.masks(fold).glob(f"{PART_PREFIX}*"):  # of a run that was killed
+            part.unlink()
+        for line, episode in enumerate(episodes):
+            path = run.masks(fold) / mask_name(line)
+            if path.exists():
+                report.finished_before += 1
+            else:
+                try:
+                    labels = segment(run.folds[fold], episode)
+                except PictureError as error:
+                    if on_corrupt == "stop":
+                        raise
+                    left_out[line] = warned(fold, line, error)
+                else:
+                    save_labels(labels, path, len(episode.classes))
+                    report.done += 1
+            if progress:
+                progress(report.done + report.finished_before + report.left_out + len(left_out), total)
+        report.left_out += len(left_out)
+        with written(run.left_out_path(fold)) as part:
+            part.write_text(json.dumps(left_out, indent=1))
+    return report
+
+
+def score(
+    run: Run,
+    masks: Path | str | None = None,
+    *,
+    on_corrupt: str = "stop",
+    progress: Callable[[int, int], None] | None = None,
+) -> Results:
+    """Score the masks of a run under its protocol.
+
+    Args:
+        masks: a folder of anyone's predictions for the same episodes instead: `fold<F>/<line>.png`, or `<line>.png`
+            where the run has one fold; lines count from 00000. 0 is background; with one way anything else is the
+            object, with several ways 1, 2, ... are the ways.
+        on_corrupt: for targets that cannot be read: "stop", or "skip" their episodes.
+
+    Raises:
+        PredictionError: a mask that is missing, of another size than its target, or cannot be read.
+    """
+    known(on_corrupt, ON_CORRUPT, "value of on_corrupt")
+    lists = {fold: read_episodes(run.list_path(fold)) for fold in run.folds}
+    left_out = {fold: read_left_out(run, fold) if masks is None else {} for fold in run.folds}
+    folders = {fold: run.masks(fold) if masks is None else given_masks(run, Path(masks), fold) for fold in run.folds}
+    for fold, episodes in lists.items():
+        wanted = [mask_name(line) for line in range(len(episodes)) if line not in left_out[fold]]
+        refuse_missing(folders[fold], wanted, run.folds[fold].name)
+    parts, scored, resampled = [], [], []
+    settled, total = 0, sum(map(len, lists.values()))
+    for fold, dataset in run.folds.items():
+        metric, counts = run.protocol.metric(dataset.classes), EpisodeCounts(run.protocol.name, dataset.classes)
+        targets: Recent[np.ndarray] = Recent(TARGETS_MEMORY, lambda target: target.nbytes)
+        for line, episode in enumerate(lists[fold]):
+            if line not in left_out[fold]:
+                try:
+                    target = target_of(dataset, episode, run.protocol, targets)
+                except PictureError as error:
+                    if on_corrupt == "stop":
+                        raise
+                    left_out[fold][line] = warned(fold, line, error)
+                else:
+                    path = folders[fold] / mask_name(line)
+                    prediction = read_episode_mask(path, target.shape, len(episode.classes))
+                    metric.update(prediction, target, episode)
+                    iou = counts.update(prediction, target, episode)
+                    if iou is not None:
+                        scored.append(EpisodeScore(fold, line, episode, path, iou))
+            settled += 1
+            if progress:
+                progress(settled, total)
+        per_class = counts.resampled()
+        resampled.append(np.mean(list(per_class.values()), axis=0))
+        scores = metric.compute()
+        if not scores.intervals:
+            # one picture drawn again and again has no spread, but that is no certainty
+            drawn = {name: values for name, values in per_class.items() if counts.queries()[name] > 1}
+            drawn = {"mIoU": resampled[-1], **drawn}
+            scores = replace(scores, intervals={name: interval(values) for name, values in drawn.items()})
+        parts.append(Part(dataset.name, dataset.presence, scores, left_out[fold], counts.queries()))
+    name = run.protocol.name
+    whose = "part of the protocol" if name == "likewise-1" else f"ours: {name} has none"
+    return Results(
+        name,
+        tuple(parts),
+        run.settings if masks is None else {**run.settings, "masks": str(Path(masks).resolve())},
+        mean_over_folds(parts, resampled) if len(parts) > 1 else None,
+        f"95% bootstrap interval over the query pictures of each class ({whose})",
+        tuple(scored),
+    )
+
+
+def mean_over_folds(parts: Sequence[Part], resampled: Sequence[np.ndarray]) -> Scores:
+    """The mean of each value over the folds, with the interval of the mean mIoU; folds are resampled on their own."""
+    first = parts[0].scores
+    values = {
+        name: float(np.mean([part.scores.values[name] for part in parts]))
+        for name in first.values
+        if all(name in part.scores.values for part in parts) and not name.endswith("std over runs")
+    }
+    counts = {name: sum(part.scores.counts[name] for part in parts) for name in first.counts if name != "runs"}
+    return Scores(first.protocol, values, {}, {"mIoU": interval(np.mean(resampled, axis=0))}, counts)
+
+
+def target_of(
+    dataset: EpisodeSet, episode: Episode, chosen: Protocol, remembered: Recent[np.ndarray]
+) -> UInt8[np.ndarray, "h w"]:
+    """The labels of the query at the size of the protocol."""
+    alone = Episode(episode.classes, (), episode.query)
+    return remembered.get(
+        (episode.query, episode.classes), lambda: load_episode(dataset, alone, chosen.size, chosen.nearest).target
+    )
+
+
+def mask_name(line: int) -> str:
+    """What the mask of an episode is called: its line in the list, from 0, in five digits."""
+    return f"{line:05d}.png"
+
+
+def save_labels(labels: UInt8[np.ndarray, "h w"], path: Path, ways: int) -> None:
+    """Write a palette PNG whose indices are the labels."""
+    image = Image.fromarray(labels)
+    image.putpalette(label_palette(ways).tobytes())
+    save_pillow(image, path)
+
+
+def read_episode_mask(path: Path, size: tuple[int, ...], ways: int) -> UInt8[np.ndarray, "h w"]:
+    """The labels in a mask; with one way black and white will do, or whatever else `read_mask` takes."""
+    return read_prediction(path, size, read_mask if ways == 1 else read_labels, labels=ways + 1)
+
+
+def given_masks(run: Run, masks: Path, fold: int) -> Path:
+    folder = masks / f"fold{fold}"
+    return masks if len(run.folds) == 1 and not folder.is_dir() else folder
+
+
+def read_left_out(run: Run, fold: int) -> dict[int, str]:
+    path = run.left_out_path(fold)
+    return {int(line): reason for line, reason in json.loads(path.read_text()).items()} if path.is_file() else {}
+
+
+def warned(fold: int, line: int, error: PictureError) -> str:
+    """The reason why an episode is left out, told."""
+    warnings.warn(f"episode {line} of fold {fold} is left out: {error}", stacklevel=3)
+    return str(error)

@@ -1,0 +1,209 @@
+"""A run: the folder between predicting and scoring, its episode lists, and the settings that made it.
+
+    data, protocol --> start_run --> RUN/run.json, RUN/fold0/episodes.jsonl, ... --> read_run
+
+A run is taken up again only with the settings that it began with.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from likewise import __version__
+from likewise.data import open_episodes
+from likewise.data.episodes import Episode, EpisodeSet
+from likewise.data.layout import known
+from likewise.images import written
+from likewise.protocols import Protocol, protocol, read_episodes, write_episodes
+
+
+class RunError(ValueError):
+    """A run that cannot be taken up again; the message says why and what to do."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A folder of episode lists and masks, and what they are of.
+
+    Attributes:
+        folder: holds `run.json`, and for each fold `episodes.jsonl` and `masks/`.
+        settings: everything that the masks depend on, as it stands in `run.json`.
+        folds: the data of each fold.
+    """
+
+    folder: Path
+    settings: dict[str, Any]
+    folds: dict[int, EpisodeSet]
+
+    @property
+    def protocol(self) -> Protocol:
+        return protocol(self.settings["protocol"])
+
+    def list_path(self, fold: int) -> Path:
+        return self.folder / f"fold{fold}" / "episodes.jsonl"
+
+    def masks(self, fold: int) -> Path:
+        return self.folder / f"fold{fold}" / "masks"
+
+    def left_out_path(self, fold: int) -> Path:
+        return self.folder / f"fold{fold}" / "left_out.json"
+
+
+def open_folds(data: Path | str, fold: str | int = "all", benchmark: str | None = None) -> dict[int, EpisodeSet]:
+    """The test classes of one fold or "all" of a benchmark of episodes; without a name, of the first that `data` holds.
+
+    Raises `DataSetError` for an unknown fold or benchmark, and for a root that holds none.
+    """
+    first = open_episodes(data, 0, benchmark)
+    numbers = range(1 if first.fold is None else 4)
+    known(str(fold), [*map(str, numbers), "all"], f"fold of {first.benchmark}")
+    chosen = numbers if fold == "all" else [int(fold)]
+    return {number: first if number == 0 else open_episodes(data, number, benchmark) for number in chosen}
+
+
+def start_run(
+    out: Path | str,
+    *,
+    protocol_name: str,
+    data: Path | str,
+    model: Mapping[str, Any],
+    fold: str | int = "all",
+    benchmark: str | None = None,
+    shots: int = 1,
+    ways: int = 1,
+    count: int | None = None,
+    seed: int | None = None,
+    episodes: Path | str | None = None,
+) -> Run:
+    """Draw the episodes of each fold and write them with all settings to `out`; or take up the same run again.
+
+    Args:
+        model: what makes the masks, in values that JSON can hold.
+        count, seed: as `Protocol.episodes` takes them; the protocol's own when None.
+        episodes: a list to take, for one fold, instead of drawing `shots`, `ways`, `count` and `seed`.
+
+    Raises:
+        RunError: `out` holds a run of other settings; the message names what differs.
+        DataSetError: an unknown protocol, fold or benchmark, or data that are not there.
+    """
+    out = Path(out)
+    chosen = protocol(protocol_name)
+    folds = open_folds(data, fold, benchmark)
+    if episodes is not None and len(folds) > 1:
+        raise RunError(f"{episodes}: one episode list is for one fold; name it with --fold")
+    lists = {
+        number: chosen.episodes(dataset, shots, ways, count, seed)
+        if episodes is None
+        else checked_list(Path(episodes), dataset)
+        for number, dataset in folds.items()
+    }
+    first = next(iter(lists.values()))[0]
+    settings = {
+        "protocol": chosen.name,
+        "benchmark": benchmark,
+        "data": str(Path(data).resolve()),
+        "shots": len(first.supports[0]),
+        "ways": len(first.classes),
+        "count": count,
+        "seed": seed,
+        "episode list": None if episodes is None else Path(episodes).name,
+        "model": dict(model),
+        "folds": {
+            str(number): {
+                "name": dataset.name,
+                "listed": dataset.presence.listed,
+                "present": len(dataset.entries),
+                "episodes": len(lists[number]),
+                "digest": digest(lists[number]),
+            }
+            for number, dataset in folds.items()
+        },
+    }
+    settings = json.loads(json.dumps(settings))
+    run = Run(out, settings, folds)
+    if (out / "run.json").exists():
+        refuse_other_settings(out, settings)
+    else:
+        strange = next((run.masks(number) for number in folds if run.masks(number).exists()), None)
+        if strange is not None:
+            raise RunError(f"{strange}: exists, but {out} holds no run.json to say what is in it; name another folder")
+        for number, listed in lists.items():
+            write_episodes(run.list_path(number), listed)
+        with written(out / "run.json") as part:
+            part.write_text(json.dumps({"likewise": __version__, "settings": settings}, indent=1) + "\n")
+    return run
+
+
+def read_run(folder: Path | str, data: Path | str | None = None) -> Run:
+    """The run in a folder; `data` is where its data set is now, if it was moved.
+
+    Raises `RunError` for a folder that holds no run, and for data or episode lists that are not those of the run.
+    """
+    folder = Path(folder)
+    settings = read_settings(folder)
+    data = settings["data"] if data is None else data
+    folds = {}
+    for number, told in settings["folds"].items():
+        dataset = open_folds(data, int(number), settings["benchmark"])[int(number)]
+        presence = (dataset.name, dataset.presence.listed, len(dataset.entries))
+        if presence != (told["name"], told["listed"], told["present"]):
+            raise RunError(
+                f"{folder}: was made on {told['present']} of {told['listed']} entries of {told['name']}, but {data} "
+                f"holds {presence[2]} of {presence[1]} of {presence[0]}; give the same data with --data"
+            )
+        folds[int(number)] = dataset
+    run = Run(folder, settings, folds)
+    for number, told in settings["folds"].items():
+        if digest(read_episodes(run.list_path(int(number)))) != told["digest"]:
+            raise RunError(f"{run.list_path(int(number))}: is not the list that the run began with; start a new run")
+    return run
+
+
+def checked_list(path: Path, dataset: EpisodeSet) -> list[Episode]:
+    """A given episode list; raises `RunError` for pictures or classes that the data set does not have."""
+    episodes = read_episodes(path)
+    if not episodes:
+        raise RunError(f"{path}: holds no episode")
+    for number, episode in enumerate(episodes, start=1):
+        if len(episode.supports) != len(episode.classes) or not all(episode.supports):
+            raise RunError(f"{path}, line {number}: an episode needs one or more supports for each of its classes")
+        for name in episode.classes:
+            known(name, dataset.classes, f"class of {dataset.name}")
+        for picture in (episode.query, *(picture for shots in episode.supports for picture in shots)):
+            if not dataset.picture_path(picture).is_file():
+                raise RunError(f"{path}, line {number}: {picture} of {dataset.name} is not present")
+    return episodes
+
+
+def digest(episodes: Sequence[Episode]) -> str:
+    """Sixteen hexadecimal digits that change with any episode or their order."""
+    return hashlib.sha256(json.dumps([asdict(episode) for episode in episodes]).encode()).hexdigest()[:16]
+
+
+def read_settings(folder: Path) -> dict[str, Any]:
+    path = folder / "run.json"
+    try:
+        return json.loads(path.read_text())["settings"]
+    except FileNotFoundError:
+        raise RunError(f"{folder}: holds no run (no run.json); `likewise evaluate predict` makes one") from None
+    except (ValueError, KeyError, TypeError) as error:
+        raise RunError(f"{path}: is damaged ({error!r}); delete the folder and start again") from error
+
+
+def refuse_other_settings(folder: Path, now: Mapping[str, Any]) -> None:
+    before, after = flat(read_settings(folder)), flat(now)
+    keys = [key for key in dict.fromkeys((*before, *after)) if before.get(key) != after.get(key)]
+    if keys:
+        changes = ", ".join(f"{key} was {before.get(key)!r} and is now {after.get(key)!r}" for key in keys)
+        raise RunError(f"{folder}: holds a run of other settings: {changes}; name another folder with -o")
+
+
+def flat(settings: Mapping[str, Any], before: str = "") -> dict[str, Any]:
+    """Nested settings with their path as key: "folds 0 present"."""
+    found: dict[str, Any] = {}
+    for key, value in settings.items():
+        found |= flat(value, f"{before}{key} ") if isinstance(value, Mapping) else {f"{before}{key}": value}
+    return found
