@@ -25,6 +25,7 @@ from likewise.data.episodes import Episode, EpisodeSet, load_episode
 from likewise.data.pascal import pascal5i
 from likewise.models.panet import PANet, PANetConfig
 from likewise.ops import resize
+from likewise.predict import DEFAULT_TAPS
 from likewise.weights import load_backbone
 
 SIZE, EPISODES, SEEDS = 320, 60, (0, 1, 2)
@@ -51,8 +52,9 @@ CHOICES = (
     Choice(("blocks.4.2", "blocks.5.3"), "features"),
     Choice(("blocks.3.2", "blocks.4.2", "blocks.5.3")),
     Choice(("blocks.4.2", "blocks.5.3", "blocks.6.0")),
+    Choice(("blocks.4.2", "blocks.5.3", "blocks.6.0"), "features"),
 )
-SHIPPED = Choice(("blocks.4.2", "blocks.5.3"))
+SHIPPED = Choice(DEFAULT_TAPS["lite0"])
 
 
 class Features:
@@ -68,9 +70,9 @@ class Features:
         key = (picture, class_name)
         if key not in self.kept:
             loaded = load_episode(dataset, Episode((class_name,), ((picture,),), picture), SIZE)
-            features = self.backbone(self.backbone.normalise(torch.from_numpy(loaded.query)[None]))
+            features = self.backbone(self.backbone.normalise(torch.from_numpy(loaded.query.copy())[None]))
             taps = {name: feature.half() for name, feature in zip(TAPS, features, strict=True)}
-            self.kept[key] = taps, torch.from_numpy(loaded.target)
+            self.kept[key] = taps, torch.from_numpy(loaded.target.copy())
         return self.kept[key]
 
 

@@ -265,6 +265,7 @@ def _concept(few_shot: FewShot, examples: list[Any], concepts: list[Path]) -> Co
 
     learned = [few_shot.learn(examples)] if examples else []
     first, *others = learned + [Concept.load(path) for path in concepts]
+    few_shot.check(first)
     return first.merged(*others)
 
 
@@ -284,7 +285,8 @@ def _progress(total: int) -> Any:
             TextColumn("{task.fields[rate]}"),
             TimeRemainingColumn(),
         )
-        with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        console = Console(stderr=True)
+        with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
             task = progress.add_task("segmenting", total=total, rate="")
 
             def told(settled: int, of: int) -> None:

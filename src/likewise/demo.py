@@ -51,7 +51,7 @@ class Task:
 
 @dataclass(frozen=True)
 class Outcome:
-    """A task's result, its IoU, and the seconds that learning and segmenting took."""
+    """A task's result, its IoU, and the seconds that learning and segmenting took, the model warm."""
 
     task: Task
     result: Result
@@ -133,6 +133,7 @@ def largest_part(mask: Mask) -> Mask:
 
 def run(few_shot: FewShot, tasks: Sequence[Task]) -> list[Outcome]:
     """Learn and segment every task."""
+    few_shot.segment(tasks[0].query, few_shot.learn(tasks[0].example))  # the first pass through a network is slow
     outcomes = []
     for task in tasks:
         started = time.perf_counter()

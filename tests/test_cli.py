@@ -1,0 +1,271 @@
+"""The command line, used as people use it: by its words, its exit codes and the files it leaves."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from pycocotools.coco import COCO
+
+from likewise import Concept, cli
+
+HERE = Path(sys.executable).parent
+
+
+@pytest.fixture
+def likewise(monkeypatch, capsys):
+    """Run the program with these words; give its exit code, output and errors."""
+
+    def run(*words: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["likewise", *map(str, words)])
+        monkeypatch.setenv("COLUMNS", "200")
+        code = 0
+        try:
+            cli.main()
+        except SystemExit as stopped:
+            code = int(stopped.code or 0)
+        return code, *capsys.readouterr()
+
+    return run
+
+
+@pytest.fixture
+def discs(photos: Path) -> Path:
+    """Three pictures of a red disc; the first with its mask beside it."""
+    generator = np.random.default_rng(0)
+    rows, columns = np.mgrid[:96, :128]
+    for index, (row, column) in enumerate(((40, 40), (50, 80), (60, 60))):
+        picture = generator.integers(90, 130, (96, 128, 1), dtype=np.uint8).repeat(3, axis=2)
+        mask = (rows - row) ** 2 + (columns - column) ** 2 < 22**2
+        picture[mask] = 220, 40, 40
+        Image.fromarray(picture).save(photos / f"disc{index}.jpg")
+        if index == 0:
+            Image.fromarray(mask).save(photos / "disc0.mask.png")
+    return photos
+
+
+def mask_of(path: Path) -> np.ndarray:
+    return np.array(Image.open(path)) > 0
+
+
+def test_help_names_every_command_in_under_half_a_second_and_without_torch():
+    started = time.monotonic()
+    shown = subprocess.run([HERE / "likewise", "--help"], capture_output=True, text=True, check=True).stdout
+    seconds = time.monotonic() - started
+    for command in ("segment", "learn", "demo", "models", "backbones"):
+        assert command in shown
+    program = "import sys, likewise, likewise.cli; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+    assert seconds < (0.5 if not os.environ.get("CI") else 2)
+
+
+def test_one_masked_picture_segments_the_others_in_every_format(likewise, discs):
+    words = ("segment", discs, "--like", discs / "disc0.jpg", "-o", "out")
+    code, out, err = likewise(*words, "--format", "mask", "probability", "overlay", "cutout", "coco")
+    assert (code, err) == (0, "")
+    assert out.startswith("3 pictures segmented into out")
+    for index, (row, column) in enumerate(((40, 40), (50, 80), (60, 60))):
+        mask = mask_of(Path(f"out/disc{index}.mask.png"))
+        assert mask.shape == (96, 128)
+        assert mask[row, column]
+        assert not mask[2, 2]
+    assert Image.open("out/disc0.probability.png").mode.startswith("I")
+    assert Image.open("out/disc0.cutout.png").mode == "RGBA"
+    assert Image.open("out/disc0.overlay.jpg").size == (128, 96)
+    coco = COCO("out/coco.json")
+    assert len(coco.imgs) == 3
+    np.testing.assert_array_equal(
+        coco.annToMask(next(iter(coco.anns.values()))) > 0, mask_of(Path("out/disc0.mask.png"))
+    )
+
+
+@pytest.mark.parametrize(
+    "like",
+    [
+        ("photos/disc0.jpg=photos/disc0.mask.png",),
+        ("photos/disc0.jpg",),
+        ("photos/disc0.jpg", "photos/disc0.mask.png"),
+        ("pets",),
+        ("red.concept",),
+        ("photos/disc0.jpg", "--box", "18,18,62,62"),
+        ("photos/disc0.jpg", "--scribbles", "strokes.png"),
+    ],
+)
+def test_examples_may_be_given_in_every_way(likewise, discs, like):
+    pets = Path("pets/red")
+    pets.mkdir(parents=True)
+    for name in ("disc0.jpg", "disc0.mask.png"):
+        (pets / name).write_bytes((discs / name).read_bytes())
+    strokes = np.zeros((96, 128, 3), np.uint8)
+    strokes[35:45, 30:50], strokes[85:95, 5:120] = (0, 255, 0), (255, 0, 0)
+    Image.fromarray(strokes).save("strokes.png")
+    assert likewise("learn", discs / "disc0.jpg", "-o", "red")[0] == 0
+    code, _, err = likewise("segment", discs / "disc1.jpg", "--like", *like, "-o", "out")
+    assert (code, err) == (0, "")
+    mask = mask_of(Path("out/disc1.mask.png"))
+    assert mask[50, 80]
+    assert mask.mean() < 0.6
+
+
+def test_a_folder_of_classes_gives_label_pictures(likewise, discs):
+    for name, colour in (("red", (220, 40, 40)), ("blue", (30, 60, 220))):
+        picture, mask = np.full((96, 96, 3), 110, np.uint8), np.zeros((96, 96), bool)
+        mask[30:70, 30:70] = True
+        picture[mask] = colour
+        Path(f"pets/{name}").mkdir(parents=True)
+        Image.fromarray(picture).save(f"pets/{name}/1.jpg")
+        Image.fromarray(mask).save(f"pets/{name}/1.png")
+    code, out, err = likewise("learn", "pets", "-o", "pets.concept")
+    assert (code, err) == (0, "")
+    assert "concept of blue (1), red (1)" in out
+    assert likewise("segment", discs / "*.jpg", "--like", "pets.concept", "-o", "out")[0] == 0
+    labels = Image.open("out/disc0.mask.png")
+    assert labels.mode == "P"
+    assert np.array(labels)[40, 40] == 2
+
+
+def test_learning_adds_examples_to_a_concept(likewise, discs):
+    assert likewise("learn", discs / "disc0.jpg", "-o", "one.concept")[0] == 0
+    box = ("--box", "58,28,102,72")
+    code, out, _ = likewise("learn", discs / "disc1.jpg", "one.concept", *box, "-o", "two.concept")
+    assert code == 0
+    assert "object (2)" in out
+    assert Concept.load("two.concept").names == ("disc1.jpg", "disc0.jpg")
+
+
+def test_a_second_run_skips_and_other_examples_are_refused_unless_forced(likewise, discs):
+    words = ("segment", discs, "--like", discs / "disc0.jpg", "-o", "out")
+    assert likewise(*words)[0] == 0
+    before = Path("out/disc1.mask.png").stat().st_mtime_ns
+    code, out, _ = likewise(*words)
+    assert code == 0
+    assert "3 were finished before" in out
+    assert Path("out/disc1.mask.png").stat().st_mtime_ns == before
+    other = (*words[:3], f"{discs}/disc0.jpg", "--box", "0,0,20,20", "-o", "out")
+    code, _, err = likewise(*other)
+    assert code == 2
+    assert "concept" in err
+    assert "--force" in err
+    assert likewise(*other, "--force")[0] == 0
+
+
+def test_a_picture_that_fails_is_reported_and_the_others_are_done(likewise, discs):
+    (discs / "broken.jpg").write_bytes((discs / "disc1.jpg").read_bytes()[:300])
+    code, out, err = likewise("segment", discs, "--like", discs / "disc0.jpg", "-o", "out")
+    assert code == 1
+    assert "3 pictures segmented" in out
+    assert "1 failed:" in err
+    assert "broken.jpg" in err
+    assert sorted(path.name for path in Path("out").glob("*.png")) == [f"disc{index}.mask.png" for index in range(3)]
+
+
+def test_a_run_that_is_killed_goes_on_where_it_was(discs):
+    for index in range(3, 60):
+        (discs / f"disc{index}.jpg").write_bytes((discs / f"disc{index % 3}.jpg").read_bytes())
+    words = [HERE / "likewise", "segment", "photos", "--like", "photos/disc0.jpg", "-o", "out"]
+    with subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        deadline = time.monotonic() + 60
+        while len(list(Path("out").glob("*.mask.png"))) < 5 and time.monotonic() < deadline:
+            time.sleep(0.01)
+        process.send_signal(signal.SIGKILL)
+    finished = Path("out/.likewise/finished.jsonl").read_bytes().count(b"\n")
+    assert 0 < finished < 60
+    shown = subprocess.run(words, capture_output=True, text=True, check=True).stdout
+    assert f"{finished} were finished before" in shown
+    assert len(list(Path("out").glob("*.mask.png"))) == 60
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("segment", "nowhere", "--like", "photos/disc0.jpg"), "nowhere: no such file or folder"),
+        (("segment", "photos", "--like", "nowhere.jpg"), "nowhere.jpg: no such example"),
+        (("segment", "photos", "--like", "photos/disc1.jpg"), "no mask beside it; looked for disc1.mask.png"),
+        (("segment", "photos", "--like", "gone.concept"), "gone.concept: there is no such file"),
+        (("segment", "photos", "--like", "photos/disc0.jpg", "--format", "mask", "gif"), "formats are mask"),
+        (("segment", "photos", "--like", "photos/disc0.jpg", "--model", "panets"), "no model is called 'panets'"),
+        (("segment", "photos", "--like", "photos/disc0.jpg", "--backbone", "lite9"), "no backbone is called 'lite9'"),
+        (("segment", "photos", "--like", "photos/disc0.jpg", "--backbone", "lite0@x"), "lite0 has no tap 'x'"),
+        (("segment", "photos", "--like", "photos/disc0.jpg", "--box", "9,9,2,2"), "reversed"),
+        (("segment", "photos", "--like", "photos/disc0.jpg", "--label", "7"), "no pixel has label 7"),
+        (("segment", "photos", "--like", "photos/disc0.jpg", "--device", "tpu9"), "device 'tpu9' cannot be used"),
+        (("learn", "nowhere"), "nowhere: no such example"),
+    ],
+)
+def test_bad_input_is_one_line_that_says_what_to_do(likewise, discs, words, told):
+    code, out, err = likewise(*words, "-o", "out")
+    assert code == 2
+    assert out == ""
+    assert err.startswith("likewise: ")
+    assert told in err
+    assert "Traceback" not in err
+    assert not list(Path("out").glob("*.png"))
+
+
+def test_a_concept_of_another_backbone_is_refused_before_anything_is_written(likewise, discs):
+    assert likewise("learn", discs / "disc0.jpg", "-o", "red.concept", "--backbone", "lite0@blocks.5.3")[0] == 0
+    code, _, err = likewise("segment", discs, "--like", "red.concept", "-o", "out")
+    assert code == 2
+    assert "learned with backbone lite0@blocks.5.3" in err
+    assert not Path("out").exists()
+
+
+def test_no_input_is_overwritten(likewise, discs):
+    before = (discs / "disc0.mask.png").read_bytes()
+    code, _, err = likewise("segment", discs, "--like", discs / "disc0.jpg", "-o", discs, "--force")
+    assert code == 2
+    assert "disc0.mask.png" in err
+    assert (discs / "disc0.mask.png").read_bytes() == before
+
+
+def test_the_demonstration_passes_its_floors_and_leaves_pictures(likewise, photos):
+    code, out, _ = likewise("demo", "-o", "demo")
+    assert code == 0
+    assert "motorcycle" in out
+    sheet = Image.open("demo/sheet.png")
+    assert sheet.width > 1000
+    for name in ("motorcycle", "coins"):
+        for suffix in (".png", ".mask.png", ".overlay.png", ".cutout.png"):
+            assert Path(f"demo/{name}{suffix}").is_file()
+
+
+def test_the_demonstration_fails_under_its_floor(likewise, photos, monkeypatch):
+    from dataclasses import replace
+
+    from likewise import demo
+
+    coins = demo.coins()
+    monkeypatch.setattr(demo, "motorcycle", lambda: replace(coins, name="motorcycle"))
+    monkeypatch.setattr(demo, "coins", lambda: replace(coins, floor=0.99))
+    code, _, err = likewise("demo", "-o", "demo")
+    assert code == 1
+    assert "under its floor" in err
+
+
+def test_models_and_backbones_are_listed_with_where_their_weights_come_from(likewise):
+    code, out, _ = likewise("models")
+    assert code == 0
+    assert "panet-vgg16" in out
+    code, out, _ = likewise("backbones")
+    assert code == 0
+    assert "lite0" in out
+    assert "bundled" in out
+
+
+def test_a_run_without_pictures_before_like_says_so(likewise, discs):
+    code, _, err = likewise("segment", "--like", discs / "disc0.jpg", "-o", "out")
+    assert code == 2
+    assert "PATHS" in err
+
+
+def test_settings_of_the_run_are_kept_with_the_results(likewise, discs):
+    assert likewise("segment", discs, "--like", discs / "disc0.jpg", "-o", "out")[0] == 0
+    settings = json.loads(Path("out/.likewise/settings.json").read_text())
+    assert settings["model"] == "panet"
+    assert settings["backbone"].startswith("lite0@")
