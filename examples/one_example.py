@@ -1,0 +1,26 @@
+"""One masked photograph finds the same thing in another: the motorcycle of scikit-image's stereo pair.
+
+python examples/one_example.py [OUTPUT_FOLDER]
+"""
+
+import sys
+from pathlib import Path
+
+from skimage import data
+
+from likewise import Example, FewShot
+from likewise.demo import standing_out
+from likewise.draw import overlay
+from likewise.images import save_image
+
+out = Path(sys.argv[1] if len(sys.argv) > 1 else "out")
+left, right, disparity = data.stereo_motorcycle()
+
+few_shot = FewShot()
+concept = few_shot.learn(Example(left, mask=standing_out(disparity), class_name="motorcycle"))
+concept.save(out / "motorcycle.concept")
+
+result = few_shot.segment(right, concept)
+save_image(result.mask, out / "motorcycle.mask.png")
+save_image(overlay(right, result.labels), out / "motorcycle.overlay.jpg")
+print(f"a motorcycle on {result.mask.mean():.0%} of the picture, score {result.score:.2f}")
