@@ -305,11 +305,10 @@ def _told(problem: Any) -> str:
 
 
 def _nearest(given: str, known: Sequence[str]) -> str:
-    """The nearest of the known names, by the whole and by the last part, as a hint."""
-    last = given.rpartition(".")[2]
-    near = max(known, key=lambda name: _likeness(given, name) + _likeness(last, name.rpartition(".")[2]))
-    return f"; did you mean {near!r}?"
+    """The nearest of the known names as a hint; parts are compared one by one, from the last."""
 
+    def likeness(name: str) -> float:
+        parts = zip(reversed(given.lower().split(".")), reversed(name.lower().split(".")), strict=False)
+        return sum(difflib.SequenceMatcher(None, one, other).ratio() for one, other in parts)
 
-def _likeness(one: str, other: str) -> float:
-    return difflib.SequenceMatcher(None, one.lower(), other.lower()).ratio()
+    return f"; did you mean {max(known, key=likeness)!r}?"

@@ -1,0 +1,339 @@
+import csv
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+
+import fakes
+from likewise.data.layout import DataSetError
+from likewise.images import PictureError
+from likewise.models.panet import PANet
+from likewise.objectives import TASKS, Objective
+from likewise.recipes import Recipe, load_recipe
+from likewise.run_folder import last_checkpoint
+from likewise.train import learning_rate, train
+from likewise.training_data import TrainingEpisodes, TrainingError, collate, data_sets, loader
+from likewise.weights import load_state
+
+
+@pytest.fixture(scope="module")
+def voc(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return fakes.make_voc(tmp_path_factory.mktemp("voc"), per_class=6)
+
+
+def small(voc: Path, *overrides: str) -> Recipe:
+    settings = (f"data.root={voc}", "data.size=64", "steps=6", "batch=2", "checkpoint_every=2", "workers=0")
+    return load_recipe("panet-voc-small", ["model.learn=[blocks.5]", *settings, *overrides])
+
+
+def paint_objects(voc: Path) -> Path:
+    """Every object in the colour of its class, on noise."""
+    for path in (voc / "VOC2012/SegmentationClassAug").glob("*.png"):
+        labels = np.asarray(Image.open(path))
+        picture = fakes.noise(int(labels.sum()), *labels.shape)
+        shown = (labels > 0) & (labels < 255)
+        picture[shown] = (12 * labels[shown, None].astype(int) * (1, 3, 7) % 256).astype(np.uint8)
+        Image.fromarray(picture).save(voc / "VOC2012/JPEGImages" / f"{path.stem}.jpg", quality=95)
+    return voc
+
+
+def rows(run: Path, name: str = "metrics.csv") -> list[dict[str, str]]:
+    with (run / name).open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def losses(run: Path) -> list[float]:
+    return [float(row["loss"]) for row in rows(run)]
+
+
+def same_weights(one: Path, other: Path) -> bool:
+    first, second = (load_file(run / "weights.safetensors") for run in (one, other))
+    return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
+
+
+@pytest.fixture(scope="module")
+def unbroken(voc: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return train(small(voc), tmp_path_factory.mktemp("runs") / "unbroken", show=False)
+
+
+# ---- a run ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_run_leaves_weights_that_load_and_a_record_of_where_they_are_from(unbroken: Path, voc: Path) -> None:
+    model = TASKS["panet"].build(small(voc).model)
+    assert isinstance(model, PANet)
+    start = {name: value.clone() for name, value in model.state_dict().items()}
+    load_state(model, load_file(unbroken / "weights.safetensors"), source=unbroken)
+    changed = {name for name, value in model.state_dict().items() if not torch.equal(value, start[name])}
+    assert changed
+    assert all("net.blocks.5." in name and "running" not in name for name in changed)
+    record = json.loads((unbroken / "record.json").read_text())
+    assert record["recipe"]["optimiser"]["name"] == "adam"
+    assert record["selection"].startswith("none: the weights of the last of 6 steps")
+    assert sum(record["data"]["training"]["entries"].values()) > 0
+    assert "entries of PASCAL-5i fold 0 trn are present" in record["data"]["training"]["presence"]
+    assert record["licences"] == list(small(voc).licences)
+    assert record["commit"] is None or len(record["commit"].removesuffix("-dirty")) == 40
+    assert record["numbers"]["loss, mean of the last 6 steps"] == pytest.approx(np.mean(losses(unbroken)))
+    assert any((unbroken / "tensorboard").iterdir())
+    assert [int(row["step"]) for row in rows(unbroken)] == [1, 2, 3, 4, 5, 6]
+
+
+def test_the_loss_falls_where_there_is_something_to_learn(tmp_path: Path) -> None:
+    # by rule: what the fake lists name is not always in the mask
+    voc = paint_objects(fakes.make_voc(tmp_path / "voc", per_class=6, lists=False))
+    recipe = small(voc, "steps=16", "optimiser.learning_rate=1e-3", "schedule.warm_up=0")
+    told = losses(train(recipe, tmp_path / "run", show=False))
+    assert np.mean(told[-4:]) < 0.9 * np.mean(told[:4])
+
+
+def test_without_alignment_only_the_query_is_learned_from(voc: Path, tmp_path: Path) -> None:
+    run = train(small(voc, "steps=1", "model.alignment=0"), tmp_path, show=False)
+    assert "alignment" not in rows(run)[0]
+    assert rows(run)[0]["loss"] == rows(run)[0]["query"]
+
+
+def test_half_precision_weights_are_half_as_large_and_load(unbroken: Path, voc: Path, tmp_path: Path) -> None:
+    run = train(small(voc, "result=float16"), tmp_path, show=False)
+    half, full = (folder / "weights.safetensors" for folder in (run, unbroken))
+    assert half.stat().st_size < 0.55 * full.stat().st_size
+    load_state(TASKS["panet"].build(small(voc).model), load_file(half), source=half)
+    for name, value in load_file(full).items():
+        torch.testing.assert_close(load_file(half)[name].to(value.dtype), value, rtol=1e-3, atol=1e-6)
+
+
+def test_bfloat16_trains_like_float32_to_its_precision(unbroken: Path, voc: Path, tmp_path: Path) -> None:
+    run = train(small(voc, "precision=bfloat16"), tmp_path, show=False)
+    assert losses(run) != losses(unbroken)
+    assert losses(run) == pytest.approx(losses(unbroken), rel=0.05)
+
+
+def test_cached_features_train_like_computed_ones_and_alike_each_time(
+    unbroken: Path, voc: Path, tmp_path: Path
+) -> None:
+    cold = train(small(voc, f"cache={tmp_path / 'cache'}"), tmp_path / "cold", show=False)
+    warm = train(small(voc, f"cache={tmp_path / 'cache'}"), tmp_path / "warm", show=False)
+    assert same_weights(cold, warm)
+    assert losses(cold) == pytest.approx(losses(unbroken), rel=0.02)
+    assert load_file(cold / "weights.safetensors").keys() == load_file(unbroken / "weights.safetensors").keys()
+
+
+def test_hsnet_learns_with_its_backbone_untouched(voc: Path, tmp_path: Path) -> None:
+    settings = small(voc, "steps=2", "batch=1", "schedule.warm_up=0", f"cache={tmp_path / 'cache'}").model_dump()
+    settings["model"] = {"name": "hsnet", "backbone": "lite0", "first_tap": "blocks.2.0"}
+    recipe = Recipe.model_validate(settings)
+    run = train(recipe, tmp_path / "run", show=False)
+    start = TASKS["hsnet"].build(recipe.model).state_dict()
+    end = load_file(run / "weights.safetensors")
+    assert start.keys() == end.keys()
+    same = {name: torch.equal(start[name], end[name]) for name in start if name.startswith("backbone.")}
+    assert same
+    assert all(same.values())
+    assert all(math.isfinite(loss) for loss in losses(run))
+
+
+# ---- stopping and going on -----------------------------------------------------------------------------------------
+
+
+def killed_after(step: int, recipe: Recipe, run: Path) -> None:
+    """Train in another process, and kill it once it has done that step."""
+    path = run.with_suffix(".json")
+    path.write_text(recipe.model_dump_json())
+    program = (
+        "import sys, pathlib\nfrom likewise.recipes import Recipe\nfrom likewise.train import train\n"
+        "train(Recipe.model_validate_json(pathlib.Path(sys.argv[1]).read_text()), sys.argv[2], show=False)"
+    )
+    with subprocess.Popen([sys.executable, "-c", program, str(path), str(run)], stderr=subprocess.PIPE) as process:
+        deadline = time.monotonic() + 240
+        while not (run / "metrics.csv").is_file() or len((run / "metrics.csv").read_text().splitlines()) <= step:
+            assert process.poll() is None, process.stderr and process.stderr.read().decode()
+            assert time.monotonic() < deadline
+            time.sleep(0.005)
+        os.kill(process.pid, signal.SIGKILL)
+    assert process.returncode == -signal.SIGKILL
+
+
+def test_a_run_killed_at_any_step_and_resumed_ends_with_the_bits_of_an_unbroken_one(
+    unbroken: Path, voc: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "killed"
+    for step in (1, 3, 4):
+        killed_after(step, small(voc), run)
+        assert not (run / "record.json").exists()
+    train(small(voc), run, show=False)
+    assert same_weights(run, unbroken)
+    assert losses(run) == losses(unbroken)
+
+
+def test_a_torn_log_line_is_written_anew(unbroken: Path, voc: Path, tmp_path: Path) -> None:
+    run = train(small(voc), tmp_path, show=False)
+    (run / "record.json").unlink()
+    checkpoint = last_checkpoint(run)
+    assert checkpoint is not None
+    checkpoint.unlink()
+    log = run / "metrics.csv"
+    log.write_text(log.read_text()[:-9])
+    train(small(voc), run, show=False)
+    assert losses(run) == losses(unbroken)
+    assert same_weights(run, unbroken)
+
+
+def test_a_finished_run_is_left_as_it_is(unbroken: Path, voc: Path) -> None:
+    before = (unbroken / "record.json").stat().st_mtime_ns
+    assert train(small(voc), unbroken, show=False) == unbroken
+    assert (unbroken / "record.json").stat().st_mtime_ns == before
+
+
+def test_a_folder_with_a_run_of_other_settings_is_refused_and_the_settings_are_named(unbroken: Path, voc: Path) -> None:
+    with pytest.raises(TrainingError, match=r"other settings \(data\.shots, seed\): choose another folder"):
+        train(small(voc, "seed=1", "data.shots=2"), unbroken, show=False)
+    train(small(voc, "workers=3", "checkpoint_every=1"), unbroken, show=False)
+
+
+def test_a_loss_that_is_not_a_number_stops_the_run_with_its_state_saved(
+    voc: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forward = Objective.forward
+    calls = []
+
+    def broken(self: Objective, batch: object) -> dict[str, torch.Tensor]:
+        calls.append(1)
+        parts = forward(self, batch)  # type: ignore[arg-type]
+        return {name: part * math.nan for name, part in parts.items()} if len(calls) == 4 else parts
+
+    monkeypatch.setattr(Objective, "forward", broken)
+    with pytest.raises(TrainingError, match=r"the loss is nan at step 3; .*Try a lower optimiser\.learning_rate"):
+        train(small(voc), tmp_path, show=False)
+    saved = torch.load(tmp_path / "checkpoints" / "not-finite.pt", weights_only=True)
+    assert saved["state"]["step"] == 3
+    assert all(value.isfinite().all() for value in saved["model"].values())
+    assert not (tmp_path / "weights.safetensors").exists()
+
+
+# ---- the same for any number of workers and processes --------------------------------------------------------------
+
+
+def test_two_processes_give_the_losses_of_one_with_the_doubled_batch(unbroken: Path, voc: Path, tmp_path: Path) -> None:
+    run = train(small(voc, "processes=2"), tmp_path, show=False)
+    assert losses(run) == pytest.approx(losses(unbroken), rel=1e-4)
+    one, two = (load_file(folder / "weights.safetensors") for folder in (unbroken, run))
+    for name in one:
+        torch.testing.assert_close(two[name], one[name], rtol=1e-3, atol=1e-4)
+    assert not torch.distributed.is_initialized()
+
+
+def test_a_failure_in_one_of_several_processes_is_told(voc: Path, tmp_path: Path) -> None:
+    recipe = small(voc, "processes=2", "model.learn=[blocks.55]")
+    with pytest.raises(TrainingError, match=r"a process of the run .* failed: .*blocks\.55"):
+        train(recipe, tmp_path, show=False)
+
+
+def test_episodes_are_the_same_for_any_number_of_workers_and_any_share(voc: Path) -> None:
+    recipe = small(voc)
+    episodes = TrainingEpisodes(data_sets(recipe)[0], recipe.data, recipe.seed, batch=4)
+    alone = list(loader(episodes, range(3), slice(0, 4), workers=0))
+    for index, batch in enumerate(loader(episodes, range(1, 3), slice(0, 4), workers=2), start=1):
+        assert all(torch.equal(one, other) for one, other in zip(batch, alone[index], strict=True))
+    halves = [list(loader(episodes, range(3), half, workers=0)) for half in (slice(0, 2), slice(2, 4))]
+    for whole, *parts in zip(alone, *halves, strict=True):
+        assert all(torch.equal(one, other) for one, other in zip(whole, collate(parts), strict=True))
+    assert not torch.equal(alone[0].queries, alone[1].queries)
+
+
+def test_the_global_generator_of_torch_does_not_move(voc: Path, tmp_path: Path) -> None:
+    before = torch.get_rng_state()
+    train(small(voc, "steps=1"), tmp_path, show=False)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+# ---- base-class validation -----------------------------------------------------------------------------------------
+
+
+def test_weights_are_selected_on_base_classes_that_are_not_trained_on(voc: Path, tmp_path: Path) -> None:
+    wanted = ("validation.classes=[bus, car]", "validation.every=2", "validation.episodes=4", "average=null")
+    run = train(small(voc, *wanted), tmp_path, show=False)
+    scores = {int(row["step"]): float(row["mIoU"]) for row in rows(run, "validation.csv")}
+    assert list(scores) == [0, 2, 4, 6]
+    record = json.loads((run / "record.json").read_text())
+    best = max(scores, key=lambda step: scores[step])
+    assert record["selection"].startswith(f"step {best}, the best of 4 by mIoU {scores[best]:.4f} on base classes")
+    assert record["data"]["training"]["entries"].keys().isdisjoint({"bus", "car", "aeroplane"})
+    assert set(record["data"]["validation"]["entries"]) == {"bus", "car"}
+
+
+def test_a_picture_that_shows_a_validation_class_is_not_trained_on(voc: Path) -> None:
+    base, held = data_sets(small(voc, "validation.classes=[bus]"))
+    assert held is not None
+    assert not {entry.picture for entry in base.entries} & {entry.picture for entry in held.entries}
+
+
+def test_a_test_class_cannot_select(voc: Path, tmp_path: Path) -> None:
+    with pytest.raises(DataSetError, match="there is no base class of fold 0 to validate on 'bird'"):
+        train(small(voc, "validation.classes=[bird]"), tmp_path, show=False)
+
+
+def test_keeping_every_base_class_for_validation_is_refused(voc: Path) -> None:
+    everything = ", ".join(data_sets(small(voc))[0].classes)
+    with pytest.raises(DataSetError, match="all base classes of fold 0 are kept for validation"):
+        data_sets(small(voc, f"validation.classes=[{everything}]"))
+
+
+# ---- the parts -----------------------------------------------------------------------------------------------------
+
+
+def test_the_learning_rate_follows_the_schedule(voc: Path) -> None:
+    flat = [f"schedule.{name}" for name in ("name=constant", "warm_up=0")]
+    assert learning_rate(small(voc, *flat), 5) == 3e-4
+    steps = small(voc, "schedule.name=step", "schedule.every=10", "schedule.warm_up=0", "steps=30")
+    assert [learning_rate(steps, step) for step in (0, 9, 10, 20)] == pytest.approx([3e-4, 3e-4, 3e-5, 3e-6])
+    cosine = small(voc, "schedule.warm_up=0", "steps=100")
+    assert [learning_rate(cosine, step) for step in (0, 50, 100)] == pytest.approx([3e-4, 1.5e-4, 0])
+    assert learning_rate(small(voc, *flat[:1], "schedule.warm_up=2"), 0) == pytest.approx(1e-4)
+
+
+def test_an_unknown_module_to_learn_names_the_nearest(voc: Path, tmp_path: Path) -> None:
+    with pytest.raises(DataSetError, match=r"module of lite0 that can learn 'block\.5'; the nearest is 'blocks\.5'"):
+        train(small(voc, "model.learn=[block.5]"), tmp_path, show=False)
+
+
+def test_a_corrupt_picture_stops_the_run_or_its_episode_is_drawn_anew(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    voc = fakes.make_voc(tmp_path / "voc", per_class=6)
+    recipe = small(voc)
+    episodes = TrainingEpisodes(data_sets(recipe)[0], recipe.data, recipe.seed, batch=1)
+    # one corrupt picture in three: among these episodes some hold one, and each can be replaced
+    for path in sorted((voc / "VOC2012/JPEGImages").glob("*.jpg"))[::3]:
+        path.write_bytes(path.read_bytes()[:200])
+    with pytest.raises(PictureError, match=r"\.jpg"):
+        [episodes[index] for index in range(12)]
+    lenient = small(voc, "data.on_corrupt=skip")
+    episodes = TrainingEpisodes(data_sets(lenient)[0], lenient.data, lenient.seed, batch=1)
+    assert len([episodes[index] for index in range(12)]) == 12
+    assert ".jpg" in capsys.readouterr().out
+    for path in (voc / "VOC2012/JPEGImages").glob("*.jpg"):
+        path.write_bytes(b"")
+    with pytest.raises(TrainingError, match="10 episodes in a row hold pictures that cannot be read"):
+        episodes[0]
+
+
+def test_a_mirrored_picture_takes_its_labels_along(tmp_path: Path) -> None:
+    voc = paint_objects(fakes.make_voc(tmp_path / "voc", per_class=6))
+    recipe = small(voc, "data.mirror=1.0", "steps=1")
+    plain = TrainingEpisodes(data_sets(recipe)[0], recipe.data.model_copy(update={"mirror": 0.0}), 0, batch=1)
+    mirrored = TrainingEpisodes(data_sets(recipe)[0], recipe.data, 0, batch=1)
+    for index in range(3):
+        one, other = plain[index], mirrored[index]
+        assert torch.equal(one.queries.flip(2), other.queries)
+        assert torch.equal(one.targets.flip(2), other.targets)
+        assert torch.equal(one.support_labels.flip(4), other.support_labels)
