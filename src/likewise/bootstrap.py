@@ -17,13 +17,13 @@ from likewise.metrics import confusion, intersection_and_union
 class EpisodeCounts:
     """Intersections and unions per class, query picture and run, as the protocol counts them.
 
-    Every episode counts, except: under `panet-2019` a way counts only where the target shows it, and under `likewise-1`
-    an episode only if its target shows any of its ways.
+    Every episode counts, all in one run, except: under `panet-2019` each seed is a run, and a way counts only where the
+    target shows it; under `likewise-1` an episode counts only if its target shows any of its ways.
     """
 
     def __init__(self, protocol: str, classes: Sequence[str]) -> None:
         self.protocol = protocol
-        # class -> query picture -> seed of the run -> intersection and union
+        # class -> query picture -> run -> intersection and union
         self.sums: dict[str, dict[str, dict[int, np.ndarray]]] = {name: {} for name in classes}
         self.runs: set[int] = set()
 
@@ -36,12 +36,13 @@ class EpisodeCounts:
         everywhere = np.ones(len(shown), bool)
         counted = {"panet-2019": shown, "likewise-1": everywhere & shown.any()}.get(self.protocol, everywhere)
         intersection, union = (sums[1:] for sums in intersection_and_union(matrix))
-        self.runs.add(episode.seed)
+        run = episode.seed if self.protocol == "panet-2019" else 0
+        self.runs.add(run)
         for way, name in enumerate(episode.classes):
             known(name, self.sums, "test class")
             if counted[way]:
                 runs = self.sums[name].setdefault(episode.query, {})
-                sums = runs.setdefault(episode.seed, np.zeros(2, np.int64))
+                sums = runs.setdefault(run, np.zeros(2, np.int64))
                 sums += (intersection[way], union[way])
         return float((intersection[shown] / union[shown]).mean()) if shown.any() else None
 
@@ -50,7 +51,7 @@ class EpisodeCounts:
         return {name: len(pictures) for name, pictures in self.sums.items()}
 
     def iou(self) -> dict[str, float]:
-        """IoU of each class, mean over the runs; 0 for one that was never counted."""
+        """IoU of each class, mean over the runs; for one that was never counted 0, or NaN under `panet-2019`."""
         return {name: float(values[0]) for name, values in self._iou(None, 1).items()}
 
     def resampled(self, resamples: int = 1000, seed: int = 0) -> dict[str, Float[np.ndarray, " resamples"]]:
@@ -60,14 +61,17 @@ class EpisodeCounts:
     def _iou(self, generator: np.random.Generator | None, resamples: int) -> dict[str, np.ndarray]:
         runs = sorted(self.runs)
         nothing = np.zeros(2, np.int64)
+        never = np.nan if self.protocol == "panet-2019" else 0.0
         found = {}
         for name, pictures in self.sums.items():
-            if not pictures:
-                found[name] = np.zeros(resamples)
-                continue
             sums = np.array([[one.get(run, nothing) for run in runs] for one in pictures.values()])
             n = len(sums)
+            if not n:
+                found[name] = np.full(resamples, never)
+                continue
             weights = np.ones((1, n)) if generator is None else generator.multinomial(n, np.full(n, 1 / n), resamples)
             drawn = np.einsum("rp, psc -> rsc", weights, sums)
-            found[name] = (drawn[..., 0] / np.maximum(drawn[..., 1], 1)).mean(axis=1)
+            intersection, union = drawn[..., 0], drawn[..., 1]
+            iou = np.divide(intersection, union, out=np.full(union.shape, never), where=union > 0)
+            found[name] = iou.mean(axis=1)
         return found

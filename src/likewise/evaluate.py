@@ -10,7 +10,7 @@ A mask is a PNG of labels, at the protocol's size or the query's own, named by t
 
 import json
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -141,9 +141,8 @@ def score(
         scores = metric.compute()
         if not scores.intervals:
             # one picture drawn again and again has no spread, but that is no certainty
-            drawn = {name: values for name, values in per_class.items() if counts.queries()[name] > 1}
-            drawn = {"mIoU": resampled[-1], **drawn}
-            scores = replace(scores, intervals={name: interval(values) for name, values in drawn.items()})
+            several = {name: drawn for name, drawn in per_class.items() if counts.queries()[name] > 1}
+            scores = replace(scores, intervals=intervals({"mIoU": resampled[-1], **several}))
         parts.append(Part(dataset.name, dataset.presence, scores, left_out[fold], counts.queries()))
     name = run.protocol.name
     whose = "part of the protocol" if name == "likewise-1" else f"ours: {name} has none"
@@ -166,7 +165,12 @@ def mean_over_folds(parts: Sequence[Part], resampled: Sequence[np.ndarray]) -> S
         if all(name in part.scores.values for part in parts) and not name.endswith("std over runs")
     }
     counts = {name: sum(part.scores.counts[name] for part in parts) for name in first.counts if name != "runs"}
-    return Scores(first.protocol, values, {}, {"mIoU": interval(np.mean(resampled, axis=0))}, counts)
+    return Scores(first.protocol, values, {}, intervals({"mIoU": np.mean(resampled, axis=0)}), counts)
+
+
+def intervals(resampled: Mapping[str, np.ndarray]) -> dict[str, tuple[float, float]]:
+    """The interval of each value that every resample has."""
+    return {name: interval(drawn) for name, drawn in resampled.items() if np.isfinite(drawn).all()}
 
 
 def target_of(
