@@ -9,6 +9,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+import likewise
 from likewise.concept import Concept, ConceptError, thumbnail
 
 
@@ -48,6 +49,7 @@ def test_the_header_is_plain_json_that_says_what_was_learned(tmp_path):
     assert header["model"] == "panet"
     assert json.loads(header["classes"]) == ["cat", "dog"]
     assert header["format"] == "1"
+    assert header["version"] == likewise.__version__
 
 
 def test_merging_adds_examples_to_classes_of_one_name_and_appends_new_classes():

@@ -19,6 +19,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from likewise import __version__
 from likewise.images import written
 
 FORMAT = 1
@@ -112,6 +113,7 @@ class Concept:
         header = {
             "likewise": "concept",
             "format": FORMAT,
+            "version": __version__,
             "model": self.model,
             "backbone": self.backbone,
             "fingerprint": self.fingerprint,
