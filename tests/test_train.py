@@ -12,14 +12,15 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 import fakes
+from likewise.backbones import Backbone, backbone_spec
 from likewise.data.layout import DataSetError
 from likewise.images import PictureError
 from likewise.models.panet import PANet
 from likewise.objectives import TASKS, Objective
-from likewise.recipes import Recipe, load_recipe
+from likewise.recipes import Recipe, load_recipe, recipe_names
 from likewise.run_folder import last_checkpoint
 from likewise.train import learning_rate, train
 from likewise.training_data import TrainingEpisodes, TrainingError, collate, data_sets, loader
@@ -140,6 +141,30 @@ def test_hsnet_learns_with_its_backbone_untouched(voc: Path, tmp_path: Path) -> 
     assert same
     assert all(same.values())
     assert all(math.isfinite(loss) for loss in losses(run))
+
+
+def make_coco(root: Path) -> Path:
+    """Four pictures of each of two base classes of COCO-20i's fold 0."""
+    for number in range(8):
+        name = f"COCO_train2014_{number:012d}"
+        fakes.write_picture(root / "train2014" / f"{name}.jpg", fakes.noise(number))
+        fakes.write_picture(root / "annotations/train2014" / f"{name}.png", fakes.block(2 + number % 2, number))
+    return root
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_a_shipped_recipe_trains(name: str, voc: Path, tmp_path: Path) -> None:
+    recipe = load_recipe(name)
+    spec = backbone_spec(recipe.model.backbone)
+    weights = "null"
+    if spec.weights == "hub":
+        weights = str(tmp_path / "imagenet.safetensors")
+        save_file({entry: value.half() for entry, value in Backbone(spec).net.state_dict().items()}, weights)
+    root = make_coco(tmp_path / "coco") if recipe.data.set == "coco20i" else voc
+    shrunk = (f"data.root={root}", "data.size=64", "steps=1", "batch=1", "workers=0", f"model.weights={weights}")
+    run = train(load_recipe(name, shrunk), tmp_path / "run", show=False)
+    load_state(Objective(load_recipe(name, shrunk)).model, load_file(run / "weights.safetensors"), source=run)
+    assert math.isfinite(losses(run)[0])
 
 
 # ---- stopping and going on -----------------------------------------------------------------------------------------
