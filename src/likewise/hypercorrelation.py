@@ -3,11 +3,21 @@
 A hypercorrelation has axes `b t hq wq hs ws`: `t` feature taps of one stride, the query plane, the support plane.
 """
 
+from __future__ import annotations
+
+import functools
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
 import torch
 import torch.nn.functional as F
 from einops import einsum, rearrange
-from jaxtyping import Float
+from jaxtyping import Float, Float32, Int
 from torch import Tensor, nn
+
+from likewise.ops import resize
 
 EPS = 1e-5
 """Added to the norm of a feature vector, so that a masked-out position correlates with nothing."""
@@ -144,3 +154,357 @@ def full_kernel(kernel: CenterPivotConv4d | SeparableConv4d) -> FullConv4d:
     full.weight[:, :, center, center] += kernel.support.weight
     full.bias.copy_(kernel.query.bias + kernel.support.bias)
     return full
+
+
+# ---- the same numbers, sooner -------------------------------------------------------------------------------------
+#
+# From here on a hypercorrelation has axes `b c hs ws q`, the query plane flattened and last, and lies in memory with
+# its channels last: both planar convolutions of a center-pivot kernel run on it where it lies. Masked support features
+# are exactly zero outside the mask, and so are their correlations: only a rectangle of the support plane is ever made,
+# and the first layer leaves one constant for each channel outside of it.
+
+TILE = 1 << 21
+"""Correlations that are held at a time: few enough to stay in the processor's cache."""
+
+
+@dataclass(frozen=True)
+class SupportLevel:
+    """What one example shows at one stride: the unit features of its foreground positions, and of no others.
+
+    Attributes:
+        features: for each tap, those of the `p` positions.
+        positions: row and column of each position, in row-major order.
+        plane: height and width of the whole support plane.
+    """
+
+    features: tuple[Float[Tensor, "p _c"], ...]
+    positions: Int[Tensor, "p 2"]
+    plane: tuple[int, int]
+
+    @classmethod
+    def of(cls, taps: list[Float[Tensor, "_c h w"]]) -> SupportLevel:
+        """The positions where any tap is other than zero; of an empty level, one position of zeros."""
+        seen = torch.stack([tap.any(dim=0) for tap in taps]).any(dim=0)
+        if not seen.any():
+            seen[0, 0] = True
+        features = tuple(tap[:, seen].T.contiguous() for tap in taps)
+        return cls(features, seen.nonzero(), (seen.shape[0], seen.shape[1]))
+
+    def dense(self) -> list[Float[Tensor, "1 _c h w"]]:
+        """The whole planes, zero where there is no foreground."""
+        rows, columns = self.positions.unbind(dim=1)
+        planes = []
+        for features in self.features:
+            plane = features.new_zeros(features.shape[1], *self.plane)
+            plane[:, rows, columns] = features.T
+            planes.append(plane[None])
+        return planes
+
+    def to(self, like: Tensor) -> SupportLevel:
+        """On the device and in the precision of `like`."""
+        features = tuple(tap.to(like) for tap in self.features)
+        return SupportLevel(features, self.positions.to(like.device), self.plane)
+
+
+class Window(NamedTuple):
+    """Along one axis: the outputs `first..last` of a strided convolution that see any of the inputs `low..high`.
+
+    `start` is the first input that output `first` sees, which may lie before the axis; `length` inputs later ends what
+    output `last` sees.
+    """
+
+    low: int
+    high: int
+    first: int
+    last: int
+    start: int
+    length: int
+
+    @classmethod
+    def over(cls, low: int, high: int, axis: int, kernel: int, stride: int) -> Window:
+        half = kernel // 2
+        final = (axis - 1) // stride
+        first = min(max(-((half - low) // stride), 0), final)
+        last = max(min((high + half) // stride, final), first)
+        return cls(low, high, first, last, first * stride - half, (last - first) * stride + kernel)
+
+    @property
+    def outputs(self) -> slice:
+        return slice(self.first, self.last + 1)
+
+    @property
+    def inputs(self) -> slice:
+        """Those of `low..high` that are seen, counted from `start`."""
+        return slice(self.low - self.start, min(self.high - self.start + 1, self.length))
+
+    def centers(self, stride: int) -> slice:
+        """The outputs whose own position is among `low..high`, counted from `first`."""
+        begin = max(-(-self.low // stride), self.first) - self.first
+        end = min(self.high // stride, self.last) - self.first + 1
+        return slice(begin, max(begin, end))
+
+
+class Patch(NamedTuple):
+    """A level that is `inside` on some rows and columns of its support plane, and `outside` on all the others."""
+
+    inside: Float[Tensor, "1 c h w q"]
+    outside: Float[Tensor, " c"]
+    rows: Window
+    columns: Window
+    plane: tuple[int, int]
+
+
+def squeeze(
+    block: nn.Sequential, query: list[Float[Tensor, "q _c"]], grid: tuple[int, int], support: SupportLevel
+) -> Float[Tensor, "1 d ho wo q"]:
+    """A squeeze block on the hypercorrelation of a query and a support, which never exists as a whole.
+
+    Args:
+        block: three center-pivot convolutions, each followed by group norm and ReLU.
+        query: unit features of the taps of one stride, the query plane flattened.
+        grid: height and width of the query plane.
+        support: the foreground's features of the same taps.
+    """
+    layers: Any = block
+    first, norm, _, second, second_norm, _, third, third_norm, _ = layers
+    patch = normalise_patch(norm, convolve_correlation(first, query, grid, support))
+    x = normalise(second_norm, convolve_patch(second, patch, grid))
+    return normalise(third_norm, convolve(third, x, grid))
+
+
+def mix(block: nn.Sequential, x: Float[Tensor, "b c hs ws q"], grid: tuple[int, int]) -> Float[Tensor, "b d hs ws q"]:
+    """A mix block: center-pivot convolutions, each followed by group norm and ReLU."""
+    layers: Any = block
+    for convolution, norm in zip(layers[::3], layers[1::3], strict=True):
+        x = normalise(norm, convolve(convolution, x, grid))
+    return x
+
+
+def convolve_correlation(
+    kernel: CenterPivotConv4d, query: list[Float[Tensor, "q _c"]], grid: tuple[int, int], support: SupportLevel
+) -> Patch:
+    """The first layer, from the features: correlations of one tile of query positions at a time."""
+    side, stride, taps, positions = kernel.support.kernel_size[0], kernel.stride, len(query), len(query[0])
+    (top, left), (bottom, right) = support.positions.amin(dim=0).tolist(), support.positions.amax(dim=0).tolist()
+    rows = Window.over(top, bottom, support.plane[0], side, stride)
+    columns = Window.over(left, right, support.plane[1], side, stride)
+    at = support.positions - support.positions.new_tensor([rows.start, columns.start])
+    seen = (at >= 0).all(dim=1) & (at[:, 0] < rows.length) & (at[:, 1] < columns.length)
+    features = [tap if seen.all() else tap[seen] for tap in support.features]
+    at = (at[:, 0] * columns.length + at[:, 1])[seen]
+    bias = biases(kernel)
+    height, width = rows.last - rows.first + 1, columns.last - columns.first + 1
+    inside = query[0].new_empty(1, kernel.support.out_channels, height, width, positions)
+    centers = []
+    tile = -(-positions // max(1, positions * taps * rows.length * columns.length // TILE))
+    held = query[0].new_zeros(taps * rows.length * columns.length * tile)
+    for begin in range(0, positions, tile):
+        end = min(begin + tile, positions)
+        # What lies between the foreground's positions is zero from the start; a last, shorter tile starts anew.
+        held = held if end - begin == tile else held.new_zeros(held.numel() // tile * (end - begin))
+        correlation = held.view(taps, rows.length * columns.length, end - begin)
+        for tap in range(taps) if len(at) else ():
+            correlation[tap].index_copy_(0, at, product(features[tap], query[tap][begin:end]).relu_())
+        planes = correlation.view(1, taps, rows.length, columns.length, end - begin)
+        inside[..., begin:end] = over_support_axes(kernel, planes, bias)
+        planes = planes[0, :, side // 2 :: stride, side // 2 :: stride]
+        centers.append(planes[:, rows.centers(stride), columns.centers(stride)].permute(1, 2, 0, 3).clone())
+    center = torch.cat(centers, dim=3)
+    if center.numel():
+        planes = F.conv2d(center.reshape(-1, taps, *grid), kernel.query.weight, padding=side // 2)
+        planes = rearrange(planes, "(h w) d hq wq -> 1 d h w (hq wq)", h=center.shape[0])
+        inside[:, :, rows.centers(stride), columns.centers(stride)] += planes
+    return Patch(inside, bias, rows, columns, strided(support.plane, stride))
+
+
+def normalise_patch(norm: nn.GroupNorm, patch: Patch) -> Patch:
+    """Group norm over the whole level and ReLU; what is outside counts as often as it would be there."""
+    inside, outside, rows, columns, plane = patch
+    rest = plane[0] * plane[1] * inside.shape[-1] - inside[0, 0].numel()
+    total, squares = sums(inside)
+    constant = outside.float()
+    count = inside[0, 0].numel() + rest
+    moments = group_moments(norm, total + rest * constant, squares + rest * constant.square(), count)
+    constant = rectified_norm(norm, constant[None], *moments)[0]
+    return Patch(rectified_norm(norm, inside, *moments), constant.to(outside.dtype), rows, columns, plane)
+
+
+def normalise(norm: nn.GroupNorm, x: Float[Tensor, "1 c hs ws q"]) -> Float[Tensor, "1 c hs ws q"]:
+    """Group norm over all positions, and ReLU."""
+    return rectified_norm(norm, x, *group_moments(norm, *sums(x), x[0, 0].numel()))
+
+
+def sums(x: Float[Tensor, "1 c hs ws q"]) -> tuple[Float32[Tensor, " c"], Float32[Tensor, " c"]]:
+    """Of each channel's values and of their squares.
+
+    Made by `sum`, which adds in pairs. The library's group norm of a tensor with its channels last adds one by one,
+    and is off by 1e-4 over so many positions.
+    """
+    axes = (0, 2, 3, 4)
+    return x.sum(dim=axes, dtype=torch.float32), x.square().sum(dim=axes, dtype=torch.float32)
+
+
+def group_moments(
+    norm: nn.GroupNorm, total: Float32[Tensor, " c"], squares: Float32[Tensor, " c"], count: int
+) -> tuple[Float32[Tensor, " c"], Float32[Tensor, " c"]]:
+    """Mean and variance of each channel's group, where every channel has `count` values."""
+    mean, square = ((values / count).view(norm.num_groups, -1).mean(dim=1) for values in (total, squares))
+    size = len(total) // norm.num_groups
+    return mean.repeat_interleave(size), (square - mean.square()).clamp_min(0).repeat_interleave(size)
+
+
+def rectified_norm(
+    norm: nn.GroupNorm, x: Float[Tensor, "1 c *rest"], mean: Float32[Tensor, " c"], variance: Float32[Tensor, " c"]
+) -> Float[Tensor, "1 c *rest"]:
+    weight, bias = norm.weight.float(), norm.bias.float()
+    return F.batch_norm(x, mean, variance, weight, bias, training=False, eps=norm.eps).relu_()
+
+
+def convolve_patch(kernel: CenterPivotConv4d, patch: Patch, grid: tuple[int, int]) -> Float[Tensor, "1 d ho wo q"]:
+    """A layer on a level that is constant but for a patch: on the constant, plus on what the patch differs by."""
+    inside, outside, was_rows, was_columns, plane = patch
+    side, stride, channels = kernel.support.kernel_size[0], kernel.stride, len(outside)
+    constant = outside[None, :, None, None]
+    over_support = F.conv2d(constant.expand(-1, -1, *plane), kernel.support.weight, biases(kernel), stride, side // 2)
+    over_query = F.conv2d(constant.expand(-1, -1, *grid), kernel.query.weight, padding=side // 2)
+    x = rearrange(over_support, "1 d h w -> 1 h w 1 d") + rearrange(over_query, "1 d hq wq -> 1 1 1 (hq wq) d")
+    x = channels_second(x)
+
+    rows = Window.over(was_rows.first, was_rows.last, plane[0], side, stride)
+    columns = Window.over(was_columns.first, was_columns.last, plane[1], side, stride)
+    differs = channels_second(inside.new_zeros(1, rows.length, columns.length, inside.shape[-1], channels))
+    height, width = (axis.inputs.stop - axis.inputs.start for axis in (rows, columns))
+    torch.sub(
+        inside[:, :, :height, :width],
+        outside[:, None, None, None],
+        out=differs[:, :, rows.inputs, columns.inputs],
+    )
+    x[:, :, rows.outputs, columns.outputs] += over_support_axes(kernel, differs)
+    centers = differs[:, :, side // 2 :: stride, side // 2 :: stride]
+    centers = centers[:, :, rows.centers(stride), columns.centers(stride)]
+    if centers.numel():
+        target = x[:, :, rows.outputs, columns.outputs][:, :, rows.centers(stride), columns.centers(stride)]
+        target += over_query_axes(kernel.query.weight, centers, grid)
+    return x
+
+
+def convolve(
+    kernel: CenterPivotConv4d, x: Float[Tensor, "b c hs ws q"], grid: tuple[int, int]
+) -> Float[Tensor, "b d ho wo q"]:
+    """A center-pivot convolution of a whole level."""
+    half = kernel.support.padding
+    over_support = over_support_axes(kernel, x, biases(kernel), padding=(half[0], half[1]))  # type: ignore[arg-type]
+    return over_support.add_(over_query_axes(kernel.query.weight, x[:, :, :: kernel.stride, :: kernel.stride], grid))
+
+
+def over_support_axes(
+    kernel: CenterPivotConv4d,
+    x: Float[Tensor, "b c hs ws q"],
+    bias: Float[Tensor, " d"] | None = None,
+    padding: tuple[int, int] = (0, 0),
+) -> Float[Tensor, "b d ho wo q"]:
+    weight, strides, padding3d = kernel.support.weight[..., None], (kernel.stride, kernel.stride, 1), (*padding, 0)
+    if x.device.type == "cpu" and torch.backends.mkldnn.is_available():
+        # F.conv3d leaves a single float32 input to a loop that is ten times slower than the library it has.
+        return torch.ops.aten.mkldnn_convolution(x, weight, bias, padding3d, strides, (1, 1, 1), 1)
+    return F.conv3d(x, weight, bias, strides, padding3d)
+
+
+def over_query_axes(
+    weight: Float[Tensor, "d c k k"], x: Float[Tensor, "b c hs ws q"], grid: tuple[int, int]
+) -> Float[Tensor, "b d hs ws q"]:
+    planes = F.conv2d(as_query_planes(x, grid), weight, padding=weight.shape[-1] // 2)
+    return from_query_planes(planes, x.shape)
+
+
+def as_query_planes(x: Float[Tensor, "b c hs ws q"], grid: tuple[int, int]) -> Float[Tensor, "n c hq wq"]:
+    """One channels-last plane for each support position; no copy when `x` is whole and has its channels last."""
+    x = x.contiguous(memory_format=torch.channels_last_3d)
+    return x.permute(0, 2, 3, 4, 1).reshape(-1, *grid, x.shape[1]).permute(0, 3, 1, 2)
+
+
+def from_query_planes(planes: Float[Tensor, "n d hq wq"], shape: torch.Size) -> Float[Tensor, "b d hs ws q"]:
+    channels_last = planes.permute(0, 2, 3, 1).reshape(shape[0], shape[2], shape[3], -1, planes.shape[1])
+    return channels_second(channels_last)
+
+
+def channels_second(x: Float[Tensor, "b hs ws q c"]) -> Float[Tensor, "b c hs ws q"]:
+    return x.permute(0, 4, 1, 2, 3)
+
+
+def enlarge(
+    x: Float[Tensor, "b c hs ws q"], grid: tuple[int, int], to: tuple[int, int], plane: tuple[int, int]
+) -> Float[Tensor, "b c ho wo qo"]:
+    """The query plane from `grid` to `to`, and the support plane to `plane`, bilinear with corners aligned."""
+    planes = resize(as_query_planes(x, grid), to, align_corners=True)
+    x = from_query_planes(planes.contiguous(memory_format=torch.channels_last), x.shape)
+    if tuple(x.shape[2:4]) == plane:
+        return x
+    planes = rearrange(x, "b c hs ws q -> b (c q) hs ws")
+    return rearrange(resize(planes, plane, align_corners=True), "b (c q) hs ws -> b c hs ws q", c=x.shape[1])
+
+
+def biases(kernel: CenterPivotConv4d) -> Float[Tensor, " d"]:
+    assert kernel.query.bias is not None
+    assert kernel.support.bias is not None
+    return kernel.query.bias + kernel.support.bias
+
+
+def strided(plane: tuple[int, int], stride: int) -> tuple[int, int]:
+    return (plane[0] - 1) // stride + 1, (plane[1] - 1) // stride + 1
+
+
+# ---- the fastest of several ways to one product -------------------------------------------------------------------
+
+
+def product(support: Float[Tensor, "p c"], query: Float[Tensor, "q c"]) -> Float[Tensor, "p q"]:
+    """All inner products, by the way that was fastest on this device."""
+    return fastest_product(support.device, support.dtype, torch.get_num_threads())(support, query)
+
+
+def by_matmul(support: Float[Tensor, "p c"], query: Float[Tensor, "q c"]) -> Float[Tensor, "p q"]:
+    return support @ query.T
+
+
+def by_convolution(support: Float[Tensor, "p c"], query: Float[Tensor, "q c"]) -> Float[Tensor, "p q"]:
+    """The support as a picture of `p` pixels with its channels last, the query as a 1x1 convolution's weights."""
+    # Two columns: with one, no library can tell which axis of the picture is last.
+    picture = F.pad(support, (0, 0, 0, len(support) % 2)).view(1, -1, 2, support.shape[1]).permute(0, 3, 1, 2)
+    products = convolve1x1(picture, query[:, :, None, None])
+    return products.permute(0, 2, 3, 1).reshape(-1, len(query))[: len(support)]
+
+
+def by_planar_convolution(support: Float[Tensor, "p c"], query: Float[Tensor, "q c"]) -> Float[Tensor, "p q"]:
+    """The query as a picture of `q` pixels with its channels first, the support as weights."""
+    picture, weight = query.T.contiguous()[None, :, :, None], support[:, :, None, None]
+    return convolve1x1(picture, weight)[0, :, :, 0]
+
+
+def convolve1x1(x: Float[Tensor, "1 c h w"], weight: Float[Tensor, "d c 1 1"]) -> Float[Tensor, "1 d h w"]:
+    if x.device.type == "cpu" and torch.backends.mkldnn.is_available():
+        # With one thread F.conv2d hands these to the matrix product again.
+        return torch.ops.aten.mkldnn_convolution(x, weight, None, (0, 0), (1, 1), (1, 1), 1)
+    return F.conv2d(x, weight)
+
+
+Product = Callable[[Tensor, Tensor], Tensor]
+
+
+@functools.cache
+def fastest_product(device: torch.device, dtype: torch.dtype, threads: int) -> Product:
+    """Of the three ways, the fastest for a tile of usual size: the best of some runs of each, a few milliseconds."""
+    support, query = (torch.ones(count, 512, device=device, dtype=dtype) for count in (512, 768))
+    ways: list[Product] = [by_matmul, by_convolution, by_planar_convolution]
+    return min(ways, key=lambda way: best_time(functools.partial(way, support, query)))
+
+
+def best_time(run: Callable[[], Tensor], repeats: int = 5) -> float:
+    """Seconds of the fastest run, after one that does not count."""
+    times = []
+    for _ in range(repeats + 1):
+        begin = time.perf_counter()
+        result = run()
+        if result.device.type != "cpu":
+            result.sum().item()  # waits until the device is done
+        times.append(time.perf_counter() - begin)
+    return min(times[1:])

@@ -353,6 +353,74 @@ def test_an_unknown_kernel_is_refused():
         hsnet.lite0(HSNetConfig(kernel="round"))
 
 
+# ---- supports learned once ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kernel", ["center-pivot", "separable"])
+@pytest.mark.parametrize(("query", "support"), [((128, 96), (96, 160)), ((33, 47), (264, 264)), ((20, 70), (9, 11))])
+def test_segmenting_with_learned_supports_gives_what_forward_gives(kernel, query, support):
+    model = hsnet.lite0(HSNetConfig(kernel=kernel)).eval()
+    episode = some_episode(query, shots=3, support=support)
+    del episode["query_labels"]
+    episode["foreground"][0, 1] = 1
+    with torch.inference_mode():
+        supports = model.learn(episode["support_images"][0], episode["foreground"][0])
+        torch.testing.assert_close(
+            model.segment(episode["query_images"], supports), model(**episode), rtol=1e-4, atol=1e-5
+        )
+
+
+def test_segmenting_reproduces_the_published_program_at_its_own_size(rule, golden, published):
+    meta, arrays = golden("hsnet_resnet50_400")
+    model = published("resnet50").to(memory_format=torch.channels_last)
+    episode = episode_of(rule, meta)
+    supports = model.learn(episode["support_images"][:, 0], episode["foreground"][:, 0])
+    close(model.segment(episode["query_images"], supports)[:, 0], arrays["logits"])
+
+
+def test_segmenting_without_support_masking_is_the_dagger_variant(rule, golden, published):
+    meta, arrays = golden("hsnet_resnet50")
+    model = published("resnet50", HSNetConfig(mask_support=False))
+    episode = episode_of(rule, meta)
+    supports = model.learn(episode["support_images"][:, 0], episode["foreground"][:, 0])
+    found = torch.stack([model.segment(episode["query_images"][[i]], [supports[i]])[0, 0] for i in range(2)])
+    close(found, arrays["logits_without_support_masking"])
+
+
+def test_several_queries_and_learned_shots_of_different_sizes_do_not_see_each_other():
+    model = hsnet.lite0().eval()
+    first, second = some_episode((64, 96), support=(96, 64)), some_episode((64, 96), shots=1, support=(128, 128))
+    supports = [
+        support
+        for episode in (first, second)
+        for support in model.learn(episode["support_images"][0], episode["foreground"][0])
+    ]
+    queries = torch.cat([first["query_images"], first["query_images"].flip(-1)])
+    together = model.segment(queries, supports, size=(50, 40))
+    assert together.shape == (2, 3, 2, 50, 40)
+    for query, shot in ((0, 2), (1, 0)):
+        alone = model.segment(queries[[query]], [supports[shot]], size=(50, 40))
+        torch.testing.assert_close(together[query, shot], alone[0, 0], rtol=1e-4, atol=1e-5)
+
+
+def test_supports_kept_in_half_precision_answer_nearly_the_same():
+    model = hsnet.lite0().eval()
+    episode = some_episode((128, 96), shots=1)
+    supports = model.learn(episode["support_images"][0], episode["foreground"][0])
+    halves = [{stride: level.to(torch.zeros(1).half()) for stride, level in support.items()} for support in supports]
+    exact = model.segment(episode["query_images"], supports)
+    torch.testing.assert_close(model.segment(episode["query_images"], halves), exact, rtol=0, atol=2e-3)
+
+
+def test_in_bfloat16_it_answers_nearly_the_same():
+    model = hsnet.lite0().eval()
+    episode = some_episode((128, 96), shots=1)
+    supports = model.learn(episode["support_images"][0], episode["foreground"][0])
+    exact = model.segment(episode["query_images"], supports)
+    short = model.bfloat16().segment(episode["query_images"].bfloat16(), supports)
+    torch.testing.assert_close(short.float(), exact, rtol=0, atol=2e-2)
+
+
 # ---- small objects ------------------------------------------------------------------------------------------------
 
 

@@ -26,7 +26,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from likewise.backbones import BACKBONES, Backbone
-from likewise.hypercorrelation import KERNELS, correlate, unit
+from likewise.hypercorrelation import KERNELS, SupportLevel, correlate, enlarge, mix, squeeze, unit
 from likewise.ops import resize
 
 STRIDES = (8, 16, 32)
@@ -131,8 +131,7 @@ class HSNet(nn.Module):
         self, query: list[Float[Tensor, "b _c _hq _wq"]], support: list[Float[Tensor, "b _c _hs _ws"]], stride: int
     ) -> Float[Tensor, "b t hq wq hs ws"]:
         """The hypercorrelation of the taps of one stride."""
-        chosen = [index for index, tap in enumerate(self.backbone.taps) if tap.stride == stride]
-        return correlate([query[index] for index in chosen], [support[index] for index in chosen])
+        return correlate(self.of_stride(query, stride), self.of_stride(support, stride))
 
     def squeeze_and_mix(
         self,
@@ -145,6 +144,66 @@ class HSNet(nn.Module):
         mixed = self.mix32to16(resize4d(self.squeeze32(level32), squeezed16.shape[2:]) + squeezed16)
         mixed = self.mix16to8(resize4d(mixed, squeezed8.shape[2:]) + squeezed8)
         return reduce(mixed, "b c hq wq hs ws -> b c hq wq", "mean")
+
+    @torch.no_grad()
+    def learn(
+        self, images: Float[Tensor, "b 3 h w"], foreground: Float[Tensor, "b h w"]
+    ) -> list[dict[int, SupportLevel]]:
+        """What `segment` needs to know of each shot: for each stride, the features of its foreground positions."""
+        taps = self.support_features(images, foreground)
+        return [
+            {stride: SupportLevel.of([tap[shot] for tap in self.of_stride(taps, stride)]) for stride in STRIDES}
+            for shot in range(len(images))
+        ]
+
+    @torch.inference_mode()
+    def segment(
+        self,
+        query_images: Float[Tensor, "b 3 hq wq"],
+        supports: list[dict[int, SupportLevel]],
+        size: tuple[int, int] | None = None,
+    ) -> Float[Tensor, "b s 2 ho wo"]:
+        """What `forward` gives for these queries and each of the learned shots, sooner and in less memory.
+
+        Args:
+            supports: from `learn`, of any sizes and in any precision.
+            size: of the logits, height and width; that of the query unless given.
+        """
+        height, width = size or query_images.shape[-2:]
+        query = self.features(query_images.contiguous(memory_format=torch.channels_last))
+        logits = [
+            self.decode(self.relate_learned([tap[[index]] for tap in query], support), (height, width))
+            for index in range(len(query_images))
+            for support in supports
+        ]
+        return rearrange(torch.cat(logits), "(b s) two h w -> b s two h w", s=len(supports))
+
+    def relate_learned(
+        self, query: list[Float[Tensor, "1 _c _hq _wq"]], support: dict[int, SupportLevel]
+    ) -> Float[Tensor, "1 128 hq wq"]:
+        """`relate` for one query and one learned shot."""
+        support = {stride: level.to(query[0]) for stride, level in support.items()}
+        if self.config.kernel != "center-pivot":
+            dense = [level.dense() for level in support.values()]
+            return self.squeeze_and_mix(
+                *(correlate(self.of_stride(query, stride), taps) for stride, taps in zip(support, dense, strict=True))
+            )
+        blocks = {8: self.squeeze8, 16: self.squeeze16, 32: self.squeeze32}
+        grids, squeezed = {}, {}
+        for stride, block in blocks.items():
+            taps = self.of_stride(query, stride)
+            grids[stride] = grid = (taps[0].shape[2], taps[0].shape[3])
+            flat = [rearrange(tap, "1 c h w -> (h w) c").contiguous() for tap in taps]
+            squeezed[stride] = squeeze(block, flat, grid, support[stride])
+        mixed = squeezed[32]
+        for block, deep, shallow in ((self.mix32to16, 32, 16), (self.mix16to8, 16, 8)):
+            plane = squeezed[shallow].shape
+            mixed = enlarge(mixed, grids[deep], grids[shallow], (plane[2], plane[3])) + squeezed[shallow]
+            mixed = mix(block, mixed, grids[shallow])
+        return reduce(mixed, "b c hs ws (hq wq) -> b c hq wq", "mean", hq=grids[8][0])
+
+    def of_stride(self, taps: list[Tensor], stride: int) -> list[Tensor]:
+        return [tap for tap, where in zip(taps, self.backbone.taps, strict=True) if where.stride == stride]
 
     def decode(self, encoded: Float[Tensor, "b 128 h w"], size: tuple[int, int]) -> Float[Tensor, "b 2 ho wo"]:
         """Logits at the wanted size (height, width), by way of twice the encoded one (section 4.4)."""
