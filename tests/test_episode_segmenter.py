@@ -7,7 +7,7 @@ import torch
 import fakes
 from likewise.data.episodes import Episode, EpisodeSet, load_episode
 from likewise.data.pascal import pascal5i
-from likewise.episode_segmenter import RememberingBackbone, episode_segmenter, support_example
+from likewise.episode_segmenter import RememberingBackbone, episode_segmenter, model_settings, support_example
 from likewise.examples import Example
 from likewise.images import PictureError
 from likewise.predict import FewShot
@@ -108,3 +108,11 @@ def test_a_support_that_shows_nothing_of_its_class_is_named(few_shot: FewShot, d
         pytest.raises(PictureError, match=rf"{boat}\.jpg: shows nothing of bird at 400x400"),
     ):
         segment(dataset, episode)
+
+
+def test_the_settings_of_a_model_change_with_all_its_masks_depend_on(few_shot: FewShot) -> None:
+    settings = model_settings(few_shot)
+    assert settings["model"] == "panet"
+    assert str(settings["backbone"]).startswith("lite0@")
+    assert settings["side"] == 96
+    assert settings["weights"] == few_shot.fingerprint

@@ -86,6 +86,16 @@ def episode_segmenter(
         few_shot.network.backbone = backbone
 
 
+def model_settings(few_shot: FewShot) -> dict[str, str | int]:
+    """What a run's masks depend on, of the model."""
+    return {
+        "model": few_shot.model_name,
+        "backbone": few_shot.backbone_name,
+        "side": few_shot.side,
+        "weights": few_shot.fingerprint,
+    }
+
+
 def query_of(dataset: EpisodeSet, episode: Episode, protocol: Protocol) -> UInt8[np.ndarray, "h w 3"]:
     """The query's pixels at the size of the protocol."""
     alone = Episode(episode.classes, (), episode.query)

@@ -44,6 +44,19 @@ class EpisodePictures:
     query: UInt8[np.ndarray, "h w 3"]
 
 
+def write_report(results: Results, folder: Path | str, run: Run | None = None) -> Path:
+    """Write `results.json` and `index.html`, with pictures of episodes if their run is given; gives the page's path."""
+    folder = Path(folder)
+    write_results(results, folder / "results.json")
+    page = folder / "index.html"
+    if run is None:
+        write_page(results, page)
+    else:
+        worst, best = worst_and_best(results.episodes)
+        write_page(results, page, episode_pictures(run, worst), episode_pictures(run, best))
+    return page
+
+
 def write_results(results: Results, path: Path | str) -> None:
     """Write protocol, numbers, settings and presence as JSON, whole or not at all; NaN becomes null."""
     record = {

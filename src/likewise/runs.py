@@ -42,6 +42,11 @@ class Run:
     def protocol(self) -> Protocol:
         return protocol(self.settings["protocol"])
 
+    @property
+    def episode_count(self) -> int:
+        """Of all folds together."""
+        return sum(told["episodes"] for told in self.settings["folds"].values())
+
     def list_path(self, fold: int) -> Path:
         return self.folder / f"fold{fold}" / "episodes.jsonl"
 
