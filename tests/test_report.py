@@ -72,7 +72,9 @@ def test_the_table_names_protocol_presence_numbers_and_whose_intervals(results: 
     assert results.mean is not None
     mean = next(line for line in shown.splitlines() if "mean over folds" in line)
     assert f"{100 * results.mean.values['mIoU']:.1f} [" in mean
-    assert "95% bootstrap interval over the query pictures of each class (part of the protocol)" in shown
+    assert "95% bootstrap interval over the query pictures of each class (part of the protocol)" in " ".join(
+        shown.split()
+    )
     assert "IoU under likewise-1" in shown
     boat = next(line for line in shown.splitlines() if "boat" in line).split()
     assert boat[1] == str(results.parts[0].queries["boat"])
@@ -186,6 +188,16 @@ def test_the_page_is_one_file_with_numbers_classes_and_pictures(run: Run, result
     assert f"{100 * results.mean.values['mIoU']:.1f}" in page.text  # type: ignore[union-attr]
     for one in worst:
         assert f"IoU {100 * one.iou:.1f}" in page.text
+
+
+def test_a_card_tells_of_a_query_that_is_mostly_ignored(run: Run, results: Results, tmp_path: Path) -> None:
+    shown = episode_pictures(run, results.episodes[:1])[0]
+    # the line of 255 around the 45x50 blocks
+    assert shown.ignored == pytest.approx((47 * 52 - 45 * 50) / 4800, abs=0.01)
+    write_page(results, tmp_path / "index.html", [shown, replace(shown, ignored=0.67)])
+    assert [words for words in Page((tmp_path / "index.html").read_text()).text if "ignored" in words] == [
+        f"fold 0, line 0: {shown.score.episode.query}, 67% ignored"
+    ]
 
 
 def test_a_page_without_episodes_has_no_gallery(tmp_path: Path) -> None:

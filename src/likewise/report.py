@@ -19,6 +19,7 @@ from PIL import Image
 
 from likewise import __version__
 from likewise.data.episodes import load_episode
+from likewise.data.layout import IGNORE
 from likewise.data.transforms import resize_labels, resize_picture
 from likewise.draw import outline, overlay, palette
 from likewise.evaluate import read_episode_mask
@@ -33,15 +34,21 @@ if TYPE_CHECKING:
 SHOWN = 9
 QUERY_SIDE, SHOT_SIDE = 400, 260
 TRUTH_COLOUR = (255, 214, 10)
+TOLD_FROM = 0.2
+"""The share of ignored pixels from which a card tells it: a boundary takes less, an unlabelled ground more."""
 
 
 @dataclass(frozen=True)
 class EpisodePictures:
-    """An episode to look at: its supports outlined; the query with what was found tinted and the truth outlined."""
+    """An episode to look at: its supports outlined; the query with what was found tinted and the truth outlined.
+
+    `ignored` is the share of the query that counts neither way.
+    """
 
     score: EpisodeScore
     supports: tuple[UInt8[np.ndarray, "_ _ 3"], ...]
     query: UInt8[np.ndarray, "h w 3"]
+    ignored: float
 
 
 def write_report(results: Results, folder: Path | str, run: Run | None = None) -> Path:
@@ -99,15 +106,17 @@ def tables(results: Results) -> "list[Table]":
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
-    names = list(results.parts[0].scores.values)
     title = f"{results.protocol}: {described(results.settings)}"
-    caption = results.interval_note
-    parts = Table("set", "present", *counted(results), *names, box=SIMPLE_HEAD, title=title, caption=caption)
-    for part in results.parts:
-        parts.add_row(part.name, present(part), *row(results, part.scores))
+    parts = Table(box=SIMPLE_HEAD, title=title, caption=results.interval_note)
+    rows = part_rows(results)
+    for index, name in enumerate(part_columns(results)):
+        # a narrow terminal may break the names, not the numbers
+        parts.add_column(name, min_width=max(len(cells[index]) for cells in rows))
+    for cells in rows[: len(results.parts)]:
+        parts.add_row(*cells)
     if results.mean is not None:
         parts.add_section()
-        parts.add_row("mean over folds", "", *row(results, results.mean), style="bold")
+        parts.add_row(*rows[-1], style="bold")
     found = [parts]
     if any(part.scores.per_class for part in results.parts):
         what = f"{class_metric(results)} under {results.protocol}"
@@ -122,13 +131,22 @@ def tables(results: Results) -> "list[Table]":
     return found
 
 
-def counted(results: Results) -> list[str]:
-    return list(results.parts[0].scores.counts)
+def part_columns(results: Results) -> list[str]:
+    scores = results.parts[0].scores
+    return ["set", "present", next(iter(scores.counts)), *scores.values]
 
 
-def row(results: Results, scores: Scores) -> list[str]:
-    shown = [str(scores.counts.get(name, "")) for name in counted(results)]
-    return shown + [with_interval(scores, name) for name in results.parts[0].scores.values]
+def part_rows(results: Results) -> list[list[str]]:
+    """A row of each fold or set, then one of their mean if there is one."""
+    told = [(part.name, present(part), part.scores) for part in results.parts]
+    if results.mean is not None:
+        told.append(("mean over folds", "", results.mean))
+    first = results.parts[0].scores
+    count = next(iter(first.counts))
+    return [
+        [name, there, str(scores.counts[count]), *(with_interval(scores, value) for value in first.values)]
+        for name, there, scores in told
+    ]
 
 
 def with_interval(scores: Scores, name: str) -> str:
@@ -186,8 +204,9 @@ def episode_pictures(run: Run, scores: Iterable[EpisodeScore]) -> list[EpisodePi
         size = Image.open(score.mask).size
         prediction = read_episode_mask(score.mask, (size[1], size[0]), len(episode.classes))
         drawn = overlay(picture, resize_labels(prediction, *target.shape))
-        truth = (target > 0) & (target <= len(episode.classes))
-        found.append(EpisodePictures(score, tuple(supports), outline(drawn, truth, TRUTH_COLOUR)))
+        ignored = target == IGNORE
+        drawn = outline(drawn, (target > 0) & ~ignored, TRUTH_COLOUR)
+        found.append(EpisodePictures(score, tuple(supports), drawn, float(ignored.mean())))
     return found
 
 
@@ -253,15 +272,13 @@ def write_page(
 
 
 def parts_table(results: Results) -> str:
-    names = list(results.parts[0].scores.values)
-    head = "".join(f"<th>{text(name)}</th>" for name in ("set", "present", *counted(results), *names))
-    rows = [(part.name, present(part), *row(results, part.scores)) for part in results.parts]
-    body = "".join(f"<tr>{''.join(f'<td>{text(cell)}</td>' for cell in cells)}</tr>" for cells in rows)
-    foot = ""
-    if results.mean is not None:
-        cells = ("mean over folds", "", *row(results, results.mean))
-        foot = f"<tfoot><tr>{''.join(f'<td>{text(cell)}</td>' for cell in cells)}</tr></tfoot>"
-    return f"<div class=wide><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody>{foot}</table></div>"
+    head = "".join(f"<th>{text(name)}</th>" for name in part_columns(results))
+    rows = [f"<tr>{''.join(f'<td>{text(cell)}</td>' for cell in cells)}</tr>" for cells in part_rows(results)]
+    last = len(results.parts)
+    body, foot = "".join(rows[:last]), "".join(rows[last:])
+    return (
+        f"<div class=wide><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody><tfoot>{foot}</tfoot></table></div>"
+    )
 
 
 def class_tables(results: Results) -> str:
@@ -288,11 +305,12 @@ def card(shown: EpisodePictures) -> str:
     shots = "".join(picture_tag(picture, "support") for picture in shown.supports)
     several = " several" if len(shown.supports) > 1 else ""
     query = picture_tag(shown.query, "query")
+    ignored = f", {shown.ignored:.0%} ignored" if shown.ignored >= TOLD_FROM else ""
     return (
         f"<figure><div class=pictures><div class='shots{several}'>{shots}</div>{query}</div>"
         f"<figcaption><strong>{text(', '.join(score.episode.classes))}</strong> "
         f"<em>IoU {percent(score.iou)}</em><br><small>fold {score.fold}, line {score.line}: "
-        f"{text(score.episode.query)}</small></figcaption></figure>"
+        f"{text(score.episode.query)}{ignored}</small></figcaption></figure>"
     )
 
 
