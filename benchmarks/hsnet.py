@@ -1,0 +1,194 @@
+"""HSNet's speed and memory against a plain reference of the paper's algorithm (`reference_hsnet.py`), in one run.
+
+ResNet-50, 400x400, random weights, an object on a quarter of its picture. Reference and ours take turns; a ratio is
+the median over the turns, of the time on the clock and of the processors' time. The two agree on a quiet machine; where
+others compute too, processor time is the one to read (and waiting threads must sleep: OMP_WAIT_POLICY=passive). The
+floor is the arithmetic that is left, at the rate at which this machine runs one large convolution.
+
+    OMP_WAIT_POLICY=passive python benchmarks/hsnet.py [--turns 9] [--threads 2]
+"""
+
+import argparse
+import copy
+import statistics
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+
+import psutil
+import torch
+import torch.nn.functional as F
+from reference_hsnet import reference_logits
+from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
+
+from likewise.models import hsnet
+
+SIZE, SHOTS = 400, 5
+
+
+def episode(shots: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Support images, masks with an ellipse on a quarter of the picture, and a query."""
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randn(1, shots + 1, 3, SIZE // 8, SIZE // 8, generator=generator)
+    images = F.interpolate(images[0], (SIZE, SIZE), mode="bilinear")[None] * 2
+    row, column = torch.meshgrid(torch.arange(SIZE), torch.arange(SIZE), indexing="ij")
+    center, radii = (SIZE / 2, SIZE / 2.2), (SIZE * 0.31, SIZE * 0.257)
+    inside = ((row - center[0]) / radii[0]) ** 2 + ((column - center[1]) / radii[1]) ** 2 <= 1
+    return images[:, 1:], inside.float().expand(1, shots, -1, -1).contiguous(), images[:, 0]
+
+
+def network() -> hsnet.HSNet:
+    torch.manual_seed(0)
+    return hsnet.resnet(50).eval().requires_grad_(False)
+
+
+def seconds(run: Callable[[], object]) -> tuple[float, float]:
+    """On the clock, and of the processors."""
+    begin, begin_processor = time.perf_counter(), time.process_time()
+    run()
+    return time.perf_counter() - begin, time.process_time() - begin_processor
+
+
+def convolution_rate(dtype: torch.dtype) -> float:
+    """FLOP in a second of a 3x3 convolution of 128 channels: the best of many."""
+    x = torch.randn(4, 128, 50, 50, dtype=dtype).contiguous(memory_format=torch.channels_last)
+    weight = torch.randn(128, 128, 3, 3, dtype=dtype).contiguous(memory_format=torch.channels_last)
+    with torch.inference_mode():
+        best, _ = min(seconds(lambda: F.conv2d(x, weight, padding=1)) for _ in range(50))
+    return 2 * x.numel() * 128 * 9 / best
+
+
+def convolution_flops(x, weight, bias, padding, stride, *_, out_shape=None, **__) -> int:
+    """Without the products with padding."""
+    pairs = 1
+    for length, kernel, pad, step in zip(x[2:], weight[2:], padding, stride, strict=True):
+        outputs = range((length + 2 * pad - kernel) // step + 1)
+        pairs *= sum(0 <= output * step - pad + tap < length for output in outputs for tap in range(kernel))
+    return 2 * x[0] * weight[0] * weight[1] * pairs
+
+
+def flops(run: Callable[[], object]) -> int:
+    counted = {torch.ops.aten.mkldnn_convolution: convolution_flops}
+    with FlopCounterMode(display=False, custom_mapping=counted) as counter:
+        run()
+    return counter.get_total_flops()
+
+
+def compare(name: str, reference: Callable[[], Tensor], ours: dict[str, Callable[[], Tensor]], turns: int) -> None:
+    expected = reference()
+    for label, run in ours.items():
+        difference = (run().float() - expected).abs().max() / expected.abs().max()
+        print(f"{name}, {label}: largest difference {difference:.1e} of the largest logit")
+    times: dict[str, list[tuple[float, float]]] = {label: [] for label in ["reference", *ours]}
+    for _ in range(turns):
+        times["reference"].append(seconds(reference))
+        for label, run in ours.items():
+            times[label].append(seconds(run))
+    for label, measured in times.items():
+        clock, processor = (
+            statistics.median(a[kind] / b[kind] for a, b in zip(times["reference"], measured, strict=True))
+            for kind in (0, 1)
+        )
+        best = min(measured)[0] * 1e3
+        print(f"{name}, {label:9s}: best {best:7.1f} ms; faster {clock:5.2f} times, {processor:5.2f} by processor time")
+
+
+def peak_memory(what: str) -> int:
+    """Bytes above the weights that a fresh process reaches in one pass."""
+    command = [sys.executable, __file__, "--peak-of", what, "--threads", str(torch.get_num_threads())]
+    return int(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+
+
+def print_peak_of(what: str) -> None:
+    model = network()
+    images, masks, query = episode(1)
+    if what != "reference":
+        model = model.to(torch.bfloat16 if what == "bf16" else torch.float32, memory_format=torch.channels_last)
+    query = query.to(next(model.parameters()).dtype)
+    supports = model.learn(images[0].to(query.dtype), masks[0].to(query.dtype)) if what != "reference" else []
+    process, highest, done = psutil.Process(), 0, threading.Event()
+    before = process.memory_info().rss
+
+    def watch() -> None:
+        nonlocal highest
+        while not done.is_set():
+            highest = max(highest, process.memory_info().rss)
+            time.sleep(0.0005)
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    for _ in range(2):
+        if what == "reference":
+            reference_logits(model, images, masks, query)
+        else:
+            model.segment(query, supports)
+    done.set()
+    watcher.join()
+    print(highest - before)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--turns", type=int, default=9)
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--peak-of", choices=["reference", "fp32", "bf16"], help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    if arguments.peak_of:
+        print_peak_of(arguments.peak_of)
+        return
+    plain = network()
+    models = {
+        "fp32": copy.deepcopy(plain).to(memory_format=torch.channels_last),
+        "bf16": copy.deepcopy(plain).to(torch.bfloat16, memory_format=torch.channels_last),
+    }
+    print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, ResNet-50, {SIZE}x{SIZE}")
+
+    images, masks, query = episode(SHOTS)
+    learned = {}
+
+    def pair(label: str) -> Tensor:
+        model, dtype = models[label], next(models[label].parameters()).dtype
+        return model.segment(query.to(dtype), model.learn(images[0, :1].to(dtype), masks[0, :1].to(dtype)))
+
+    def against_concept(label: str) -> Tensor:
+        model, dtype = models[label], next(models[label].parameters()).dtype
+        return model.segment(query.to(dtype), learned[label])
+
+    for label, model in models.items():
+        dtype = next(model.parameters()).dtype
+        learned[label] = model.learn(images[0].to(dtype), masks[0].to(dtype))
+    compare(
+        "1-shot pair",
+        lambda: reference_logits(plain, images[:, :1], masks[:, :1], query),
+        {label: lambda label=label: pair(label) for label in models},
+        arguments.turns,
+    )
+    compare(
+        f"one query against a {SHOTS}-shot concept",
+        lambda: reference_logits(plain, images, masks, query),
+        {label: lambda label=label: against_concept(label) for label in models},
+        max(3, arguments.turns // 3),
+    )
+    counts = {
+        "pair": flops(lambda: pair("fp32")),
+        "query": flops(lambda: against_concept("fp32")),
+        "reference's pair": flops(lambda: reference_logits(plain, images[:, :1], masks[:, :1], query)),
+    }
+    for label, model in models.items():
+        rate = convolution_rate(next(model.parameters()).dtype)
+        floors = ", ".join(f"{what} {count / rate * 1e3:.0f} ms" for what, count in counts.items())
+        print(f"floor at {rate / 1e9:.0f} GFLOP/s ({label}): {floors}")
+    for what, count in counts.items():
+        print(f"arithmetic of the {what}: {count / 1e9:.1f} GFLOP")
+    peaks = {what: peak_memory(what) for what in ("reference", "fp32", "bf16")}
+    for what, peak in peaks.items():
+        share = peak / peaks["reference"]
+        print(f"peak memory above the weights, {what}: {peak / 2**20:.0f} MiB, {share:.2f} of the reference")
+
+
+if __name__ == "__main__":
+    main()
