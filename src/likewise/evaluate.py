@@ -145,7 +145,7 @@ def score(
             scores = replace(scores, intervals=intervals({"mIoU": resampled[-1], **several}))
         parts.append(Part(dataset.name, dataset.presence, scores, left_out[fold], counts.queries()))
     name = run.protocol.name
-    whose = "part of the protocol" if name == "likewise-1" else f"ours: {name} has none"
+    whose = "part of the protocol, but for the mean over folds" if name == "likewise-1" else f"ours: {name} has none"
     return Results(
         name,
         tuple(parts),

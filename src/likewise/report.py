@@ -111,7 +111,7 @@ def tables(results: Results) -> "list[Table]":
     rows = part_rows(results)
     for index, name in enumerate(part_columns(results)):
         # a narrow terminal may break the names, not the numbers
-        parts.add_column(name, min_width=max(len(cells[index]) for cells in rows))
+        parts.add_column(name, min_width=max(len(cells[index]) for cells in rows) if index else None)
     for cells in rows[: len(results.parts)]:
         parts.add_row(*cells)
     if results.mean is not None:
