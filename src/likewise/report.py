@@ -380,8 +380,8 @@ dd { margin: 0; overflow-wrap: anywhere; font-variant-numeric: tabular-nums }
 .note { margin: 18px 0 26px; padding-top: 14px; border-top: 1px solid var(--line) }
 .wide { overflow-x: auto }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums }
-th { text-align: left; font-weight: 500; color: var(--faint); white-space: nowrap }
-th, td { padding: 7px 18px 7px 0; border-bottom: 1px solid var(--line) }
+th { text-align: left; font-weight: 500; color: var(--faint) }
+th, td { padding: 7px 18px 7px 0; white-space: nowrap; border-bottom: 1px solid var(--line) }
 tfoot td { font-weight: 600; border-bottom: 0 }
 .classes { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(430px, 100%), 1fr)); gap: 26px 44px }
 ol { list-style: none; margin: 0; padding: 0 }
