@@ -6,6 +6,7 @@ more processes change it.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import NamedTuple
@@ -86,7 +87,7 @@ class TrainingEpisodes(Dataset[Batch]):
             except PictureError as error:
                 if self.data.on_corrupt == "stop":
                     raise
-                print(f"an episode of step {place[0]} is drawn anew: {error}", flush=True)
+                warnings.warn(f"an episode of step {place[0]} is drawn anew: {error}", stacklevel=2)
         raise TrainingError(f"{TRIES} episodes in a row hold pictures that cannot be read; repair {self.dataset.name}")
 
 

@@ -1,0 +1,101 @@
+"""How many episodes one worker reads while the training step takes one.
+
+    python benchmarks/loader.py [--pictures 60] [--rounds 5]
+
+Pictures are crops of scikit-image's photographs, in JPEG files of PASCAL VOC's usual size with PNG masks; the step is
+that of `panet-voc-small`, computed in full and with its frozen layers read from a warm cache. Loader and step take
+turns; the number is the median of the ratios of their rates. At least 3 is wanted: then one worker suffices, with
+room for pictures that are larger.
+"""
+
+import argparse
+import statistics
+import tempfile
+import time
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from skimage import data
+
+from likewise.data.class_names import PASCAL
+from likewise.objectives import Objective
+from likewise.recipes import Recipe, load_recipe
+from likewise.training_data import Batch, TrainingEpisodes, data_sets, loader
+
+HEIGHT, WIDTH = 375, 500
+
+
+def pascal_of_photographs(root: Path, pictures: int) -> Path:
+    """PASCAL VOC's layout without lists: each picture shows one of the base classes of fold 0, as an ellipse."""
+    sources = [data.astronaut(), data.coffee(), data.rocket(), data.stereo_motorcycle()[0]]
+    rows, columns = np.ogrid[:HEIGHT, :WIDTH]
+    for folder in ("JPEGImages", "SegmentationClassAug"):
+        (root / "VOC2012" / folder).mkdir(parents=True)
+    for index in range(pictures):
+        generator = np.random.default_rng(index)
+        source = sources[index % len(sources)]
+        top, left = (
+            generator.integers(0, have - want + 1) for have, want in zip(source.shape[:2], (HEIGHT, WIDTH), strict=True)
+        )
+        centre, radius = generator.uniform(0.3, 0.7, 2), generator.uniform(0.15, 0.3)
+        inside = ((rows / HEIGHT - centre[0]) ** 2 + (columns / WIDTH - centre[1]) ** 2) < radius**2
+        label = 6 + index % (len(PASCAL) - 5)
+        name = f"2007_{index:06d}"
+        crop = Image.fromarray(source[top : top + HEIGHT, left : left + WIDTH])
+        crop.save(root / "VOC2012/JPEGImages" / f"{name}.jpg", quality=90)
+        Image.fromarray((inside * label).astype(np.uint8)).save(root / "VOC2012/SegmentationClassAug" / f"{name}.png")
+    return root
+
+
+def episodes_per_second_of_loader(recipe: Recipe, steps: int) -> float:
+    """Of one worker that runs already; what it has read ahead by then is not counted."""
+    episodes = TrainingEpisodes(data_sets(recipe)[0], recipe.data, recipe.seed, recipe.batch)
+    batches = iter(loader(episodes, range(steps + 4), slice(None), workers=1))
+    list(islice(batches, 4))
+    began = time.perf_counter()
+    list(batches)
+    return steps * recipe.batch / (time.perf_counter() - began)
+
+
+def read_batches(recipe: Recipe, steps: int) -> list[Batch]:
+    episodes = TrainingEpisodes(data_sets(recipe)[0], recipe.data, recipe.seed, recipe.batch)
+    return list(loader(episodes, range(steps), slice(None), workers=0))
+
+
+def episodes_per_second_of_step(objective: Objective, batches: list[Batch]) -> float:
+    """Forward and backward; the first batch is for warming up."""
+    objective.train()
+    for index, batch in enumerate(batches):
+        if index == 1:
+            began = time.perf_counter()
+        torch.stack(list(objective(batch).values())).sum().backward()
+        objective.zero_grad()
+    return sum(len(batch.queries) for batch in batches[1:]) / (time.perf_counter() - began)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--pictures", type=int, default=60)
+    parser.add_argument("--rounds", type=int, default=5)
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        root = pascal_of_photographs(Path(folder) / "voc", arguments.pictures)
+        for cache in ("null", f"{folder}/cache"):
+            recipe = load_recipe("panet-voc-small", [f"data.root={root}", f"cache={cache}"])
+            batches, objective = read_batches(recipe, 5), Objective(recipe)
+            episodes_per_second_of_step(objective, batches)
+            rates = [
+                (episodes_per_second_of_loader(recipe, 12), episodes_per_second_of_step(objective, batches))
+                for _ in range(arguments.rounds)
+            ]
+            ratio = statistics.median(read / used for read, used in rates)
+            read, used = (statistics.median(rate) for rate in zip(*rates, strict=True))
+            kind = "computed in full" if cache == "null" else "with frozen layers from the cache"
+            print(f"step {kind}: one worker reads {read:.1f} episodes/s, the step takes {used:.1f}: ratio {ratio:.1f}")
+
+
+if __name__ == "__main__":
+    main()
