@@ -72,10 +72,8 @@ def test_the_table_names_protocol_presence_numbers_and_whose_intervals(results: 
     assert results.mean is not None
     mean = next(line for line in shown.splitlines() if "mean over folds" in line)
     assert f"{100 * results.mean.values['mIoU']:.1f} [" in mean
-    assert (
-        "95% bootstrap interval over the query pictures of each class (part of the protocol, but for the mean over folds)"
-        in " ".join(shown.split())
-    )
+    assert results.interval_note in " ".join(shown.split())
+    assert "part of the protocol" in results.interval_note
     assert "IoU under likewise-1" in shown
     boat = next(line for line in shown.splitlines() if "boat" in line).split()
     assert boat[1] == str(results.parts[0].queries["boat"])
@@ -87,8 +85,16 @@ def test_a_table_says_what_was_left_out_and_what_has_no_number() -> None:
     part = Part("CamVid test", Presence("CamVid test", 5, ("a", "b")), scores, {2: "damaged"})
     shown = printed(Results("scenes", (part,), {"inference": "single-scale"}))
     assert "scenes: inference single-scale" in shown
-    assert "3 of 5, 1 episodes left out" in shown
+    assert re.search(r"present +3 of 5, 1 episodes left out *\n +pictures +3 ", shown)
     assert re.search(r"car +- ", shown)
+
+
+def test_groups_have_their_jaccard_index_by_group() -> None:
+    scores = Scores("co-segmentation", {"Jaccard": 0.5}, {"owl": 0.25}, counts={"pictures": 3})
+    part = Part("VOC", Presence("VOC", 3), scores)
+    shown = printed(Results("co-segmentation", (part,), {"data": "VOC"}))
+    assert re.search(r"set +group +Jaccard under co-segmentation", shown)
+    assert re.search(r"owl +25\.0", shown)
 
 
 def test_results_json_has_protocol_settings_presence_and_numbers(results: Results, tmp_path: Path) -> None:

@@ -106,22 +106,29 @@ def tables(results: Results) -> "list[Table]":
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
-    title = f"{results.protocol}: {described(results.settings)}"
-    parts = Table(box=SIMPLE_HEAD, title=title, caption=results.interval_note)
-    rows = part_rows(results)
-    for index, name in enumerate(part_columns(results)):
-        # a narrow terminal may break the names, not the numbers
-        parts.add_column(name, min_width=max(len(cells[index]) for cells in rows) if index else None)
-    for cells in rows[: len(results.parts)]:
-        parts.add_row(*cells)
-    if results.mean is not None:
-        parts.add_section()
-        parts.add_row(*rows[-1], style="bold")
+    parts = Table(
+        box=SIMPLE_HEAD, title=f"{results.protocol}: {described(results.settings)}", caption=results.interval_note
+    )
+    columns, rows = part_columns(results), part_rows(results)
+    if len(rows) == 1:
+        parts.add_column(columns[0])
+        parts.add_column(rows[0][0])
+        for name, cell in zip(columns[1:], rows[0][1:], strict=True):
+            parts.add_row(name, cell)
+    else:
+        for index, name in enumerate(columns):
+            # a narrow terminal may break the names, not the numbers
+            parts.add_column(name, min_width=max(len(cells[index]) for cells in rows) if index else None)
+        for cells in rows[: len(results.parts)]:
+            parts.add_row(*cells)
+        if results.mean is not None:
+            parts.add_section()
+            parts.add_row(*rows[-1], style="bold")
     found = [parts]
     if any(part.scores.per_class for part in results.parts):
         what = f"{class_metric(results)} under {results.protocol}"
         several = any(part.queries for part in results.parts)
-        classes = Table("set", "class", *(["query pictures"] if several else []), what, box=SIMPLE_HEAD)
+        classes = Table("set", class_kind(results), *(["query pictures"] if several else []), what, box=SIMPLE_HEAD)
         for part in results.parts:
             for index, name in enumerate(part.scores.per_class):
                 queries = [str(part.queries[name])] if several else []
@@ -179,6 +186,10 @@ def class_metric(results: Results) -> str:
     return "Jaccard" if results.protocol == "co-segmentation" else "IoU"
 
 
+def class_kind(results: Results) -> str:
+    return "group" if results.protocol == "co-segmentation" else "class"
+
+
 def described(settings: dict[str, Any]) -> str:
     """One line on what was scored: "1-way 1-shot, panet, lite0@..." or the settings as they are."""
     if "shots" not in settings:
@@ -220,19 +231,18 @@ def fitted(
 
 
 def worst_and_best(scores: Sequence[EpisodeScore], count: int = SHOWN) -> tuple[list[EpisodeScore], list[EpisodeScore]]:
-    """The `count` episodes of the lowest IoU and those of the highest, no query picture and class twice."""
-    of_query: dict[tuple[str, tuple[str, ...]], EpisodeScore] = {}
+    """The `count` episodes of the lowest IoU and those of the highest, no query picture twice."""
     ranked = sorted(scores, key=lambda score: (score.iou, score.fold, score.line))
+    lowest: dict[str, EpisodeScore] = {}
     for score in ranked:
-        of_query.setdefault((score.episode.query, score.episode.classes), score)
-    worst = list(of_query.values())[: min(count, (len(of_query) + 1) // 2)]
-    taken = {(score.episode.query, score.episode.classes) for score in worst}
-    best: dict[tuple[str, tuple[str, ...]], EpisodeScore] = {}
+        lowest.setdefault(score.episode.query, score)
+    worst = list(lowest.values())[: min(count, (len(lowest) + 1) // 2)]
+    taken = {score.episode.query for score in worst}
+    highest: dict[str, EpisodeScore] = {}
     for score in reversed(ranked):
-        key = score.episode.query, score.episode.classes
-        if key not in taken:
-            best.setdefault(key, score)
-    return worst, list(best.values())[:count]
+        if score.episode.query not in taken:
+            highest.setdefault(score.episode.query, score)
+    return worst, list(highest.values())[:count]
 
 
 def write_page(
@@ -259,7 +269,7 @@ def write_page(
         parts_table(results),
     ]
     if any(part.scores.per_class for part in results.parts):
-        body.append(f"<h2>{class_metric(results)} per class</h2>{class_tables(results)}")
+        body.append(f"<h2>{class_metric(results)} per {class_kind(results)}</h2>{class_tables(results)}")
     for title, shown in (("Worst episodes", worst), ("Best episodes", best)):
         if shown:
             body.append(f"<h2>{title}</h2>{LEGEND}<div class=episodes>{''.join(map(card, shown))}</div>")
@@ -303,11 +313,11 @@ def class_tables(results: Results) -> str:
 def card(shown: EpisodePictures) -> str:
     score = shown.score
     shots = "".join(picture_tag(picture, "support") for picture in shown.supports)
-    several = " several" if len(shown.supports) > 1 else ""
+    columns = 1 if len(shown.supports) <= 3 else 2
     query = picture_tag(shown.query, "query")
     ignored = f", {shown.ignored:.0%} ignored" if shown.ignored >= TOLD_FROM else ""
     return (
-        f"<figure><div class=pictures><div class='shots{several}'>{shots}</div>{query}</div>"
+        f"<figure><div class=pictures><div class=shots style='--columns:{columns}'>{shots}</div>{query}</div>"
         f"<figcaption><strong>{text(', '.join(score.episode.classes))}</strong> "
         f"<em>IoU {percent(score.iou)}</em><br><small>fold {score.fold}, line {score.line}: "
         f"{text(score.episode.query)}{ignored}</small></figcaption></figure>"
@@ -338,7 +348,7 @@ def text(words: str) -> str:
 
 LEGEND = (
     "<p class=legend><span><i style='background:#ee3377'></i>found</span>"
-    "<span><i style='background:#ffd60a'></i>truth</span>supports on the left, their object outlined</p>"
+    "<span><i style='background:#ffd60a'></i>truth</span>supports on the left, each class outlined in its colour</p>"
 )
 
 PAGE = """<!doctype html>
@@ -399,9 +409,8 @@ figure { margin: 0 }
 .pictures { display: grid; grid-template-columns: 2fr 3fr; gap: 6px; height: 190px }
 .pictures > img, .shots img { width: 100%; height: 100%; object-fit: contain; background: var(--mat);
   border-radius: 4px; display: block; min-height: 0 }
-.shots { min-height: 0; min-width: 0 }
-.several { display: grid; grid-template-columns: 1fr 1fr; grid-auto-rows: 1fr; gap: 4px }
-.several img { object-fit: cover }
+.shots { display: grid; grid-template-columns: repeat(var(--columns), 1fr); grid-auto-rows: minmax(0, 1fr); gap: 4px;
+  min-height: 0; min-width: 0 }
 figcaption { margin-top: 7px; line-height: 1.35 }
 figcaption em { float: right; font-style: normal; font-variant-numeric: tabular-nums }
 .settings { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(320px, 100%), 1fr)) }
