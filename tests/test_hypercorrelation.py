@@ -1,10 +1,12 @@
 """Four-dimensional arithmetic against slow, obvious loops, and the fast way against the plain one."""
 
 import itertools
+import warnings
 
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from likewise import hypercorrelation
@@ -18,9 +20,12 @@ from likewise.hypercorrelation import (
     convolve,
     correlate,
     full_kernel,
+    masks_of_levels,
     mix,
     squeeze,
+    stacked,
     unit,
+    unstacked,
 )
 
 
@@ -99,6 +104,62 @@ def test_the_unit_of_a_zero_vector_is_zero():
     assert not unit(torch.zeros(1, 3, 2, 2)).any()
 
 
+# ---- small objects ------------------------------------------------------------------------------------------------
+
+
+def planes_of(size: int) -> dict[int, torch.Size]:
+    return {stride: torch.Size((size // stride, size // stride)) for stride in (8, 16, 32)}
+
+
+def small_mask(side: int, at: int = 70) -> torch.Tensor:
+    mask = torch.zeros(1, 256, 256)
+    mask[:, at : at + side, at : at + side] = 1
+    return mask
+
+
+def test_a_mask_that_every_level_holds_is_only_resized():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        masks = masks_of_levels(small_mask(90), planes_of(256), rescue=True)
+    expected = F.interpolate(small_mask(90)[None], size=8, mode="bilinear", align_corners=True)[0]
+    torch.testing.assert_close(masks[32], expected)
+
+
+def test_a_mask_that_vanishes_at_a_level_is_read_from_the_finest_level_that_holds_it():
+    mask = small_mask(16, at=78)
+    with pytest.warns(
+        UserWarning, match="nothing of it is left at stride 32; the finest level that holds it stands in"
+    ):
+        masks = masks_of_levels(mask, planes_of(256), rescue=True)
+    assert masks[8].any()
+    torch.testing.assert_close(masks[32], F.max_pool2d(masks[8], 4))
+
+
+def test_a_mask_that_vanishes_at_every_level_is_read_from_the_picture():
+    mask = torch.zeros(2, 256, 256)
+    mask[0, 77, 77] = 1
+    mask[1] = small_mask(90)
+    with pytest.warns(UserWarning, match="stride 8 and 16 and 32"):
+        masks = masks_of_levels(mask, planes_of(256), rescue=True)
+    for stride in (8, 16, 32):
+        expected = F.max_pool2d(mask[:1], stride)[0]
+        torch.testing.assert_close(masks[stride][0], expected)
+        torch.testing.assert_close(masks[stride][1], masks_of_levels(mask[1:], planes_of(256), rescue=True)[stride][0])
+
+
+def test_without_rescue_the_level_stays_empty_as_published():
+    with pytest.warns(UserWarning, match="this stride will not be compared"):
+        masks = masks_of_levels(small_mask(16, at=78), planes_of(256), rescue=False)
+    assert not masks[32].any()
+
+
+def test_an_empty_mask_stays_empty_without_a_warning():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        masks = masks_of_levels(torch.zeros(1, 256, 256), planes_of(256), rescue=True)
+    assert not any(level.any() for level in masks.values())
+
+
 # ---- the fast way -------------------------------------------------------------------------------------------------
 
 
@@ -130,6 +191,22 @@ def test_a_support_level_keeps_the_foreground_and_nothing_else():
     assert level.features[0].tolist() == [[1, 2, 3], [0, 0, 0]]
     for dense, tap in zip(level.dense(), taps, strict=True):
         torch.testing.assert_close(dense[0], tap)
+
+
+def test_examples_of_different_sizes_are_stacked_and_come_back():
+    supports = []
+    for height, width in ((4, 5), (3, 7)):
+        taps = [unit(torch.rand(1, c, height, width))[0] * (torch.rand(height, width) > 0.5) for c in (3, 6)]
+        supports.append({8: SupportLevel.of(taps), 16: SupportLevel.of([tap[:, ::2, ::2] for tap in taps])})
+    rows = stacked(supports)
+    assert all(len(row) == 2 for row in rows.values())
+    assert all(row.dtype == torch.float16 for name, row in rows.items() if "features" in name)
+    for support, again in zip(supports, unstacked(rows), strict=True):
+        for stride, level in support.items():
+            assert again[stride].plane == level.plane
+            assert again[stride].positions.tolist() == level.positions.tolist()
+            for ours, theirs in zip(again[stride].features, level.features, strict=True):
+                torch.testing.assert_close(ours, theirs.half())
 
 
 def squeeze_block(channels: int, shapes: tuple[tuple[int, int], ...]) -> nn.Sequential:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import time
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -16,6 +17,7 @@ import torch.nn.functional as F
 from einops import einsum, rearrange
 from jaxtyping import Float, Float32, Int
 from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
 
 from likewise.ops import resize
 
@@ -38,6 +40,48 @@ def correlate(
     """
     taps = [einsum(q, s, "b c hq wq, b c hs ws -> b hq wq hs ws") for q, s in zip(query, support, strict=True)]
     return torch.stack(taps, dim=1).relu()
+
+
+def resize4d(x: Float[Tensor, "b c hq wq hs ws"], shape: torch.Size) -> Float[Tensor, "b c ho wo hso wso"]:
+    """Both planes at other sizes, `(query height, width, support height, width)`, corners aligned."""
+    hs, ws = x.shape[4:]
+    x = resize(rearrange(x, "b c hq wq hs ws -> b (c hs ws) hq wq"), (shape[0], shape[1]), align_corners=True)
+    if (hs, ws) == tuple(shape[2:]):
+        return rearrange(x, "b (c hs ws) hq wq -> b c hq wq hs ws", hs=hs, ws=ws)
+    x = rearrange(x, "b (c hs ws) hq wq -> b (c hq wq) hs ws", hs=hs, ws=ws)
+    x = resize(x, (shape[2], shape[3]), align_corners=True)
+    return rearrange(x, "b (c hq wq) hs ws -> b c hq wq hs ws", hq=shape[0], wq=shape[1])
+
+
+def masks_of_levels(
+    mask: Float[Tensor, "b h w"], planes: dict[int, torch.Size], *, rescue: bool
+) -> dict[int, Float[Tensor, "b _h _w"]]:
+    """The mask at the size of each level, bilinear, so in [0, 1] and no longer binary; keys are strides.
+
+    Warns when a mask that is not empty vanishes at a level. See `HSNetConfig.rescue`.
+    """
+    masks = {
+        stride: resize(mask[:, None], (size[0], size[1]), align_corners=True)[:, 0]
+        for stride, size in sorted(planes.items())
+    }
+    held = {stride: level.flatten(1).any(dim=1) for stride, level in masks.items()}
+    lost = [stride for stride in masks if (mask.flatten(1).any(dim=1) & ~held[stride]).any()]
+    if not lost:
+        return masks
+    strides = " and ".join(str(stride) for stride in lost)
+    warnings.warn(
+        f"a support mask is so small that nothing of it is left at stride {strides}; "
+        + ("the finest level that holds it stands in" if rescue else "this stride will not be compared")
+        + ". Give a picture in which the object is larger, or crop it.",
+        stacklevel=3,
+    )
+    if rescue:
+        for shot in range(len(mask)):
+            finest = next((masks[stride][shot] for stride in masks if held[stride][shot]), mask[shot])
+            for stride in lost:
+                if not held[stride][shot]:
+                    masks[stride][shot] = F.adaptive_max_pool2d(finest[None], masks[stride].shape[-2:])[0]
+    return masks
 
 
 # ---- kernels ------------------------------------------------------------------------------------------------------
@@ -204,6 +248,42 @@ class SupportLevel:
         """On the device and in the precision of `like`."""
         features = tuple(tap.to(like) for tap in self.features)
         return SupportLevel(features, self.positions.to(like.device), self.plane)
+
+
+Support = dict[int, SupportLevel]
+"""What one example shows: its levels by stride."""
+
+
+def stacked(supports: list[Support]) -> dict[str, Tensor]:
+    """Learned examples as tensors with one row for each, in half precision, to be kept in a file.
+
+    Examples hold different numbers of positions: rows are padded with zeros, and their positions with -1.
+    """
+    rows = {}
+    for stride in supports[0]:
+        levels = [support[stride] for support in supports]
+        rows[f"{stride}.plane"] = torch.tensor([level.plane for level in levels], dtype=torch.int32)
+        positions = [level.positions.cpu().to(torch.int16) for level in levels]
+        rows[f"{stride}.positions"] = pad_sequence(positions, batch_first=True, padding_value=-1)
+        for tap, features in enumerate(zip(*(level.features for level in levels), strict=True)):
+            halves = [feature.cpu().half() for feature in features]
+            rows[f"{stride}.features.{tap}"] = pad_sequence(halves, batch_first=True)
+    return rows
+
+
+def unstacked(rows: dict[str, Tensor]) -> list[Support]:
+    """The examples that `stacked` was given, their features in half precision."""
+    strides = sorted({int(name.split(".")[0]) for name in rows})
+    supports: list[Support] = [{} for _ in rows[f"{strides[0]}.plane"]]
+    for stride in strides:
+        taps = sum(name.startswith(f"{stride}.features.") for name in rows)
+        for example, support in enumerate(supports):
+            positions = rows[f"{stride}.positions"][example].long()
+            count = int((positions[:, 0] >= 0).sum())
+            features = tuple(rows[f"{stride}.features.{tap}"][example, :count] for tap in range(taps))
+            height, width = rows[f"{stride}.plane"][example].tolist()
+            support[stride] = SupportLevel(features, positions[:count], (height, width))
+    return supports
 
 
 class Window(NamedTuple):

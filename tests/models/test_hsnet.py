@@ -1,7 +1,6 @@
 """HSNet against the published program's numbers, its variants, and what every model must do."""
 
 import math
-import warnings
 
 import numpy as np
 import pytest
@@ -9,6 +8,7 @@ import torch
 import torch.nn.functional as F
 
 from likewise.backbones import BACKBONES, Backbone, backbone_spec
+from likewise.hypercorrelation import stacked, unstacked
 from likewise.models import hsnet
 from likewise.models.hsnet import HSNet, HSNetConfig
 from models.suite import ModelSuite
@@ -334,7 +334,7 @@ def test_shots_and_episodes_do_not_see_each_other():
 
 
 def test_any_pyramid_of_timm_serves():
-    spec = backbone_spec("mobilenetv3_small_050", taps=("2", "3", "4"))
+    spec = backbone_spec("regnetx_002", taps=("2", "3", "4"))
     model = HSNet(Backbone(spec)).eval()
     episode = some_episode((64, 96), shots=1)
     del episode["query_labels"]
@@ -407,7 +407,7 @@ def test_supports_kept_in_half_precision_answer_nearly_the_same():
     model = hsnet.lite0().eval()
     episode = some_episode((128, 96), shots=1)
     supports = model.learn(episode["support_images"][0], episode["foreground"][0])
-    halves = [{stride: level.to(torch.zeros(1).half()) for stride, level in support.items()} for support in supports]
+    halves = unstacked(stacked(supports))
     exact = model.segment(episode["query_images"], supports)
     torch.testing.assert_close(model.segment(episode["query_images"], halves), exact, rtol=0, atol=2e-3)
 
@@ -419,64 +419,6 @@ def test_in_bfloat16_it_answers_nearly_the_same():
     exact = model.segment(episode["query_images"], supports)
     short = model.bfloat16().segment(episode["query_images"].bfloat16(), supports)
     torch.testing.assert_close(short.float(), exact, rtol=0, atol=2e-2)
-
-
-# ---- small objects ------------------------------------------------------------------------------------------------
-
-
-def planes_of(size: int) -> dict[int, torch.Size]:
-    return {stride: torch.Size((size // stride, size // stride)) for stride in hsnet.STRIDES}
-
-
-def small_mask(side: int, at: int = 70) -> torch.Tensor:
-    mask = torch.zeros(1, 256, 256)
-    mask[:, at : at + side, at : at + side] = 1
-    return mask
-
-
-def test_a_mask_that_every_level_holds_is_only_resized():
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        masks = hsnet.masks_of_levels(small_mask(90), planes_of(256), rescue=True)
-    expected = F.interpolate(small_mask(90)[None], size=8, mode="bilinear", align_corners=True)[0]
-    torch.testing.assert_close(masks[32], expected)
-
-
-def test_a_mask_that_vanishes_at_a_level_is_read_from_the_finest_level_that_holds_it():
-    mask = small_mask(16, at=78)
-    with pytest.warns(
-        UserWarning, match="nothing of it is left at stride 32; the finest level that holds it stands in"
-    ):
-        masks = hsnet.masks_of_levels(mask, planes_of(256), rescue=True)
-    assert masks[8].any()
-    torch.testing.assert_close(masks[32], F.max_pool2d(masks[8], 4))
-
-
-def test_a_mask_that_vanishes_at_every_level_is_read_from_the_picture():
-    mask = torch.zeros(2, 256, 256)
-    mask[0, 77, 77] = 1
-    mask[1] = small_mask(90)
-    with pytest.warns(UserWarning, match="stride 8 and 16 and 32"):
-        masks = hsnet.masks_of_levels(mask, planes_of(256), rescue=True)
-    for stride in hsnet.STRIDES:
-        expected = F.max_pool2d(mask[:1], stride)[0]
-        torch.testing.assert_close(masks[stride][0], expected)
-        torch.testing.assert_close(
-            masks[stride][1], hsnet.masks_of_levels(mask[1:], planes_of(256), rescue=True)[stride][0]
-        )
-
-
-def test_without_rescue_the_level_stays_empty_as_published():
-    with pytest.warns(UserWarning, match="this stride will not be compared"):
-        masks = hsnet.masks_of_levels(small_mask(16, at=78), planes_of(256), rescue=False)
-    assert not masks[32].any()
-
-
-def test_an_empty_mask_stays_empty_without_a_warning():
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        masks = hsnet.masks_of_levels(torch.zeros(1, 256, 256), planes_of(256), rescue=True)
-    assert not any(level.any() for level in masks.values())
 
 
 # ---- several shots, several classes -------------------------------------------------------------------------------

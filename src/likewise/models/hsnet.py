@@ -16,7 +16,6 @@ to 32. A support mask too small for a level takes the weights of the finest leve
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 
 import torch
@@ -26,7 +25,18 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from likewise.backbones import BACKBONES, Backbone
-from likewise.hypercorrelation import KERNELS, SupportLevel, correlate, enlarge, mix, squeeze, unit
+from likewise.hypercorrelation import (
+    KERNELS,
+    Support,
+    SupportLevel,
+    correlate,
+    enlarge,
+    masks_of_levels,
+    mix,
+    resize4d,
+    squeeze,
+    unit,
+)
 from likewise.ops import resize
 
 STRIDES = (8, 16, 32)
@@ -146,9 +156,7 @@ class HSNet(nn.Module):
         return reduce(mixed, "b c hq wq hs ws -> b c hq wq", "mean")
 
     @torch.no_grad()
-    def learn(
-        self, images: Float[Tensor, "b 3 h w"], foreground: Float[Tensor, "b h w"]
-    ) -> list[dict[int, SupportLevel]]:
+    def learn(self, images: Float[Tensor, "b 3 h w"], foreground: Float[Tensor, "b h w"]) -> list[Support]:
         """What `segment` needs to know of each shot: for each stride, the features of its foreground positions."""
         taps = self.support_features(images, foreground)
         return [
@@ -160,7 +168,7 @@ class HSNet(nn.Module):
     def segment(
         self,
         query_images: Float[Tensor, "b 3 hq wq"],
-        supports: list[dict[int, SupportLevel]],
+        supports: list[Support],
         size: tuple[int, int] | None = None,
     ) -> Float[Tensor, "b s 2 ho wo"]:
         """What `forward` gives for these queries and each of the learned shots, sooner and in less memory.
@@ -171,6 +179,7 @@ class HSNet(nn.Module):
         """
         height, width = size or query_images.shape[-2:]
         query = self.features(query_images.contiguous(memory_format=torch.channels_last))
+        supports = [{stride: level.to(query[0]) for stride, level in support.items()} for support in supports]
         logits = [
             self.decode(self.relate_learned([tap[[index]] for tap in query], support), (height, width))
             for index in range(len(query_images))
@@ -179,10 +188,9 @@ class HSNet(nn.Module):
         return rearrange(torch.cat(logits), "(b s) two h w -> b s two h w", s=len(supports))
 
     def relate_learned(
-        self, query: list[Float[Tensor, "1 _c _hq _wq"]], support: dict[int, SupportLevel]
+        self, query: list[Float[Tensor, "1 _c _hq _wq"]], support: Support
     ) -> Float[Tensor, "1 128 hq wq"]:
-        """`relate` for one query and one learned shot."""
-        support = {stride: level.to(query[0]) for stride, level in support.items()}
+        """`relate` for one query and one learned shot, both in the model's precision."""
         if self.config.kernel != "center-pivot":
             dense = [level.dense() for level in support.values()]
             return self.squeeze_and_mix(
@@ -240,48 +248,6 @@ def block(kernel: str, channels: tuple[int, ...], shapes: tuple[tuple[int, int],
 
 def convolution(channels_in: int, channels_out: int) -> nn.Conv2d:
     return nn.Conv2d(channels_in, channels_out, kernel_size=3, padding=1)
-
-
-def resize4d(x: Float[Tensor, "b c hq wq hs ws"], shape: torch.Size) -> Float[Tensor, "b c ho wo hso wso"]:
-    """Both planes at other sizes, `(query height, width, support height, width)`, corners aligned."""
-    hs, ws = x.shape[4:]
-    x = resize(rearrange(x, "b c hq wq hs ws -> b (c hs ws) hq wq"), (shape[0], shape[1]), align_corners=True)
-    if (hs, ws) == tuple(shape[2:]):
-        return rearrange(x, "b (c hs ws) hq wq -> b c hq wq hs ws", hs=hs, ws=ws)
-    x = rearrange(x, "b (c hs ws) hq wq -> b (c hq wq) hs ws", hs=hs, ws=ws)
-    x = resize(x, (shape[2], shape[3]), align_corners=True)
-    return rearrange(x, "b (c hq wq) hs ws -> b c hq wq hs ws", hq=shape[0], wq=shape[1])
-
-
-def masks_of_levels(
-    mask: Float[Tensor, "b h w"], planes: dict[int, torch.Size], *, rescue: bool
-) -> dict[int, Float[Tensor, "b _h _w"]]:
-    """The mask at the size of each level, bilinear, so in [0, 1] and no longer binary; keys are strides.
-
-    Warns when a mask that is not empty vanishes at a level. See `HSNetConfig.rescue`.
-    """
-    masks = {
-        stride: resize(mask[:, None], (size[0], size[1]), align_corners=True)[:, 0]
-        for stride, size in sorted(planes.items())
-    }
-    held = {stride: level.flatten(1).any(dim=1) for stride, level in masks.items()}
-    lost = [stride for stride in masks if (mask.flatten(1).any(dim=1) & ~held[stride]).any()]
-    if not lost:
-        return masks
-    strides = " and ".join(str(stride) for stride in lost)
-    warnings.warn(
-        f"a support mask is so small that nothing of it is left at stride {strides}; "
-        + ("the finest level that holds it stands in" if rescue else "this stride will not be compared")
-        + ". Give a picture in which the object is larger, or crop it.",
-        stacklevel=3,
-    )
-    if rescue:
-        for shot in range(len(mask)):
-            finest = next((masks[stride][shot] for stride in masks if held[stride][shot]), mask[shot])
-            for stride in lost:
-                if not held[stride][shot]:
-                    masks[stride][shot] = F.adaptive_max_pool2d(finest[None], masks[stride].shape[-2:])[0]
-    return masks
 
 
 # ---- several shots, several classes -------------------------------------------------------------------------------
