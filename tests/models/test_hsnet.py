@@ -1,5 +1,6 @@
 """HSNet against the published program's numbers, its variants, and what every model must do."""
 
+import copy
 import math
 
 import numpy as np
@@ -37,14 +38,16 @@ def published(rule, golden):
     """`published(name)`: a variant with the golden weights, made once."""
     states: dict[str, dict[str, torch.Tensor]] = {}
 
+    @torch.inference_mode(False)
     def build(name: str, config: HSNetConfig = AS_PUBLISHED, **overrides: list[float]) -> HSNet:
         if name not in states:
             meta, _ = golden(f"hsnet_{name}")
             made_ = rule.make_state(meta["entries"], meta["gain"])
             states[name] = {entry: torch.from_numpy(value) for entry, value in made_.items()}
         changed = {entry: torch.tensor(value) for entry, value in overrides.items()}
-        model = VARIANTS[name](config)
-        model.load_state_dict(hsnet.from_checkpoint(states[name] | changed), strict=True)
+        with torch.device("meta"):  # random weights would take longer than the tests
+            model = VARIANTS[name](config)
+        model.load_state_dict(hsnet.from_checkpoint(states[name] | changed), strict=True, assign=True)
         return model.eval()
 
     return build
@@ -100,7 +103,9 @@ def test_without_support_masking_it_is_the_papers_dagger_variant(name, rule, gol
 
 @pytest.mark.parametrize(("name", "count"), [("vgg16", 2_570_018), ("resnet50", 2_573_794), ("resnet101", 2_587_394)])
 def test_the_number_of_learnable_parameters_is_the_papers(name, count):
-    assert sum(p.numel() for p in VARIANTS[name]().parameters() if p.requires_grad) == count
+    with torch.device("meta"):
+        model = VARIANTS[name]()
+    assert sum(p.numel() for p in model.parameters() if p.requires_grad) == count
 
 
 def test_lite0_reads_two_six_and_five_blocks():
@@ -209,7 +214,7 @@ def test_a_training_step_of_the_network_is_the_published_one(rule, golden, publi
     meta, arrays = golden("hsnet_resnet50_train")
     case = meta["network_64"]
     inputs = {key: made(rule, spec) for key, spec in meta["inputs"].items() if key.startswith("network")}
-    model = published("resnet50").train()
+    model = copy.deepcopy(published("resnet50")).train()
     episode = {
         "support_images": inputs["network_64_support_img"][:, None],
         "foreground": inputs["network_64_support_mask"][:, None],
@@ -454,7 +459,9 @@ def test_a_checkpoint_of_several_processes_loads_under_its_own_names(rule, golde
     state = {f"module.{name}": torch.zeros(shape) for name, shape in meta["entries"].items()}
     state["module.backbone.fc.weight"] = torch.zeros(1000, 2048)
     state["module.backbone.fc.bias"] = torch.zeros(1000)
-    hsnet.resnet(50).load_state_dict(hsnet.from_checkpoint(state), strict=True)
+    with torch.device("meta"):
+        model = hsnet.resnet(50)
+    model.load_state_dict(hsnet.from_checkpoint(state), strict=True, assign=True)
 
 
 def test_a_foreign_checkpoint_names_the_entry_that_does_not_belong():
