@@ -175,10 +175,17 @@ def test_a_window_holds_every_output_that_sees_an_input(axis, kernel, stride):
             seeing = {o for o, seen in sees.items() if seen & inputs}
             outputs = set(range(window.first, window.last + 1))
             assert seeing <= outputs <= set(sees)
-            assert window.start == window.first * stride - half
-            assert window.start + window.length - 1 == window.last * stride + half
-            centers = {window.first + i for i in range(len(outputs))[window.centers(stride)]}
+            own, positions = window.centers(stride)
+            centers = {window.first + i for i in range(window.span)[own]}
             assert centers == {o for o in sees if o * stride in inputs}
+            assert {low + i for i in range(window.size)[positions]} == {o * stride for o in centers}
+            line = torch.zeros(1, 1, axis)
+            line[..., low : high + 1] = torch.arange(1.0, high - low + 2)
+            weight = torch.arange(1.0, kernel + 1)[None, None]
+            alone = F.pad(line[..., low : high + 1], (0, window.size - (high - low + 1)))
+            alone = F.conv1d(alone, weight, stride=stride, padding=window.padding)[..., : window.span]
+            whole = F.conv1d(line, weight, stride=stride, padding=half)
+            torch.testing.assert_close(alone, whole[..., window.outputs])
 
 
 def test_a_support_level_keeps_the_foreground_and_nothing_else():

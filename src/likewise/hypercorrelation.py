@@ -289,16 +289,16 @@ def unstacked(rows: dict[str, Tensor]) -> list[Support]:
 class Window(NamedTuple):
     """Along one axis: the outputs `first..last` of a strided convolution that see any of the inputs `low..high`.
 
-    `start` is the first input that output `first` sees, which may lie before the axis; `length` inputs later ends what
-    output `last` sees.
+    The same outputs come first when the convolution runs on `low..high` alone, padded on both sides by `padding`, once
+    zeros have made that `size` long.
     """
 
     low: int
     high: int
     first: int
     last: int
-    start: int
-    length: int
+    padding: int
+    size: int
 
     @classmethod
     def over(cls, low: int, high: int, axis: int, kernel: int, stride: int) -> Window:
@@ -306,22 +306,24 @@ class Window(NamedTuple):
         final = (axis - 1) // stride
         first = min(max(-((half - low) // stride), 0), final)
         last = max(min((high + half) // stride, final), first)
-        return cls(low, high, first, last, first * stride - half, (last - first) * stride + kernel)
+        padding = low - (first * stride - half)
+        needed = (last - first) * stride + kernel
+        return cls(low, high, first, last, padding, max(high - low + 1, needed - 2 * padding))
 
     @property
     def outputs(self) -> slice:
         return slice(self.first, self.last + 1)
 
     @property
-    def inputs(self) -> slice:
-        """Those of `low..high` that are seen, counted from `start`."""
-        return slice(self.low - self.start, min(self.high - self.start + 1, self.length))
+    def span(self) -> int:
+        return self.last - self.first + 1
 
-    def centers(self, stride: int) -> slice:
-        """The outputs whose own position is among `low..high`, counted from `first`."""
-        begin = max(-(-self.low // stride), self.first) - self.first
-        end = min(self.high // stride, self.last) - self.first + 1
-        return slice(begin, max(begin, end))
+    def centers(self, stride: int) -> tuple[slice, slice]:
+        """The outputs whose own position is among `low..high`, counted from `first`; and it, counted from `low`."""
+        begin = max(-(-self.low // stride), self.first)
+        count = max(min(self.high // stride, self.last) + 1 - begin, 0)
+        own = begin * stride - self.low
+        return slice(begin - self.first, begin - self.first + count), slice(own, own + count * stride, stride)
 
 
 class Patch(NamedTuple):
@@ -368,32 +370,28 @@ def convolve_correlation(
     (top, left), (bottom, right) = support.positions.amin(dim=0).tolist(), support.positions.amax(dim=0).tolist()
     rows = Window.over(top, bottom, support.plane[0], side, stride)
     columns = Window.over(left, right, support.plane[1], side, stride)
-    at = support.positions - support.positions.new_tensor([rows.start, columns.start])
-    seen = (at >= 0).all(dim=1) & (at[:, 0] < rows.length) & (at[:, 1] < columns.length)
-    features = [tap if seen.all() else tap[seen] for tap in support.features]
-    at = (at[:, 0] * columns.length + at[:, 1])[seen]
+    at = (support.positions[:, 0] - top) * columns.size + support.positions[:, 1] - left
+    (out_rows, in_rows), (out_columns, in_columns) = rows.centers(stride), columns.centers(stride)
     bias = biases(kernel)
-    height, width = rows.last - rows.first + 1, columns.last - columns.first + 1
-    inside = query[0].new_empty(1, kernel.support.out_channels, height, width, positions)
+    inside = query[0].new_empty(1, kernel.support.out_channels, rows.span, columns.span, positions)
     centers = []
-    tile = -(-positions // max(1, positions * taps * rows.length * columns.length // TILE))
-    held = query[0].new_zeros(taps * rows.length * columns.length * tile)
+    held = taps * rows.size * columns.size
+    tile = -(-positions // max(1, positions * held // TILE))
+    correlation = query[0].new_zeros(taps, rows.size * columns.size, tile)
     for begin in range(0, positions, tile):
         end = min(begin + tile, positions)
-        # What lies between the foreground's positions is zero from the start; a last, shorter tile starts anew.
-        held = held if end - begin == tile else held.new_zeros(held.numel() // tile * (end - begin))
-        correlation = held.view(taps, rows.length * columns.length, end - begin)
-        for tap in range(taps) if len(at) else ():
-            correlation[tap].index_copy_(0, at, product(features[tap], query[tap][begin:end]).relu_())
-        planes = correlation.view(1, taps, rows.length, columns.length, end - begin)
-        inside[..., begin:end] = over_support_axes(kernel, planes, bias)
-        planes = planes[0, :, side // 2 :: stride, side // 2 :: stride]
-        centers.append(planes[:, rows.centers(stride), columns.centers(stride)].permute(1, 2, 0, 3).clone())
+        # What lies between the foreground's positions is zero from the start, and stays so.
+        correlation = correlation[..., : end - begin]
+        for tap in range(taps):
+            found = product(support.features[tap], query[tap][begin:end]).relu_()
+            correlation[tap].index_copy_(0, at, found)
+        planes = correlation.view(1, taps, rows.size, columns.size, end - begin)
+        inside[..., begin:end] = over_support_axes(kernel, planes, (rows, columns), bias)
+        centers.append(planes[0, :, in_rows, in_columns].permute(1, 2, 0, 3).clone())
     center = torch.cat(centers, dim=3)
     if center.numel():
         planes = F.conv2d(center.reshape(-1, taps, *grid), kernel.query.weight, padding=side // 2)
-        planes = rearrange(planes, "(h w) d hq wq -> 1 d h w (hq wq)", h=center.shape[0])
-        inside[:, :, rows.centers(stride), columns.centers(stride)] += planes
+        inside[:, :, out_rows, out_columns] += rearrange(planes, "(h w) d hq wq -> 1 d h w (hq wq)", h=len(center))
     return Patch(inside, bias, rows, columns, strided(support.plane, stride))
 
 
@@ -452,19 +450,15 @@ def convolve_patch(kernel: CenterPivotConv4d, patch: Patch, grid: tuple[int, int
 
     rows = Window.over(was_rows.first, was_rows.last, plane[0], side, stride)
     columns = Window.over(was_columns.first, was_columns.last, plane[1], side, stride)
-    differs = channels_second(inside.new_zeros(1, rows.length, columns.length, inside.shape[-1], channels))
-    height, width = (axis.inputs.stop - axis.inputs.start for axis in (rows, columns))
-    torch.sub(
-        inside[:, :, :height, :width],
-        outside[:, None, None, None],
-        out=differs[:, :, rows.inputs, columns.inputs],
-    )
-    x[:, :, rows.outputs, columns.outputs] += over_support_axes(kernel, differs)
-    centers = differs[:, :, side // 2 :: stride, side // 2 :: stride]
-    centers = centers[:, :, rows.centers(stride), columns.centers(stride)]
+    differs = channels_second(inside.new_zeros(1, rows.size, columns.size, inside.shape[-1], channels))
+    height, width = inside.shape[2:4]
+    torch.sub(inside, outside[:, None, None, None], out=differs[:, :, :height, :width])
+    target = x[:, :, rows.outputs, columns.outputs]
+    target += over_support_axes(kernel, differs, (rows, columns))
+    (out_rows, in_rows), (out_columns, in_columns) = rows.centers(stride), columns.centers(stride)
+    centers = differs[:, :, in_rows, in_columns]
     if centers.numel():
-        target = x[:, :, rows.outputs, columns.outputs][:, :, rows.centers(stride), columns.centers(stride)]
-        target += over_query_axes(kernel.query.weight, centers, grid)
+        target[:, :, out_rows, out_columns] += over_query_axes(kernel.query.weight, centers, grid)
     return x
 
 
@@ -472,22 +466,27 @@ def convolve(
     kernel: CenterPivotConv4d, x: Float[Tensor, "b c hs ws q"], grid: tuple[int, int]
 ) -> Float[Tensor, "b d ho wo q"]:
     """A center-pivot convolution of a whole level."""
-    half = kernel.support.padding
-    over_support = over_support_axes(kernel, x, biases(kernel), padding=(half[0], half[1]))  # type: ignore[arg-type]
-    return over_support.add_(over_query_axes(kernel.query.weight, x[:, :, :: kernel.stride, :: kernel.stride], grid))
+    side, stride = kernel.support.kernel_size[0], kernel.stride
+    rows, columns = (Window.over(0, length - 1, length, side, stride) for length in x.shape[2:4])
+    over_support = over_support_axes(kernel, x, (rows, columns), biases(kernel))
+    return over_support.add_(over_query_axes(kernel.query.weight, x[:, :, ::stride, ::stride], grid))
 
 
 def over_support_axes(
     kernel: CenterPivotConv4d,
     x: Float[Tensor, "b c hs ws q"],
+    windows: tuple[Window, Window],
     bias: Float[Tensor, " d"] | None = None,
-    padding: tuple[int, int] = (0, 0),
 ) -> Float[Tensor, "b d ho wo q"]:
-    weight, strides, padding3d = kernel.support.weight[..., None], (kernel.stride, kernel.stride, 1), (*padding, 0)
+    rows, columns = windows
+    weight, strides = kernel.support.weight[..., None], (kernel.stride, kernel.stride, 1)
+    padding = (rows.padding, columns.padding, 0)
     if x.device.type == "cpu" and torch.backends.mkldnn.is_available():
         # F.conv3d leaves a single float32 input to a loop that is ten times slower than the library it has.
-        return torch.ops.aten.mkldnn_convolution(x, weight, bias, padding3d, strides, (1, 1, 1), 1)
-    return F.conv3d(x, weight, bias, strides, padding3d)
+        planes = torch.ops.aten.mkldnn_convolution(x, weight, bias, padding, strides, (1, 1, 1), 1)
+    else:
+        planes = F.conv3d(x, weight, bias, strides, padding)
+    return planes[:, :, : rows.span, : columns.span]
 
 
 def over_query_axes(
