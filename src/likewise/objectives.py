@@ -43,7 +43,9 @@ def build_panet(section: PANetModel) -> PANet:
     spec = backbone_spec(section.backbone).with_taps(*section.taps)
     backbone = load_backbone(spec, weights=section.weights, frozen=False)
     if section.learn:
-        names = [name for name, _ in backbone.net.named_modules() if name]
+        names = [
+            name for name, module in backbone.net.named_modules() if name and any(True for _ in module.parameters())
+        ]
         backbone.requires_grad_(False)
         for module in section.learn:
             known(module, names, f"module of {section.backbone} that can learn")
@@ -133,8 +135,5 @@ class Objective(nn.Module):
 
     def state_of_model(self) -> dict[str, Tensor]:
         """The whole model's state, what stands behind a cache included."""
-        return {**self.state_at_start, **_those_of(self.state_at_start, self.model.state_dict())}
-
-
-def _those_of(names: dict[str, Tensor], state: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {name: value for name, value in state.items() if name in names}
+        now = self.model.state_dict()
+        return {name: now.get(name, value) for name, value in self.state_at_start.items()}

@@ -60,20 +60,24 @@ def train(recipe: Recipe, run: str | Path | None = None, *, show: bool = True) -
 
     Raises:
         TrainingError: the folder holds a run with other settings; the loss is not finite (a checkpoint tells the
-            state); too many pictures cannot be read.
+            state); too many pictures cannot be read; there is no CUDA device.
         DataSetError, PictureError, WeightsError: what the recipe names is not there or cannot be read.
     """
     folder = Path("runs") / recipe.name if run is None else Path(run)
     claim_folder(folder, recipe)
     if (folder / "record.json").is_file():
         return folder
-    accelerator = "cuda" if recipe.accelerator == "auto" and torch.cuda.is_available() else recipe.accelerator
+    accelerator = recipe.accelerator
+    if accelerator == "auto":
+        accelerator = "cuda" if torch.cuda.is_available() else "cpu"
+    elif accelerator == "cuda" and not torch.cuda.is_available():
+        raise TrainingError("the recipe wants a CUDA device and torch finds none: set accelerator=cpu")
     strategy: str | Strategy = "auto"
     if recipe.processes > 1:
         backend = "nccl" if accelerator == "cuda" else "gloo"
         strategy = DDPStrategy(start_method="spawn", process_group_backend=backend, broadcast_buffers=False)
     fabric = Fabric(
-        accelerator="cpu" if accelerator == "auto" else accelerator,
+        accelerator=accelerator,
         devices=recipe.processes,
         strategy=strategy,
         precision="bf16-mixed" if recipe.precision == "bfloat16" else "32-true",
