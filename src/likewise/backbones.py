@@ -130,8 +130,9 @@ class Backbone(nn.Module):
         """Feature maps, shallow to deep, of images normalised with the spec's mean and std."""
         if not self.by_hooks:
             features = self.net(images)
-            # Swin and its like keep channels last.
-            return [f.permute(0, 3, 1, 2) for f in features] if self.net.output_fmt == Format.NHWC else features
+            # Swin and its like keep channels last; EfficientNet and HRNet do not say, and keep them first.
+            last = getattr(self.net, "output_fmt", Format.NCHW) == Format.NHWC
+            return [f.permute(0, 3, 1, 2) for f in features] if last else features
         found: dict[int, Tensor] = {}
         token = _tapped.set(found)
         try:
@@ -164,21 +165,23 @@ def _drop_what_follows(net: nn.Module, last: str) -> tuple[str, ...]:
 # ---- the networks ------------------------------------------------------------------------------------------------
 
 
-def _lite0() -> BackboneSpec:
+def _lite0(name: str, *, stride: int, about: str) -> BackboneSpec:
+    """EfficientNet-Lite0, tapped at every block; past `stride` it dilates instead of striding."""
     # (stage, blocks, stride, channels) of EfficientNet-Lite0
     stages = ((1, 2, 4, 24), (2, 2, 8, 40), (3, 3, 16, 80), (4, 3, 16, 112), (5, 4, 32, 192), (6, 1, 32, 320))
     return BackboneSpec(
-        name="lite0",
+        name=name,
         timm="tf_efficientnet_lite0",
         taps=tuple(
-            Tap(f"blocks.{stage}.{block}", stride, channels)
-            for stage, blocks, stride, channels in stages
+            Tap(f"blocks.{stage}.{block}", min(own, stride), channels)
+            for stage, blocks, own, channels in stages
             for block in range(blocks)
         ),
+        options={} if stride == 32 else {"output_stride": stride},
         mean=(127 / 255,) * 3,
         std=(128 / 255,) * 3,
         weights="bundled",
-        about="EfficientNet-Lite0; its ImageNet weights come with the installation",
+        about=about,
     )
 
 
@@ -196,6 +199,12 @@ def _residual(name: str, timm_name: str, blocks: tuple[int, ...], *, deep: bool,
     )
     options = {"stem_type": "deep", "stem_width": 64, "output_stride": 8} if deep else {}
     return BackboneSpec(name, timm_name, taps, options=options, weights="none" if deep else "hub", about=about)
+
+
+def _residual_stride8(name: str, timm_name: str, *, about: str) -> BackboneSpec:
+    """MCIBI's ResNet: a stem of three 3x3 convolutions (32, 32, 64), layers 3 and 4 dilated, read after their ReLU."""
+    taps = (Tap("layer3", 8, 1024), Tap("layer4", 8, 2048))
+    return BackboneSpec(name, timm_name, taps, options={"output_stride": 8}, about=about)
 
 
 def _vgg16(name: str, *, dilated: bool, about: str) -> BackboneSpec:
@@ -227,7 +236,8 @@ def _dilate_vgg16(net: nn.Module) -> None:
 BACKBONES: dict[str, BackboneSpec] = {
     spec.name: spec
     for spec in (
-        _lite0(),
+        _lite0("lite0", stride=32, about="EfficientNet-Lite0; its ImageNet weights come with the installation"),
+        _lite0("lite0-stride8", stride=8, about="EfficientNet-Lite0, dilated to stride 8; its weights come along too"),
         _vgg16("vgg16", dilated=False, about="VGG-16 as torchvision has it"),
         _vgg16("vgg16-dilated", dilated=True, about="VGG-16 of PANet's program: stride 8, padded 3x3 pools"),
         _residual("resnet50", "resnet50.tv_in1k", (3, 4, 6, 3), deep=False, about="ResNet-50 as torchvision has it"),
@@ -236,6 +246,8 @@ BACKBONES: dict[str, BackboneSpec] = {
         ),
         _residual("resnet50-deep", "resnet50", (3, 4, 6, 3), deep=True, about="ResNet-50, deep stem, stride 8"),
         _residual("resnet101-deep", "resnet101", (3, 4, 23, 3), deep=True, about="ResNet-101, deep stem, stride 8"),
+        _residual_stride8("resnet50-stride8", "resnet50c.gluon_in1k", about="ResNet-50 of MCIBI's program: stride 8"),
+        _residual_stride8("resnet101-stride8", "resnet101c.gluon_in1k", about="ResNet-101 of MCIBI's program"),
     )
 }
 

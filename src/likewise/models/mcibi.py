@@ -1,0 +1,370 @@
+"""MCIBI: pixels that look at the whole data set, by a memory of what each class looks like.
+
+Jin, Gong, Yu, Chu, Wang, Wang, Shao, "Mining Contextual Information Beyond Image for Semantic Segmentation", ICCV 2021.
+
+    images --> backbone --> bottleneck --> stage 1 --> class probabilities --> memory --> context --+
+                   |             |                                                                  |
+                   |             +--------------------- attend ---------------------------------- fuse --+
+                   +--> context within the image (none, PPM, ASPP) ---------- attend ------------ fuse --+
+                                                                                                         |
+                                                                             resize <-- stage 2 <--------+
+
+A training step has three calls, in this order:
+
+    stages = model.stages(images)
+    model.memory.update(stages.features, labels, momentum)
+    loss = sum(model.loss(stages, labels, consistency=epoch > 1))
+
+Where paper and program differ, or we from both:
+- A class not yet seen has no part in what is read, and a slot without pixels keeps its vector; `published` does both
+  as the program does (`likewise.memory`).
+- Gradients through the memory are those of the memory that was read. The program updates it in place before the
+  backward pass, so its gradients towards stage 1 are those of the updated memory, 20 to 60 % off; that is not offered.
+- The memory starts empty and takes each class's first mean, as in the program; `memory.fill` starts it from clusters.
+- The momentum is the caller's: `memory.polynomial_momentum` is the paper's, and `memory.coupled_momentum`, which
+  follows the learning rate, is the program's.
+- The consistency loss is on, as in the paper; the program's settings have it for ADE20K only, from the second epoch.
+- A batch without any labelled pixel has the loss 0, not NaN.
+The OCR-style context within the image is not offered yet.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from jaxtyping import Float, Integer
+from torch import Tensor, nn
+
+from likewise.backbones import BACKBONES, Backbone
+from likewise.memory import IGNORE, DatasetMemory
+from likewise.ops import plane_size, resize
+
+
+@dataclass(frozen=True)
+class MCIBIConfig:
+    """What can be chosen.
+
+    Attributes:
+        context: within the image, besides the memory's: "none", "ppm" (PSPNet) or "aspp" (DeepLabv3).
+        aggregation: the memory is read by class probabilities ("soft") or by the likeliest class alone ("hard").
+        channels: of the features and of the memory.
+        attention_channels: of queries, keys and values.
+        slots: the memory's vectors for each class.
+        strategy: how the memory averages the pixels of a class; see `DatasetMemory`.
+        published: the memory as the published program has it; see `DatasetMemory`.
+        dropout: of whole channels, before each classifier.
+    """
+
+    context: str = "none"
+    aggregation: str = "soft"
+    channels: int = 512
+    attention_channels: int = 256
+    slots: int = 1
+    strategy: str = "cosine_similarity"
+    published: bool = False
+    dropout: float = 0.1
+
+
+class Stages(NamedTuple):
+    """What training needs of a batch: the features the memory learns from, and logits at their size.
+
+    `auxiliary` is None for a backbone of a single tap.
+    """
+
+    features: Float[Tensor, "b c h w"]
+    auxiliary: Float[Tensor, "b k h w"] | None
+    stage1: Float[Tensor, "b k h w"]
+    stage2: Float[Tensor, "b k h w"]
+
+
+class Losses(NamedTuple):
+    """What training minimises: their sum. The weights (0.4, 0.4, 1, 1) are already in them."""
+
+    auxiliary: Float[Tensor, ""]
+    stage1: Float[Tensor, ""]
+    stage2: Float[Tensor, ""]
+    consistency: Float[Tensor, ""]
+
+
+# ---- blocks -------------------------------------------------------------------------------------------------------
+
+
+def unit(channels_in: int, channels: int, kernel: int = 1, *, dilation: int = 1) -> nn.Sequential:
+    """Convolution, batch norm, ReLU, at the size of the input."""
+    padding = dilation * (kernel // 2)
+    convolution = nn.Conv2d(channels_in, channels, kernel, padding=padding, dilation=dilation, bias=False)
+    return nn.Sequential(convolution, nn.BatchNorm2d(channels), nn.ReLU())
+
+
+def classifier(channels_in: int, channels: int, classes: int, *, kernel: int, dropout: float) -> nn.Sequential:
+    return nn.Sequential(*unit(channels_in, channels, kernel), nn.Dropout2d(dropout), nn.Conv2d(channels, classes, 1))
+
+
+class Attention(nn.Module):
+    """Each pixel gathers from the context of all positions of its image (section 3.3)."""
+
+    def __init__(self, channels: int, inner: int) -> None:
+        super().__init__()
+        self.query = nn.Sequential(unit(channels, inner), unit(inner, inner))
+        self.key = nn.Sequential(unit(channels, inner), unit(inner, inner))
+        self.value = unit(channels, inner)
+        self.out = unit(inner, channels)
+
+    def forward(
+        self, features: Float[Tensor, "b c h w"], context: Float[Tensor, "b c h w"]
+    ) -> Float[Tensor, "b c h w"]:
+        query, key, value = (
+            rearrange(part, "b d h w -> b 1 (h w) d")
+            for part in (self.query(features), self.key(context), self.value(context))
+        )
+        gathered = F.scaled_dot_product_attention(query, key, value)  # scaled by 1 / sqrt(d)
+        return self.out(rearrange(gathered, "b 1 (h w) d -> b d h w", h=features.shape[2]))
+
+
+class PyramidPooling(nn.Module):
+    """The context of PSPNet: means over 1, 4, 9 and 36 parts of the image, beside the features."""
+
+    def __init__(self, channels_in: int, channels: int) -> None:
+        super().__init__()
+        self.branches = nn.ModuleList(
+            nn.Sequential(nn.AdaptiveAvgPool2d(parts), *unit(channels_in, channels)) for parts in (1, 2, 3, 6)
+        )
+        self.join = unit(channels_in + 4 * channels, channels, 3)
+
+    def forward(self, x: Float[Tensor, "b ci h w"]) -> Float[Tensor, "b c h w"]:
+        pooled = [resize(branch(x), plane_size(x), align_corners=False) for branch in self.branches]
+        return self.join(torch.cat([x, *pooled], dim=1))
+
+
+class AtrousPyramid(nn.Module):
+    """The context of DeepLabv3 (ASPP): convolutions dilated by 1, 12, 24 and 36, and the mean of the image."""
+
+    def __init__(self, channels_in: int, channels: int) -> None:
+        super().__init__()
+        self.branches = nn.ModuleList(
+            [
+                unit(channels_in, channels),
+                *(unit(channels_in, channels, 3, dilation=dilation) for dilation in (12, 24, 36)),
+            ]
+        )
+        self.pooled = nn.Sequential(nn.AdaptiveAvgPool2d(1), *unit(channels_in, channels))
+        self.join = unit(5 * channels, channels, 3)
+
+    def forward(self, x: Float[Tensor, "b ci h w"]) -> Float[Tensor, "b c h w"]:
+        pooled = resize(self.pooled(x), plane_size(x), align_corners=False)
+        return self.join(torch.cat([*(branch(x) for branch in self.branches), pooled], dim=1))
+
+
+CONTEXTS: dict[str, type[nn.Module] | None] = {"none": None, "ppm": PyramidPooling, "aspp": AtrousPyramid}
+
+
+# ---- the model ----------------------------------------------------------------------------------------------------
+
+
+class MCIBI(nn.Module):
+    """Logits of every pixel for each class.
+
+    Args:
+        backbone: its last tap, at stride 8 in the paper, gives the features; the one before, if any, feeds the
+            auxiliary head.
+        classes: names, in the order of their labels.
+        config: the choices.
+    """
+
+    def __init__(self, backbone: Backbone, classes: Sequence[str], config: MCIBIConfig | None = None) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.config = config = config or MCIBIConfig()
+        if config.context not in CONTEXTS:
+            raise ValueError(f"no context {config.context!r}; there are: {', '.join(CONTEXTS)}")
+        if config.aggregation not in ("soft", "hard"):
+            raise ValueError(f"no aggregation {config.aggregation!r}; there are: soft, hard")
+        top, channels, inner = backbone.taps[-1].channels, config.channels, config.attention_channels
+
+        def head(channels_in: int, kernel: int) -> nn.Sequential:
+            return classifier(channels_in, channels, len(classes), kernel=kernel, dropout=config.dropout)
+
+        self.bottleneck = unit(top, channels, 3)
+        self.stage1 = head(channels, 1)
+        self.memory = DatasetMemory(
+            classes, channels, slots=config.slots, strategy=config.strategy, published=config.published
+        )
+        self.attend = nn.ModuleList(Attention(channels, inner) for _ in range(config.slots))
+        self.join_slots = unit(config.slots * channels, channels) if config.slots > 1 else nn.Identity()
+        self.fuse = unit(2 * channels, channels, 3)
+        make_context = CONTEXTS[config.context]
+        self.context = None if make_context is None else make_context(top, channels)
+        if self.context is not None:
+            self.attend_within = Attention(channels, inner)
+            self.fuse_within = unit(2 * channels, channels, 3)
+        self.stage2 = head(channels, 1)
+        self.auxiliary = head(backbone.taps[-2].channels, 3) if len(backbone.taps) > 1 else None
+
+    def forward(self, images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b k h w"]:
+        """Logits at the size of the images, which are normalised for the backbone."""
+        top = self.backbone(images)[-1]
+        features = self.bottleneck(top)
+        related = self.relate(features, self.stage1(features))
+        related = self.relate_within(features, related, top)
+        return self.decode(self.stage2(related), plane_size(images))
+
+    def stages(self, images: Float[Tensor, "b 3 h w"]) -> Stages:
+        """What `memory.update` and `loss` need: every head's logits, at the size of the features."""
+        *others, top = self.backbone(images)
+        features = self.bottleneck(top)
+        stage1 = self.stage1(features)
+        related = self.relate_within(features, self.relate(features, stage1), top)
+        auxiliary = None if self.auxiliary is None else self.auxiliary(others[-1])
+        return Stages(features, auxiliary, stage1, self.stage2(related))
+
+    def relate(self, features: Float[Tensor, "b c h w"], stage1: Float[Tensor, "b k h w"]) -> Float[Tensor, "b c h w"]:
+        """The features beside what the memory knows of the classes that stage 1 found (sections 3.2 and 3.3)."""
+        probabilities = stage1.softmax(dim=1)
+        if self.config.aggregation == "hard":
+            likeliest = F.one_hot(probabilities.argmax(dim=1), probabilities.shape[1])
+            probabilities = likeliest.movedim(-1, 1).to(probabilities.dtype)
+        contexts = self.memory.read(probabilities).unbind(dim=1)
+        attended = [attend(features, context) for attend, context in zip(self.attend, contexts, strict=True)]
+        return self.fuse(torch.cat([features, self.join_slots(torch.cat(attended, dim=1))], dim=1))
+
+    def relate_within(
+        self, features: Float[Tensor, "b c h w"], related: Float[Tensor, "b c h w"], top: Float[Tensor, "b ct h w"]
+    ) -> Float[Tensor, "b c h w"]:
+        """The same beside the image's own context, if any (section 3.4)."""
+        if self.context is None:
+            return related
+        attended = self.attend_within(features, self.context(top))
+        return self.fuse_within(torch.cat([attended, related], dim=1))
+
+    def decode(self, logits: Float[Tensor, "b k h w"], size: tuple[int, int]) -> Float[Tensor, "b k ho wo"]:
+        """The logits at the wanted size; their softmax is the probability."""
+        return resize(logits, size, align_corners=False)
+
+    def loss(self, stages: Stages, labels: Integer[Tensor, "b hl wl"], *, consistency: bool = True) -> Losses:
+        """Cross-entropies at the size of the labels, and that of the memory's vectors (section 3.5).
+
+        Args:
+            labels: the class of each pixel, 255 for those that do not count.
+            consistency: with the loss that asks stage 2 to tell the memory's vectors apart, as it stands, so after
+                the update. Its gradient reaches stage 2 only. In training, batch norm sees the vectors as one more
+                batch; with less than two of them this loss is 0.
+        """
+        none = stages.stage2.new_zeros(())
+        vectors, classes = self.memory.rows()
+        told = none
+        if consistency and len(vectors) > 1:
+            told = F.cross_entropy(self.stage2(vectors[:, :, None, None])[:, :, 0, 0], classes)
+        return Losses(
+            none if stages.auxiliary is None else 0.4 * cross_entropy(stages.auxiliary, labels),
+            0.4 * cross_entropy(stages.stage1, labels),
+            cross_entropy(stages.stage2, labels),
+            told,
+        )
+
+
+class FCN(nn.Module):
+    """The published package's baseline: the same backbone and heads without the memory.
+
+    Args:
+        convolutions: 3x3, each with batch norm and ReLU, before the classifier.
+    """
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        classes: Sequence[str],
+        *,
+        convolutions: int = 2,
+        channels: int = 512,
+        dropout: float = 0.1,
+    ) -> None:
+        super().__init__()
+        self.backbone = backbone
+        more = [layer for _ in range(convolutions - 1) for layer in unit(channels, channels, 3)]
+        first, top = unit(backbone.taps[-1].channels, channels, 3), nn.Conv2d(channels, len(classes), 1)
+        self.decoder = nn.Sequential(*first, *more, nn.Dropout2d(dropout), top)
+        self.auxiliary = None
+        if len(backbone.taps) > 1:
+            before = backbone.taps[-2].channels
+            self.auxiliary = classifier(before, channels, len(classes), kernel=3, dropout=dropout)
+
+    def forward(self, images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b k h w"]:
+        """Logits at the size of the images."""
+        return resize(self.decoder(self.backbone(images)[-1]), plane_size(images), align_corners=False)
+
+    def loss(self, images: Float[Tensor, "b 3 h w"], labels: Integer[Tensor, "b h w"]) -> Float[Tensor, ""]:
+        """Cross-entropy, and 0.4 of the auxiliary head's; labels as in `MCIBI.loss`."""
+        *others, top = self.backbone(images)
+        loss = cross_entropy(self.decoder(top), labels)
+        return loss if self.auxiliary is None else loss + 0.4 * cross_entropy(self.auxiliary(others[-1]), labels)
+
+
+def cross_entropy(logits: Float[Tensor, "b k h w"], labels: Integer[Tensor, "b hl wl"]) -> Float[Tensor, ""]:
+    """The mean over the labelled pixels of the logits resized to them; 0 if there are none."""
+    logits = resize(logits, (labels.shape[1], labels.shape[2]), align_corners=False)
+    total = F.cross_entropy(logits, labels.long(), ignore_index=IGNORE, reduction="sum")
+    return total / (labels != IGNORE).sum().clamp_min(1)
+
+
+# ---- variants, and the names in their published checkpoints --------------------------------------------------------
+
+
+def resnet(depth: int, classes: Sequence[str], config: MCIBIConfig | None = None) -> MCIBI:
+    """The published program on ResNet (`depth` 50 or 101) of stride 8."""
+    return MCIBI(Backbone(BACKBONES[f"resnet{depth}-stride8"], frozen=False), classes, config)
+
+
+def lite0(classes: Sequence[str], config: MCIBIConfig | None = None) -> MCIBI:
+    """Ours, on the bundled backbone at stride 8, with 128 channels."""
+    spec = BACKBONES["lite0-stride8"].with_taps("blocks.4.2", "blocks.6.0")
+    return MCIBI(Backbone(spec, frozen=False), classes, config or MCIBIConfig(channels=128, attention_channels=64))
+
+
+PUBLISHED_NAMES = {
+    "backbone_net.stem.7.": "backbone.net.bn1.",
+    "backbone_net.stem.": "backbone.net.conv1.",
+    "backbone_net.layer": "backbone.net.layer",
+    "bottleneck.": "bottleneck.",
+    "decoder_stage1.": "stage1.",
+    "decoder_stage2.": "stage2.",
+    "decoder.": "decoder.",
+    "auxiliary_decoder.": "auxiliary.",
+    "memory_module.memory": "memory.vectors",
+    "memory_module.self_attention.": "attend.0.",
+    "memory_module.self_attentions.": "attend.",
+    "memory_module.self_attention_ms.": "attend_within.",
+    "memory_module.fuse_memory_conv.": "join_slots.",
+    "memory_module.bottleneck.": "fuse.",
+    "memory_module.bottleneck_ms.": "fuse_within.",
+    "context_within_image_module.parallel_branches.": "context.branches.",
+    "context_within_image_module.global_branch.": "context.pooled.",
+    "context_within_image_module.branches.": "context.branches.",
+    "context_within_image_module.bottleneck.": "context.join.",
+}
+
+
+def from_checkpoint(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The published program's entries, or its baseline's, under our names, with or without `module.` before them.
+
+    Whether a vector of the memory has been seen is not among them: there, one that is all zero has not.
+
+    Raises:
+        ValueError: an entry that the published program does not have.
+    """
+    renamed = {}
+    for published, value in state.items():
+        name = published.removeprefix("module.")
+        for theirs, ours in PUBLISHED_NAMES.items():
+            if name.startswith(theirs):
+                renamed[ours + name.removeprefix(theirs).replace("_project.", ".")] = value
+                break
+        else:
+            raise ValueError(f"{published!r} is no entry of MCIBI's checkpoint")
+    if "memory.vectors" in renamed:
+        renamed["memory.seen"] = renamed["memory.vectors"].any(dim=2)
+    return renamed
