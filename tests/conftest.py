@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -58,3 +59,22 @@ def photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     path = Path("photos")
     path.mkdir()
     return path
+
+
+@pytest.fixture
+def likewise(monkeypatch, capsys) -> Callable[..., tuple[int, str, str]]:
+    """Run the program with these words; give its exit code, output and errors."""
+
+    from likewise import cli
+
+    def run(*words: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["likewise", *map(str, words)])
+        monkeypatch.setenv("COLUMNS", "200")
+        code = 0
+        try:
+            cli.main()
+        except SystemExit as stopped:
+            code = int(stopped.code or 0)
+        return code, *capsys.readouterr()
+
+    return run

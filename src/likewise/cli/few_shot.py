@@ -1,28 +1,29 @@
-"""The command line: each command a thin call into the library, which loads when a command first needs it."""
+"""Segment by example: `segment`, `learn`, `demo`, and what there is to choose from."""
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperCommand
 
-if TYPE_CHECKING:
-    from rich.table import Table
+from likewise.cli.options import (
+    BackboneName,
+    Device,
+    Model,
+    Side,
+    Weights,
+    complain,
+    new_table,
+    open_few_shot,
+    say,
+    shown_progress,
+)
 
+if TYPE_CHECKING:
     from likewise.concept import Concept
     from likewise.predict import FewShot
-
-app = typer.Typer(
-    name="likewise",
-    help="Show it one; it segments the rest: masks in a picture, found by looking at other pictures.",
-    no_args_is_help=True,
-    add_completion=False,
-    rich_markup_mode="rich",
-    pretty_exceptions_enable=False,
-)
 
 
 class SeveralValues(TyperCommand):
@@ -72,19 +73,8 @@ Scribbles = Annotated[
     ),
 ]
 Label = Annotated[int | None, typer.Option("--label", help="The value of the object in masks of several classes.")]
-Model = Annotated[str, typer.Option("--model", help="See [bold]likewise models[/bold].")]
-BackboneName = Annotated[
-    str,
-    typer.Option("--backbone", help="See [bold]likewise backbones[/bold]; or any timm model: NAME, or NAME@TAP+TAP."),
-]
-Weights = Annotated[
-    Path | None, typer.Option("--weights", help="Weights from a file: see [bold]likewise models[/bold].")
-]
-Side = Annotated[int | None, typer.Option("--side", help="Pictures are brought to about SIDE x SIDE pixels. [320]")]
-Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, mps, ...")]
 
 
-@app.command(cls=SeveralValues)
 def segment(
     paths: Annotated[
         list[str], typer.Argument(metavar="PATHS...", help="Pictures, folders (searched through), globs.")
@@ -121,7 +111,7 @@ def segment(
     given = [source for example in found for source in (example.mask, example.scribbles)]
     sources = [source for source in given if isinstance(source, Path)]
     pictures = find_pictures(paths, exclude=[out, *sources])
-    few_shot = _few_shot(model, backbone, weights, side, device)
+    few_shot = open_few_shot(model, backbone, weights, side, device)
     concept = _concept(few_shot, found, concepts)
     settings = {
         "model": few_shot.model_name,
@@ -130,7 +120,7 @@ def segment(
         "side": few_shot.side,
         "concept": concept.digest(),
     }
-    with _progress(len(pictures)) as told:
+    with shown_progress("segmenting", len(pictures)) as told:
         report = segment_folder(
             pictures,
             lambda picture: few_shot.segment(picture, concept),
@@ -144,15 +134,14 @@ def segment(
         )
     rate = f", {report.done / report.seconds:.1f} pictures a second" if report.done else ""
     skipped = f", {report.skipped} were finished before" if report.skipped else ""
-    _say(f"{report.done} pictures segmented into {out}{skipped}{rate}")
+    say(f"{report.done} pictures segmented into {out}{skipped}{rate}")
     if report.failed:
-        _complain(f"{len(report.failed)} failed:")
+        complain(f"{len(report.failed)} failed:")
         for path, reason in report.failed:
-            _complain(f"  {path}: {reason}")
+            complain(f"  {path}: {reason}")
         raise typer.Exit(1)
 
 
-@app.command(cls=SeveralValues)
 def learn(
     examples: Annotated[list[str], typer.Argument(metavar="EXAMPLE...", help="As --like of [bold]segment[/bold].")],
     out: Annotated[Path, typer.Option("--out", "-o", help="The concept's file; .concept is added where it lacks.")],
@@ -175,12 +164,11 @@ def learn(
 
     out = out if out.suffix == ".concept" else out.with_name(out.name + ".concept")
     found, concepts = find_examples(examples, boxes=box or (), scribbles=scribbles or (), label=label)
-    concept = _concept(_few_shot(model, backbone, weights, side, device), found, concepts)
+    concept = _concept(open_few_shot(model, backbone, weights, side, device), found, concepts)
     concept.save(out)
-    _say(f"{out}: {concept}")
+    say(f"{out}: {concept}")
 
 
-@app.command()
 def demo(
     out: Annotated[Path, typer.Option("--out", "-o", help="The folder for the pictures.")] = Path("demo"),
     model: Model = "panet",
@@ -192,11 +180,11 @@ def demo(
     """Segment two real photographs from one example each, and show how well it went."""
     from likewise import demo as demonstration
 
-    few_shot = _few_shot(model, backbone, weights, side, device)
+    few_shot = open_few_shot(model, backbone, weights, side, device)
     outcomes = demonstration.run(few_shot, [demonstration.motorcycle(), demonstration.coins()])
     what = f"{few_shot.model_name} on {few_shot.backbone_name.partition('@')[0]}, {few_shot.device}"
     sheet = demonstration.write(outcomes, out, f"One example each, no training on it; {what}")
-    table = _table("task", "IoU", "floor", "learn", "segment", "model", "backbone")
+    table = new_table("task", "IoU", "floor", "learn", "segment", "model", "backbone")
     for outcome in outcomes:
         table.add_row(
             outcome.task.name,
@@ -207,56 +195,35 @@ def demo(
             few_shot.model_name,
             few_shot.backbone_name,
         )
-    _say(table)
-    _say(f"Look at {sheet}")
+    say(table)
+    say(f"Look at {sheet}")
     if not all(outcome.passed for outcome in outcomes):
-        _complain("an IoU lies under its floor")
+        complain("an IoU lies under its floor")
         raise typer.Exit(1)
 
 
-@app.command()
 def models() -> None:
     """List the models."""
     from likewise.weights import CHECKPOINTS
 
-    table = _table("model", "what it is", "weights")
+    table = new_table("model", "what it is", "weights")
     table.add_row("panet", "prototypes on any backbone (PANet, ICCV 2019); nothing to train", "the backbone's")
     for name in CHECKPOINTS:
         table.add_row(name, "the published network", "its authors' checkpoint: --weights FILE")
-    _say(table)
+    say(table)
 
 
-@app.command()
 def backbones() -> None:
     """List the backbones."""
     from likewise.backbones import BACKBONES
 
     kinds = {"bundled": "bundled", "hub": "Hugging Face hub, or --weights FILE", "none": "--weights FILE"}
-    table = _table("backbone", "what it is", "strides", "weights")
+    table = new_table("backbone", "what it is", "strides", "weights")
     for spec in BACKBONES.values():
         strides = sorted({tap.stride for tap in spec.taps})
         table.add_row(spec.name, spec.about, " ".join(map(str, strides)), kinds[spec.weights])
     table.add_row("any of timm's", "what gives feature maps, such as convnext_tiny", "", kinds["hub"])
-    _say(table)
-
-
-def main() -> None:
-    """Run the command line; what people can mend is told in one line, without a traceback."""
-    try:
-        app()
-    except (ValueError, OSError) as error:
-        _complain(f"likewise: {error}")
-        sys.exit(2)
-    except KeyboardInterrupt:
-        _complain("stopped; start the same command again to go on")
-        sys.exit(130)
-
-
-def _few_shot(model: str, backbone: str, weights: Path | None, side: int | None, device: str) -> FewShot:
-    from likewise.predict import FewShot
-
-    name, _, taps = backbone.partition("@")
-    return FewShot(model, name, taps=taps.split("+") if taps else (), weights=weights, side=side, device=device)
+    say(table)
 
 
 def _concept(few_shot: FewShot, examples: list[Any], concepts: list[Path]) -> Concept:
@@ -267,51 +234,3 @@ def _concept(few_shot: FewShot, examples: list[Any], concepts: list[Path]) -> Co
     first, *others = learned + [Concept.load(path) for path in concepts]
     few_shot.check(first)
     return first.merged(*others)
-
-
-def _progress(total: int) -> Any:
-    """A bar with rate and time left; as a context it gives the function that `segment_folder` calls."""
-    from contextlib import contextmanager
-
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    @contextmanager
-    def shown() -> Any:
-        columns = (
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[rate]}"),
-            TimeRemainingColumn(),
-        )
-        console = Console(stderr=True)
-        with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-            task = progress.add_task("segmenting", total=total, rate="")
-
-            def told(settled: int, of: int) -> None:
-                speed = progress.tasks[0].speed
-                progress.update(task, completed=settled, total=of, rate=f"{speed:.1f}/s" if speed else "")
-
-            yield told
-
-    return shown()
-
-
-def _table(*columns: str) -> Table:
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
-
-    return Table(*columns, box=SIMPLE_HEAD)
-
-
-def _say(what: Any) -> None:
-    from rich.console import Console
-
-    Console(soft_wrap=isinstance(what, str), highlight=False, markup=not isinstance(what, str)).print(what)
-
-
-def _complain(text: str) -> None:
-    from rich.console import Console
-
-    Console(stderr=True, soft_wrap=True, highlight=False, markup=False).print(text, style="red")

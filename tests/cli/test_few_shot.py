@@ -13,26 +13,9 @@ import pytest
 from PIL import Image
 from pycocotools.coco import COCO
 
-from likewise import Concept, cli
+from likewise import Concept
 
 HERE = Path(sys.executable).parent
-
-
-@pytest.fixture
-def likewise(monkeypatch, capsys):
-    """Run the program with these words; give its exit code, output and errors."""
-
-    def run(*words: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["likewise", *map(str, words)])
-        monkeypatch.setenv("COLUMNS", "200")
-        code = 0
-        try:
-            cli.main()
-        except SystemExit as stopped:
-            code = int(stopped.code or 0)
-        return code, *capsys.readouterr()
-
-    return run
 
 
 @pytest.fixture

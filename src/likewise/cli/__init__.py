@@ -1,0 +1,36 @@
+"""The command line: each command a thin call into the library, which loads when a command first needs it."""
+
+import sys
+
+import typer
+
+from likewise.cli import evaluation, few_shot
+from likewise.cli.few_shot import SeveralValues
+from likewise.cli.options import complain
+
+app = typer.Typer(
+    name="likewise",
+    help="Show it one; it segments the rest: masks in a picture, found by looking at other pictures.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+)
+app.command(cls=SeveralValues)(few_shot.segment)
+app.command(cls=SeveralValues)(few_shot.learn)
+app.command()(few_shot.demo)
+app.command()(few_shot.models)
+app.command()(few_shot.backbones)
+app.add_typer(evaluation.app, name="evaluate")
+
+
+def main() -> None:
+    """Run the command line; what people can mend is told in one line, without a traceback."""
+    try:
+        app()
+    except (ValueError, OSError) as error:
+        complain(f"likewise: {error}")
+        sys.exit(2)
+    except KeyboardInterrupt:
+        complain("stopped; start the same command again to go on")
+        sys.exit(130)

@@ -1,0 +1,241 @@
+"""Measure: `evaluate`, its two loops, and the scoring of groups and scenes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from likewise.cli.options import BackboneName, Device, Side, Weights, open_few_shot, say, shown_progress
+
+if TYPE_CHECKING:
+    from likewise.runs import Run
+    from likewise.scoring import Results
+
+
+class BothLoops(TyperGroup):
+    """A group whose first word is a model when it is none of its commands: then both loops run."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        if args and args[0] not in self.commands and args[0] != "--help":
+            args = ["both", *args]
+        return super().parse_args(ctx, args)
+
+
+app = typer.Typer(
+    cls=BothLoops,
+    no_args_is_help=True,
+    help="Measure a model, or anyone's predictions, under a named protocol.\n\n"
+    "[bold]likewise evaluate MODEL --protocol P --data D -o RUN[/bold] predicts and scores in one go.",
+)
+EvaluatedModel = Annotated[str, typer.Argument(metavar="MODEL", help="See [bold]likewise models[/bold].")]
+ProtocolName = Annotated[
+    str,
+    typer.Option("--protocol", help="panet-2019, pfenet-2020, hsnet-2021, fss-hsnet-2021, or likewise-1, ours."),
+]
+Data = Annotated[Path, typer.Option("--data", help="The root of the data set.")]
+RunFolder = Annotated[Path, typer.Option("--out", "-o", metavar="RUN", help="The folder for masks and results.")]
+Fold = Annotated[str, typer.Option("--fold", help="A number, or all.")]
+Benchmark = Annotated[
+    str | None,
+    typer.Option("--benchmark", help="pascal-5i, coco-20i, fss-1000, class-folders. \\[the first that DATA holds]"),
+]
+Shots = Annotated[int, typer.Option("--shots", min=1, help="Examples of each class.")]
+Ways = Annotated[int, typer.Option("--ways", min=1, help="Classes of an episode.")]
+Count = Annotated[int | None, typer.Option("--count", min=1, help="Episodes, of each run. \\[the protocol's]")]
+Seed = Annotated[int | None, typer.Option("--seed", help="\\[the protocol's]")]
+EpisodeList = Annotated[
+    Path | None, typer.Option("--episodes", metavar="FILE", help="An episode list to take instead, for one fold.")
+]
+OnCorrupt = Annotated[
+    str, typer.Option("--on-corrupt", help="At a picture that cannot be read: stop, or skip its episodes.")
+]
+Masks = Annotated[
+    Path | None,
+    typer.Option("--masks", metavar="FOLDER", help="Another program's masks: fold0/00000.png, ... after the lists."),
+]
+MovedData = Annotated[Path | None, typer.Option("--data", help="Where the data set is now, if it was moved.")]
+Predictions = Annotated[Path, typer.Argument(metavar="PREDICTIONS", help="The folder of predictions.")]
+ResultsFolder = Annotated[Path, typer.Option("--out", "-o", help="The folder for results.json and index.html.")]
+
+
+@app.command("both", hidden=True)
+def both(
+    model: EvaluatedModel,
+    protocol: ProtocolName,
+    data: Data,
+    out: RunFolder,
+    fold: Fold = "all",
+    benchmark: Benchmark = None,
+    shots: Shots = 1,
+    ways: Ways = 1,
+    count: Count = None,
+    seed: Seed = None,
+    episodes: EpisodeList = None,
+    on_corrupt: OnCorrupt = "stop",
+    backbone: BackboneName = "lite0",
+    weights: Weights = None,
+    side: Side = None,
+    device: Device = "auto",
+) -> None:
+    """Predict the masks of all episodes and score them."""
+    predict(
+        model, protocol, data, out, fold, benchmark, shots, ways, count, seed, episodes, on_corrupt, backbone, weights,
+        side, device,
+    )  # fmt: skip
+    score(out, on_corrupt=on_corrupt)
+
+
+@app.command("predict")
+def predict(
+    model: EvaluatedModel,
+    protocol: ProtocolName,
+    data: Data,
+    out: RunFolder,
+    fold: Fold = "all",
+    benchmark: Benchmark = None,
+    shots: Shots = 1,
+    ways: Ways = 1,
+    count: Count = None,
+    seed: Seed = None,
+    episodes: EpisodeList = None,
+    on_corrupt: OnCorrupt = "stop",
+    backbone: BackboneName = "lite0",
+    weights: Weights = None,
+    side: Side = None,
+    device: Device = "auto",
+) -> None:
+    """Write the masks of all episodes to RUN, beside the episode lists.
+
+    A run that was stopped goes on where it was when it is started again.
+
+    [dim]likewise evaluate predict panet --protocol hsnet-2021 --data data/ -o runs/panet[/dim]
+    """
+    from likewise import evaluate as evaluation
+    from likewise.episode_segmenter import episode_segmenter, model_settings
+
+    few_shot = open_few_shot(model, backbone, weights, side, device)
+    run = _started(out, protocol, data, model_settings(few_shot), fold, benchmark, shots, ways, count, seed, episodes)
+    with episode_segmenter(few_shot, run.protocol) as segment, shown_progress("predicting", run.episode_count) as told:
+        report = evaluation.predict(run, segment, on_corrupt=on_corrupt, progress=told)
+    say(f"{out}: {report.done} masks written, {report.finished_before} were there, {report.left_out} left out")
+
+
+@app.command("episodes")
+def episodes(
+    protocol: ProtocolName,
+    data: Data,
+    out: RunFolder,
+    fold: Fold = "all",
+    benchmark: Benchmark = None,
+    shots: Shots = 1,
+    ways: Ways = 1,
+    count: Count = None,
+    seed: Seed = None,
+    episodes: EpisodeList = None,
+) -> None:
+    """Write the episode lists alone, for another program to predict.
+
+    Its masks go to RUN/fold0/masks/00000.png, ..., named by line; or anywhere, see --masks of score.
+    """
+    run = _started(out, protocol, data, {}, fold, benchmark, shots, ways, count, seed, episodes)
+    for number in run.folds:
+        say(str(run.list_path(number)))
+
+
+@app.command("score")
+def score(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A folder of [bold]evaluate predict[/bold].")],
+    masks: Masks = None,
+    data: MovedData = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="The folder for the results. \\[that of the masks]")
+    ] = None,
+    on_corrupt: OnCorrupt = "stop",
+) -> None:
+    """Score the masks in RUN, or those of another program for its episodes."""
+    from likewise import evaluate as evaluation
+    from likewise.runs import read_run
+
+    opened = read_run(run, data)
+    with shown_progress("scoring", opened.episode_count) as told:
+        results = evaluation.score(opened, masks, on_corrupt=on_corrupt, progress=told)
+    _report(results, out or masks or run, opened)
+
+
+@app.command("groups")
+def groups(
+    predictions: Predictions,
+    data: Annotated[Path, typer.Option("--data", help="The co-saliency set: image/<group>/, gt/<group>/.")],
+    out: ResultsFolder,
+    mode: Annotated[str, typer.Option("--mode", help="pysodmetrics, icnet-224, co-segmentation.")] = "pysodmetrics",
+) -> None:
+    """Score a folder of co-saliency maps, <group>/<picture>.png."""
+    from likewise.data.groups import cosaliency_groups
+    from likewise.scoring import score_groups
+
+    _report(score_groups(predictions, cosaliency_groups(data), mode), out)
+
+
+@app.command("scenes")
+def scenes(
+    predictions: Predictions,
+    data: Data,
+    benchmark: Annotated[
+        str, typer.Option("--benchmark", help="voc, ade20k, cityscapes, coco-stuff-10k, lip, camvid.")
+    ],
+    out: ResultsFolder,
+    split: Annotated[str | None, typer.Option("--split", help="\\[the one for testing]")] = None,
+    inference: Annotated[
+        str, typer.Option("--inference", help="How they were predicted, for the record: single-scale, ...")
+    ] = "not stated",
+) -> None:
+    """Score a folder of scene labels, <picture>.png with class indices from 0."""
+    from likewise.data import open_scenes
+    from likewise.scoring import score_scenes
+
+    _report(score_scenes(predictions, open_scenes(data, benchmark, split), inference), out)
+
+
+def _started(
+    out: Path,
+    protocol: str,
+    data: Path,
+    model: dict[str, Any],
+    fold: str,
+    benchmark: str | None,
+    shots: int,
+    ways: int,
+    count: int | None,
+    seed: int | None,
+    episodes: Path | None,
+) -> Run:
+    from likewise.runs import start_run
+
+    run = start_run(
+        out,
+        protocol_name=protocol,
+        data=data,
+        model=model,
+        fold=fold,
+        benchmark=benchmark,
+        shots=shots,
+        ways=ways,
+        count=count,
+        seed=seed,
+        episodes=episodes,
+    )
+    for dataset in run.folds.values():
+        say(str(dataset.presence))
+    return run
+
+
+def _report(results: Results, out: Path, run: Run | None = None) -> None:
+    from likewise.report import tables, write_report
+
+    page = write_report(results, out, run)
+    for table in tables(results):
+        say(table)
+    say(f"{page.with_name('results.json')}, {page}")
