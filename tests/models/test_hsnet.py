@@ -417,6 +417,16 @@ def test_supports_kept_in_half_precision_answer_nearly_the_same():
     torch.testing.assert_close(model.segment(episode["query_images"], halves), exact, rtol=0, atol=2e-3)
 
 
+def test_supports_of_another_backbone_and_no_supports_are_refused():
+    model, other = hsnet.lite0().eval(), HSNet(Backbone(backbone_spec("regnetx_002", taps=("2", "3", "4")))).eval()
+    episode = some_episode((64, 64), shots=1)
+    supports = other.learn(episode["support_images"][0], episode["foreground"][0])
+    with pytest.raises(ValueError, match=r"the support has 3 taps .* lite0 has 13 of .* learn it again on this"):
+        model.segment(episode["query_images"], supports)
+    with pytest.raises(ValueError, match="no supports to segment with: learn at least one example first"):
+        model.segment(episode["query_images"], [])
+
+
 def test_in_bfloat16_it_answers_nearly_the_same():
     model = hsnet.lite0().eval()
     episode = some_episode((128, 96), shots=1)

@@ -127,6 +127,7 @@ class HSNet(nn.Module):
         return [unit(tap * masks[where.stride][:, None]) for where, tap in zip(self.backbone.taps, taps, strict=True)]
 
     def taps(self, images: Float[Tensor, "b 3 h w"]) -> list[Float[Tensor, "b _c _h _w"]]:
+        """Every tap as it comes, of images that are at least 32 pixels high and wide or made so."""
         height, width = (max(side, SMALLEST_SIDE) for side in images.shape[-2:])
         return self.backbone(resize(images, (height, width), align_corners=True))
 
@@ -176,7 +177,11 @@ class HSNet(nn.Module):
         Args:
             supports: from `learn`, of any sizes and in any precision.
             size: of the logits, height and width; that of the query unless given.
+
+        Raises:
+            ValueError: no supports, or some that were learned on another backbone.
         """
+        self.check(supports)
         height, width = size or query_images.shape[-2:]
         query = self.features(query_images.contiguous(memory_format=torch.channels_last))
         supports = [{stride: level.to(query[0]) for stride, level in support.items()} for support in supports]
@@ -209,6 +214,18 @@ class HSNet(nn.Module):
             mixed = enlarge(mixed, grids[deep], grids[shallow], (plane[2], plane[3])) + squeezed[shallow]
             mixed = mix(block, mixed, grids[shallow])
         return reduce(mixed, "b c hs ws (hq wq) -> b c hq wq", "mean", hq=grids[8][0])
+
+    def check(self, supports: list[Support]) -> None:
+        if not supports:
+            raise ValueError("no supports to segment with: learn at least one example first")
+        channels = [tap.channels for stride in STRIDES for tap in self.backbone.taps if tap.stride == stride]
+        for support in supports:
+            found = [tap.shape[1] for level in support.values() for tap in level.features]
+            if found != channels:
+                raise ValueError(
+                    f"the support has {len(found)} taps of {sum(found)} channels, {self.backbone.spec.name} has "
+                    f"{len(channels)} of {sum(channels)}: it was learned on another backbone, learn it again on this"
+                )
 
     def of_stride(self, taps: list[Tensor], stride: int) -> list[Tensor]:
         return [tap for tap, where in zip(taps, self.backbone.taps, strict=True) if where.stride == stride]
