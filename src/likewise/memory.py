@@ -13,14 +13,13 @@ which go through the transposed resize (as in `ops.masked_average_pool`).
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import torch
 import torch.distributed
-from einops import einsum, rearrange
-from jaxtyping import Float, Int, Integer
+from einops import einsum
+from jaxtyping import Bool, Float, Int, Integer
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
@@ -125,66 +124,78 @@ class DatasetMemory(nn.Module):
         if not 0 <= momentum <= 1:
             raise ValueError(f"momentum is {momentum}; it is the weight of what is new, in [0, 1]")
         check_labels(labels, len(self.classes))
-        with torch.autocast(features.device.type, enabled=False):
-            found = self._gather(features.to(self.vectors.dtype), labels.long())
-        has_pixels = found.pixels > 0
         waiting = ~self.seen.all(dim=1, keepdim=True)
-        moved = self.vectors.lerp(found.mean, momentum)
-        self.vectors.copy_(
-            torch.where(has_pixels[..., None], torch.where(waiting[..., None], found.mean, moved), self.vectors)
-        )
+        with torch.autocast(features.device.type, enabled=False):
+            mean, pixels = self._means(features.to(self.vectors.dtype), labels.long())
+        has_pixels = pixels > 0
+        moved = self.vectors.lerp(mean, momentum)
         if self.published:
-            without = ~has_pixels & has_pixels.any(dim=1, keepdim=True) & ~waiting
-            self.vectors[without] *= 1 - momentum
+            moved = moved.where(has_pixels[..., None], (1 - momentum) * self.vectors)
+            has_pixels = has_pixels | (has_pixels.any(dim=1, keepdim=True) & ~waiting)
+        new = mean.where(waiting[..., None], moved)
+        self.vectors.copy_(new.where(has_pixels[..., None], self.vectors))
         self.seen |= has_pixels
 
-    def _gather(self, features: Float[Tensor, "b c h w"], labels: Int[Tensor, "b hl wl"]) -> _Found:
-        """Assign the pixels of all processes to slots, and average each slot's."""
-        slots = self.seen.shape[1]
-        among = _Upsampling(plane_size(features), (labels.shape[1], labels.shape[2]), like=features)
+    def _means(
+        self, features: Float[Tensor, "b c h w"], labels: Int[Tensor, "b hl wl"]
+    ) -> tuple[Float[Tensor, "k m c"], Float[Tensor, "k m"]]:
+        """The mean of the pixels of each slot, over all processes, and their number."""
+        resized = _Resized(plane_size(features), (labels.shape[1], labels.shape[2]), like=features)
+        alike = torch.full_like(self.seen, self.strategy == "mean") | ~self.seen.all(dim=1, keepdim=True)
+
+        def over_the_batch() -> tuple[Tensor, Tensor, Tensor]:
+            # one image at a time needs the least memory
+            tallies = sum(self._tally(*image, resized, alike) for image in zip(features, labels, strict=True))
+            assert isinstance(tallies, Tensor)
+            total, weight, pixels = _over_processes(tallies).split([features.shape[1], 1, 1], dim=2)
+            return total, weight, pixels
+
+        total, weight, pixels = over_the_batch()
+        coincide = (weight <= COINCIDES * pixels) & (pixels > 0)
+        if coincide.any():
+            alike |= coincide[..., 0]
+            total, weight, pixels = over_the_batch()
+        return total / weight.where(pixels > 0, 1), pixels[..., 0]
+
+    def _tally(
+        self,
+        features: Float[Tensor, "c h w"],
+        labels: Int[Tensor, "hl wl"],
+        resized: _Resized,
+        alike: Bool[Tensor, "k m"],
+    ) -> Float[Tensor, "k m c+2"]:
+        """For each slot: the sum of its pixels' features by their weights, that of the weights, how many pixels.
+
+        Args:
+            alike: the slots whose pixels all weigh 1.
+        """
+        classes, slots = self.seen.shape
         counted = labels != IGNORE
         labels = labels.where(counted, 0)
-        waiting = ~self.seen.all(dim=1)
-        slot_of_pixel = (~self.seen).int().argmax(dim=1)[labels]
-        weight = torch.ones_like(labels, dtype=features.dtype)
-        if slots > 1 or self.strategy == "cosine_similarity":
-            cosine, slot = self._most_alike(features, labels, among)
-            plain = waiting[labels]
-            slot_of_pixel = slot_of_pixel.where(plain, slot)
-            if self.strategy == "cosine_similarity":
-                weight = (1 - cosine).clamp_min_(0).masked_fill_(plain, 1)
-        row = labels.mul_(slots).add_(slot_of_pixel)
-        weight.mul_(counted)
-        pixels = row.masked_fill(~counted, self.seen.numel()).flatten().bincount(minlength=self.seen.numel() + 1)[:-1]
-        at_positions = among.transposed(weight, row, self.seen.numel())
-        total, pixels = _over_processes(torch.stack([at_positions.sum(dim=(0, 2)), pixels.to(weight.dtype)]))
-        coincide = (total <= COINCIDES * pixels) & (pixels > 0)
-        if coincide.any():
-            weight = weight.where(~coincide[row], counted.to(weight.dtype))
-            at_positions = among.transposed(weight, row, self.seen.numel())
-            total = total.where(~coincide, pixels)
-        summed = _over_processes((at_positions @ features.flatten(2).mT).sum(dim=0))
-        mean = summed / total.where(pixels > 0, 1)[:, None]
-        return _Found(mean.view_as(self.vectors), pixels.view_as(self.seen))
+        cosine, slot = self._most_alike(features, labels, resized)
+        slot = slot.where(self.seen.all(dim=1)[labels], (~self.seen).int().argmax(dim=1)[labels])
+        row = labels * slots + slot
+        weight = (1 - cosine).clamp_min_(0).masked_fill_(alike.flatten()[row], 1)
+        row.masked_fill_(~counted, classes * slots)  # one more row, for those that do not count
+        planes = resized.transposed(weight, row, classes * slots + 1)[:-1]
+        pixels = row.flatten().bincount(minlength=classes * slots + 1)[:-1].to(planes.dtype)
+        total = planes @ features.flatten(1).mT
+        return torch.cat([total, planes.sum(dim=1, keepdim=True), pixels[:, None]], dim=1).view(classes, slots, -1)
 
     def _most_alike(
-        self, features: Float[Tensor, "b c h w"], labels: Int[Tensor, "b hl wl"], among: _Upsampling
-    ) -> tuple[Float[Tensor, "b hl wl"], Int[Tensor, "b hl wl"]]:
+        self, features: Float[Tensor, "c h w"], labels: Int[Tensor, "hl wl"], resized: _Resized
+    ) -> tuple[Float[Tensor, "hl wl"], Int[Tensor, "hl wl"]]:
         """The largest cosine of each resized feature with a vector of its class, and which slot that is."""
         slots = self.seen.shape[1]
-        inner = self.vectors.flatten(0, 1) @ features.flatten(2)
-        length = among.squared_norm(features).sqrt_().clamp_min_(1e-8)
+        inner = self.vectors.flatten(0, 1) @ features.flatten(1)
+        length = resized.squared_norm(features).sqrt_().clamp_min_(1e-8)
         lengths = self.vectors.norm(dim=2).clamp_min(1e-8)
-        best, slot = None, torch.zeros_like(labels)
-        for index in range(slots):
-            cosine = among.at_pixels(inner, labels * slots + index).div_(length).div_(lengths[:, index][labels])
-            if best is None:
-                best = cosine
-                continue
-            slot = slot.masked_fill_(cosine > best, index)
-            best = torch.maximum(best, cosine)
-        assert best is not None
-        return best, slot
+        cosines = [
+            resized.at_pixels(inner, labels * slots + slot).div_(length).div_(lengths[:, slot][labels])
+            for slot in range(slots)
+        ]
+        cosine, slot = torch.stack(cosines).max(dim=0)
+        return cosine, slot
 
     @torch.no_grad()
     def fill(self, vectors: Float[Tensor, "k m c"]) -> None:
@@ -245,62 +256,50 @@ class DatasetMemory(nn.Module):
         return memory
 
 
-class _Found(NamedTuple):
-    mean: Float[Tensor, "k m c"]
-    pixels: Float[Tensor, "k m"]
-
-
-class _Upsampling:
-    """Where the pixels of a label map lie among the positions of a feature map: four neighbours and their weights."""
+class _Resized:
+    """What the features of one image are at the pixels of a label map, without resizing them."""
 
     def __init__(self, size_in: tuple[int, int], size_out: tuple[int, int], *, like: Tensor) -> None:
         self.rows = resize_matrix(size_in[0], size_out[0], align_corners=False, like=like)
         self.columns = resize_matrix(size_in[1], size_out[1], align_corners=False, like=like)
-        vertical, horizontal = _neighbours(self.rows), _neighbours(self.columns)
-        # (position, weight) of each of the four, for every pixel
-        self.corners = [
-            ((y * size_in[1])[:, None] + x, weight_y[:, None] * weight_x)
-            for y, weight_y in vertical
-            for x, weight_x in horizontal
-        ]
-        self.positions = size_in[0] * size_in[1]
 
-    def squared_norm(self, features: Float[Tensor, "b c h w"]) -> Float[Tensor, "b hl wl"]:
-        """The squared norm of every resized feature, from inner products of neighbours: it is quadratic in them."""
+    def squared_norm(self, features: Float[Tensor, "c h w"]) -> Float[Tensor, "hl wl"]:
+        """The squared norm of every resized feature: a quadratic form in the inner products of four neighbours."""
 
         def inner(one: Tensor, other: Tensor) -> Tensor:
-            return (one * other).sum(dim=1)  # einsum would move the channels first
+            return (one * other).sum(dim=0)  # einsum would move the channels first
 
         left, right = features[..., :-1], features[..., 1:]
-        alone = self.columns.square()
-        pairs = 2 * self.columns[:, :-1] * self.columns[:, 1:]
-        same = inner(features, features) @ alone.T + inner(left, right) @ pairs.T
-        up, down = features[:, :, :-1], features[:, :, 1:]
-        across = inner(left[:, :, :-1], right[:, :, 1:]) + inner(right[:, :, :-1], left[:, :, 1:])
-        below = inner(up, down) @ alone.T + across @ (pairs / 2).T
-        return (self.rows.square() @ same + 2 * self.rows[:, :-1] * self.rows[:, 1:] @ below).clamp_min_(0)
+        up, down = features[:, :-1], features[:, 1:]
+        alone = self.columns.square().T
+        pairs = (self.columns[:, :-1] * self.columns[:, 1:]).T
+        same = inner(features, features) @ alone + 2 * inner(left, right) @ pairs
+        across = inner(left[:, :-1], right[:, 1:]) + inner(right[:, :-1], left[:, 1:])
+        between = inner(up, down) @ alone + across @ pairs
+        return (self.rows.square() @ same + 2 * self.rows[:, :-1] * self.rows[:, 1:] @ between).clamp_min_(0)
 
-    def at_pixels(self, planes: Float[Tensor, "b row p"], row: Int[Tensor, "b hl wl"]) -> Float[Tensor, "b hl wl"]:
+    def at_pixels(self, planes: Float[Tensor, "row p"], row: Int[Tensor, "hl wl"]) -> Float[Tensor, "hl wl"]:
         """At each pixel, the resized plane that `row` names there."""
-        start = self._start(row, planes.shape[1])
         found = torch.zeros_like(row, dtype=planes.dtype)
-        for position, weight in self.corners:
-            found.addcmul_(planes.flatten()[start + position], weight)
+        for position, weight in self.corners():
+            found.addcmul_(planes.flatten()[position.add_(row, alpha=planes.shape[1])], weight)
         return found
 
     def transposed(
-        self, weight: Float[Tensor, "b hl wl"], row: Int[Tensor, "b hl wl"], rows: int
-    ) -> Float[Tensor, "b row p"]:
+        self, weight: Float[Tensor, "hl wl"], row: Int[Tensor, "hl wl"], rows: int
+    ) -> Float[Tensor, "{rows} p"]:
         """The weights brought to the features by the transposed resize, each in the plane that `row` names."""
-        start = self._start(row, rows)
-        planes = weight.new_zeros(len(row) * rows * self.positions)
-        for position, share in self.corners:
-            planes.index_add_(0, (start + position).flatten(), (weight * share).flatten())
-        return rearrange(planes, "(b row p) -> b row p", b=len(row), row=rows)
+        positions = self.rows.shape[1] * self.columns.shape[1]
+        planes = weight.new_zeros(rows * positions)
+        for position, share in self.corners():
+            planes.index_add_(0, position.add_(row, alpha=positions).flatten(), share.mul_(weight).flatten())
+        return planes.view(rows, positions)
 
-    def _start(self, row: Int[Tensor, "b hl wl"], rows: int) -> Int[Tensor, "b hl wl"]:
-        image = torch.arange(len(row), device=row.device)[:, None, None]
-        return (row + image * rows) * self.positions
+    def corners(self) -> Iterator[tuple[Int[Tensor, "hl wl"], Float[Tensor, "hl wl"]]]:
+        """The four positions that each pixel lies between, one at a time, and their shares in it."""
+        for y, share_y in _neighbours(self.rows):
+            for x, share_x in _neighbours(self.columns):
+                yield (y * self.columns.shape[1])[:, None] + x, share_y[:, None] * share_x
 
 
 def _neighbours(matrix: Float[Tensor, "out in"]) -> list[tuple[Int[Tensor, " out"], Float[Tensor, " out"]]]:
