@@ -427,6 +427,17 @@ def test_supports_of_another_backbone_and_no_supports_are_refused():
         model.segment(episode["query_images"], [])
 
 
+def test_the_edge_of_a_mask_does_not_depend_on_the_precision():
+    # 400 -> 50 samples every 57/7 of a pixel: the seventh sample is on pixel 57, or just beyond it by rounding.
+    model = hsnet.lite0().eval()
+    images, mask = torch.randn(1, 3, 400, 400), torch.zeros(1, 400, 400)
+    mask[:, 58:, 58:] = 1
+    with torch.inference_mode():
+        exact = model.support_features(images, mask)
+        for ours, theirs in zip(model.double().support_features(images.double(), mask.double()), exact, strict=True):
+            torch.testing.assert_close(ours.float(), theirs, rtol=0, atol=1e-5)
+
+
 def test_in_bfloat16_it_answers_nearly_the_same():
     model = hsnet.lite0().eval()
     episode = some_episode((128, 96), shots=1)

@@ -123,8 +123,13 @@ class HSNet(nn.Module):
         if not self.config.mask_support:
             return [unit(tap) for tap in taps]
         planes = {where.stride: tap.shape[-2:] for where, tap in zip(self.backbone.taps, taps, strict=True)}
-        masks = masks_of_levels(foreground, planes, rescue=self.config.rescue)
-        return [unit(tap * masks[where.stride][:, None]) for where, tap in zip(self.backbone.taps, taps, strict=True)]
+        # Always in single precision: where a sample falls on a pixel but for rounding, the weight of its neighbour is
+        # 1e-6 or 0, and the unit of so small a feature is far from small.
+        masks = masks_of_levels(foreground.float(), planes, rescue=self.config.rescue)
+        return [
+            unit(tap * masks[where.stride][:, None].to(tap.dtype))
+            for where, tap in zip(self.backbone.taps, taps, strict=True)
+        ]
 
     def taps(self, images: Float[Tensor, "b 3 h w"]) -> list[Float[Tensor, "b _c _h _w"]]:
         """Every tap as it comes, of images that are at least 32 pixels high and wide or made so."""
