@@ -177,6 +177,18 @@ def test_only_labelled_pixels_move_the_memory_and_all_ignored_changes_nothing():
     assert torch.equal(memory.vectors, before)
 
 
+@pytest.mark.parametrize("value", [torch.inf, torch.nan])
+@pytest.mark.parametrize("seen", [True, False])
+def test_features_that_are_not_finite_leave_the_memory_as_it_is(value, seen):
+    memory = filled() if seen else DatasetMemory(SEVEN, 8)
+    before = copy.deepcopy(memory)
+    features, labels = some_batch()
+    features[1, 3, 4, 5] = value
+    memory.update(features, labels, 0.5)
+    assert torch.equal(memory.vectors, before.vectors)
+    assert torch.equal(memory.seen, before.seen)
+
+
 @pytest.mark.parametrize("momentum", [-0.1, 1.5, float("nan")])
 def test_a_momentum_outside_0_to_1_is_refused(momentum):
     with pytest.raises(ValueError, match=r"momentum is .*; it is the weight of what is new, in \[0, 1\]"):

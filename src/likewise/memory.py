@@ -1,7 +1,7 @@
 """A memory of the whole data set: what the features of each class look like, over all the pictures seen so far.
 
-Jin, Gong, Yu, Chu, Wang, Wang, Shao, "Mining Contextual Information Beyond Image for Semantic Segmentation", ICCV 2021,
-section 3.2. `read` mixes the classes' vectors by a pixel's class probabilities; `update` moves them towards the
+Jin, Gong, Yu, Chu, Wang, Wang, Shao, "Mining Contextual Information Beyond Image for Semantic Segmentation", ICCV 2021.
+`read` mixes the classes' vectors by a pixel's class probabilities; `update` moves them towards the
 features of labelled pixels. Nothing else writes.
 
 The published update resizes the features to the size of the labels. Resizing is linear, so `update` gives the same
@@ -83,7 +83,7 @@ class DatasetMemory(nn.Module):
         self.register_buffer("seen", torch.zeros(len(classes), slots, dtype=torch.bool))
 
     def read(self, probabilities: Float[Tensor, "b k h w"]) -> Float[Tensor, "b m c h w"]:
-        """Each pixel's context from every slot: the classes' vectors, mixed by its probabilities (equation 3).
+        """Each pixel's context from every slot: the classes' vectors, mixed by its probabilities.
 
         Gradients go to the probabilities alone. They are those of the memory that was read, whatever `update` does
         before the backward pass; the published program's are those of the updated memory. Where no class has been
@@ -103,11 +103,12 @@ class DatasetMemory(nn.Module):
 
     @torch.no_grad()
     def update(self, features: Float[Tensor, "b c h w"], labels: Integer[Tensor, "b hl wl"], momentum: float) -> None:
-        """Move each labelled class towards the features of its pixels (equation 6).
+        """Move each labelled class towards the features of its pixels.
 
         While a class has slots never seen, the first of them takes the mean feature of its pixels and the others wait.
         Otherwise `vector = (1 - momentum) vector + momentum new`. Should all pixels of a class coincide with its
-        vector, their weights are 0 / 0 in the paper; here they are equal.
+        vector, their weights are 0 / 0 in the paper; here they are equal. A batch with a feature that is not finite
+        leaves the memory as it is: the loss tells of it, and a training that recovers finds its memory unharmed.
 
         In a process group every process must call this, each with its part of the batch. Sums are reduced, not
         means, so all memories become what one process with the whole batch would have.
@@ -127,7 +128,7 @@ class DatasetMemory(nn.Module):
         waiting = ~self.seen.all(dim=1, keepdim=True)
         with torch.autocast(features.device.type, enabled=False):
             mean, pixels = self._means(features.to(self.vectors.dtype), labels.long())
-        has_pixels = pixels > 0
+        has_pixels = (pixels > 0) & mean.isfinite().all(dim=2)
         moved = self.vectors.lerp(mean, momentum)
         if self.published:
             moved = moved.where(has_pixels[..., None], (1 - momentum) * self.vectors)
@@ -349,7 +350,7 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def polynomial_momentum(progress: float, *, start: float = 0.9, power: float = 0.9) -> float:
-    """The paper's momentum after the fraction `progress` of training, whatever the learning rate (equation 7)."""
+    """The paper's momentum after the fraction `progress` of training, whatever the learning rate."""
     least = start / 100
     return (1 - progress) ** power * (start - least) + least
 
@@ -358,6 +359,6 @@ def coupled_momentum(learning_rate: float, base_learning_rate: float, *, start: 
     """The published program's momentum: it follows the learning rate, warm-up and all.
 
     Equal to `polynomial_momentum` while the learning rate is polynomial of the same power from `base_learning_rate`
-    to a hundredth of it.
+    to a hundredth of it. Some of the program's settings (Cityscapes, COCO-Stuff) have `start=1`.
     """
     return start * learning_rate / base_learning_rate

@@ -50,7 +50,8 @@ class MCIBIConfig:
     """What can be chosen.
 
     Attributes:
-        context: within the image, besides the memory's: "none", "ppm" (PSPNet) or "aspp" (DeepLabv3).
+        context: within the image, besides the memory's: "none", "ppm" (PSPNet) or "aspp" (DeepLabv3). Both take means
+            of whole images, which batch norm can train on from two images in a batch.
         aggregation: the memory is read by class probabilities ("soft") or by the likeliest class alone ("hard").
         channels: of the features and of the memory.
         attention_channels: of queries, keys and values.
@@ -106,7 +107,7 @@ def classifier(channels_in: int, channels: int, classes: int, *, kernel: int, dr
 
 
 class Attention(nn.Module):
-    """Each pixel gathers from the context of all positions of its image (section 3.3)."""
+    """Each pixel gathers from the context of all positions of its image."""
 
     def __init__(self, channels: int, inner: int) -> None:
         super().__init__()
@@ -223,7 +224,7 @@ class MCIBI(nn.Module):
         return Stages(features, auxiliary, stage1, self.stage2(related))
 
     def relate(self, features: Float[Tensor, "b c h w"], stage1: Float[Tensor, "b k h w"]) -> Float[Tensor, "b c h w"]:
-        """The features beside what the memory knows of the classes that stage 1 found (sections 3.2 and 3.3)."""
+        """The features beside what the memory knows of the classes that stage 1 found."""
         probabilities = stage1.softmax(dim=1)
         if self.config.aggregation == "hard":
             likeliest = F.one_hot(probabilities.argmax(dim=1), probabilities.shape[1])
@@ -235,7 +236,7 @@ class MCIBI(nn.Module):
     def relate_within(
         self, features: Float[Tensor, "b c h w"], related: Float[Tensor, "b c h w"], top: Float[Tensor, "b ct h w"]
     ) -> Float[Tensor, "b c h w"]:
-        """The same beside the image's own context, if any (section 3.4)."""
+        """The same beside the image's own context, if any."""
         if self.context is None:
             return related
         attended = self.attend_within(features, self.context(top))
@@ -246,7 +247,7 @@ class MCIBI(nn.Module):
         return resize(logits, size, align_corners=False)
 
     def loss(self, stages: Stages, labels: Integer[Tensor, "b hl wl"], *, consistency: bool = True) -> Losses:
-        """Cross-entropies at the size of the labels, and that of the memory's vectors (section 3.5).
+        """Cross-entropies at the size of the labels, and that of the memory's vectors.
 
         Args:
             labels: the class of each pixel, 255 for those that do not count.
