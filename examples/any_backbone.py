@@ -18,6 +18,6 @@ weights = Path(sys.argv[2]) if len(sys.argv) > 2 else out / "random.safetensors"
 if not weights.exists():
     save_file(timm.create_model("vit_tiny_patch16_224", pretrained=False).state_dict(), weights)
 
-few_shot = FewShot(backbone="vit_tiny_patch16_224", taps=(9, 11), weights=weights, side=224)
+few_shot = FewShot("panet", backbone="vit_tiny_patch16_224", taps=(9, 11), weights=weights, side=224)
 concept = few_shot.learn(Example(data.chelsea(), box=(60, 20, 400, 290), class_name="cat"))
 print(concept, few_shot.segment(data.chelsea(), concept).mask.shape)

@@ -122,10 +122,12 @@ def test_a_picture_is_a_path_a_pillow_image_or_an_array_and_upright(few_shot, tm
 
 def test_a_concept_of_another_model_is_refused(few_shot):
     picture, mask = scene()
-    other = FewShot(taps=("blocks.5.3",), device="cpu")
-    concept = other.learn(Example(picture, mask=mask))
-    with pytest.raises(ConceptError, match=r"backbone lite0@blocks\.5\.3, this model has backbone lite0@blocks\.4\.2\+"):
-        few_shot.segment(picture, concept)
+    untrained = FewShot("panet", device="cpu")
+    with pytest.raises(ConceptError, match="learned with model panet-lite0, this model has model panet:"):
+        untrained.segment(picture, few_shot.learn(Example(picture, mask=mask)))
+    concept = FewShot("panet", taps=("blocks.5.3",), device="cpu").learn(Example(picture, mask=mask))
+    with pytest.raises(ConceptError, match=r"backbone lite0@blocks\.5\.3, this model has backbone lite0@blocks\.4\.2"):
+        untrained.segment(picture, concept)
     larger = FewShot(side=384, device="cpu")
     with pytest.raises(ConceptError, match="input side"):
         larger.segment(picture, few_shot.learn(Example(picture, mask=mask)))
@@ -158,7 +160,7 @@ def test_no_examples_and_tiny_pictures_are_refused(few_shot):
 
 
 def test_unknown_models_devices_and_sides_are_refused():
-    with pytest.raises(ValueError, match=r"no model is called 'hsnet2'; there are panet, panet-vgg16"):
+    with pytest.raises(ValueError, match=r"no model is called 'hsnet2'; there are panet-lite0, panet, panet-vgg16"):
         FewShot(model="hsnet2")
     with pytest.raises(ValueError, match="device 'tpu9' cannot be used here"):
         FewShot(device="tpu9")
@@ -166,6 +168,8 @@ def test_unknown_models_devices_and_sides_are_refused():
         FewShot(side=8)
     with pytest.raises(ValueError, match="pass its authors' checkpoint with weights="):
         FewShot(model="panet-vgg16")
+    with pytest.raises(ValueError, match="panet-lite0 is trained on a backbone of its own"):
+        FewShot(backbone="resnet50")
 
 
 def test_the_input_keeps_the_pictures_aspect_in_whole_strides(few_shot):

@@ -1,5 +1,6 @@
 """Weights load strictly and safely, and their absence is told at once."""
 
+import json
 import pickle
 import time
 
@@ -12,7 +13,15 @@ from torch import nn
 from likewise import weights
 from likewise.backbones import backbone_spec
 from likewise.models import panet
-from likewise.weights import WeightsError, fingerprint, load_backbone, load_checkpoint, load_state, read_state
+from likewise.weights import (
+    WeightsError,
+    fingerprint,
+    load_backbone,
+    load_checkpoint,
+    load_state,
+    load_trained,
+    read_state,
+)
 
 
 def test_the_bundled_backbone_recognises_a_cat():
@@ -146,3 +155,32 @@ def test_the_fingerprint_changes_with_any_weight():
     with torch.no_grad():
         layer.bias[3] += 1e-6
     assert fingerprint(layer) != before
+
+
+def test_the_weights_of_a_training_run_say_what_network_they_are_for(tmp_path):
+    model = panet.PANet(load_backbone(backbone_spec("lite0", taps=("blocks.4.2",))))
+    state = {name: value.half() if value.is_floating_point() else value for name, value in model.state_dict().items()}
+    recipe = {"model": {"name": "panet", "backbone": "lite0", "taps": ["blocks.4.2"]}}
+    save_file(state, tmp_path / "weights.safetensors", metadata={"recipe": json.dumps(recipe), "classes": '["cat"]'})
+    for path in (tmp_path, tmp_path / "weights.safetensors"):
+        loaded, classes = load_trained(path)
+        assert classes == ("cat",)
+        assert [tap.module for tap in loaded.backbone.taps] == ["blocks.4.2"]
+        torch.testing.assert_close(loaded.state_dict(), model.state_dict(), rtol=1e-3, atol=1e-3)
+    assert not any(parameter.requires_grad for parameter in loaded.parameters())
+
+
+def test_files_that_no_training_run_left_are_refused(tmp_path):
+    with pytest.raises(WeightsError, match=r"weights\.safetensors: there is no such file"):
+        load_trained(tmp_path)
+    save_file({"x": torch.zeros(1)}, tmp_path / "weights.safetensors")
+    with pytest.raises(WeightsError, match="not the weights of a training run"):
+        load_trained(tmp_path)
+    recipe = {"model": {"name": "panet", "backbone": "lite0", "taps": ["blocks.4.2"]}}
+    save_file(
+        {"x": torch.zeros(1)},
+        tmp_path / "weights.safetensors",
+        metadata={"recipe": json.dumps(recipe), "classes": "[]"},
+    )
+    with pytest.raises(WeightsError, match="does not fit this network"):
+        load_trained(tmp_path)

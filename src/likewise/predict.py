@@ -25,7 +25,7 @@ from likewise.draw import overlay
 from likewise.examples import Example, mark
 from likewise.images import Source, read_picture, shown_size
 from likewise.models.panet import PANet
-from likewise.weights import CHECKPOINTS, fingerprint, load_backbone, load_checkpoint
+from likewise.weights import BUNDLED, CHECKPOINTS, fingerprint, load_backbone, load_checkpoint, load_trained
 
 DEFAULT_SIDE = 320
 DEFAULT_TAPS: dict[str, tuple[str, ...]] = {"lite0": ("blocks.4.2", "blocks.5.3", "blocks.6.0")}
@@ -63,11 +63,12 @@ class FewShot:
     """Segments what a few examples show.
 
     Args:
-        model: "panet" (prototypes on any backbone, no training), or one of the published networks, "panet-vgg16",
-            "panet-resnet50", "panet-resnet101", with its authors' checkpoint as `weights`.
-        backbone: for "panet": "lite0", bundled, or any name `likewise.backbones.backbone_spec` knows.
-        taps: where features are read; the best measured for lite0, the backbone's deepest otherwise.
-        weights: a file: ImageNet weights of the backbone, or the checkpoint of a published network.
+        model: "panet-lite0", bundled, trained by us; "panet", the same without training, on any backbone; a folder of
+            `likewise train`; or a published network, "panet-vgg16", "panet-resnet50", "panet-resnet101", with its
+            authors' checkpoint.
+        backbone: of "panet": "lite0", bundled, or any name `likewise.backbones.backbone_spec` knows.
+        taps: of "panet": where features are read; the best measured for lite0, the deepest level otherwise.
+        weights: a file: ImageNet weights of the backbone of "panet", or the checkpoint of a published network.
         side: pictures are brought to about `side` x `side` pixels, keeping their aspect.
         device: "auto" takes the first accelerator there is, else the CPU; or a torch device such as "cuda:1".
 
@@ -78,7 +79,7 @@ class FewShot:
 
     def __init__(
         self,
-        model: str = "panet",
+        model: str = "panet-lite0",
         backbone: str = "lite0",
         *,
         taps: Sequence[str | int] = (),
@@ -86,20 +87,31 @@ class FewShot:
         side: int | None = None,
         device: str = "auto",
     ) -> None:
-        self.model_name = model
         self.device = _device(device)
-        if model == "panet":
-            spec = backbone_spec(backbone, taps=tuple(map(str, taps)) or DEFAULT_TAPS.get(backbone, ()))
-            network: Any = PANet(load_backbone(spec, weights=weights))
-        elif model in CHECKPOINTS:
+        network: Any
+        self.trained_classes: tuple[str, ...] = ()
+        trained = BUNDLED / f"{model}.safetensors" if model == "panet-lite0" else Path(model)
+        if model in CHECKPOINTS:
             if weights is None:
                 raise ValueError(
                     f"{model} is a published network: pass its authors' checkpoint with weights=... (--weights FILE), "
-                    "or take model='panet', which needs none"
+                    "or take model='panet-lite0', which needs none"
                 )
             network = load_checkpoint(model, weights)
+        elif model == "panet":
+            spec = backbone_spec(backbone, taps=tuple(map(str, taps)) or DEFAULT_TAPS.get(backbone, ()))
+            network = PANet(load_backbone(spec, weights=weights))
+        elif trained.exists():
+            if (backbone, *taps, weights) != ("lite0", None):
+                raise ValueError(
+                    f"{model} is trained on a backbone of its own; for another backbone, taps or weights take "
+                    "model='panet' (--model panet)"
+                )
+            network, self.trained_classes = load_trained(trained)
         else:
-            raise ValueError(f"no model is called {model!r}; there are {', '.join(['panet', *CHECKPOINTS])}")
+            names = ", ".join(("panet-lite0", "panet", *CHECKPOINTS))
+            raise ValueError(f"no model is called {model!r}; there are {names}, and the folders of training runs")
+        self.model_name = model
         self.network = network.eval().requires_grad_(False).to(self.device, memory_format=torch.channels_last)
         taps_used = self.network.backbone.taps
         self.backbone_name = f"{self.network.backbone.spec.name}@{'+'.join(tap.module for tap in taps_used)}"

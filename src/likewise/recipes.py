@@ -77,12 +77,13 @@ class HSNetModel(Strict):
 
 
 class Data(Strict):
-    """Training episodes: of the base classes of a fold.
+    """Training episodes: of the base classes of a fold, or of all classes.
 
     Attributes:
-        set: the data set, whose loader has the same name.
-        root: where the public download is.
-        fold: the classes of this fold are novel; no picture is labelled with them.
+        set: the data set, whose loader has the same name; class_folders is a folder of your own, class/picture + mask.
+        root: where the public download is, or the folder.
+        fold: the classes of this fold are novel; no picture is labelled with them. None trains on all classes, which
+            pascal5i and class_folders can.
         drop_leaking: leave out training pictures in which a novel class can be seen.
         size: side of the squares to which pictures are brought.
         shots, ways: of an episode.
@@ -90,15 +91,23 @@ class Data(Strict):
         on_corrupt: an unreadable picture stops the run, or its episode is replaced and the picture named.
     """
 
-    set: Literal["pascal5i", "coco20i"]
+    set: Literal["pascal5i", "coco20i", "class_folders"]
     root: Path
-    fold: int = Field(ge=0, le=3)
+    fold: int | None = Field(default=None, ge=0, le=3)
     drop_leaking: bool
     size: int = Field(ge=32)
     shots: int = Field(default=1, ge=1)
     ways: int = Field(default=1, ge=1)
     mirror: float = Field(ge=0, le=1)
     on_corrupt: Literal["stop", "skip"] = "stop"
+
+    @model_validator(mode="after")
+    def _fold_goes_with_the_set(self) -> Data:
+        if self.set == "coco20i" and self.fold is None:
+            raise ValueError("coco20i needs a fold: set data.fold=0, 1, 2 or 3")
+        if self.set == "class_folders" and self.fold is not None:
+            raise ValueError("a folder of classes has no folds: set data.fold=null")
+        return self
 
 
 class SGD(Strict):

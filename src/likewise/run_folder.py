@@ -8,6 +8,7 @@ import json
 import platform
 import subprocess
 from collections import Counter
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from importlib.metadata import version
@@ -96,15 +97,16 @@ def load_checkpoint(path: Path, objective: Objective, optimiser: Any, device: to
     return State(**content["state"])
 
 
-def save_weights(folder: Path, objective: Objective, recipe: Recipe, step: int) -> None:
-    """The model's entries as `likewise.weights.load_state` takes them, in the precision that the recipe names."""
+def save_weights(folder: Path, objective: Objective, recipe: Recipe, classes: Sequence[str], step: int) -> None:
+    """The model's entries as `likewise.weights.load_trained` takes them, in the precision that the recipe names."""
     precision = {"float32": torch.float32, "float16": torch.float16}[recipe.result]
     state = {
         name: (value.to(precision) if value.is_floating_point() else value).cpu().contiguous()
         for name, value in objective.state_of_model().items()
     }
+    header = {"recipe": recipe.model_dump_json(), "classes": json.dumps(list(classes)), "step": str(step)}
     with written(folder / "weights.safetensors") as part:
-        save_file(state, part, metadata={"recipe": recipe.model_dump_json(), "step": str(step)})
+        save_file(state, part, metadata=header)
 
 
 class Logs:

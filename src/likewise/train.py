@@ -118,7 +118,7 @@ def _loop(fabric: Fabric, recipe: Recipe, folder: Path, show: bool) -> None:
             with averaged(learning, state.average), fabric.autocast():
                 score = validation_score(plain, held, recipe, fabric)
                 if not state.validation or score > max(s for _, s in state.validation):
-                    save_weights(folder, plain, recipe, step)
+                    save_weights(folder, plain, recipe, base.classes, step)
             state.validation.append((step, score))
             logs.validation(step, score)
         fabric.barrier()
@@ -165,7 +165,7 @@ def _loop(fabric: Fabric, recipe: Recipe, folder: Path, show: bool) -> None:
     if fabric.is_global_zero:
         if held is None:
             with averaged(learning, state.average):
-                save_weights(folder, plain, recipe, recipe.steps)
+                save_weights(folder, plain, recipe, base.classes, recipe.steps)
         write_record(folder, recipe, base, held, state, str(fabric.device))
     fabric.barrier()
 

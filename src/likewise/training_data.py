@@ -17,6 +17,7 @@ from jaxtyping import UInt8
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from likewise.data.class_folders import class_folders
 from likewise.data.coco import coco20i
 from likewise.data.episodes import Episode, EpisodeSet, draw_episode, load_episode
 from likewise.data.layout import DataSetError, known
@@ -25,7 +26,7 @@ from likewise.data.transforms import Augmentation
 from likewise.images import PictureError
 from likewise.recipes import Data, Recipe
 
-DATA_SETS: dict[str, Callable[..., EpisodeSet]] = {"pascal5i": pascal5i, "coco20i": coco20i}
+FOLDED: dict[str, Callable[..., EpisodeSet]] = {"pascal5i": pascal5i, "coco20i": coco20i}
 
 # Streams of random numbers: of training, of the validation's episodes, of weights that start at random.
 TRAINING, VALIDATING, STARTING = 0, 1, 2
@@ -57,15 +58,18 @@ def data_sets(recipe: Recipe) -> tuple[EpisodeSet, EpisodeSet | None]:
         DataSetError: the data set is not there; a validation class is no base class of the fold.
     """
     data = recipe.data
-    base = DATA_SETS[data.set](data.root, data.fold, split="trn", drop_leaking=data.drop_leaking)
+    if data.set == "class_folders":
+        base = class_folders(data.root)
+    else:
+        base = FOLDED[data.set](data.root, data.fold, split="trn", drop_leaking=data.drop_leaking)
     if not recipe.validation.classes:
         return base, None
     for name in recipe.validation.classes:
-        known(name, base.classes, f"base class of fold {data.fold} to validate on")
+        known(name, base.classes, f"class of {base.name} to validate on")
     held = base.only(recipe.validation.classes)
     rest = base.only(name for name in base.classes if name not in held.classes)
     if not rest.classes:
-        raise DataSetError(f"all base classes of fold {data.fold} are kept for validation; leave some to train on")
+        raise DataSetError(f"all classes of {base.name} are kept for validation; leave some to train on")
     shown = {entry.picture for entry in held.entries}
     return replace(rest, entries=tuple(entry for entry in rest.entries if entry.picture not in shown)), held
 

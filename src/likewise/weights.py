@@ -7,6 +7,7 @@ is known, and entries that are missing or too many are named.
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,11 +15,11 @@ from typing import Any
 import timm
 import torch
 from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url, try_to_load_from_cache
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from likewise.backbones import Backbone, BackboneSpec
+from likewise.backbones import Backbone, BackboneSpec, backbone_spec
 from likewise.models import panet
 
 LITE0_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
@@ -30,6 +31,10 @@ CHECKPOINTS: dict[str, tuple[Callable[[], nn.Module], Callable[[dict[str, Tensor
     "panet-resnet101": (lambda: panet.resnet(101), panet.from_resnet_checkpoint),
 }
 """The published programs whose checkpoints can be read: the model, and their entries' names under ours."""
+
+
+BUNDLED = Path(__file__).parent / "bundled"
+"""Weights trained by us, `<model>-<backbone>.safetensors`, each with its record, `.json`."""
 
 
 class WeightsError(ValueError):
@@ -99,6 +104,41 @@ def load_checkpoint(name: str, path: str | Path) -> nn.Module:
         raise WeightsError(f"{path}: not a checkpoint of {name}; {error}") from error
     load_state(model, state, source=path)
     return model.eval()
+
+
+def load_trained(path: str | Path) -> tuple[nn.Module, tuple[str, ...]]:
+    """The model that `likewise train` left in a run's folder, or in its `weights.safetensors`, and its classes.
+
+    The file's header holds the recipe, which says what network it is, and the classes it was trained on.
+
+    Raises:
+        WeightsError: no such file, not one of a training run, or weights that do not fit.
+    """
+    path = Path(path)
+    path = path / "weights.safetensors" if path.is_dir() else path
+    state = read_state(path)
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = file.metadata()
+        section, classes = json.loads(header["recipe"])["model"], tuple(json.loads(header["classes"]))
+        build = TRAINED[section["name"]]
+    except (SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise WeightsError(f"{path}: not the weights of a training run, whose header names the model") from error
+    model = build(section)
+    load_state(
+        model,
+        {name: value.float() if value.is_floating_point() else value for name, value in state.items()},
+        source=path,
+    )
+    return model.eval(), classes
+
+
+def _trained_panet(section: dict[str, Any]) -> nn.Module:
+    return panet.PANet(Backbone(backbone_spec(section["backbone"], taps=tuple(section["taps"]))))
+
+
+TRAINED: dict[str, Callable[[dict[str, Any]], nn.Module]] = {"panet": _trained_panet}
+"""The models that runs may hold: how to build each from its recipe's section."""
 
 
 def load_backbone(spec: BackboneSpec, *, weights: str | Path | None = None, frozen: bool = True) -> Backbone:

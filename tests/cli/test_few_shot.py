@@ -172,9 +172,16 @@ def test_a_run_that_is_killed_goes_on_where_it_was(discs):
         (("segment", "photos", "--like", "photos/disc1.jpg"), "no mask beside it; looked for disc1.mask.png"),
         (("segment", "photos", "--like", "gone.concept"), "gone.concept: there is no such file"),
         (("segment", "photos", "--like", "photos/disc0.jpg", "--format", "mask", "gif"), "formats are mask"),
+        (("segment", "photos", "--like", "photos/disc0.jpg", "--backbone", "resnet50"), "--model panet"),
         (("segment", "photos", "--like", "photos/disc0.jpg", "--model", "panets"), "no model is called 'panets'"),
-        (("segment", "photos", "--like", "photos/disc0.jpg", "--backbone", "lite9"), "no backbone is called 'lite9'"),
-        (("segment", "photos", "--like", "photos/disc0.jpg", "--backbone", "lite0@x"), "lite0 has no tap 'x'"),
+        (
+            ("segment", "photos", "--like", "photos/disc0.jpg", "--model", "panet", "--backbone", "lite9"),
+            "no backbone is called 'lite9'",
+        ),
+        (
+            ("segment", "photos", "--like", "photos/disc0.jpg", "--model", "panet", "--backbone", "lite0@x"),
+            "lite0 has no tap 'x'",
+        ),
         (("segment", "photos", "--like", "photos/disc0.jpg", "--box", "9,9,2,2"), "reversed"),
         (("segment", "photos", "--like", "photos/disc0.jpg", "--label", "7"), "no pixel has label 7"),
         (("segment", "photos", "--like", "photos/disc0.jpg", "--device", "tpu9"), "device 'tpu9' cannot be used"),
@@ -192,10 +199,14 @@ def test_bad_input_is_one_line_that_says_what_to_do(likewise, discs, words, told
 
 
 def test_a_concept_of_another_backbone_is_refused_before_anything_is_written(likewise, discs):
-    assert likewise("learn", discs / "disc0.jpg", "-o", "red.concept", "--backbone", "lite0@blocks.5.3")[0] == 0
-    code, _, err = likewise("segment", discs, "--like", "red.concept", "-o", "out")
+    words = ("--model", "panet", "--backbone", "lite0@blocks.5.3")
+    assert likewise("learn", discs / "disc0.jpg", "-o", "red.concept", *words)[0] == 0
+    code, _, err = likewise("segment", discs, "--like", "red.concept", "-o", "out", "--model", "panet")
     assert code == 2
     assert "learned with backbone lite0@blocks.5.3" in err
+    code, _, err = likewise("segment", discs, "--like", "red.concept", "-o", "out")
+    assert code == 2
+    assert "learned with model panet, this model has model panet-lite0" in err
     assert not Path("out").exists()
 
 
@@ -250,5 +261,5 @@ def test_a_run_without_pictures_before_like_says_so(likewise, discs):
 def test_settings_of_the_run_are_kept_with_the_results(likewise, discs):
     assert likewise("segment", discs, "--like", discs / "disc0.jpg", "-o", "out")[0] == 0
     settings = json.loads(Path("out/.likewise/settings.json").read_text())
-    assert settings["model"] == "panet"
+    assert settings["model"] == "panet-lite0"
     assert settings["backbone"].startswith("lite0@")

@@ -135,3 +135,13 @@ def test_a_broken_line_of_a_list_names_its_file(tmp_path: Path) -> None:
 def test_a_folder_of_lists_without_lists_is_an_error(voc: Path, tmp_path: Path) -> None:
     with pytest.raises(DataSetError, match="does not hold the lists of PASCAL-5i"):
         pascal5i(voc, 0, lists=tmp_path)
+
+
+def test_without_a_fold_all_twenty_classes_are_trained_on_and_none_tested(tmp_path: Path) -> None:
+    fakes.make_voc(tmp_path)
+    everything = pascal5i(tmp_path, None, "trn")
+    assert everything.classes == PASCAL
+    tested = {picture for fold in range(4) for picture in pascal5i(tmp_path, fold, "val").classes_of}
+    assert not tested & set(everything.classes_of)
+    with pytest.raises(DataSetError, match="give fold 0, 1, 2 or 3"):
+        pascal5i(tmp_path, None, "val")

@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from likewise.cli import evaluation, few_shot
+from likewise.cli import evaluation, few_shot, training
 from likewise.cli.few_shot import SeveralValues
 from likewise.cli.options import complain
 
@@ -22,6 +22,8 @@ app.command()(few_shot.demo)
 app.command()(few_shot.models)
 app.command()(few_shot.backbones)
 app.add_typer(evaluation.app, name="evaluate")
+app.command()(training.train)
+app.command()(training.recipes)
 
 
 def main() -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from likewise.cli.options import BackboneName, Device, Side, Weights, open_few_shot, say, shown_progress
+from likewise.cli.options import BackboneName, Device, Side, Weights, complain, open_few_shot, say, shown_progress
 
 if TYPE_CHECKING:
     from likewise.runs import Run
@@ -118,6 +118,9 @@ def predict(
 
     few_shot = open_few_shot(model, backbone, weights, side, device)
     run = _started(out, protocol, data, model_settings(few_shot), fold, benchmark, shots, ways, count, seed, episodes)
+    seen = [name for name in _tested(run) if name in few_shot.trained_classes]
+    if seen:
+        complain(f"{model} was trained on {', '.join(seen)}: this is no measure of classes never seen")
     with episode_segmenter(few_shot, run.protocol) as segment, shown_progress("predicting", run.episode_count) as told:
         report = evaluation.predict(run, segment, on_corrupt=on_corrupt, progress=told)
     say(f"{out}: {report.done} masks written, {report.finished_before} were there, {report.left_out} left out")
@@ -230,6 +233,10 @@ def _started(
     for dataset in run.folds.values():
         say(str(dataset.presence))
     return run
+
+
+def _tested(run: Run) -> list[str]:
+    return [name for dataset in run.folds.values() for name in dataset.classes]
 
 
 def _report(results: Results, out: Path, run: Run | None = None) -> None:

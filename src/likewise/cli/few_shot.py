@@ -88,7 +88,7 @@ def segment(
         list[str] | None,
         typer.Option("--format", "-f", metavar="FORMAT...", help="mask, probability, overlay, cutout, coco. [mask]"),
     ] = None,
-    model: Model = "panet",
+    model: Model = "panet-lite0",
     backbone: BackboneName = "lite0",
     weights: Weights = None,
     side: Side = None,
@@ -148,7 +148,7 @@ def learn(
     box: Boxes = None,
     scribbles: Scribbles = None,
     label: Label = None,
-    model: Model = "panet",
+    model: Model = "panet-lite0",
     backbone: BackboneName = "lite0",
     weights: Weights = None,
     side: Side = None,
@@ -171,7 +171,7 @@ def learn(
 
 def demo(
     out: Annotated[Path, typer.Option("--out", "-o", help="The folder for the pictures.")] = Path("demo"),
-    model: Model = "panet",
+    model: Model = "panet-lite0",
     backbone: BackboneName = "lite0",
     weights: Weights = None,
     side: Side = None,
@@ -207,9 +207,11 @@ def models() -> None:
     from likewise.weights import CHECKPOINTS
 
     table = new_table("model", "what it is", "weights")
-    table.add_row("panet", "prototypes on any backbone (PANet, ICCV 2019); nothing to train", "the backbone's")
+    table.add_row("panet-lite0", "PANet (ICCV 2019) on lite0, trained by us; the default", "bundled")
+    table.add_row("panet", "PANet without training, on any backbone", "the backbone's")
     for name in CHECKPOINTS:
         table.add_row(name, "the published network", "its authors' checkpoint: --weights FILE")
+    table.add_row("a folder", "what [bold]likewise train[/] left there", "its own")
     say(table)
 
 

@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 Model = Annotated[str, typer.Option("--model", help="See [bold]likewise models[/bold].")]
 BackboneName = Annotated[
     str,
-    typer.Option("--backbone", help="See [bold]likewise backbones[/bold]; or any timm model: NAME, or NAME@TAP+TAP."),
+    typer.Option(
+        "--backbone",
+        help="Of the model panet: see [bold]likewise backbones[/bold]; any timm model: NAME, or NAME@TAP+TAP.",
+    ),
 ]
 Weights = Annotated[
     Path | None, typer.Option("--weights", help="Weights from a file: see [bold]likewise models[/bold].")

@@ -27,7 +27,7 @@ from likewise.images import read_labels
 
 def pascal5i(
     root: Path | str,
-    fold: int,
+    fold: int | None,
     split: str = "val",
     lists: Path | str | None = None,
     drop_leaking: bool = False,
@@ -40,13 +40,18 @@ def pascal5i(
     2048 pixels in a mask, in the pictures of `ImageSets/Segmentation/val.txt` (val) or all others (trn); in all
     pictures for both splits when that file is not there either.
 
+    `fold` None is for a training that tests on other data: "trn" then holds all twenty classes.
+
     `drop_leaking` leaves out the training pictures that also show a novel class (see `leakage`).
     Boundary pixels, 255, are IGNORE.
     """
-    known(fold, range(4), "fold of PASCAL-5i")
     known(split, ("trn", "val"), "split of PASCAL-5i")
+    if fold is not None:
+        known(fold, range(4), "fold of PASCAL-5i")
+    elif split == "val":
+        raise DataSetError("the test classes of PASCAL-5i are those of a fold: give fold 0, 1, 2 or 3")
+    novel = () if fold is None else PASCAL[5 * fold : 5 * fold + 5]
     home = pascal_home(root)
-    novel = PASCAL[5 * fold : 5 * fold + 5]
     classes = novel if split == "val" else [name for name in PASCAL if name not in novel]
     folder = pascal_lists(root, home, lists)
     if folder is None:

@@ -1,0 +1,52 @@
+"""Train by a recipe."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from likewise.cli.options import complain, say
+
+
+def train(
+    recipe: Annotated[
+        str, typer.Argument(metavar="RECIPE", help="A name of [bold]likewise recipes[/bold], or a YAML file.")
+    ],
+    overrides: Annotated[
+        list[str] | None, typer.Argument(metavar="KEY=VALUE...", help="Settings changed: data.root=VOC steps=800 ...")
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", metavar="RUN", help="The run's folder. \\[runs/ and the recipe's name]"),
+    ] = None,
+) -> None:
+    """Train a model by a recipe.
+
+    A run that was stopped, at whatever step, goes on from its last checkpoint when it is started again, and ends with
+    the weights of a run that never was. Use the result with --model RUN.
+
+    [dim]likewise train panet-voc-small data.root=PASCAL data.fold=1 -o runs/fold1[/dim]
+    """
+    from likewise.recipes import load_recipe
+    from likewise.train import train as run_training
+    from likewise.training_data import TrainingError
+
+    try:
+        folder = run_training(load_recipe(recipe, overrides or ()), out)
+    except TrainingError as error:
+        complain(f"likewise: {error}")
+        raise typer.Exit(2) from error
+    say(f"{folder}: weights.safetensors, record.json, metrics.csv; use it with --model {folder}")
+
+
+def recipes() -> None:
+    """List the recipes."""
+    from likewise.recipes import load_recipe, recipe_names
+
+    for name in recipe_names():
+        recipe = load_recipe(name)
+        say(f"{name}: {recipe.model.name} on {recipe.model.backbone}, {recipe.data.set}, {recipe.steps} steps")
+        for what, told in recipe.source:
+            say(f"    {what}: {told}")
