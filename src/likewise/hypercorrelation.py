@@ -6,6 +6,7 @@ A hypercorrelation has axes `b t hq wq hs ws`: `t` feature taps of one stride, t
 from __future__ import annotations
 
 import functools
+import math
 import time
 import warnings
 from collections.abc import Callable
@@ -206,6 +207,9 @@ def full_kernel(kernel: CenterPivotConv4d | SeparableConv4d) -> FullConv4d:
 # its channels last: both planar convolutions of a center-pivot kernel run on it where it lies. Masked support features
 # are exactly zero outside the mask, and so are their correlations: only a rectangle of the support plane is ever made,
 # and the first layer leaves one constant for each channel outside of it.
+
+ROUNDS = 8
+"""How often each way to a product is timed before one is chosen, once in a process: 30 ms on a quiet machine."""
 
 TILE = 1 << 21
 """Correlations that are held at a time: few enough to stay in the processor's cache."""
@@ -571,19 +575,22 @@ Product = Callable[[Tensor, Tensor], Tensor]
 
 @functools.cache
 def fastest_product(device: torch.device, dtype: torch.dtype, threads: int) -> Product:
-    """Of the three ways, the fastest for a tile of usual size: the best of some runs of each, a few milliseconds."""
+    """Of the three ways, the fastest for a tile of usual size: the best of some runs of each, taken in turns.
+
+    In turns, so that another program's busy moment does not fall on one way alone.
+    """
     support, query = (torch.ones(count, 512, device=device, dtype=dtype) for count in (512, 768))
     ways: list[Product] = [by_matmul, by_convolution, by_planar_convolution]
-    return min(ways, key=lambda way: best_time(functools.partial(way, support, query)))
+    best = dict.fromkeys(ways, math.inf)
+    for _ in range(ROUNDS):
+        for way in ways:
+            best[way] = min(best[way], seconds(way, support, query))
+    return min(ways, key=best.__getitem__)
 
 
-def best_time(run: Callable[[], Tensor], repeats: int = 5) -> float:
-    """Seconds of the fastest run, after one that does not count."""
-    times = []
-    for _ in range(repeats + 1):
-        begin = time.perf_counter()
-        result = run()
-        if result.device.type != "cpu":
-            result.sum().item()  # waits until the device is done
-        times.append(time.perf_counter() - begin)
-    return min(times[1:])
+def seconds(way: Product, support: Float[Tensor, "p c"], query: Float[Tensor, "q c"]) -> float:
+    begin = time.perf_counter()
+    result = way(support, query)
+    if result.device.type != "cpu":
+        result[0, 0].item()  # waits until the device is done
+    return time.perf_counter() - begin
