@@ -1,0 +1,424 @@
+"""ICNet: the object that the pictures of a group share, from their single-image saliency maps (SISMs).
+
+Jin, Xu, Cheng, Zhang, Guo, "ICNet: Intra-saliency Correlation Network for Co-Saliency Detection", NeurIPS 2020.
+
+    images --> backbone --+--> pool under the SISMs --> vectors of the whole group --+
+                          |                                                          +--> co-attention --+
+                          +----> features at strides 8, 16, 32 ----------------------+                   |
+                          |                                                                              v
+                          +----> shallow features ------------------------> decode, refine <-------------+
+
+`vgg16` is the published program's; `lite0` is ours, thinner, with refinements at strides 8, 4 and 2.
+We differ in three things. A group may be of any size: all single-image vectors come first, then each picture is
+compared with all of them, where the published program cuts a large group into smaller ones, with other results.
+Co-attention maps are made in double precision, because two positions that swap in their order change the output.
+The HW x HW self-correlation is never made: its reordered channels go through a 1x1 convolution, so the features are
+reordered instead and two thin products give the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+
+import torch
+import torch.nn.functional as F
+from einops import einsum, rearrange
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from likewise.backbones import BACKBONES, Backbone, Tap
+from likewise.ops import plane_size, resize
+
+SIZE = 224
+"""Height and width of the pictures: the self-correlation has a channel for every position, so it cannot change."""
+
+STRIDES = (8, 16, 32)
+
+Vectors = dict[int, Tensor]
+"""The single-image vectors (SIVs) of a group: for each stride `Float[Tensor, "n 2 c"]`, foreground and background,
+each of length one, or zero where a map is empty."""
+
+
+@dataclass(frozen=True)
+class ICNetConfig:
+    """Channels, as published.
+
+    Attributes:
+        compressed: of the features at strides 8, 16 and 32.
+        width: of the co-attention's output and of the decoder.
+        refined: of each refinement's output.
+    """
+
+    compressed: tuple[int, int, int] = (256, 256, 128)
+    width: int = 128
+    refined: int = 32
+
+
+class Residual(nn.Module):
+    """`relu(x + convolutions(x))`, without a norm after the second convolution."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.convolutions = nn.Sequential(*norm_relu(channels, channels), conv3x3(channels, channels))
+
+    def forward(self, x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
+        return F.relu(x + self.convolutions(x))
+
+
+class CoAttention(nn.Module):
+    """What the group says about every position of one level, for its foreground and its background.
+
+    Args:
+        stride: of the level.
+        width: channels of the output.
+    """
+
+    def __init__(self, stride: int, width: int) -> None:
+        super().__init__()
+        self.correlation = conv1x1((SIZE // stride) ** 2, width)
+        self.side = Residual(width)
+        self.merge = nn.Sequential(conv1x1(2 * width, width), Residual(width))
+
+    def forward(
+        self, features: Float[Tensor, "n c h w"], vectors: Float[Tensor, "group 2 c"]
+    ) -> Float[Tensor, "n d h w"]:
+        """The group's features of `n` pictures, each of which looks at the whole group alone."""
+        height, width = plane_size(features)
+        sides = []
+        for side in vectors.unbind(dim=1):
+            correlated = torch.stack([self.correlate(picture, side) for picture in features])
+            sides.append(self.side(rearrange(correlated, "n (h w) d -> n d h w", h=height, w=width)))
+        return self.merge(torch.cat(sides, dim=1))
+
+    def correlate(self, features: Float[Tensor, "c h w"], vectors: Float[Tensor, "group c"]) -> Float[Tensor, "p d"]:
+        """One picture's rearranged self-correlation under its attention, after the 1x1 convolution.
+
+        The self-correlation has `<unit_i, unit_j>` in channel `i` at position `j`; its channels are put in the order
+        of attention, most attended first. With `W` the convolution, `W (unit[order] unit^T)` is made as
+        `(W unit[order]) unit^T`. The attention scales positions, which a 1x1 convolution lets pass.
+        """
+        unit = rearrange(F.normalize(features, dim=0), "c h w -> (h w) c")
+        attention = co_attention(unit, vectors)
+        order = attention.argsort(descending=True, stable=True)
+        kernel = self.correlation.weight[:, :, 0, 0] @ unit[order]
+        return torch.addcmul(self.correlation.bias, unit @ kernel.T, attention[:, None].to(unit.dtype))  # type: ignore[arg-type]
+
+
+class Refinement(nn.Module):
+    """A finer feature and prediction, from a shallow feature where the coarsest map and the SISM are.
+
+    Args:
+        channels: of the shallow feature.
+        refined: of the coarser feature and of the finer one.
+    """
+
+    def __init__(self, channels: int, refined: int) -> None:
+        super().__init__()
+        self.compress = conv1x1(channels, refined)
+        self.merge = nn.Sequential(*norm_relu(3 * refined, 3 * refined), *norm_relu(3 * refined, refined))
+        self.predict = prediction(refined)
+
+    def forward(
+        self,
+        shallow: Float[Tensor, "n c h w"],
+        coarse: Float[Tensor, "n r hc wc"],
+        gate: Float[Tensor, "n 1 hg wg"],
+        sisms: Float[Tensor, "n 1 hs ws"],
+    ) -> tuple[Float[Tensor, "n r h w"], Float[Tensor, "n 1 h w"]]:
+        """The finer feature and its prediction, in [0, 1]."""
+        shallow = self.compress(shallow)
+        gate, sisms, coarse = (resize(part, plane_size(shallow), align_corners=True) for part in (gate, sisms, coarse))
+        finer = self.merge(torch.cat([shallow * gate, shallow * sisms, coarse], dim=1))
+        return finer, self.predict(finer)
+
+
+class ICNet(nn.Module):
+    """The probability of every pixel to belong to the object that a group of pictures shares.
+
+    Args:
+        backbone: gives the features. Its taps, shallow to deep: three for the refinements, then one of stride 8, one
+            of stride 16 and, where the backbone goes so deep, one of stride 32.
+        config: the channels.
+    """
+
+    def __init__(self, backbone: Backbone, config: ICNetConfig | None = None) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.config = config = config or ICNetConfig()
+        taps = [tap.channels for tap in backbone.taps]
+        pool = nn.MaxPool2d(2) if backbone.taps[-1].stride == 16 else nn.Identity()
+        channels8, channels16, channels32 = config.compressed
+        self.compress8 = conv1x1(taps[3], channels8)
+        self.compress16 = conv1x1(taps[4], channels16)
+        self.compress32 = nn.Sequential(
+            *(pool, conv1x1(taps[-1], channels32)),
+            *norm_relu(channels32, channels32),
+            *norm_relu(channels32, channels32),
+            conv3x3(channels32, channels32),
+        )
+        width, refined = config.width, config.refined
+        self.attend8, self.attend16, self.attend32 = (CoAttention(stride, width) for stride in STRIDES)
+        self.merge32to16 = Residual(width)
+        self.merge16to8 = nn.Sequential(Residual(width), conv1x1(width, refined))
+        self.predict = prediction(refined)
+        self.refinements = nn.ModuleList(Refinement(channels, refined) for channels in reversed(taps[:3]))
+        for name, module in self.named_modules():
+            if isinstance(module, nn.Conv2d) and not name.startswith("backbone."):
+                nn.init.normal_(module.weight, std=0.01)
+                nn.init.constant_(module.bias, 0)  # type: ignore[arg-type]
+
+    def forward(self, images: Float[Tensor, "n 3 h w"], sisms: Float[Tensor, "n hs ws"]) -> Float[Tensor, "n ho wo"]:
+        """Probabilities of the common object, for a whole group at once.
+
+        Args:
+            images: of the group, 224x224, normalised for the backbone.
+            sisms: their single-image saliency maps, in [0, 1].
+
+        Raises:
+            ValueError: pictures or maps that are not 224x224.
+        """
+        shallow, levels = self.features(images)
+        attended = self.relate(levels, self.vectors(levels, sisms))
+        return full_size(self.decode(attended, shallow, sisms)[-1])[:, 0]
+
+    def features(
+        self, images: Float[Tensor, "n 3 h w"]
+    ) -> tuple[list[Float[Tensor, "n _c _h _w"]], dict[int, Float[Tensor, "n _c _h _w"]]]:
+        """Three shallow features, from fine to coarse, and the compressed ones by their stride.
+
+        Raises:
+            ValueError: pictures that are not 224x224.
+        """
+        check_size(images, "pictures")
+        *shallow, tap8, tap16 = (taps := self.backbone(images))[:5]
+        return shallow, {8: self.compress8(tap8), 16: self.compress16(tap16), 32: self.compress32(taps[-1])}
+
+    def vectors(self, levels: dict[int, Float[Tensor, "n _c _h _w"]], sisms: Float[Tensor, "n hs ws"]) -> Vectors:
+        """Single-image vectors: normalised masked average pooling over the SISM and over what it leaves.
+
+        Raises:
+            ValueError: maps that are not 224x224.
+        """
+        check_size(sisms, "saliency maps")
+        return {stride: pool(features, sisms) for stride, features in levels.items()}
+
+    def relate(
+        self, levels: dict[int, Float[Tensor, "n _c _h _w"]], vectors: Vectors
+    ) -> list[Float[Tensor, "n d _h _w"]]:
+        """The group's features of the pictures at strides 8, 16 and 32."""
+        attentions = {8: self.attend8, 16: self.attend16, 32: self.attend32}
+        return [attend(levels[stride], vectors[stride]) for stride, attend in attentions.items()]
+
+    def decode(
+        self,
+        attended: list[Float[Tensor, "n d _h _w"]],
+        shallow: list[Float[Tensor, "n _c _h _w"]],
+        sisms: Float[Tensor, "n hs ws"],
+    ) -> list[Float[Tensor, "n 1 _h _w"]]:
+        """Four predictions, coarse to fine, each at its own size. The first one gates every refinement."""
+        attended8, attended16, attended32 = attended
+        merged = self.merge32to16(attended16 + resize(attended32, plane_size(attended16), align_corners=True))
+        merged = self.merge16to8(attended8 + resize(merged, plane_size(attended8), align_corners=True))
+        predictions = [gate := self.predict(merged)]
+        for refine, feature in zip(self.refinements, reversed(shallow), strict=True):
+            merged, finer = refine(feature, merged, gate, sisms[:, None])
+            predictions.append(finer)
+        return predictions
+
+    def loss(
+        self, images: Float[Tensor, "n 3 h w"], sisms: Float[Tensor, "n h w"], masks: Float[Tensor, "n h w"]
+    ) -> Float[Tensor, ""]:
+        """The soft IoU loss of the four predictions, resized to 224x224."""
+        shallow, levels = self.features(images)
+        predictions = self.decode(self.relate(levels, self.vectors(levels, sisms)), shallow, sisms)
+        return soft_iou_loss(torch.cat([full_size(prediction) for prediction in predictions], dim=1), masks)
+
+    @torch.inference_mode()
+    def learn(self, images: Float[Tensor, "n 3 h w"], sisms: Float[Tensor, "n hs ws"]) -> Vectors:
+        """The first pass: the single-image vectors of some pictures of a group. Put those of all into `join`."""
+        pictures = zip(images.split(1), sisms.split(1), strict=True)
+        return join([self.vectors(self.features(image)[1], sism) for image, sism in pictures])
+
+    @torch.inference_mode()
+    def segment(
+        self, images: Float[Tensor, "n 3 h w"], sisms: Float[Tensor, "n hs ws"], group: Vectors
+    ) -> Float[Tensor, "n ho wo"]:
+        """The second pass: what `forward` of the whole group gives for these of its pictures.
+
+        Both passes take the pictures one by one. Convolutions round otherwise in batches of other sizes, which is
+        enough to swap two positions now and then; so the output of a picture does not depend on how a group is cut.
+        """
+        found = []
+        for image, sism in zip(images.split(1), sisms.split(1), strict=True):
+            shallow, levels = self.features(image)
+            found.append(full_size(self.decode(self.relate(levels, group), shallow, sism)[-1])[:, 0])
+        return torch.cat(found)
+
+    def cosegment(
+        self, chunks: Iterable[tuple[Float[Tensor, "_n 3 _h _w"], Float[Tensor, "_n _hs _ws"]]]
+    ) -> Iterator[Float[Tensor, "_n ho wo"]]:
+        """The probabilities of each chunk's pictures, as `forward` of the whole group gives them.
+
+        Only one chunk and the vectors are held at a time.
+
+        Args:
+            chunks: images and SISMs, a few at a time. They are gone through twice.
+
+        Raises:
+            ValueError: `chunks` can be gone through only once.
+        """
+        if iter(chunks) is chunks:
+            raise ValueError("chunks are read twice, but this is an iterator; pass a list or a data loader")
+        group = join([self.learn(*chunk) for chunk in chunks])
+        return (self.segment(*chunk, group) for chunk in chunks)
+
+
+def join(parts: list[Vectors]) -> Vectors:
+    """The vectors of several parts of a group, as one group's."""
+    return {stride: torch.cat([part[stride] for part in parts]) for stride in STRIDES}
+
+
+def pool(features: Float[Tensor, "n c h w"], sisms: Float[Tensor, "n hs ws"]) -> Float[Tensor, "n 2 c"]:
+    """Unit vectors of the foreground and the background; a side that is empty has a zero vector."""
+    # The difference first: resized ones are only nearly one, and any rest would become a vector of length one.
+    sides = resize(torch.stack([sisms, 1 - sisms], dim=1), plane_size(features), align_corners=True)
+    unit = F.normalize(features, dim=1)
+    pooled = einsum(sides, unit, "n side h w, n c h w -> n side c") / sides[0, 0].numel()
+    return F.normalize(pooled, dim=2)
+
+
+def co_attention(unit: Float[Tensor, "p c"], vectors: Float[Tensor, "group c"]) -> Float[Tensor, " p"]:
+    """The co-salient attention of one picture, in [0, 1]: its maps fused by how they agree.
+
+    In double precision, so that neither the order of the group nor rounding moves positions past each other; on
+    Apple's GPUs, which have none, in single.
+    """
+    precision = torch.float32 if unit.device.type == "mps" else torch.float64
+    maps = F.normalize(vectors.to(precision) @ unit.to(precision).T, dim=1)
+    agreement = maps @ maps.sum(dim=0)
+    fused = agreement.softmax(dim=0) @ maps
+    return (fused - fused.min()) / (fused.max() - fused.min() + 1e-12)
+
+
+def full_size(predictions: Float[Tensor, "n 1 h w"]) -> Float[Tensor, "n 1 ho wo"]:
+    return resize(predictions, (SIZE, SIZE), align_corners=True)
+
+
+def soft_iou_loss(predictions: Float[Tensor, "n m h w"], masks: Float[Tensor, "n h w"]) -> Float[Tensor, ""]:
+    """One minus the mean, over pictures and their `m` predictions, of `sum(min) / sum(max)` over pixels.
+
+    Nothing is smoothed, as published. Where the mask is empty, the IoU is 0, without a gradient; it is 1 where the
+    prediction is empty too.
+
+    Args:
+        predictions: in [0, 1].
+        masks: in [0, 1].
+    """
+    masks = masks[:, None].expand_as(predictions)
+    intersection = torch.minimum(predictions, masks).sum(dim=(2, 3))
+    union = torch.maximum(predictions, masks).sum(dim=(2, 3))
+    empty = union == 0
+    return 1 - torch.where(empty, 1.0, intersection / union.masked_fill(empty, 1.0)).mean()
+
+
+def check_size(planes: Float[Tensor, "*n h w"], what: str) -> None:
+    height, width = plane_size(planes)
+    if (height, width) != (SIZE, SIZE):
+        raise ValueError(
+            f"ICNet reads {SIZE}x{SIZE} {what}, not {width}x{height} (width x height): its self-correlation has one "
+            f"channel for each position. Resize them to {SIZE}x{SIZE}"
+        )
+
+
+def conv1x1(channels_in: int, channels_out: int) -> nn.Conv2d:
+    return nn.Conv2d(channels_in, channels_out, kernel_size=1)
+
+
+def conv3x3(channels_in: int, channels_out: int) -> nn.Conv2d:
+    return nn.Conv2d(channels_in, channels_out, kernel_size=3, padding=1)
+
+
+def norm_relu(channels_in: int, channels_out: int) -> tuple[nn.Module, ...]:
+    return conv3x3(channels_in, channels_out), nn.BatchNorm2d(channels_out), nn.ReLU()
+
+
+def prediction(channels: int) -> nn.Sequential:
+    return nn.Sequential(conv1x1(channels, 1), nn.Sigmoid())
+
+
+# ---- variants, and the names in their published checkpoints --------------------------------------------------------
+
+
+VGG16_BACKBONE = replace(
+    BACKBONES["vgg16"],
+    taps=(
+        *(Tap("features.3", 1, 64), Tap("features.8", 2, 128), Tap("features.15", 4, 256)),
+        *(Tap("features.22", 8, 512), Tap("features.29", 16, 512)),
+    ),
+)
+"""Each block's last convolution, after its ReLU."""
+
+LITE0_BACKBONE = replace(
+    BACKBONES["lite0"],
+    taps=(
+        *(Tap("blocks.0.0", 2, 16), Tap("blocks.1.1", 4, 24), Tap("blocks.2.0", 8, 40)),
+        *(Tap("blocks.2.1", 8, 40), Tap("blocks.4.2", 16, 112), Tap("blocks.5.3", 32, 192)),
+    ),
+)
+LITE0_CONFIG = ICNetConfig(compressed=(64, 64, 64), width=64, refined=16)
+
+
+def vgg16() -> ICNet:
+    """The published program."""
+    return ICNet(Backbone(VGG16_BACKBONE, frozen=False))
+
+
+def lite0() -> ICNet:
+    """Ours, on the bundled backbone: half as wide, refined at strides 8, 4 and 2."""
+    return ICNet(Backbone(LITE0_BACKBONE, frozen=False), LITE0_CONFIG)
+
+
+PUBLISHED_NAMES = {
+    "vgg.vgg.": "backbone.net.features.",
+    "conv4_cmprs.": "compress8.",
+    "conv5_cmprs.": "compress16.",
+    "conv6_cmprs.": "compress32.",
+    **{
+        f"{theirs}.{their_part}": f"{ours}.{our_part}"
+        for theirs, ours in {"Co4": "attend8", "Co5": "attend16", "Co6": "attend32"}.items()
+        for their_part, our_part in {
+            "cosal_feat.conv.0.": "correlation.",
+            "cosal_feat.conv.1.conv.": "side.convolutions.",
+            "conv.0.": "merge.0.",
+            "conv.1.conv.": "merge.1.convolutions.",
+        }.items()
+    },
+    "merge_co_56.conv.": "merge32to16.convolutions.",
+    "merge_co_45.0.conv.": "merge16to8.0.convolutions.",
+    "merge_co_45.1.": "merge16to8.1.",
+    "get_pred_4.pred.": "predict.",
+    **{
+        f"refine_{3 - index}.{their_part}": f"refinements.{index}.{our_part}"
+        for index in range(3)
+        for their_part, our_part in {"cmprs.": "compress.", "merge_conv.": "merge.", "pred.pred.": "predict."}.items()
+    },
+}
+
+
+def from_checkpoint(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The published program's entries under our names, with or without `module.` before them.
+
+    Raises:
+        ValueError: an entry that the published program does not have.
+    """
+    renamed = {}
+    for published, value in state.items():
+        name = published.removeprefix("module.")
+        for theirs, ours in PUBLISHED_NAMES.items():
+            if name.startswith(theirs):
+                renamed[ours + name.removeprefix(theirs)] = value
+                break
+        else:
+            raise ValueError(f"{published!r} is no entry of ICNet's checkpoint")
+    return renamed
