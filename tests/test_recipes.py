@@ -50,6 +50,7 @@ def test_overrides_reach_every_depth_and_are_yaml() -> None:
         ("optimiser.name=sgd", "optimiser.momentum is missing"),
         ("schedule.every=10", "`every` goes with the schedule 'step'"),
         ("processes=3", "a batch of 4 episodes cannot be shared by 3 processes"),
+        ("data.set=class_folders", "a folder of classes has no folds: set data.fold=null"),
         ("name.x=1", "a recipe has no key 'name.x'"),
     ],
 )
@@ -57,6 +58,11 @@ def test_a_wrong_override_names_the_key_and_the_nearest_right_one(override: str,
     with pytest.raises(RecipeError) as error:
         load_recipe("panet-voc-small", [override])
     assert told in str(error.value)
+
+
+def test_coco_without_a_fold_asks_for_one() -> None:
+    with pytest.raises(RecipeError, match=r"coco20i needs a fold: set data\.fold=0, 1, 2 or 3"):
+        load_recipe("panet-lite0", ["data.set=coco20i"])
 
 
 def test_a_wrong_key_in_a_file_names_the_nearest_right_one(tmp_path: Path) -> None:

@@ -168,6 +168,16 @@ def test_a_shipped_recipe_trains(name: str, voc: Path, tmp_path: Path) -> None:
     assert math.isfinite(losses(run)[0])
 
 
+def test_a_folder_of_classes_of_ones_own_trains(tmp_path: Path) -> None:
+    for number in range(6):
+        place = tmp_path / "mine" / ("cups", "keys")[number % 2]
+        fakes.write_picture(place / f"{number}.jpg", fakes.noise(number))
+        fakes.write_picture(place / f"{number}_mask.png", fakes.block(255, number, border=0))
+    own = ("data.set=class_folders", "data.fold=null", "steps=1")
+    run = train(small(tmp_path / "mine", *own), tmp_path / "run", show=False)
+    assert json.loads((run / "record.json").read_text())["data"]["training"]["entries"] == {"cups": 3, "keys": 3}
+
+
 # ---- stopping and going on -----------------------------------------------------------------------------------------
 
 
@@ -265,7 +275,7 @@ def test_a_failure_in_one_of_several_processes_is_told(
         raise torch.multiprocessing.ProcessRaisedException("Traceback ...\nKeyError: 'blocks'\n", 1, 77)
 
     monkeypatch.setattr(Fabric, "launch", fail)
-    with pytest.raises(TrainingError, match="a process of the run in .* failed: KeyError: 'blocks'"):
+    with pytest.raises(TrainingError, match=r"a process of the run in .* failed: KeyError: 'blocks'"):
         train(small(voc, "processes=2"), tmp_path, show=False)
 
 
@@ -309,13 +319,13 @@ def test_a_picture_that_shows_a_validation_class_is_not_trained_on(voc: Path) ->
 
 
 def test_a_test_class_cannot_select(voc: Path, tmp_path: Path) -> None:
-    with pytest.raises(DataSetError, match="there is no base class of fold 0 to validate on 'bird'"):
+    with pytest.raises(DataSetError, match="there is no class of PASCAL-5i fold 0 trn to validate on 'bird'"):
         train(small(voc, "validation.classes=[bird]"), tmp_path, show=False)
 
 
 def test_keeping_every_base_class_for_validation_is_refused(voc: Path) -> None:
     everything = ", ".join(data_sets(small(voc))[0].classes)
-    with pytest.raises(DataSetError, match="all base classes of fold 0 are kept for validation"):
+    with pytest.raises(DataSetError, match="all classes of PASCAL-5i fold 0 trn are kept for validation"):
         data_sets(small(voc, f"validation.classes=[{everything}]"))
 
 
