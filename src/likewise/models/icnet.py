@@ -246,14 +246,13 @@ class ICNet(nn.Module):
     ) -> Float[Tensor, "n ho wo"]:
         """The second pass: what `forward` of the whole group gives for these of its pictures.
 
-        Both passes take the pictures one by one. Convolutions round otherwise in batches of other sizes, which is
-        enough to swap two positions now and then; so the output of a picture does not depend on how a group is cut.
+        Both passes make the features picture by picture. Convolutions round otherwise in batches of other sizes, which
+        is enough to swap two positions now and then; so a picture's output does not depend on how its group is cut.
         """
-        found = []
-        for image, sism in zip(images.split(1), sisms.split(1), strict=True):
-            shallow, levels = self.features(image)
-            found.append(full_size(self.decode(self.relate(levels, group), shallow, sism)[-1])[:, 0])
-        return torch.cat(found)
+        parts = [self.features(image) for image in images.split(1)]
+        shallow = [torch.cat(level) for level in zip(*(part[0] for part in parts), strict=True)]
+        levels = {stride: torch.cat([part[1][stride] for part in parts]) for stride in STRIDES}
+        return full_size(self.decode(self.relate(levels, group), shallow, sisms)[-1])[:, 0]
 
     def cosegment(
         self, chunks: Iterable[tuple[Float[Tensor, "_n 3 _h _w"], Float[Tensor, "_n _hs _ws"]]]
