@@ -1,6 +1,6 @@
 """Every benchmark, one after the other, in the short form that `make bench` runs.
 
-    python benchmarks/run.py
+python benchmarks/run.py
 """
 
 import subprocess
@@ -11,6 +11,10 @@ HERE = Path(__file__).parent
 RUNS: tuple[tuple[str, ...], ...] = (
     ("segment.py", "--pictures", "500"),
     ("prototypes.py", "--quick"),
+    ("loader.py", "--rounds", "3"),
+    ("hsnet.py", "--turns", "3"),
+    ("icnet.py", "--turns", "1"),
+    ("memory_update.py", "--rounds", "3"),
 )
 
 

@@ -65,7 +65,7 @@ def test_remembered_features_are_the_backbones_and_take_no_more_than_their_memor
         remembering = RememberingBackbone(backbone, memory=2 * one)
         for _ in range(2):
             for level, wanted in zip(remembering(images[1:]), backbone(images[1:]), strict=True):
-                torch.testing.assert_close(level, wanted)
+                torch.testing.assert_close(level, wanted, rtol=1e-3, atol=1e-4)  # batch sizes round differently
         assert remembering.passes == 2
         remembering(images)
     assert len(remembering.features.values) == 2
@@ -112,7 +112,7 @@ def test_a_support_that_shows_nothing_of_its_class_is_named(few_shot: FewShot, d
 
 def test_the_settings_of_a_model_change_with_all_its_masks_depend_on(few_shot: FewShot) -> None:
     settings = model_settings(few_shot)
-    assert settings["model"] == "panet"
+    assert settings["model"] == "panet-lite0"
     assert str(settings["backbone"]).startswith("lite0@")
     assert settings["side"] == 96
     assert settings["weights"] == few_shot.fingerprint

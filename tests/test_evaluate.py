@@ -15,7 +15,7 @@ from likewise.data.layout import DataSetError
 from likewise.evaluate import Report, mask_name, predict, score
 from likewise.images import PictureError, save_image
 from likewise.protocols import PROTOCOLS, read_episodes
-from likewise.runs import Run, read_run, start_run
+from likewise.evaluation_run import Run, read_run, start_run
 from likewise.scoring import PredictionError
 
 

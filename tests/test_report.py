@@ -26,7 +26,7 @@ from likewise.report import (
     write_report,
     write_results,
 )
-from likewise.runs import Run, start_run
+from likewise.evaluation_run import Run, start_run
 from likewise.scoring import EpisodeScore, Part, Results
 
 

@@ -26,7 +26,7 @@ from likewise.images import PART_PREFIX, PictureError, read_labels, read_mask, s
 from likewise.metrics import Scores, interval
 from likewise.protocols import Protocol, read_episodes
 from likewise.recent import Recent
-from likewise.runs import Run
+from likewise.evaluation_run import Run
 from likewise.scoring import EpisodeScore, Part, Results, read_prediction, refuse_missing
 
 Segment = Callable[[EpisodeSet, Episode], np.ndarray]

@@ -25,7 +25,7 @@ from likewise.draw import outline, overlay, palette
 from likewise.evaluate import read_episode_mask
 from likewise.images import written
 from likewise.metrics import Scores
-from likewise.runs import Run
+from likewise.evaluation_run import Run
 from likewise.scoring import EpisodeScore, Part, Results
 
 if TYPE_CHECKING:

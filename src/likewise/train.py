@@ -26,7 +26,7 @@ from likewise.data.episodes import EpisodeSet
 from likewise.metrics import FoldIoU
 from likewise.objectives import Objective
 from likewise.recipes import Recipe
-from likewise.run_folder import (
+from likewise.training_run import (
     SELECTION,
     Logs,
     State,

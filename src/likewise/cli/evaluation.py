@@ -11,7 +11,7 @@ from typer.core import TyperGroup
 from likewise.cli.options import BackboneName, Device, Side, Weights, complain, open_few_shot, say, shown_progress
 
 if TYPE_CHECKING:
-    from likewise.runs import Run
+    from likewise.evaluation_run import Run
     from likewise.scoring import Results
 
 
@@ -160,7 +160,7 @@ def score(
 ) -> None:
     """Score the masks in RUN, or those of another program for its episodes."""
     from likewise import evaluate as evaluation
-    from likewise.runs import read_run
+    from likewise.evaluation_run import read_run
 
     opened = read_run(run, data)
     with shown_progress("scoring", opened.episode_count) as told:
@@ -215,7 +215,7 @@ def _started(
     seed: int | None,
     episodes: Path | None,
 ) -> Run:
-    from likewise.runs import start_run
+    from likewise.evaluation_run import start_run
 
     run = start_run(
         out,

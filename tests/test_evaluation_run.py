@@ -6,7 +6,7 @@ import pytest
 import fakes
 from likewise.data.layout import DataSetError
 from likewise.protocols import read_episodes, write_episodes
-from likewise.runs import Run, RunError, open_folds, read_run, start_run
+from likewise.evaluation_run import Run, RunError, open_folds, read_run, start_run
 
 
 @pytest.fixture(scope="module")
