@@ -13,9 +13,9 @@ import fakes
 from likewise.data.episodes import Episode, EpisodeSet, load_episode
 from likewise.data.layout import DataSetError
 from likewise.evaluate import Report, mask_name, predict, score
+from likewise.evaluation_run import Run, read_run, start_run
 from likewise.images import PictureError, save_image
 from likewise.protocols import PROTOCOLS, read_episodes
-from likewise.evaluation_run import Run, read_run, start_run
 from likewise.scoring import PredictionError
 
 

@@ -5,8 +5,8 @@ import pytest
 
 import fakes
 from likewise.data.layout import DataSetError
-from likewise.protocols import read_episodes, write_episodes
 from likewise.evaluation_run import Run, RunError, open_folds, read_run, start_run
+from likewise.protocols import read_episodes, write_episodes
 
 
 @pytest.fixture(scope="module")

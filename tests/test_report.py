@@ -16,6 +16,7 @@ from likewise.data.episodes import Episode, EpisodeSet, load_episode
 from likewise.data.layout import Presence
 from likewise.draw import palette
 from likewise.evaluate import predict, score
+from likewise.evaluation_run import Run, start_run
 from likewise.metrics import Scores
 from likewise.report import (
     TRUTH_COLOUR,
@@ -26,7 +27,6 @@ from likewise.report import (
     write_report,
     write_results,
 )
-from likewise.evaluation_run import Run, start_run
 from likewise.scoring import EpisodeScore, Part, Results
 
 

@@ -22,9 +22,9 @@ from likewise.images import PictureError
 from likewise.models.panet import PANet
 from likewise.objectives import TASKS, Objective
 from likewise.recipes import Recipe, load_recipe, recipe_names
-from likewise.training_run import last_checkpoint
 from likewise.train import learning_rate, train
 from likewise.training_data import TrainingEpisodes, TrainingError, collate, data_sets, loader
+from likewise.training_run import last_checkpoint
 from likewise.weights import load_state
 
 

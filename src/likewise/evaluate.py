@@ -22,11 +22,11 @@ from likewise.bootstrap import EpisodeCounts
 from likewise.data.episodes import Episode, EpisodeSet, load_episode
 from likewise.data.layout import known
 from likewise.draw import label_palette
+from likewise.evaluation_run import Run
 from likewise.images import PART_PREFIX, PictureError, read_labels, read_mask, save_pillow, written
 from likewise.metrics import Scores, interval
 from likewise.protocols import Protocol, read_episodes
 from likewise.recent import Recent
-from likewise.evaluation_run import Run
 from likewise.scoring import EpisodeScore, Part, Results, read_prediction, refuse_missing
 
 Segment = Callable[[EpisodeSet, Episode], np.ndarray]

@@ -23,9 +23,9 @@ from likewise.data.layout import IGNORE
 from likewise.data.transforms import resize_labels, resize_picture
 from likewise.draw import outline, overlay, palette
 from likewise.evaluate import read_episode_mask
+from likewise.evaluation_run import Run
 from likewise.images import written
 from likewise.metrics import Scores
-from likewise.evaluation_run import Run
 from likewise.scoring import EpisodeScore, Part, Results
 
 if TYPE_CHECKING:

@@ -26,6 +26,16 @@ from likewise.data.episodes import EpisodeSet
 from likewise.metrics import FoldIoU
 from likewise.objectives import Objective
 from likewise.recipes import Recipe
+from likewise.training_data import (
+    TRAINING,
+    TrainingEpisodes,
+    TrainingError,
+    ValidationEpisodes,
+    collate,
+    data_sets,
+    loader,
+    torch_seed,
+)
 from likewise.training_run import (
     SELECTION,
     Logs,
@@ -36,16 +46,6 @@ from likewise.training_run import (
     save_checkpoint,
     save_weights,
     write_record,
-)
-from likewise.training_data import (
-    TRAINING,
-    TrainingEpisodes,
-    TrainingError,
-    ValidationEpisodes,
-    collate,
-    data_sets,
-    loader,
-    torch_seed,
 )
 
 
