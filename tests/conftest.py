@@ -4,6 +4,7 @@ import importlib.util
 import json
 import os
 import sys
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -70,6 +71,7 @@ def likewise(monkeypatch, capsys) -> Callable[..., tuple[int, str, str]]:
     def run(*words: object) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["likewise", *map(str, words)])
         monkeypatch.setenv("COLUMNS", "200")
+        monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)
         code = 0
         try:
             cli.main()

@@ -162,3 +162,9 @@ def test_scribbles_without_a_background_stroke_leave_the_rest_to_the_background(
     strokes[3, 3:6] = 1
     _, foreground, background = mark(Example(cat, scribbles=Image.fromarray(strokes)))
     np.testing.assert_array_equal(background, ~foreground)
+
+
+def test_a_mask_that_leaves_no_background_is_warned_of(photos: Path) -> None:
+    cat = save_flat(photos / "cat.png", size=(12, 8))
+    with pytest.warns(UserWarning, match=r"cat\.png: its mask covers the whole picture"):
+        mark(Example(cat, mask=np.ones((8, 12), bool)))

@@ -164,8 +164,10 @@ def test_unknown_models_devices_and_sides_are_refused():
         FewShot(model="hsnet2")
     with pytest.raises(ValueError, match="device 'tpu9' cannot be used here"):
         FewShot(device="tpu9")
-    with pytest.raises(ValueError, match="side is 8 pixels; this backbone needs at least 32"):
+    with pytest.raises(ValueError, match="side is 8 pixels; this backbone needs 32 to 4096"):
         FewShot(side=8)
+    with pytest.raises(ValueError, match="side is 100000 pixels"):
+        FewShot(side=100000)
     with pytest.raises(ValueError, match="pass its authors' checkpoint with weights="):
         FewShot(model="panet-vgg16")
     with pytest.raises(ValueError, match="panet-lite0 is trained on a backbone of its own"):

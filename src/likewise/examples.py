@@ -4,6 +4,7 @@ texts -> find_examples -> Example (a picture with a mask, a box or scribbles) ->
 """
 
 import re
+import warnings
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -71,6 +72,12 @@ def mark(
         foreground = read_mask(example.mask, label=example.label, size=size)
     if not foreground.any():
         raise ValueError(f"{example.name}: its mask is empty; mark at least one pixel of the object")
+    if foreground.all():
+        warnings.warn(
+            f"{example.name}: its mask covers the whole picture, so it does not show what the object is not; "
+            "leave some background, or add an example that has some",
+            stacklevel=2,
+        )
     return picture, foreground, ~foreground
 
 

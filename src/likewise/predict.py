@@ -31,6 +31,7 @@ DEFAULT_SIDE = 320
 DEFAULT_TAPS: dict[str, tuple[str, ...]] = {"lite0": ("blocks.4.2", "blocks.5.3", "blocks.6.0")}
 """The best on base classes for three of PASCAL-5i's four folds, and close to it on the fourth (docs/results.md)."""
 
+LARGEST_SIDE = 4096
 SMALLEST = 16
 """Pictures with a side under so many pixels are refused: not one position of the features would be their own."""
 
@@ -117,8 +118,8 @@ class FewShot:
         self.backbone_name = f"{self.network.backbone.spec.name}@{'+'.join(tap.module for tap in taps_used)}"
         self.multiple = max(tap.stride for tap in taps_used)
         self.side = DEFAULT_SIDE if side is None else side
-        if self.side < self.multiple:
-            raise ValueError(f"side is {side} pixels; this backbone needs at least {self.multiple}")
+        if not self.multiple <= self.side <= LARGEST_SIDE:
+            raise ValueError(f"side is {side} pixels; this backbone needs {self.multiple} to {LARGEST_SIDE}")
         self.fingerprint = fingerprint(self.network)
 
     @torch.inference_mode()

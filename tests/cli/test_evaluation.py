@@ -101,3 +101,18 @@ def test_what_is_mistyped_is_told_with_the_nearest(likewise, voc, change, told):
     assert code == 2
     assert told in err
     assert "Traceback" not in err
+
+
+def test_the_leakage_of_every_fold_is_told_as_the_published_lists_have_it(likewise, shared_data):
+    code, out, _ = likewise("evaluate", "leakage", "--data", shared_data)
+    assert code == 0
+    counted = ("637 of 8450", "1298 of 8081", "1945 of 7007", "896 of 9002")
+    for line, count in zip(out.splitlines(), counted, strict=True):
+        assert f"{count} training pictures contain a novel class" in line
+
+
+def test_without_lists_the_leakage_says_what_is_missing(likewise, photos):
+    make_voc(photos, lists=False)
+    code, _, err = likewise("evaluate", "leakage", "--data", photos)
+    assert code == 2
+    assert "splits/pascal" in err

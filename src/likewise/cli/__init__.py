@@ -1,6 +1,7 @@
 """The command line: each command a thin call into the library, which loads when a command first needs it."""
 
 import sys
+import warnings
 
 import typer
 
@@ -28,6 +29,7 @@ app.command()(training.recipes)
 
 def main() -> None:
     """Run the command line; what people can mend is told in one line, without a traceback."""
+    warnings.showwarning = lambda message, *_: complain(f"likewise: warning: {message}")
     try:
         app()
     except (ValueError, OSError) as error:

@@ -202,6 +202,22 @@ def scenes(
     _report(score_scenes(predictions, open_scenes(data, benchmark, split), inference), out)
 
 
+@app.command("leakage")
+def leakage(data: Data) -> None:
+    """Count, for each fold of PASCAL-5i, the training pictures in which a novel class can be seen.
+
+    Counted from the lists alone, whether the pictures are there or not. A recipe leaves them out with
+    data.drop_leaking=true.
+    """
+    from likewise.data.pascal import pascal_home, pascal_leakage, pascal_lists
+
+    lists = pascal_lists(data, pascal_home(data), None)
+    if lists is None:
+        raise ValueError(f"{data}: no lists in splits/pascal, such as trn/fold0.txt; the leakage is counted from them")
+    for fold in range(4):
+        say(f"fold {fold}: {pascal_leakage(lists, fold)}")
+
+
 def _started(
     out: Path,
     protocol: str,
