@@ -183,7 +183,7 @@ def demo(
     few_shot = open_few_shot(model, backbone, weights, side, device)
     outcomes = demonstration.run(few_shot, [demonstration.motorcycle(), demonstration.coins()])
     what = f"{few_shot.model_name} on {few_shot.backbone_name.partition('@')[0]}, {few_shot.device}"
-    sheet = demonstration.write(outcomes, out, f"One example each, no training on it; {what}")
+    sheet = demonstration.write(outcomes, out, f"One example each, in pictures the model never saw before; {what}")
     table = new_table("task", "IoU", "floor", "learn", "segment", "model", "backbone")
     for outcome in outcomes:
         table.add_row(
