@@ -19,9 +19,9 @@ from pathlib import Path
 import torch
 from loader import pascal_of_photographs, read_batches
 
-from likewise.objectives import Objective
-from likewise.recipes import Recipe, load_recipe
-from likewise.training_data import Batch
+from likewise.train.episodes import Batch
+from likewise.train.objective import Objective
+from likewise.train.recipes import Recipe, load_recipe
 
 HSNET = {"name": "hsnet", "backbone": "lite0", "first_tap": "blocks.2.0"}
 

@@ -21,9 +21,9 @@ from PIL import Image
 from skimage import data
 
 from likewise.data.class_names import PASCAL
-from likewise.objectives import Objective
-from likewise.recipes import Recipe, load_recipe
-from likewise.training_data import Batch, TrainingEpisodes, data_sets, loader
+from likewise.train.episodes import Batch, TrainingEpisodes, data_sets, loader
+from likewise.train.objective import Objective
+from likewise.train.recipes import Recipe, load_recipe
 
 HEIGHT, WIDTH = 375, 500
 

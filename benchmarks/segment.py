@@ -25,7 +25,7 @@ from likewise.examples import Example
 from likewise.folder import segment_folder
 from likewise.images import read_picture, save_image
 from likewise.paths import find_pictures
-from likewise.predict import FewShot, prototypes_of
+from likewise.predict.few_shot import FewShot, prototypes_of
 
 SIDE = 320
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from likewise.concept import Concept, ConceptError
     from likewise.examples import Example
     from likewise.images import PictureError
-    from likewise.predict import FewShot, Result
+    from likewise.predict.few_shot import FewShot, Result
     from likewise.weights import WeightsError
 
 __version__ = "0.1.0"
@@ -23,9 +23,9 @@ _HOMES = {
     "Concept": "concept",
     "ConceptError": "concept",
     "Example": "examples",
-    "FewShot": "predict",
+    "FewShot": "predict.few_shot",
     "PictureError": "images",
-    "Result": "predict",
+    "Result": "predict.few_shot",
     "WeightsError": "weights",
 }
 

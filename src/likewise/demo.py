@@ -20,7 +20,7 @@ from likewise.draw import Tile, contact_sheet, outline, overlay
 from likewise.examples import Example
 from likewise.formats import write_cutout
 from likewise.images import save_image
-from likewise.predict import FewShot, Result
+from likewise.predict.few_shot import FewShot, Result
 
 Picture = UInt8[np.ndarray, "h w 3"]
 Mask = Bool[np.ndarray, "h w"]

@@ -22,7 +22,7 @@ Picture = UInt8[np.ndarray, "h w 3"]
 
 @runtime_checkable
 class Result(Protocol):
-    """What the writers need to know of `likewise.predict.Result`."""
+    """What the writers need to know of `likewise.predict.few_shot.Result`."""
 
     @property
     def mask(self) -> Bool[np.ndarray, "h w"]: ...

@@ -11,8 +11,8 @@ from typer.core import TyperGroup
 from likewise.cli.options import BackboneName, Device, Side, Weights, complain, open_few_shot, say, shown_progress
 
 if TYPE_CHECKING:
-    from likewise.evaluation_run import Run
-    from likewise.scoring import Results
+    from likewise.evaluate.run import Run
+    from likewise.evaluate.scoring import Results
 
 
 class BothLoops(TyperGroup):
@@ -113,8 +113,8 @@ def predict(
 
     [dim]likewise evaluate predict panet --protocol hsnet-2021 --data data/ -o runs/panet[/dim]
     """
-    from likewise import evaluate as evaluation
-    from likewise.episode_segmenter import episode_segmenter, model_settings
+    from likewise.evaluate import loops
+    from likewise.evaluate.segmenter import episode_segmenter, model_settings
 
     few_shot = open_few_shot(model, backbone, weights, side, device)
     run = _started(out, protocol, data, model_settings(few_shot), fold, benchmark, shots, ways, count, seed, episodes)
@@ -122,7 +122,7 @@ def predict(
     if seen:
         complain(f"{model} was trained on {', '.join(seen)}: this is no measure of classes never seen")
     with episode_segmenter(few_shot, run.protocol) as segment, shown_progress("predicting", run.episode_count) as told:
-        report = evaluation.predict(run, segment, on_corrupt=on_corrupt, progress=told)
+        report = loops.predict(run, segment, on_corrupt=on_corrupt, progress=told)
     say(f"{out}: {report.done} masks written, {report.finished_before} were there, {report.left_out} left out")
 
 
@@ -159,12 +159,12 @@ def score(
     on_corrupt: OnCorrupt = "stop",
 ) -> None:
     """Score the masks in RUN, or those of another program for its episodes."""
-    from likewise import evaluate as evaluation
-    from likewise.evaluation_run import read_run
+    from likewise.evaluate import loops
+    from likewise.evaluate.run import read_run
 
     opened = read_run(run, data)
     with shown_progress("scoring", opened.episode_count) as told:
-        results = evaluation.score(opened, masks, on_corrupt=on_corrupt, progress=told)
+        results = loops.score(opened, masks, on_corrupt=on_corrupt, progress=told)
     _report(results, out or masks or run, opened)
 
 
@@ -177,7 +177,7 @@ def groups(
 ) -> None:
     """Score a folder of co-saliency maps, <group>/<picture>.png."""
     from likewise.data.groups import cosaliency_groups
-    from likewise.scoring import score_groups
+    from likewise.evaluate.scoring import score_groups
 
     _report(score_groups(predictions, cosaliency_groups(data), mode), out)
 
@@ -197,7 +197,7 @@ def scenes(
 ) -> None:
     """Score a folder of scene labels, <picture>.png with class indices from 0."""
     from likewise.data import open_scenes
-    from likewise.scoring import score_scenes
+    from likewise.evaluate.scoring import score_scenes
 
     _report(score_scenes(predictions, open_scenes(data, benchmark, split), inference), out)
 
@@ -231,7 +231,7 @@ def _started(
     seed: int | None,
     episodes: Path | None,
 ) -> Run:
-    from likewise.evaluation_run import start_run
+    from likewise.evaluate.run import start_run
 
     run = start_run(
         out,
@@ -256,7 +256,7 @@ def _tested(run: Run) -> list[str]:
 
 
 def _report(results: Results, out: Path, run: Run | None = None) -> None:
-    from likewise.report import tables, write_report
+    from likewise.evaluate.report import tables, write_report
 
     page = write_report(results, out, run)
     for table in tables(results):

@@ -23,7 +23,7 @@ from likewise.cli.options import (
 
 if TYPE_CHECKING:
     from likewise.concept import Concept
-    from likewise.predict import FewShot
+    from likewise.predict.few_shot import FewShot
 
 
 class SeveralValues(TyperCommand):

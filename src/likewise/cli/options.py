@@ -12,7 +12,7 @@ import typer
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from likewise.predict import FewShot
+    from likewise.predict.few_shot import FewShot
 
 Model = Annotated[str, typer.Option("--model", help="See [bold]likewise models[/bold].")]
 BackboneName = Annotated[
@@ -31,7 +31,7 @@ Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, mps, ...
 
 def open_few_shot(model: str, backbone: str, weights: Path | None, side: int | None, device: str) -> FewShot:
     """The model that the options name; `backbone` may have its taps behind an @."""
-    from likewise.predict import FewShot
+    from likewise.predict.few_shot import FewShot
 
     name, _, taps = backbone.partition("@")
     return FewShot(model, name, taps=taps.split("+") if taps else (), weights=weights, side=side, device=device)

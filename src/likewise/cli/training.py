@@ -29,9 +29,9 @@ def train(
 
     [dim]likewise train panet-voc-small data.root=PASCAL data.fold=1 -o runs/fold1[/dim]
     """
-    from likewise.recipes import load_recipe
-    from likewise.train import train as run_training
-    from likewise.training_data import TrainingError
+    from likewise.train.episodes import TrainingError
+    from likewise.train.loop import train as run_training
+    from likewise.train.recipes import load_recipe
 
     try:
         folder = run_training(load_recipe(recipe, overrides or ()), out)
@@ -43,7 +43,7 @@ def train(
 
 def recipes() -> None:
     """List the recipes."""
-    from likewise.recipes import load_recipe, recipe_names
+    from likewise.train.recipes import load_recipe, recipe_names
 
     for name in recipe_names():
         recipe = load_recipe(name)

@@ -12,11 +12,11 @@ from PIL import Image
 import fakes
 from likewise.data.episodes import Episode, EpisodeSet, load_episode
 from likewise.data.layout import DataSetError
-from likewise.evaluate import Report, mask_name, predict, score
-from likewise.evaluation_run import Run, read_run, start_run
+from likewise.evaluate.loops import Report, mask_name, predict, score
+from likewise.evaluate.run import Run, read_run, start_run
+from likewise.evaluate.scoring import PredictionError
 from likewise.images import PictureError, save_image
 from likewise.protocols import PROTOCOLS, read_episodes
-from likewise.scoring import PredictionError
 
 
 @pytest.fixture(scope="module")
@@ -227,5 +227,5 @@ def test_a_label_that_is_no_way_is_named(root: Path, tmp_path: Path) -> None:
 
 
 def test_scoring_does_not_load_torch() -> None:
-    program = "import sys, likewise.evaluate, likewise.report; sys.exit('torch' in sys.modules)"
+    program = "import sys, likewise.evaluate, likewise.evaluate.report; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

@@ -22,11 +22,11 @@ from likewise.data.episodes import load_episode
 from likewise.data.layout import IGNORE
 from likewise.data.transforms import resize_labels, resize_picture
 from likewise.draw import outline, overlay, palette
-from likewise.evaluate import read_episode_mask
-from likewise.evaluation_run import Run
+from likewise.evaluate.loops import read_episode_mask
+from likewise.evaluate.run import Run
+from likewise.evaluate.scoring import EpisodeScore, Part, Results
 from likewise.images import written
 from likewise.metrics import Scores
-from likewise.scoring import EpisodeScore, Part, Results
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -5,7 +5,7 @@ import pytest
 
 import fakes
 from likewise.data.layout import DataSetError
-from likewise.evaluation_run import Run, RunError, open_folds, read_run, start_run
+from likewise.evaluate.run import Run, RunError, open_folds, read_run, start_run
 from likewise.protocols import read_episodes, write_episodes
 
 

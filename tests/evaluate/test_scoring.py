@@ -8,9 +8,9 @@ import fakes
 from likewise.data.groups import GroupSet, cosaliency_groups
 from likewise.data.layout import DataSetError
 from likewise.data.scenes import SceneSet, folder_scenes
+from likewise.evaluate.scoring import GROUP_MODES, PredictionError, score_groups, score_scenes
 from likewise.images import save_image
 from likewise.saliency_metrics import CoSegmentation, Saliency
-from likewise.scoring import GROUP_MODES, PredictionError, score_groups, score_scenes
 
 
 @pytest.fixture

@@ -7,10 +7,10 @@ import torch
 import fakes
 from likewise.data.episodes import Episode, EpisodeSet, load_episode
 from likewise.data.pascal import pascal5i
-from likewise.episode_segmenter import RememberingBackbone, episode_segmenter, model_settings, support_example
+from likewise.evaluate.segmenter import RememberingBackbone, episode_segmenter, model_settings, support_example
 from likewise.examples import Example
 from likewise.images import PictureError
-from likewise.predict import FewShot
+from likewise.predict.few_shot import FewShot
 from likewise.protocols import protocol
 
 

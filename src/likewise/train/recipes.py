@@ -212,7 +212,7 @@ class Recipe(Strict):
 
 def recipe_names() -> list[str]:
     """The recipes that come with the installation."""
-    folder = resources.files("likewise") / "recipe_files"
+    folder = resources.files("likewise.train") / "recipe_files"
     return sorted(Path(file.name).stem for file in folder.iterdir() if file.name.endswith(".yaml"))
 
 
@@ -270,7 +270,7 @@ def _recipe_text(recipe: str | Path) -> tuple[str, str]:
             f"no recipe is called {str(recipe)!r}{_nearest(str(recipe), names)}; there are {', '.join(names)}, "
             "or give the path of a .yaml file"
         )
-    file = resources.files("likewise") / "recipe_files" / f"{recipe}.yaml"
+    file = resources.files("likewise.train") / "recipe_files" / f"{recipe}.yaml"
     return str(recipe), file.read_text(encoding="utf-8")
 
 

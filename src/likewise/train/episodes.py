@@ -24,7 +24,7 @@ from likewise.data.layout import DataSetError, known
 from likewise.data.pascal import pascal5i
 from likewise.data.transforms import Augmentation
 from likewise.images import PictureError
-from likewise.recipes import Data, Recipe
+from likewise.train.recipes import Data, Recipe
 
 FOLDED: dict[str, Callable[..., EpisodeSet]] = {"pascal5i": pascal5i, "coco20i": coco20i}
 

@@ -4,7 +4,7 @@ import pytest
 import yaml
 
 from likewise.backbones import BACKBONES
-from likewise.recipes import Recipe, RecipeError, key_paths, load_recipe, recipe_names
+from likewise.train.recipes import Recipe, RecipeError, key_paths, load_recipe, recipe_names
 
 
 @pytest.mark.parametrize("name", recipe_names())

@@ -15,10 +15,8 @@ import fakes
 from likewise.data.episodes import Episode, EpisodeSet, load_episode
 from likewise.data.layout import Presence
 from likewise.draw import palette
-from likewise.evaluate import predict, score
-from likewise.evaluation_run import Run, start_run
-from likewise.metrics import Scores
-from likewise.report import (
+from likewise.evaluate.loops import predict, score
+from likewise.evaluate.report import (
     TRUTH_COLOUR,
     episode_pictures,
     tables,
@@ -27,7 +25,9 @@ from likewise.report import (
     write_report,
     write_results,
 )
-from likewise.scoring import EpisodeScore, Part, Results
+from likewise.evaluate.run import Run, start_run
+from likewise.evaluate.scoring import EpisodeScore, Part, Results
+from likewise.metrics import Scores
 
 
 @pytest.fixture(scope="module")

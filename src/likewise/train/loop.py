@@ -24,9 +24,7 @@ from torch.utils.data import DataLoader
 
 from likewise.data.episodes import EpisodeSet
 from likewise.metrics import FoldIoU
-from likewise.objectives import Objective
-from likewise.recipes import Recipe
-from likewise.training_data import (
+from likewise.train.episodes import (
     TRAINING,
     TrainingEpisodes,
     TrainingError,
@@ -36,7 +34,9 @@ from likewise.training_data import (
     loader,
     torch_seed,
 )
-from likewise.training_run import (
+from likewise.train.objective import Objective
+from likewise.train.recipes import Recipe
+from likewise.train.run import (
     SELECTION,
     Logs,
     State,

@@ -20,11 +20,11 @@ from likewise.backbones import Backbone, backbone_spec
 from likewise.data.layout import DataSetError
 from likewise.images import PictureError
 from likewise.models.panet import PANet
-from likewise.objectives import TASKS, Objective
-from likewise.recipes import Recipe, load_recipe, recipe_names
-from likewise.train import learning_rate, train
-from likewise.training_data import TrainingEpisodes, TrainingError, collate, data_sets, loader
-from likewise.training_run import last_checkpoint
+from likewise.train.episodes import TrainingEpisodes, TrainingError, collate, data_sets, loader
+from likewise.train.loop import learning_rate, train
+from likewise.train.objective import TASKS, Objective
+from likewise.train.recipes import Recipe, load_recipe, recipe_names
+from likewise.train.run import last_checkpoint
 from likewise.weights import load_state
 
 
@@ -186,7 +186,7 @@ def killed_after(step: int, recipe: Recipe, run: Path) -> None:
     path = run.with_suffix(".json")
     path.write_text(recipe.model_dump_json())
     program = (
-        "import sys, pathlib\nfrom likewise.recipes import Recipe\nfrom likewise.train import train\n"
+        "import sys, pathlib\nfrom likewise.train.recipes import Recipe\nfrom likewise.train.loop import train\n"
         "train(Recipe.model_validate_json(pathlib.Path(sys.argv[1]).read_text()), sys.argv[2], show=False)"
     )
     with subprocess.Popen([sys.executable, "-c", program, str(path), str(run)], stderr=subprocess.PIPE) as process:

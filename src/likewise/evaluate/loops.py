@@ -2,7 +2,7 @@
 
     data, protocol --> start_run --> RUN/run.json, RUN/fold0/episodes.jsonl, ...
     episode --> segment ----> predict --> RUN/fold0/masks/00000.png, ...       (or anyone's program writes them)
-    masks, targets ---------> score ----> Results --> `likewise.report`: a table, results.json, index.html
+    masks, targets ---------> score ----> Results --> `likewise.evaluate.report`: a table, results.json, index.html
 
 A mask is a PNG of labels, at the protocol's size or the query's own, named by the line of the episode list, from
 00000. Between the loops lies a folder that anyone can read, compare or fill.
@@ -18,16 +18,16 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
-from likewise.bootstrap import EpisodeCounts
 from likewise.data.episodes import Episode, EpisodeSet, load_episode
 from likewise.data.layout import known
 from likewise.draw import label_palette
-from likewise.evaluation_run import Run
+from likewise.evaluate.bootstrap import EpisodeCounts
+from likewise.evaluate.recent import Recent
+from likewise.evaluate.run import Run
+from likewise.evaluate.scoring import EpisodeScore, Part, Results, read_prediction, refuse_missing
 from likewise.images import PART_PREFIX, PictureError, read_labels, read_mask, save_pillow, written
 from likewise.metrics import Scores, interval
 from likewise.protocols import Protocol, read_episodes
-from likewise.recent import Recent
-from likewise.scoring import EpisodeScore, Part, Results, read_prediction, refuse_missing
 
 Segment = Callable[[EpisodeSet, Episode], np.ndarray]
 """From an episode to its query's labels, uint8 (h, w) with 0 and way + 1, at the size of the protocol."""

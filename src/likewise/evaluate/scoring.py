@@ -1,6 +1,6 @@
 """Scores of a folder of predictions, from whatever program: co-saliency maps and scene labels; and what scores are.
 
-Few-shot episodes are scored by `likewise.evaluate`. A prediction that is missing, has another size than its target or
+Few-shot episodes are scored by `loops`. A prediction that is missing, has another size than its target or
 holds an impossible label is an error that names it: nothing is skipped and nothing resized.
 """
 

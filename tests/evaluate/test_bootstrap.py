@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from likewise.bootstrap import EpisodeCounts
 from likewise.data.episodes import Episode
 from likewise.data.layout import DataSetError
+from likewise.evaluate.bootstrap import EpisodeCounts
 from likewise.protocols import PROTOCOLS, protocol
 
 CLASSES = ("cat", "dog", "cow")

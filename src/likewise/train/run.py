@@ -24,9 +24,9 @@ from torch.utils.tensorboard import SummaryWriter
 
 from likewise.data.episodes import EpisodeSet
 from likewise.images import written
-from likewise.objectives import Objective
-from likewise.recipes import Recipe
-from likewise.training_data import TrainingError
+from likewise.train.episodes import TrainingError
+from likewise.train.objective import Objective
+from likewise.train.recipes import Recipe
 
 SELECTION = "base-class validation"
 

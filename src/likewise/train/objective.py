@@ -15,11 +15,11 @@ from torch import Tensor, nn
 
 from likewise.backbones import backbone_spec
 from likewise.data.layout import known
-from likewise.feature_cache import cache_frozen
 from likewise.models.hsnet import HSNet, mean_probability
 from likewise.models.panet import PANet
-from likewise.recipes import HSNetModel, PANetModel, Recipe
-from likewise.training_data import STARTING, Batch, torch_seed
+from likewise.train.episodes import STARTING, Batch, torch_seed
+from likewise.train.feature_cache import cache_frozen
+from likewise.train.recipes import HSNetModel, PANetModel, Recipe
 from likewise.weights import load_backbone
 
 

@@ -1,0 +1,1 @@
+"""Pictures in, masks at the size of the picture out."""

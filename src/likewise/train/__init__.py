@@ -1,0 +1,1 @@
+"""Training: recipes, what each model learns from, the loop, and what a run leaves behind."""
