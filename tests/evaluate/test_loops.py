@@ -123,10 +123,10 @@ def test_a_run_that_was_killed_goes_on_and_ends_as_an_unbroken_one(root: Path, t
     program = f"""
 import os, signal
 from pathlib import Path
-import test_evaluate
-run = test_evaluate.start(Path({str(root)!r}), Path({str(tmp_path / "killed")!r}))
+import test_loops
+run = test_loops.start(Path({str(root)!r}), Path({str(tmp_path / "killed")!r}))
 told = lambda done, of: os.kill(os.getpid(), signal.SIGKILL) if done == 6 else None
-test_evaluate.predict(run, test_evaluate.Truth(run, cut=100), progress=told)
+test_loops.predict(run, test_loops.Truth(run, cut=100), progress=told)
 """
     paths = [str(Path(__file__).parent), str(Path(fakes.__file__).parent), *filter(None, sys.path)]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
@@ -227,5 +227,5 @@ def test_a_label_that_is_no_way_is_named(root: Path, tmp_path: Path) -> None:
 
 
 def test_scoring_does_not_load_torch() -> None:
-    program = "import sys, likewise.evaluate, likewise.evaluate.report; sys.exit('torch' in sys.modules)"
+    program = "import sys, likewise.evaluate.loops, likewise.evaluate.report; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
