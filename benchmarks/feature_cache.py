@@ -20,6 +20,7 @@ import torch
 from loader import pascal_of_photographs, read_batches
 
 from likewise.train.episodes import Batch
+from likewise.train.material import Progress
 from likewise.train.objective import Objective
 from likewise.train.recipes import Recipe, load_recipe
 
@@ -27,7 +28,7 @@ HSNET = {"name": "hsnet", "backbone": "lite0", "first_tap": "blocks.2.0"}
 
 
 def step(objective: Objective, batch: Batch) -> float:
-    loss = torch.stack(list(objective(batch).values())).sum()
+    loss = torch.stack(list(objective(batch, Progress(0, 1)).values())).sum()
     loss.backward()
     objective.zero_grad()
     return loss.item()
@@ -73,8 +74,8 @@ def main() -> None:
         hsnet = Recipe.model_validate(hsnet.model_dump() | {"model": HSNET})
         for recipe in (panet, hsnet):
             (batch,) = read_batches(recipe, 1)
-            plain = Objective(recipe).train()
-            cached = Objective(recipe.model_copy(update={"cache": Path(folder) / "cache"})).train()
+            plain = Objective(recipe, ()).train()
+            cached = Objective(recipe.model_copy(update={"cache": Path(folder) / "cache"}), ()).train()
             for _ in range(2):
                 assert abs(step(plain, batch) - step(cached, batch)) < 0.02
             for what, work in (("frozen features", frozen_features), ("a whole step", step)):

@@ -21,8 +21,9 @@ from PIL import Image
 from skimage import data
 
 from likewise.data.class_names import PASCAL
-from likewise.train.episodes import Batch, TrainingEpisodes, data_sets, loader
-from likewise.train.objective import Objective
+from likewise.train.episodes import Batch
+from likewise.train.material import Progress, loader
+from likewise.train.objective import TASKS, Objective
 from likewise.train.recipes import Recipe, load_recipe
 
 HEIGHT, WIDTH = 375, 500
@@ -52,8 +53,8 @@ def pascal_of_photographs(root: Path, pictures: int) -> Path:
 
 def episodes_per_second_of_loader(recipe: Recipe, steps: int) -> float:
     """Of one worker that runs already; what it has read ahead by then is not counted."""
-    episodes = TrainingEpisodes(data_sets(recipe)[0], recipe.data, recipe.seed, recipe.batch)
-    batches = iter(loader(episodes, range(steps + 4), slice(None), workers=1))
+    episodes = TASKS[recipe.model.name].material(recipe)
+    batches = iter(loader(episodes, recipe.batch, range(steps + 4), slice(None), workers=1))
     list(islice(batches, 4))
     began = time.perf_counter()
     list(batches)
@@ -61,8 +62,8 @@ def episodes_per_second_of_loader(recipe: Recipe, steps: int) -> float:
 
 
 def read_batches(recipe: Recipe, steps: int) -> list[Batch]:
-    episodes = TrainingEpisodes(data_sets(recipe)[0], recipe.data, recipe.seed, recipe.batch)
-    return list(loader(episodes, range(steps), slice(None), workers=0))
+    episodes = TASKS[recipe.model.name].material(recipe)
+    return list(loader(episodes, recipe.batch, range(steps), slice(None), workers=0))
 
 
 def episodes_per_second_of_step(objective: Objective, batches: list[Batch]) -> float:
@@ -71,7 +72,7 @@ def episodes_per_second_of_step(objective: Objective, batches: list[Batch]) -> f
     for index, batch in enumerate(batches):
         if index == 1:
             began = time.perf_counter()
-        torch.stack(list(objective(batch).values())).sum().backward()
+        torch.stack(list(objective(batch, Progress(0, 1)).values())).sum().backward()
         objective.zero_grad()
     return sum(len(batch.queries) for batch in batches[1:]) / (time.perf_counter() - began)
 
@@ -85,7 +86,7 @@ def main() -> None:
         root = pascal_of_photographs(Path(folder) / "voc", arguments.pictures)
         for cache in ("null", f"{folder}/cache"):
             recipe = load_recipe("panet-voc-small", [f"data.root={root}", f"cache={cache}"])
-            batches, objective = read_batches(recipe, 5), Objective(recipe)
+            batches, objective = read_batches(recipe, 5), Objective(recipe, ())
             episodes_per_second_of_step(objective, batches)
             rates = [
                 (episodes_per_second_of_loader(recipe, 12), episodes_per_second_of_step(objective, batches))

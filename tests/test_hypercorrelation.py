@@ -15,6 +15,7 @@ from likewise.hypercorrelation import (
     CenterPivotConv4d,
     FullConv4d,
     SeparableConv4d,
+    Support,
     SupportLevel,
     Window,
     convolve,
@@ -204,16 +205,18 @@ def test_examples_of_different_sizes_are_stacked_and_come_back():
     supports = []
     for height, width in ((4, 5), (3, 7)):
         taps = [unit(torch.rand(1, c, height, width))[0] * (torch.rand(height, width) > 0.5) for c in (3, 6)]
-        supports.append({8: SupportLevel.of(taps), 16: SupportLevel.of([tap[:, ::2, ::2] for tap in taps])})
+        levels = {8: SupportLevel.of(taps), 16: SupportLevel.of([tap[:, ::2, ::2] for tap in taps])}
+        supports.append(Support(levels, torch.randn(2, 5)))
     rows = stacked(supports)
     assert all(len(row) == 2 for row in rows.values())
     assert all(row.dtype == torch.float16 for name, row in rows.items() if "features" in name)
     for support, again in zip(supports, unstacked(rows), strict=True):
-        for stride, level in support.items():
-            assert again[stride].plane == level.plane
-            assert again[stride].positions.tolist() == level.positions.tolist()
-            for ours, theirs in zip(again[stride].features, level.features, strict=True):
+        for stride, level in support.levels.items():
+            assert again.levels[stride].plane == level.plane
+            assert again.levels[stride].positions.tolist() == level.positions.tolist()
+            for ours, theirs in zip(again.levels[stride].features, level.features, strict=True):
                 torch.testing.assert_close(ours, theirs.half())
+        torch.testing.assert_close(again.prototypes, support.prototypes.half())
 
 
 def squeeze_block(channels: int, shapes: tuple[tuple[int, int], ...]) -> nn.Sequential:

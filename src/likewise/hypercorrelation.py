@@ -254,8 +254,21 @@ class SupportLevel:
         return SupportLevel(features, self.positions.to(like.device), self.plane)
 
 
-Support = dict[int, SupportLevel]
-"""What one example shows: its levels by stride."""
+@dataclass(frozen=True)
+class Support:
+    """What one example shows.
+
+    Attributes:
+        levels: by stride.
+        prototypes: of its background and its foreground; of no channels where the model compares none.
+    """
+
+    levels: dict[int, SupportLevel]
+    prototypes: Float[Tensor, "2 c"]
+
+    def to(self, like: Tensor) -> Support:
+        """On the device and in the precision of `like`."""
+        return Support({stride: level.to(like) for stride, level in self.levels.items()}, self.prototypes.to(like))
 
 
 def stacked(supports: list[Support]) -> dict[str, Tensor]:
@@ -263,9 +276,9 @@ def stacked(supports: list[Support]) -> dict[str, Tensor]:
 
     Examples hold different numbers of positions: rows are padded with zeros, and their positions with -1.
     """
-    rows = {}
-    for stride in supports[0]:
-        levels = [support[stride] for support in supports]
+    rows = {"prototypes": torch.stack([support.prototypes.cpu().half() for support in supports])}
+    for stride in supports[0].levels:
+        levels = [support.levels[stride] for support in supports]
         rows[f"{stride}.plane"] = torch.tensor([level.plane for level in levels], dtype=torch.int32)
         positions = [level.positions.cpu().to(torch.int16) for level in levels]
         rows[f"{stride}.positions"] = pad_sequence(positions, batch_first=True, padding_value=-1)
@@ -277,8 +290,8 @@ def stacked(supports: list[Support]) -> dict[str, Tensor]:
 
 def unstacked(rows: dict[str, Tensor]) -> list[Support]:
     """The examples that `stacked` was given, their features in half precision."""
-    strides = sorted({int(name.split(".")[0]) for name in rows})
-    supports: list[Support] = [{} for _ in rows[f"{strides[0]}.plane"]]
+    strides = sorted(int(name.removesuffix(".plane")) for name in rows if name.endswith(".plane"))
+    supports = [Support({}, prototypes) for prototypes in rows["prototypes"]]
     for stride in strides:
         taps = sum(name.startswith(f"{stride}.features.") for name in rows)
         for example, support in enumerate(supports):
@@ -286,7 +299,7 @@ def unstacked(rows: dict[str, Tensor]) -> list[Support]:
             count = int((positions[:, 0] >= 0).sum())
             features = tuple(rows[f"{stride}.features.{tap}"][example, :count] for tap in range(taps))
             height, width = rows[f"{stride}.plane"][example].tolist()
-            support[stride] = SupportLevel(features, positions[:count], (height, width))
+            support.levels[stride] = SupportLevel(features, positions[:count], (height, width))
     return supports
 
 

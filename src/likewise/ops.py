@@ -21,6 +21,12 @@ def resize(
     return F.interpolate(images, size=size, mode="bilinear", align_corners=align_corners)
 
 
+def side_by_side(levels: list[Float[Tensor, "b _c _h _w"]], *, align_corners: bool) -> Float[Tensor, "b c h w"]:
+    """Feature maps of several sizes as one, at the size of the first."""
+    size = plane_size(levels[0])
+    return torch.cat([resize(level, size, align_corners=align_corners) for level in levels], dim=1)
+
+
 def resize_matrix(length_in: int, length_out: int, *, align_corners: bool, like: Tensor) -> Float[Tensor, "out in"]:
     """The matrix that resizes one axis as `resize` does, in the precision and on the device of `like`."""
     identity = torch.eye(length_in, dtype=like.dtype, device=like.device)

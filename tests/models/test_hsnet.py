@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 
 from likewise.backbones import BACKBONES, Backbone, backbone_spec
-from likewise.hypercorrelation import stacked, unstacked
+from likewise.hypercorrelation import stacked, unit, unstacked
 from likewise.models import hsnet
 from likewise.models.hsnet import HSNet, HSNetConfig
 from models.suite import ModelSuite
@@ -75,8 +75,8 @@ def test_what_is_between_is_the_published_too(name, rule, golden, published):
     model = published(name)
     episode = episode_of(rule, meta)
     with torch.inference_mode():
-        query = model.features(episode["query_images"])
-        support = model.support_features(episode["support_images"][:, 0], episode["foreground"][:, 0])
+        query = [unit(tap) for tap in model.taps(episode["query_images"])]
+        support = model.support_features(model.taps(episode["support_images"][:, 0]), episode["foreground"][:, 0])
         levels = {stride: model.level(query, support, stride) for stride in hsnet.STRIDES}
         for stride, theirs in ((8, "l2"), (16, "l3"), (32, "l4")):
             expected = arrays[f"hypercorr_{theirs}_subsample"]
@@ -138,8 +138,8 @@ def test_logits_can_go_straight_to_the_querys_original_size(rule, golden, publis
     model = published("resnet50", **case["overrides"])
     inputs = {key: made(rule, spec) for key, spec in meta["inputs"].items()}
     with torch.inference_mode():
-        query = [tap.expand(5, -1, -1, -1) for tap in model.features(inputs["query_img"])]
-        support = model.support_features(inputs["support_imgs"][0], inputs["support_masks"][0])
+        query = [unit(tap).expand(5, -1, -1, -1) for tap in model.taps(inputs["query_img"])]
+        support = model.support_features(model.taps(inputs["support_imgs"][0]), inputs["support_masks"][0])
         encoded = model.relate(query, support)
         close(model.decode(encoded[:1], (32, 32)), arrays["orig_size_raw_logits_shot0"])
         width, height = case["original_query_size_width_height"]
@@ -433,8 +433,10 @@ def test_the_edge_of_a_mask_does_not_depend_on_the_precision():
     images, mask = torch.randn(1, 3, 400, 400), torch.zeros(1, 400, 400)
     mask[:, 58:, 58:] = 1
     with torch.inference_mode():
-        exact = model.support_features(images, mask)
-        for ours, theirs in zip(model.double().support_features(images.double(), mask.double()), exact, strict=True):
+        exact = model.support_features(model.taps(images), mask)
+        for ours, theirs in zip(
+            model.double().support_features(model.taps(images.double()), mask.double()), exact, strict=True
+        ):
             torch.testing.assert_close(ours.float(), theirs, rtol=0, atol=1e-5)
 
 

@@ -20,8 +20,9 @@ from likewise.backbones import Backbone, backbone_spec
 from likewise.data.layout import DataSetError
 from likewise.images import PictureError
 from likewise.models.panet import PANet
-from likewise.train.episodes import TrainingEpisodes, TrainingError, collate, data_sets, loader
+from likewise.train.episodes import EpisodeMaterial
 from likewise.train.loop import learning_rate, train
+from likewise.train.material import TrainingError, collate, loader
 from likewise.train.objective import TASKS, Objective
 from likewise.train.recipes import Recipe, load_recipe, recipe_names
 from likewise.train.run import last_checkpoint
@@ -163,8 +164,10 @@ def test_a_shipped_recipe_trains(name: str, voc: Path, tmp_path: Path) -> None:
         save_file({entry: value.half() for entry, value in Backbone(spec).net.state_dict().items()}, weights)
     root = make_coco(tmp_path / "coco") if recipe.data.set == "coco20i" else voc
     shrunk = (f"data.root={root}", "data.size=64", "steps=1", "batch=1", "workers=0", f"model.weights={weights}")
-    run = train(load_recipe(name, shrunk), tmp_path / "run", show=False)
-    load_state(Objective(load_recipe(name, shrunk)).model, load_file(run / "weights.safetensors"), source=run)
+    recipe = load_recipe(name, shrunk)
+    run = train(recipe, tmp_path / "run", show=False)
+    classes = TASKS[recipe.model.name].material(recipe).classes
+    load_state(Objective(recipe, classes).model, load_file(run / "weights.safetensors"), source=run)
     assert math.isfinite(losses(run)[0])
 
 
@@ -279,13 +282,19 @@ def test_a_failure_in_one_of_several_processes_is_told(
         train(small(voc, "processes=2"), tmp_path, show=False)
 
 
+def episodes_of(recipe: Recipe) -> EpisodeMaterial:
+    found = TASKS["panet"].material(recipe)
+    assert isinstance(found, EpisodeMaterial)
+    return found
+
+
 def test_episodes_are_the_same_for_any_number_of_workers_and_any_share(voc: Path) -> None:
     recipe = small(voc)
-    episodes = TrainingEpisodes(data_sets(recipe)[0], recipe.data, recipe.seed, batch=4)
-    alone = list(loader(episodes, range(3), slice(0, 4), workers=0))
-    for index, batch in enumerate(loader(episodes, range(1, 3), slice(0, 4), workers=2), start=1):
+    episodes = episodes_of(recipe)
+    alone = list(loader(episodes, 4, range(3), slice(0, 4), workers=0))
+    for index, batch in enumerate(loader(episodes, 4, range(1, 3), slice(0, 4), workers=2), start=1):
         assert all(torch.equal(one, other) for one, other in zip(batch, alone[index], strict=True))
-    halves = [list(loader(episodes, range(3), half, workers=0)) for half in (slice(0, 2), slice(2, 4))]
+    halves = [list(loader(episodes, 4, range(3), half, workers=0)) for half in (slice(0, 2), slice(2, 4))]
     for whole, *parts in zip(alone, *halves, strict=True):
         assert all(torch.equal(one, other) for one, other in zip(whole, collate(parts), strict=True))
     assert not torch.equal(alone[0].queries, alone[1].queries)
@@ -303,19 +312,20 @@ def test_the_global_generator_of_torch_does_not_move(voc: Path, tmp_path: Path) 
 def test_weights_are_selected_on_base_classes_that_are_not_trained_on(voc: Path, tmp_path: Path) -> None:
     wanted = ("validation.classes=[bus, car]", "validation.every=2", "validation.episodes=4", "average=null")
     run = train(small(voc, *wanted), tmp_path, show=False)
-    scores = {int(row["step"]): float(row["mIoU"]) for row in rows(run, "validation.csv")}
+    scores = {int(row["step"]): float(row["base-class validation mIoU"]) for row in rows(run, "validation.csv")}
     assert list(scores) == [0, 2, 4, 6]
     record = json.loads((run / "record.json").read_text())
     best = max(scores, key=lambda step: scores[step])
-    assert record["selection"].startswith(f"step {best}, the best of 4 by mIoU {scores[best]:.4f} on base classes")
-    assert record["data"]["training"]["entries"].keys().isdisjoint({"bus", "car", "aeroplane"})
+    assert record["selection"].startswith(f"step {best}, the best ({scores[best]:.4f}) of 4 by mIoU on base classes")
+    assert record["data"]["training"][0]["entries"].keys().isdisjoint({"bus", "car", "aeroplane"})
     assert set(record["data"]["validation"]["entries"]) == {"bus", "car"}
 
 
 def test_a_picture_that_shows_a_validation_class_is_not_trained_on(voc: Path) -> None:
-    base, held = data_sets(small(voc, "validation.classes=[bus]"))
-    assert held is not None
-    assert not {entry.picture for entry in base.entries} & {entry.picture for entry in held.entries}
+    episodes = episodes_of(small(voc, "validation.classes=[bus]"))
+    assert episodes.held is not None
+    shown = {entry.picture for entry in episodes.held.entries}
+    assert not {entry.picture for entry in episodes.sources[0].dataset.entries} & shown
 
 
 def test_a_test_class_cannot_select(voc: Path, tmp_path: Path) -> None:
@@ -324,9 +334,9 @@ def test_a_test_class_cannot_select(voc: Path, tmp_path: Path) -> None:
 
 
 def test_keeping_every_base_class_for_validation_is_refused(voc: Path) -> None:
-    everything = ", ".join(data_sets(small(voc))[0].classes)
+    everything = ", ".join(episodes_of(small(voc)).classes)
     with pytest.raises(DataSetError, match="all classes of PASCAL-5i fold 0 trn are kept for validation"):
-        data_sets(small(voc, f"validation.classes=[{everything}]"))
+        episodes_of(small(voc, f"validation.classes=[{everything}]"))
 
 
 # ---- the parts -----------------------------------------------------------------------------------------------------
@@ -362,32 +372,30 @@ def test_cuda_where_there_is_none_is_refused(voc: Path, tmp_path: Path, monkeypa
 def test_a_corrupt_picture_stops_the_run_or_its_episode_is_drawn_anew(tmp_path: Path) -> None:
     voc = fakes.make_voc(tmp_path / "voc", per_class=6)
     recipe = small(voc)
-    episodes = TrainingEpisodes(data_sets(recipe)[0], recipe.data, recipe.seed, batch=1)
+    episodes = episodes_of(recipe)
     # one corrupt picture in three: among these episodes some hold one, and each can be replaced
     for path in sorted((voc / "VOC2012/JPEGImages").glob("*.jpg"))[::3]:
         path.write_bytes(path.read_bytes()[:200])
     with pytest.raises(PictureError, match=r"\.jpg"):
-        [episodes[index] for index in range(12)]
+        [episodes.item(step, 0) for step in range(12)]
     lenient = small(voc, "data.on_corrupt=skip")
-    episodes = TrainingEpisodes(data_sets(lenient)[0], lenient.data, lenient.seed, batch=1)
+    episodes = episodes_of(lenient)
     with pytest.warns(UserWarning, match=r"an episode of step \d+ is drawn anew: .*\.jpg"):
-        assert len([episodes[index] for index in range(12)]) == 12
+        assert len([episodes.item(step, 0) for step in range(12)]) == 12
     for path in (voc / "VOC2012/JPEGImages").glob("*.jpg"):
         path.write_bytes(b"")
     with (
         pytest.warns(UserWarning, match="is drawn anew"),
         pytest.raises(TrainingError, match="10 episodes in a row hold pictures that cannot be read"),
     ):
-        episodes[0]
+        episodes.item(0, 0)
 
 
 def test_a_mirrored_picture_takes_its_labels_along(tmp_path: Path) -> None:
     voc = paint_objects(fakes.make_voc(tmp_path / "voc", per_class=6))
-    recipe = small(voc, "data.mirror=1.0", "steps=1")
-    plain = TrainingEpisodes(data_sets(recipe)[0], recipe.data.model_copy(update={"mirror": 0.0}), 0, batch=1)
-    mirrored = TrainingEpisodes(data_sets(recipe)[0], recipe.data, 0, batch=1)
-    for index in range(3):
-        one, other = plain[index], mirrored[index]
+    plain, mirrored = (episodes_of(small(voc, f"data.mirror={chance}")) for chance in (0.0, 1.0))
+    for step in range(3):
+        one, other = plain.item(step, 0), mirrored.item(step, 0)
         assert torch.equal(one.queries.flip(2), other.queries)
         assert torch.equal(one.targets.flip(2), other.targets)
         assert torch.equal(one.support_labels.flip(4), other.support_labels)

@@ -1,5 +1,8 @@
 """Class names of the public data sets, in the order of their labels."""
 
+import re
+from collections.abc import Sequence
+
 # fmt: off
 PASCAL = (
     "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "diningtable", "dog",
@@ -44,3 +47,15 @@ CAMVID = (
 )
 """Labels 0..10 of CamVid as the SegNet tutorial packs it; 11 is void."""
 # fmt: on
+
+
+def mirrored_pairs(classes: Sequence[str]) -> tuple[tuple[int, int], ...]:
+    """The pairs of labels whose names differ by left and right alone; they change places in a mirror image."""
+    pairs = []
+    for left, name in enumerate(classes):
+        words = re.split("([^a-z]+)", name.lower())
+        other = ["right" if word == "left" else word for word in words]
+        right = [re.split("([^a-z]+)", candidate.lower()) for candidate in classes]
+        if other != words and other in right:
+            pairs.append((left, right.index(other)))
+    return tuple(pairs)

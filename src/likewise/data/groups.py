@@ -6,9 +6,9 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Bool, Float32
+from jaxtyping import Bool, Float32, UInt8
 
-from likewise.data.episodes import EpisodeSet
+from likewise.data.episodes import Entry, EpisodeSet, keep_present
 from likewise.data.layout import DataSetError, Presence, find_home, folders_in, known, pictures_in
 from likewise.images import read_picture
 
@@ -100,3 +100,27 @@ def class_picture(dataset: EpisodeSet, group: str, picture: str) -> Path:
 
 def class_mask(dataset: EpisodeSet, group: str, picture: str) -> Bool[np.ndarray, "h w"]:
     return dataset.read_class(picture, group) == 1
+
+
+def episodes_of_groups(groups: GroupSet) -> EpisodeSet:
+    """Each group as a class: any two of its pictures show its object."""
+    listed = [Entry(f"{group}/{picture}", group) for group, pictures in groups.groups.items() for picture in pictures]
+    return keep_present(
+        groups.name,
+        None,
+        "all",
+        tuple(groups.groups),
+        listed,
+        partial(group_picture, groups),
+        partial(of_group, groups),
+    )
+
+
+def group_picture(groups: GroupSet, picture: str) -> Path:
+    return groups.picture_path(*picture.split("/", 1))
+
+
+def of_group(groups: GroupSet, picture: str, class_name: str) -> UInt8[np.ndarray, "h w"]:
+    """The mask for the class of the picture's group, nothing for another class."""
+    group, name = picture.split("/", 1)
+    return (groups.read_mask(group, name) & (group == class_name)).astype(np.uint8)

@@ -9,9 +9,10 @@ Min, Kang, Cho, "Hypercorrelation Squeeze for Few-Shot Segmentation", ICCV 2021.
 Every tap of the backbone is correlated, tap by tap; the taps of one stride are the channels of one level. The levels
 of strides 8, 16 and 32 are squeezed along the support plane and mixed from the deepest to the shallowest.
 
-We differ in four things. Pictures need not be square, nor of one size. Support planes that come out unequal (their
+We differ in five things. Pictures need not be square, nor of one size. Support planes that come out unequal (their
 sizes were rounded down on the way) are resized to the finer. Pictures with a side below 32 pixels are first enlarged
-to 32. A support mask too small for a level takes the weights of the finest level that holds it (`HSNetConfig`).
+to 32. A support mask too small for a level takes the weights of the finest level that holds it, and prototypes may
+join in (both: `HSNetConfig`).
 """
 
 from __future__ import annotations
@@ -37,10 +38,12 @@ from likewise.hypercorrelation import (
     squeeze,
     unit,
 )
-from likewise.ops import resize
+from likewise.ops import cosine_similarity, masked_average_pool, plane_size, resize, side_by_side
 
 STRIDES = (8, 16, 32)
 SMALLEST_SIDE = 32
+PROTOTYPE_SCALE = 20.0
+"""The factor of the prototypes' cosines in the logits at the start of training: PANet's."""
 
 
 @dataclass(frozen=True)
@@ -53,11 +56,16 @@ class HSNetConfig:
         rescue: where a support mask vanishes when resized to a level, each position there takes the largest weight
             that the finest level still holding the mask has in its place. The published program leaves such a level
             without any correlation.
+        channels: of the three layers of each squeeze block; the last are those of the mix blocks and of the decoder.
+        prototype_taps: taps whose prototypes join in, as PANet has them: the cosines of the query with the foreground's
+            and the background's mean feature go into the decoder, and once more into the logits. None as published.
     """
 
     kernel: str = "center-pivot"
     mask_support: bool = True
     rescue: bool = True
+    channels: tuple[int, int, int] = (16, 64, 128)
+    prototype_taps: tuple[str, ...] = ()
 
 
 class HSNet(nn.Module):
@@ -81,14 +89,20 @@ class HSNet(nn.Module):
             )
         if self.config.kernel not in KERNELS:
             raise ValueError(f"no 4D kernel {self.config.kernel!r}; there are: {', '.join(KERNELS)}")
-        kernel = self.config.kernel
-        self.squeeze8 = block(kernel, (strides.count(8), 16, 64, 128), ((5, 4), (5, 4), (3, 2)))
-        self.squeeze16 = block(kernel, (strides.count(16), 16, 64, 128), ((5, 4), (3, 2), (3, 2)))
-        self.squeeze32 = block(kernel, (strides.count(32), 16, 64, 128), ((3, 2), (3, 2), (3, 2)))
-        self.mix32to16 = block(kernel, (128, 128, 128, 128), ((3, 1), (3, 1), (3, 1)))
-        self.mix16to8 = block(kernel, (128, 128, 128, 128), ((3, 1), (3, 1), (3, 1)))
-        self.decoder = nn.Sequential(convolution(128, 128), nn.ReLU(), convolution(128, 64), nn.ReLU())
-        self.classifier = nn.Sequential(convolution(64, 64), nn.ReLU(), convolution(64, 2))
+        kernel, channels, width = self.config.kernel, self.config.channels, self.config.channels[-1]
+        self.squeeze8 = block(kernel, (strides.count(8), *channels), ((5, 4), (5, 4), (3, 2)))
+        self.squeeze16 = block(kernel, (strides.count(16), *channels), ((5, 4), (3, 2), (3, 2)))
+        self.squeeze32 = block(kernel, (strides.count(32), *channels), ((3, 2), (3, 2), (3, 2)))
+        self.mix32to16 = block(kernel, (width, width, width, width), ((3, 1), (3, 1), (3, 1)))
+        self.mix16to8 = block(kernel, (width, width, width, width), ((3, 1), (3, 1), (3, 1)))
+        backbone.spec.with_taps(*self.config.prototype_taps)  # raises for a name that is no tap
+        if self.config.prototype_taps:
+            self.trust = nn.Parameter(torch.ones(()))
+        joined = 2 if self.config.prototype_taps else 0
+        self.decoder = nn.Sequential(
+            *(convolution(width + joined, width), nn.ReLU()), *(convolution(width, width // 2), nn.ReLU())
+        )
+        self.classifier = nn.Sequential(*(convolution(width // 2, width // 2), nn.ReLU()), convolution(width // 2, 2))
 
     def forward(
         self,
@@ -103,23 +117,20 @@ class HSNet(nn.Module):
             foreground: 1 where a support pixel belongs to the class, in [0, 1].
             query_images: normalised as the support is.
         """
-        support = self.support_features(support_images.flatten(0, 1), foreground.flatten(0, 1))
-        query = self.features(query_images)
-        shots = support_images.shape[1]
-        encoded = self.relate([tap.repeat_interleave(shots, dim=0) for tap in query], support)
-        height, width = query_images.shape[-2:]
-        logits = self.decode(encoded, (height, width))
-        return rearrange(logits, "(b s) two h w -> b s two h w", s=shots)
-
-    def features(self, images: Float[Tensor, "b 3 h w"]) -> list[Float[Tensor, "b _c _h _w"]]:
-        """Unit features of every tap, shallow to deep."""
-        return [unit(tap) for tap in self.taps(images)]
+        shots, size = foreground.shape[1], plane_size(query_images)
+        support, query = self.taps(support_images.flatten(0, 1)), self.taps(query_images)
+        mask = foreground.flatten(0, 1)
+        prototypes = reduce(self.prototypes(support, mask, 1 - mask), "(b s) two c -> b two c", "mean", s=shots)
+        encoded = self.relate(
+            [unit(tap).repeat_interleave(shots, dim=0) for tap in query], self.support_features(support, mask)
+        )
+        likeness = self.likeness(query, prototypes).repeat_interleave(shots, dim=0)
+        return rearrange(self.decode(encoded, size, likeness), "(b s) two h w -> b s two h w", s=shots)
 
     def support_features(
-        self, images: Float[Tensor, "b 3 h w"], foreground: Float[Tensor, "b h w"]
+        self, taps: list[Float[Tensor, "b _c _h _w"]], foreground: Float[Tensor, "b h w"]
     ) -> list[Float[Tensor, "b _c _h _w"]]:
         """Unit features of every tap under the mask, zero outside it (section 4.1, equation 1)."""
-        taps = self.taps(images)
         if not self.config.mask_support:
             return [unit(tap) for tap in taps]
         planes = {where.stride: tap.shape[-2:] for where, tap in zip(self.backbone.taps, taps, strict=True)}
@@ -131,6 +142,32 @@ class HSNet(nn.Module):
             for where, tap in zip(self.backbone.taps, taps, strict=True)
         ]
 
+    def prototypes(
+        self,
+        taps: list[Float[Tensor, "b _c _h _w"]],
+        foreground: Float[Tensor, "b h w"],
+        background: Float[Tensor, "b h w"],
+    ) -> Float[Tensor, "b 2 c"]:
+        """The mean features of the background and of the foreground; of no channels without `prototype_taps`."""
+        features = self.compared(taps)
+        sides = [masked_average_pool(features, mask, align_corners=False) for mask in (background, foreground)]
+        return torch.stack(sides, dim=1)
+
+    def likeness(
+        self, taps: list[Float[Tensor, "b _c _h _w"]], prototypes: Float[Tensor, "b 2 c"]
+    ) -> Float[Tensor, "b 2 h w"]:
+        """The cosine of every query position with the background's and the foreground's prototype."""
+        return cosine_similarity(self.compared(taps), prototypes)
+
+    def compared(self, taps: list[Float[Tensor, "b _c _h _w"]]) -> Float[Tensor, "b c h w"]:
+        """The taps that make prototypes, side by side at the size of the shallowest; without any, no channels."""
+        chosen = [
+            tap
+            for tap, where in zip(taps, self.backbone.taps, strict=True)
+            if where.module in self.config.prototype_taps
+        ]
+        return side_by_side(chosen or [taps[-1][:, :0]], align_corners=False)
+
     def taps(self, images: Float[Tensor, "b 3 h w"]) -> list[Float[Tensor, "b _c _h _w"]]:
         """Every tap as it comes, of images that are at least 32 pixels high and wide or made so."""
         height, width = (max(side, SMALLEST_SIDE) for side in images.shape[-2:])
@@ -138,7 +175,7 @@ class HSNet(nn.Module):
 
     def relate(
         self, query: list[Float[Tensor, "b _c _hq _wq"]], support: list[Float[Tensor, "b _c _hs _ws"]]
-    ) -> Float[Tensor, "b 128 hq wq"]:
+    ) -> Float[Tensor, "b c hq wq"]:
         """What the support says about every query position of stride 8 (sections 4.1 and 4.3)."""
         levels = [self.level(query, support, stride) for stride in STRIDES]
         return self.squeeze_and_mix(*levels)
@@ -154,7 +191,7 @@ class HSNet(nn.Module):
         level8: Float[Tensor, "b t8 h8 w8 hs8 ws8"],
         level16: Float[Tensor, "b t16 h16 w16 hs16 ws16"],
         level32: Float[Tensor, "b t32 h32 w32 hs32 ws32"],
-    ) -> Float[Tensor, "b 128 h8 w8"]:
+    ) -> Float[Tensor, "b c h8 w8"]:
         """The pyramid squeezed along the support plane, from the deepest level to the shallowest (section 4.3)."""
         squeezed8, squeezed16 = self.squeeze8(level8), self.squeeze16(level16)
         mixed = self.mix32to16(resize4d(self.squeeze32(level32), squeezed16.shape[2:]) + squeezed16)
@@ -162,11 +199,25 @@ class HSNet(nn.Module):
         return reduce(mixed, "b c hq wq hs ws -> b c hq wq", "mean")
 
     @torch.no_grad()
-    def learn(self, images: Float[Tensor, "b 3 h w"], foreground: Float[Tensor, "b h w"]) -> list[Support]:
-        """What `segment` needs to know of each shot: for each stride, the features of its foreground positions."""
-        taps = self.support_features(images, foreground)
+    def learn(
+        self,
+        images: Float[Tensor, "b 3 h w"],
+        foreground: Float[Tensor, "b h w"],
+        background: Float[Tensor, "b h w"] | None = None,
+    ) -> list[Support]:
+        """What `segment` needs to know of each shot: for each stride, the features of its foreground positions.
+
+        Args:
+            background: 1 where a pixel is known not to belong to the class; what is not foreground unless given.
+        """
+        taps = self.taps(images)
+        masked = self.support_features(taps, foreground)
+        prototypes = self.prototypes(taps, foreground, 1 - foreground if background is None else background)
         return [
-            {stride: SupportLevel.of([tap[shot] for tap in self.of_stride(taps, stride)]) for stride in STRIDES}
+            Support(
+                {stride: SupportLevel.of([tap[shot] for tap in self.of_stride(masked, stride)]) for stride in STRIDES},
+                prototypes[shot],
+            )
             for shot in range(len(images))
         ]
 
@@ -187,11 +238,14 @@ class HSNet(nn.Module):
             ValueError: no supports, or some that were learned on another backbone.
         """
         self.check(supports)
-        height, width = size or query_images.shape[-2:]
-        query = self.features(query_images.contiguous(memory_format=torch.channels_last))
-        supports = [{stride: level.to(query[0]) for stride, level in support.items()} for support in supports]
+        size = size or plane_size(query_images)
+        taps = self.taps(query_images.contiguous(memory_format=torch.channels_last))
+        supports = [support.to(taps[0]) for support in supports]
+        prototypes = torch.stack([support.prototypes for support in supports]).mean(dim=0, keepdim=True)
+        likeness = self.likeness(taps, prototypes.expand(len(query_images), -1, -1))
+        query = [unit(tap) for tap in taps]
         logits = [
-            self.decode(self.relate_learned([tap[[index]] for tap in query], support), (height, width))
+            self.decode(self.relate_learned([tap[[index]] for tap in query], support), size, likeness[[index]])
             for index in range(len(query_images))
             for support in supports
         ]
@@ -199,12 +253,15 @@ class HSNet(nn.Module):
 
     def relate_learned(
         self, query: list[Float[Tensor, "1 _c _hq _wq"]], support: Support
-    ) -> Float[Tensor, "1 128 hq wq"]:
+    ) -> Float[Tensor, "1 c hq wq"]:
         """`relate` for one query and one learned shot, both in the model's precision."""
         if self.config.kernel != "center-pivot":
-            dense = [level.dense() for level in support.values()]
+            dense = [level.dense() for level in support.levels.values()]
             return self.squeeze_and_mix(
-                *(correlate(self.of_stride(query, stride), taps) for stride, taps in zip(support, dense, strict=True))
+                *(
+                    correlate(self.of_stride(query, stride), taps)
+                    for stride, taps in zip(support.levels, dense, strict=True)
+                )
             )
         blocks = {8: self.squeeze8, 16: self.squeeze16, 32: self.squeeze32}
         grids, squeezed = {}, {}
@@ -212,7 +269,7 @@ class HSNet(nn.Module):
             taps = self.of_stride(query, stride)
             grids[stride] = grid = (taps[0].shape[2], taps[0].shape[3])
             flat = [rearrange(tap, "1 c h w -> (h w) c").contiguous() for tap in taps]
-            squeezed[stride] = squeeze(block, flat, grid, support[stride])
+            squeezed[stride] = squeeze(block, flat, grid, support.levels[stride])
         mixed = squeezed[32]
         for block, deep, shallow in ((self.mix32to16, 32, 16), (self.mix16to8, 16, 8)):
             plane = squeezed[shallow].shape
@@ -225,7 +282,7 @@ class HSNet(nn.Module):
             raise ValueError("no supports to segment with: learn at least one example first")
         channels = [tap.channels for stride in STRIDES for tap in self.backbone.taps if tap.stride == stride]
         for support in supports:
-            found = [tap.shape[1] for level in support.values() for tap in level.features]
+            found = [tap.shape[1] for level in support.levels.values() for tap in level.features]
             if found != channels:
                 raise ValueError(
                     f"the support has {len(found)} taps of {sum(found)} channels, {self.backbone.spec.name} has "
@@ -235,12 +292,28 @@ class HSNet(nn.Module):
     def of_stride(self, taps: list[Tensor], stride: int) -> list[Tensor]:
         return [tap for tap, where in zip(taps, self.backbone.taps, strict=True) if where.stride == stride]
 
-    def decode(self, encoded: Float[Tensor, "b 128 h w"], size: tuple[int, int]) -> Float[Tensor, "b 2 ho wo"]:
-        """Logits at the wanted size (height, width), by way of twice the encoded one (section 4.4)."""
-        context = self.decoder(encoded)
-        height, width = context.shape[-2:]
+    def decode(
+        self,
+        encoded: Float[Tensor, "b c h w"],
+        size: tuple[int, int],
+        likeness: Float[Tensor, "b 2 hl wl"] | None = None,
+    ) -> Float[Tensor, "b 2 ho wo"]:
+        """Logits at the wanted size (height, width), by way of twice the encoded one (section 4.4).
+
+        Args:
+            likeness: what `likeness` says of the query; of no use without `prototype_taps`.
+        """
+        if not self.config.prototype_taps:
+            return self.classify(self.decoder(encoded), size)
+        assert likeness is not None
+        joined = torch.cat([encoded, resize(likeness, plane_size(encoded), align_corners=False)], dim=1)
+        prior = PROTOTYPE_SCALE * self.trust * resize(likeness, size, align_corners=False)
+        return self.classify(self.decoder(joined), size) + prior
+
+    def classify(self, context: Float[Tensor, "b c h w"], size: tuple[int, int]) -> Float[Tensor, "b 2 ho wo"]:
+        height, width = plane_size(context)
         logits = self.classifier(resize(context, (2 * height, 2 * width), align_corners=True))
-        return resize(logits, (size[0], size[1]), align_corners=True)
+        return resize(logits, size, align_corners=True)
 
     def loss(
         self,

@@ -25,7 +25,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from likewise.backbones import BACKBONES, Backbone
-from likewise.ops import cosine_similarity, masked_average_pool, plane_size, resize
+from likewise.ops import cosine_similarity, masked_average_pool, plane_size, resize, side_by_side
 
 IGNORE = 255
 
@@ -93,10 +93,7 @@ class PANet(nn.Module):
 
     def features(self, images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b c hf wf"]:
         """The taps' feature maps side by side, at the size of the shallowest."""
-        levels = self.backbone(images)
-        size = plane_size(levels[0])
-        corners = self.config.align_corners
-        return torch.cat([resize(level, size, align_corners=corners) for level in levels], dim=1)
+        return side_by_side(self.backbone(images), align_corners=self.config.align_corners)
 
     def pool(self, features: Float[Tensor, "b c hf wf"], mask: Float[Tensor, "b h w"]) -> Float[Tensor, "b c"]:
         """Masked average pooling, at the mask's size or the features' as configured (equation 1)."""

@@ -1,15 +1,12 @@
-"""The episodes of training and of base-class validation, each a function of its place in the run.
-
-What is drawn at a step follows from the recipe's seed and the step alone: neither a resumed run, nor more workers, nor
-more processes change it.
-"""
+"""Episodes to train on, of one set or several, and those of base classes to validate on."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -17,29 +14,19 @@ from jaxtyping import UInt8
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from likewise.data.class_folders import class_folders
-from likewise.data.coco import coco20i
 from likewise.data.episodes import Episode, EpisodeSet, draw_episode, load_episode
 from likewise.data.layout import DataSetError, known
-from likewise.data.pascal import pascal5i
 from likewise.data.transforms import Augmentation
 from likewise.images import PictureError
-from likewise.train.recipes import Data, Recipe
+from likewise.metrics import FoldIoU
+from likewise.train.material import TRAINING, VALIDATING, Material, TrainingError, collate
+from likewise.train.recipes import EpisodeData, Recipe
+from likewise.train.sources import Weighted, open_sources
 
-FOLDED: dict[str, Callable[..., EpisodeSet]] = {"pascal5i": pascal5i, "coco20i": coco20i}
-
-# Streams of random numbers: of training, of the validation's episodes, of weights that start at random.
-TRAINING, VALIDATING, STARTING = 0, 1, 2
 TRIES = 10
 
-
-class TrainingError(RuntimeError):
-    """A run that cannot start or go on; the message says what to do."""
-
-
-def torch_seed(*parts: int) -> int:
-    """A seed for torch made of several numbers."""
-    return int(np.random.SeedSequence(parts).generate_state(1, np.uint64)[0] >> 1)
+Predict = Callable[[Any, "Batch"], UInt8[Tensor, "b h w"]]
+"""From a model and episodes to the labels of the queries."""
 
 
 class Batch(NamedTuple):
@@ -51,54 +38,104 @@ class Batch(NamedTuple):
     targets: UInt8[Tensor, "b h w"]
 
 
-def data_sets(recipe: Recipe) -> tuple[EpisodeSet, EpisodeSet | None]:
-    """The training set, and the base classes kept for validation or None.
+class EpisodeMaterial(Material):
+    """Episodes of the recipe's sets, each set drawn from as often as its weight says, and each of its classes equally.
+
+    Validation is on base classes that are kept from training, with every picture that shows one; on episodes that are
+    the same in every run, every class equally often; pixels summed per class, boundary left out.
+
+    Args:
+        predict: the model's way from episodes to labels.
 
     Raises:
-        DataSetError: the data set is not there; a validation class is no base class of the fold.
+        DataSetError: a data set is not there; a validation class is no class of the training set, or of a mixture.
     """
-    data = recipe.data
-    if data.set == "class_folders":
-        base = class_folders(data.root)
-    else:
-        base = FOLDED[data.set](data.root, data.fold, split="trn", drop_leaking=data.drop_leaking)
-    if not recipe.validation.classes:
-        return base, None
-    for name in recipe.validation.classes:
+
+    selection = None
+
+    def __init__(self, recipe: Recipe, predict: Predict) -> None:
+        assert isinstance(recipe.data, EpisodeData)
+        self.data, self.seed, self.workers, self.predict = recipe.data, recipe.seed, recipe.workers, predict
+        self.count = recipe.validation.episodes
+        self.sources = open_sources(recipe.data)
+        self.held: EpisodeSet | None = None
+        if recipe.validation.classes:
+            self.selection = "base-class validation mIoU"
+            self.sources, self.held = split_off(self.sources, recipe.validation.classes)
+        self.classes = tuple(name for _, dataset in self.sources for name in dataset.classes)
+        weights = np.array([weight for weight, _ in self.sources])
+        self.shares = weights / weights.sum()
+
+    def item(self, step: int, place: int) -> Batch:
+        """See `LabelledData.on_corrupt` for pictures that cannot be read."""
+        for attempt in range(TRIES):
+            generator = np.random.default_rng((TRAINING, self.seed, step, place, attempt))
+            dataset = self.sources[0].dataset
+            if len(self.sources) > 1:
+                dataset = self.sources[generator.choice(len(self.sources), p=self.shares)].dataset
+            episode = draw_episode(dataset, self.data.shots, self.data.ways, generator)
+            try:
+                return read_episode(dataset, episode, self.data.size, self.data.mirror, generator)
+            except PictureError as error:
+                if self.data.on_corrupt == "stop":
+                    raise
+                warnings.warn(f"an episode of step {step} is drawn anew: {error}", stacklevel=2)
+        names = ", ".join(dataset.name for _, dataset in self.sources)
+        raise TrainingError(f"{TRIES} episodes in a row hold pictures that cannot be read; repair {names}")
+
+    def score(self, model: Any, move: Callable[[Batch], Batch]) -> float:
+        assert self.held is not None
+        assert self.selection is not None
+        episodes = ValidationEpisodes(self.held, self.data, self.count)
+        metric = FoldIoU(self.selection, self.held.classes)
+        for index, batch in enumerate(DataLoader(episodes, 1, num_workers=self.workers, collate_fn=collate)):
+            labels = self.predict(model, move(batch))
+            metric.update(labels[0].cpu().numpy(), batch.targets[0].numpy(), episodes.episode(index))
+        return metric.compute().values["mIoU"]
+
+    def described(self) -> str:
+        assert self.held is not None
+        return (
+            f"mIoU on base classes that were not trained on ({', '.join(self.held.classes)}): {self.count} "
+            f"{self.data.shots}-shot episodes at {self.data.size}x{self.data.size}, pixels summed per class, boundary "
+            "left out. No test class was used"
+        )
+
+    def record(self) -> dict[str, Any]:
+        training = [{**counts(dataset), "weight": weight} for weight, dataset in self.sources]
+        return {"training": training, "validation": self.held and counts(self.held)}
+
+
+def split_off(sources: list[Weighted], classes: tuple[str, ...]) -> tuple[list[Weighted], EpisodeSet]:
+    """The one set without some of its classes and the pictures that show them, and these classes alone."""
+    if len(sources) > 1:
+        raise DataSetError("classes to validate on need a single data set: in a mixture they hide in other sets too")
+    weight, base = sources[0]
+    for name in classes:
         known(name, base.classes, f"class of {base.name} to validate on")
-    held = base.only(recipe.validation.classes)
+    held = base.only(classes)
     rest = base.only(name for name in base.classes if name not in held.classes)
     if not rest.classes:
         raise DataSetError(f"all classes of {base.name} are kept for validation; leave some to train on")
     shown = {entry.picture for entry in held.entries}
-    return replace(rest, entries=tuple(entry for entry in rest.entries if entry.picture not in shown)), held
+    rest = replace(rest, entries=tuple(entry for entry in rest.entries if entry.picture not in shown))
+    return [Weighted(weight, rest)], held
 
 
-class TrainingEpisodes(Dataset[Batch]):
-    """Item `n` is episode `n % batch` of step `n // batch`, always the same."""
-
-    def __init__(self, dataset: EpisodeSet, data: Data, seed: int, batch: int) -> None:
-        self.dataset, self.data, self.seed, self.batch = dataset, data, seed, batch
-
-    def __getitem__(self, index: int) -> Batch:
-        """The episode's pixels; see `Data.on_corrupt` for pictures that cannot be read."""
-        place = divmod(index, self.batch)
-        for attempt in range(TRIES):
-            generator = np.random.default_rng((TRAINING, self.seed, *place, attempt))
-            episode = draw_episode(self.dataset, self.data.shots, self.data.ways, generator)
-            try:
-                return read_episode(self.dataset, episode, self.data.size, self.data.mirror, generator)
-            except PictureError as error:
-                if self.data.on_corrupt == "stop":
-                    raise
-                warnings.warn(f"an episode of step {place[0]} is drawn anew: {error}", stacklevel=2)
-        raise TrainingError(f"{TRIES} episodes in a row hold pictures that cannot be read; repair {self.dataset.name}")
+def counts(dataset: EpisodeSet) -> dict[str, Any]:
+    """What a set holds, for a record."""
+    return {
+        "set": dataset.name,
+        "presence": str(dataset.presence),
+        "pictures": len(dataset.classes_of),
+        "entries": dict(Counter(entry.class_name for entry in dataset.entries)),
+    }
 
 
 class ValidationEpisodes(Dataset[Batch]):
     """Episode `i`, of class `i` modulo their number: the same in every run, whatever its seed."""
 
-    def __init__(self, held: EpisodeSet, data: Data, count: int) -> None:
+    def __init__(self, held: EpisodeSet, data: EpisodeData, count: int) -> None:
         self.by_class = [held.only([name]) for name in held.classes]
         self.data, self.count = data, count
 
@@ -134,14 +171,3 @@ def read_episode(
         torch.from_numpy(query[None].copy()),
         torch.from_numpy(target[None].copy()),
     )
-
-
-def collate(episodes: Sequence[Batch]) -> Batch:
-    return Batch(*(torch.cat(parts) for parts in zip(*episodes, strict=True)))
-
-
-def loader(episodes: TrainingEpisodes, steps: range, share: slice, workers: int) -> DataLoader[Batch]:
-    """Batches of those steps, each the `share` of its episodes that one process has."""
-    places = range(episodes.batch)[share]
-    indices = [[step * episodes.batch + place for place in places] for step in steps]
-    return DataLoader(episodes, batch_sampler=indices, num_workers=workers, collate_fn=collate)

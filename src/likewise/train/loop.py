@@ -1,6 +1,6 @@
 """Training: one loop for every model, on Lightning Fabric.
 
-    recipe --> episodes of (seed, step) --> pictures --> loss --> update --> running mean --> weights.safetensors
+    recipe --> batch of (seed, step) --> loss --> update --> running mean --> weights.safetensors
                                                                      +--> checkpoint every N steps
 
 A run is a folder; `train` called again on the same folder goes on where the last checkpoint was written, and ends with
@@ -20,24 +20,11 @@ import torch.distributed
 from lightning_fabric import Fabric
 from lightning_fabric.strategies import DDPStrategy, Strategy
 from torch import Tensor, nn
-from torch.utils.data import DataLoader
 
-from likewise.data.episodes import EpisodeSet
-from likewise.metrics import FoldIoU
-from likewise.train.episodes import (
-    TRAINING,
-    TrainingEpisodes,
-    TrainingError,
-    ValidationEpisodes,
-    collate,
-    data_sets,
-    loader,
-    torch_seed,
-)
-from likewise.train.objective import Objective
+from likewise.train.material import TRAINING, Material, Progress, TrainingError, loader, torch_seed
+from likewise.train.objective import TASKS, Objective
 from likewise.train.recipes import Recipe
 from likewise.train.run import (
-    SELECTION,
     Logs,
     State,
     claim_folder,
@@ -102,8 +89,8 @@ def _train(fabric: Fabric, recipe: Recipe, folder: Path, show: bool) -> None:
 
 
 def _loop(fabric: Fabric, recipe: Recipe, folder: Path, show: bool) -> None:
-    base, held = data_sets(recipe)
-    plain = Objective(recipe)
+    material = TASKS[recipe.model.name].material(recipe)
+    plain = Objective(recipe, material.classes)
     learning = {name: value for name, value in plain.model.named_parameters() if value.requires_grad}
     objective, optimiser = fabric.setup(plain, make_optimiser(recipe, list(learning.values())))
     objective.train()
@@ -114,19 +101,18 @@ def _loop(fabric: Fabric, recipe: Recipe, folder: Path, show: bool) -> None:
 
     def validate(step: int) -> None:
         """On the main process alone: measure, and keep the weights if they are the best so far."""
-        if held is not None and fabric.is_global_zero:
+        if material.selection is not None and fabric.is_global_zero:
             with averaged(learning, state.average), fabric.autocast():
-                score = validation_score(plain, held, recipe, fabric)
+                score = validation_score(plain, material, fabric)
                 if not state.validation or score > max(s for _, s in state.validation):
-                    save_weights(folder, plain, recipe, base.classes, step)
+                    save_weights(folder, plain, recipe, material.classes, step)
             state.validation.append((step, score))
-            logs.validation(step, score)
+            logs.validation(step, material.selection, score)
         fabric.barrier()
 
     here = recipe.batch // recipe.processes
     share = slice(fabric.global_rank * here, (fabric.global_rank + 1) * here)
-    episodes = TrainingEpisodes(base, recipe.data, recipe.seed, recipe.batch)
-    batches = loader(episodes, range(state.step, recipe.steps), share, recipe.workers)
+    batches = loader(material, recipe.batch, range(state.step, recipe.steps), share, recipe.workers)
     with Logs(folder, recipe, state, show=show, active=fabric.is_global_zero) as logs:
         if state.step == 0:
             validate(0)
@@ -135,7 +121,7 @@ def _loop(fabric: Fabric, recipe: Recipe, folder: Path, show: bool) -> None:
             torch.manual_seed(torch_seed(TRAINING, recipe.seed, step, fabric.global_rank))
             for group in optimiser.param_groups:
                 group["lr"] = learning_rate(recipe, step)
-            parts = objective(fabric.to_device(batch))
+            parts = objective(fabric.to_device(batch), Progress(step, recipe.steps))
             loss = torch.stack(list(parts.values())).sum()
             told = fabric.all_reduce(torch.stack([loss, *parts.values()]).detach().float(), reduce_op="mean")
             assert isinstance(told, Tensor)
@@ -163,10 +149,10 @@ def _loop(fabric: Fabric, recipe: Recipe, folder: Path, show: bool) -> None:
                     save_checkpoint(folder / "checkpoints" / f"step-{state.step:07d}.pt", plain, optimiser, state)
                 fabric.barrier()
     if fabric.is_global_zero:
-        if held is None:
+        if material.selection is None:
             with averaged(learning, state.average):
-                save_weights(folder, plain, recipe, base.classes, recipe.steps)
-        write_record(folder, recipe, base, held, state, str(fabric.device))
+                save_weights(folder, plain, recipe, material.classes, recipe.steps)
+        write_record(folder, recipe, material, state, str(fabric.device))
     fabric.barrier()
 
 
@@ -211,14 +197,9 @@ def averaged(learning: dict[str, nn.Parameter], average: dict[str, Tensor]) -> I
                 learning[name].copy_(value)
 
 
-def validation_score(objective: Objective, held: EpisodeSet, recipe: Recipe, fabric: Fabric) -> float:
-    """mIoU over the validation classes: pixels summed per class over the episodes, boundary left out, mean of them."""
-    episodes = ValidationEpisodes(held, recipe.data, recipe.validation.episodes)
-    metric = FoldIoU(SELECTION, held.classes)
+def validation_score(objective: Objective, material: Material, fabric: Fabric) -> float:
     objective.eval()
     with torch.inference_mode():
-        for index, batch in enumerate(DataLoader(episodes, 1, num_workers=recipe.workers, collate_fn=collate)):
-            labels = objective.task.predict(objective.model, fabric.to_device(batch))
-            metric.update(labels[0].cpu().numpy(), batch.targets[0].numpy(), episodes.episode(index))
+        score = material.score(objective.model, fabric.to_device)
     objective.train()
-    return metric.compute().values["mIoU"]
+    return score

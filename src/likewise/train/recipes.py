@@ -1,6 +1,6 @@
 """Recipes: everything that fixes a training run, as a checked object that YAML files and `key.path=value` give.
 
-The files are in `recipe_files/`; each states which row of which paper it is after and what to expect (`Source`).
+The files are in `recipe_files/`; each states which row of which paper it is after and what to expect (`Reference`).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Source(Strict):
+class Reference(Strict):
     """What a recipe is after.
 
     Attributes:
@@ -68,46 +68,95 @@ class HSNetModel(Strict):
         backbone: its name; every tap of stride 8, 16 and 32 from `first_tap` on is compared.
         first_tap: the shallowest tap.
         weights: a file of ImageNet weights; without one they come from where the backbone's do.
+        start: a run of PANet on the same backbone, whose backbone is taken over as it was trained there.
+        channels: of the squeeze blocks' three layers (`HSNetConfig`).
+        prototype_taps: taps whose prototypes join in (`HSNetConfig`).
     """
 
     name: Literal["hsnet"]
     backbone: str
     first_tap: str
     weights: Path | None = None
+    start: Path | None = None
+    channels: tuple[int, int, int] = (16, 64, 128)
+    prototype_taps: tuple[str, ...] = ()
 
 
-class Data(Strict):
-    """Training episodes: of the base classes of a fold, or of all classes.
+class Source(Strict):
+    """One of several sets to train on, all classes of it.
 
     Attributes:
-        set: the data set, whose loader has the same name; class_folders is a folder of your own, class/picture + mask.
+        set: the data set, whose loader has the same name.
+        folder: where it is, below the data's root.
+        weight: how often it is drawn from, relative to the others.
+        without: classes left out, with every picture in which they are labelled.
+    """
+
+    set: Literal["pascal5i", "class_folders", "cosaliency", "davis", "label_folders"]
+    folder: Path
+    weight: float = Field(default=1.0, gt=0)
+    without: tuple[str, ...] = ()
+
+
+class LabelledData(Strict):
+    """Pictures with masks of classes: the base classes of a fold, all classes of a set, or several sets.
+
+    Attributes:
+        set: the data set, whose loader has the same name; class_folders is a folder of your own, class/picture + mask;
+            or a mixture of `sources`.
         root: where the public download is, or the folder.
+        sources: of a mixture.
         fold: the classes of this fold are novel; no picture is labelled with them. None trains on all classes, which
             pascal5i and class_folders can.
         drop_leaking: leave out training pictures in which a novel class can be seen.
-        size: side of the squares to which pictures are brought.
-        shots, ways: of an episode.
-        mirror: the chance that a picture is mirrored.
         on_corrupt: an unreadable picture stops the run, or its episode is replaced and the picture named.
     """
 
-    set: Literal["pascal5i", "coco20i", "class_folders"]
+    set: Literal["pascal5i", "coco20i", "class_folders", "cosaliency", "davis", "label_folders", "mixture"]
     root: Path
+    sources: tuple[Source, ...] = ()
     fold: int | None = Field(default=None, ge=0, le=3)
-    drop_leaking: bool
+    drop_leaking: bool = False
+    on_corrupt: Literal["stop", "skip"] = "stop"
+
+    @model_validator(mode="after")
+    def _fold_and_sources_go_with_the_set(self) -> LabelledData:
+        if self.set == "coco20i" and self.fold is None:
+            raise ValueError("coco20i needs a fold: set data.fold=0, 1, 2 or 3")
+        if self.set not in ("coco20i", "pascal5i") and self.fold is not None:
+            raise ValueError(f"{self.set} has no folds: set data.fold=null")
+        if (self.set == "mixture") != bool(self.sources):
+            raise ValueError("`sources` go with the set 'mixture', and only with it")
+        return self
+
+
+class EpisodeData(LabelledData):
+    """Training episodes.
+
+    Attributes:
+        size: side of the squares to which pictures are brought.
+        shots, ways: of an episode.
+        mirror: the chance that a picture is mirrored.
+    """
+
+    kind: Literal["episodes"]
     size: int = Field(ge=32)
     shots: int = Field(default=1, ge=1)
     ways: int = Field(default=1, ge=1)
     mirror: float = Field(ge=0, le=1)
-    on_corrupt: Literal["stop", "skip"] = "stop"
 
-    @model_validator(mode="after")
-    def _fold_goes_with_the_set(self) -> Data:
-        if self.set == "coco20i" and self.fold is None:
-            raise ValueError("coco20i needs a fold: set data.fold=0, 1, 2 or 3")
-        if self.set == "class_folders" and self.fold is not None:
-            raise ValueError("a folder of classes has no folds: set data.fold=null")
-        return self
+
+class GroupData(LabelledData):
+    """Groups of pictures that show one class.
+
+    Attributes:
+        pictures: of one group.
+        mirror: the chance that a picture is mirrored.
+    """
+
+    kind: Literal["groups"]
+    pictures: int = Field(default=10, ge=1)
+    mirror: float = Field(ge=0, le=1)
 
 
 class SGD(Strict):
@@ -158,6 +207,10 @@ class Validation(Strict):
     episodes: int = Field(default=400, ge=1)
 
 
+KINDS = {"panet": "episodes", "hsnet": "episodes"}
+"""The kind of data that each model learns from."""
+
+
 class Recipe(Strict):
     """A training run.
 
@@ -166,9 +219,9 @@ class Recipe(Strict):
         source: what it is after.
         licences: of the data and starting weights, to stand beside the result.
         steps: updates of the weights.
-        batch: episodes of one step, over all processes.
+        batch: episodes, groups or pictures of one step, over all processes.
         average: the decay of the running mean of the weights that is then the result; None takes the weights.
-        seed: of episodes, augmentation and the weights that start at random.
+        seed: of what is drawn, augmentation and the weights that start at random.
         precision: "float32", or "bfloat16" where autocast knows how.
         result: precision of the saved weights.
         accelerator: "auto", "cpu" or "cuda".
@@ -179,10 +232,10 @@ class Recipe(Strict):
     """
 
     name: str
-    source: Source
+    source: Reference
     licences: tuple[str, ...]
     model: Annotated[PANetModel | HSNetModel, Field(discriminator="name")]
-    data: Data
+    data: Annotated[EpisodeData | GroupData, Field(discriminator="kind")]
     optimiser: Annotated[SGD | Adam, Field(discriminator="name")]
     schedule: Schedule
     validation: Validation = Validation()
@@ -202,10 +255,15 @@ class Recipe(Strict):
     def _fits_together(self) -> Recipe:
         if self.batch % self.processes:
             raise ValueError(
-                f"a batch of {self.batch} episodes cannot be shared by {self.processes} processes: make `batch` a "
+                f"a batch of {self.batch} cannot be shared by {self.processes} processes: make `batch` a "
                 "multiple of `processes`"
             )
-        if self.model.name == "hsnet" and self.data.ways != 1:
+        wanted = KINDS[self.model.name]
+        if self.data.kind != wanted:
+            raise ValueError(
+                f"{self.model.name} learns from {wanted}, not from {self.data.kind}: set data.kind={wanted}"
+            )
+        if self.model.name == "hsnet" and self.data.kind == "episodes" and self.data.ways != 1:
             raise ValueError(f"HSNet learns from one class at a time, not from {self.data.ways}: set data.ways=1")
         return self
 
@@ -302,7 +360,7 @@ def _first_key(path: str, paths: list[str]) -> str:
 def _told(problem: Any) -> str:
     # the location of a section with variants holds the variant's name as well, in its second place
     place = [str(part) for part in problem["loc"]]
-    if place[:1] in (["model"], ["optimiser"]) and len(place) > 2:
+    if place[0] in ("model", "data", "optimiser") and len(place) > 2:
         del place[1]
     path = ".".join(place)
     if problem["type"] == "extra_forbidden":

@@ -7,7 +7,6 @@ import hashlib
 import json
 import platform
 import subprocess
-from collections import Counter
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -22,13 +21,10 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.utils.tensorboard import SummaryWriter
 
-from likewise.data.episodes import EpisodeSet
 from likewise.images import written
-from likewise.train.episodes import TrainingError
+from likewise.train.material import Material, TrainingError
 from likewise.train.objective import Objective
 from likewise.train.recipes import Recipe
-
-SELECTION = "base-class validation"
 
 
 def claim_folder(folder: Path, recipe: Recipe) -> None:
@@ -62,7 +58,7 @@ class State:
     Attributes:
         step: updates done.
         average: the running mean of the weights that learn.
-        validation: (step, mIoU) of each measurement.
+        validation: (step, score) of each measurement.
         seconds: spent on updates.
     """
 
@@ -143,10 +139,10 @@ class Logs:
         told = f"{self.recipe.name}  loss {values['loss']:.4f}{self.score}"
         self.progress.update(self.bar, completed=state.step, description=told)
 
-    def validation(self, step: int, score: float) -> None:
-        _append(self.folder / "validation.csv", {"step": step, "mIoU": score})
-        self.board.add_scalar(f"{SELECTION} mIoU", score, step)
-        self.score = f"  {SELECTION} mIoU {score:.4f}"
+    def validation(self, step: int, name: str, score: float) -> None:
+        _append(self.folder / "validation.csv", {"step": step, name: score})
+        self.board.add_scalar(name, score, step)
+        self.score = f"  {name} {score:.4f}"
 
 
 def _append(path: Path, row: dict[str, Any]) -> None:
@@ -170,26 +166,21 @@ def _forget_after(path: Path, step: int) -> None:
         part.write_text("".join([head, *kept]), encoding="utf-8", newline="")
 
 
-def write_record(
-    folder: Path, recipe: Recipe, base: EpisodeSet, held: EpisodeSet | None, state: State, device: str
-) -> None:
+def write_record(folder: Path, recipe: Recipe, material: Material, state: State, device: str) -> None:
     """`record.json`: what was trained on what, by which code, where, with which numbers and under which licences."""
     weights = (folder / "weights.safetensors").read_bytes()
     with (folder / "metrics.csv").open(newline="", encoding="utf-8") as file:
         last = list(csv.DictReader(file))[-100:]
-    if held is None:
+    if material.selection is None:
         selection = f"none: the weights of the last of {recipe.steps} steps, a number fixed before the run"
+        measured = {}
     else:
-        best = max(state.validation, key=lambda measured: measured[1])
-        selection = (
-            f"step {best[0]}, the best of {len(state.validation)} by mIoU {best[1]:.4f} on base classes that were not "
-            f"trained on ({', '.join(held.classes)}): {recipe.validation.episodes} {recipe.data.shots}-shot "
-            f"episodes at {recipe.data.size}x{recipe.data.size}, pixels summed per class, boundary left out. "
-            "No test class was used"
-        )
+        step, score = max(state.validation, key=lambda measurement: measurement[1])
+        selection = f"step {step}, the best ({score:.4f}) of {len(state.validation)} by {material.described()}"
+        measured = {material.selection: dict(state.validation)}
     content = {
         "recipe": recipe.model_dump(mode="json"),
-        "data": {"training": _counts(base), "validation": held and _counts(held)},
+        "data": material.record(),
         "selection": selection,
         "numbers": {
             **{
@@ -197,7 +188,7 @@ def write_record(
                 for name in last[0]
                 if name not in ("step", "seconds", "learning rate")
             },
-            f"{SELECTION} mIoU": dict(state.validation),
+            **measured,
         },
         "weights": {"file": "weights.safetensors", "sha256": hashlib.sha256(weights).hexdigest()},
         "commit": commit(),
@@ -208,15 +199,6 @@ def write_record(
     }
     with written(folder / "record.json") as part:
         part.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-
-
-def _counts(dataset: EpisodeSet) -> dict[str, Any]:
-    return {
-        "set": dataset.name,
-        "presence": str(dataset.presence),
-        "pictures": len(dataset.classes_of),
-        "entries": dict(Counter(entry.class_name for entry in dataset.entries)),
-    }
 
 
 def commit() -> str | None:

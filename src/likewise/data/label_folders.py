@@ -1,0 +1,54 @@
+"""A folder of pictures and one of label PNGs as episodes: every label but 0 is a class."""
+
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import UInt8
+
+from likewise.data.episodes import LEAST_PIXELS, Entry, EpisodeSet, keep_present, one_class
+from likewise.data.layout import IGNORE, DataSetError, pictures_in
+from likewise.images import read_labels
+
+FOLDERS = (("photos", "labels"), ("images", "labels"), ("images", "annotations"))
+
+
+def label_folders(root: Path | str, least: int = LEAST_PIXELS) -> EpisodeSet:
+    """`photos/` or `images/` beside `labels/` or `annotations/`, as Clothing Co-Parsing (CCP) has them.
+
+    0 is background, 255 is ignored, any other label a class with its number as name. A class is present in a picture
+    where it has at least `least` pixels.
+
+    Raises:
+        DataSetError: no such folders; or no label covers enough of any picture.
+    """
+    root = Path(root)
+    places = [(root / photos, root / labels) for photos, labels in FOLDERS]
+    home = next(((photos, labels) for photos, labels in places if photos.is_dir() and labels.is_dir()), None)
+    if home is None:
+        looked = "; ".join(f"{photos} with {labels}" for photos, labels in places)
+        raise DataSetError(f"{root} holds no folders of pictures and labels: looked for {looked}")
+    photos = {path.stem: path for path in pictures_in(home[0])}
+    listed = []
+    for path in pictures_in(home[1]):
+        counts = np.bincount(read_labels(path).ravel(), minlength=256)
+        found = np.flatnonzero(counts >= least)
+        listed += [Entry(path.stem, str(label)) for label in found if label not in (0, IGNORE)]
+    if not listed:
+        raise DataSetError(f"no label but 0 covers {least} pixels of any picture in {home[1]}")
+    classes = sorted({entry.class_name for entry in listed}, key=int)
+    picture_path, label_path = partial(stem_file, photos, home[0]), partial(label_file, home[1])
+    read_class = partial(label_class, home[1])
+    return keep_present(root.resolve().name, None, "all", classes, listed, picture_path, read_class, label_path)
+
+
+def stem_file(files: dict[str, Path], folder: Path, picture: str) -> Path:
+    return files.get(picture, folder / picture)
+
+
+def label_file(folder: Path, picture: str) -> Path:
+    return folder / f"{picture}.png"
+
+
+def label_class(folder: Path, picture: str, class_name: str) -> UInt8[np.ndarray, "h w"]:
+    return one_class(read_labels(label_file(folder, picture)), int(class_name))

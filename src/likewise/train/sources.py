@@ -1,0 +1,73 @@
+"""Labelled pictures to train on, from one data set or several, each open as an `EpisodeSet`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+from likewise.data.class_folders import class_folders
+from likewise.data.coco import coco20i
+from likewise.data.episodes import EpisodeSet
+from likewise.data.groups import cosaliency_groups, episodes_of_groups
+from likewise.data.label_folders import label_folders
+from likewise.data.layout import DataSetError, known
+from likewise.data.pascal import pascal5i
+from likewise.data.sequences import davis_sequences
+from likewise.train.recipes import LabelledData, Source
+
+OPENED: dict[str, Callable[[Path], EpisodeSet]] = {
+    "pascal5i": lambda root: pascal5i(root, None, split="trn"),
+    "class_folders": class_folders,
+    "cosaliency": lambda root: episodes_of_groups(cosaliency_groups(root)),
+    "davis": davis_sequences,
+    "label_folders": label_folders,
+}
+"""The sets that may be sources, all classes of each."""
+
+
+class Weighted(NamedTuple):
+    """A set and how often it is drawn from, relative to the others."""
+
+    weight: float
+    dataset: EpisodeSet
+
+
+def open_sources(data: LabelledData) -> list[Weighted]:
+    """What the recipe's data section names: one set, or each of its sources.
+
+    Raises:
+        DataSetError: a set is not there, a class to leave out is none of its set, or nothing is left of it.
+    """
+    if data.set == "mixture":
+        found = [Weighted(source.weight, open_source(data.root, source)) for source in data.sources]
+    elif data.set == "coco20i":
+        assert data.fold is not None
+        found = [Weighted(1.0, coco20i(data.root, data.fold, split="trn", drop_leaking=data.drop_leaking))]
+    elif data.set == "pascal5i":
+        found = [Weighted(1.0, pascal5i(data.root, data.fold, split="trn", drop_leaking=data.drop_leaking))]
+    else:
+        found = [Weighted(1.0, OPENED[data.set](data.root))]
+    return found
+
+
+def open_source(root: Path, source: Source) -> EpisodeSet:
+    return without_classes(OPENED[source.set](root / source.folder), source.without)
+
+
+def without_classes(dataset: EpisodeSet, names: Iterable[str]) -> EpisodeSet:
+    """The set without these classes, and without every picture in which one is labelled.
+
+    Raises:
+        DataSetError: a name that is no class of the set, or nothing is left.
+    """
+    names = tuple(names)
+    for name in names:
+        known(name, dataset.classes, f"class of {dataset.name} to leave out")
+    shown = {entry.picture for entry in dataset.entries if entry.class_name in names}
+    rest = dataset.only(name for name in dataset.classes if name not in names)
+    rest = replace(rest, entries=tuple(entry for entry in rest.entries if entry.picture not in shown))
+    if not rest.entries:
+        raise DataSetError(f"all classes of {dataset.name} are left out; leave some to train on")
+    return rest
