@@ -13,11 +13,13 @@ from pycocotools.coco import COCO
 from likewise.draw import palette
 from likewise.formats import (
     FORMATS,
+    SUMMARIES,
     WRITERS,
     checked_formats,
     coco_document,
     encode,
     regions_of,
+    write_areas,
     write_coco,
 )
 from likewise.images import read_labels, read_mask, read_picture
@@ -135,8 +137,33 @@ def test_a_coco_document_is_plain_json(two: FakeResult) -> None:
 
 def test_formats_are_checked_by_name() -> None:
     assert checked_formats(["coco", "mask", "coco"]) == ("coco", "mask")
-    with pytest.raises(ValueError, match="formats are mask, probability, overlay, cutout, coco; got gif, bmp"):
+    with pytest.raises(
+        ValueError, match="formats are mask, labels, probability, overlay, cutout, coco, areas; got gif, bmp"
+    ):
         checked_formats(["mask", "gif", "bmp"])
     with pytest.raises(ValueError, match="got none"):
         checked_formats([])
-    assert set(FORMATS) == {*WRITERS, "coco"}
+    assert set(FORMATS) == {*WRITERS, *SUMMARIES}
+
+
+def test_a_label_map_counts_classes_from_zero_and_marks_what_is_none(
+    tmp_path: Path, picture: np.ndarray, two: FakeResult
+) -> None:
+    path = write("labels", picture, two, tmp_path)
+    labels = read_labels(path)
+    assert {int(value) for value in np.unique(labels)} == {0, 1, 255}
+    np.testing.assert_array_equal(labels[two.labels > 0], two.labels[two.labels > 0] - 1)
+    colours = read_picture(path)
+    assert colours[5, 8].tolist() == palette(2)[0].tolist()
+    assert colours[25, 8].tolist() == palette(2)[1].tolist()
+
+
+def test_the_table_of_areas_has_a_row_for_each_picture_and_a_column_for_each_class(
+    tmp_path: Path, one: FakeResult, two: FakeResult
+) -> None:
+    write_areas([regions_of("a.jpg", two), regions_of("b,c.jpg", one)], two.classes, tmp_path / "areas.csv")
+    assert (tmp_path / "areas.csv").read_text().splitlines() == [
+        "picture,width,height,cat,dog,horse",
+        f"a.jpg,41,30,{16 * 24},{7 * 38},0",
+        f'"b,c.jpg",41,30,{16 * 24},0,0',
+    ]

@@ -1,6 +1,6 @@
 """A folder of pictures to a folder of masks, in a run that can be stopped and resumed.
 
-pictures -> segment_folder(segment) -> out/<name>.mask.png ..., out/coco.json
+pictures -> segment_folder(segment) -> out/<name>.mask.png ..., out/coco.json, ...
                                        out/.likewise/ (what is finished, under which settings)
 """
 
@@ -19,14 +19,13 @@ from typing import Any
 import numpy as np
 
 from likewise.formats import (
-    COCO_FILE,
+    SUMMARIES,
     WRITERS,
     Region,
     Regions,
     Result,
     checked_formats,
     regions_of,
-    write_coco,
 )
 from likewise.images import PART_PREFIX, read_picture, written
 from likewise.paths import RECORDS, Picture, natural_order
@@ -74,8 +73,8 @@ def segment_folder(
 
     A run that was stopped at any point, killed even, and is started again skips the pictures that are
     finished: those recorded in ``out/.likewise/finished.jsonl`` whose file is as it was then (size and time)
-    and whose outputs exist. ``coco.json`` is written at the end and holds every finished picture in `out`, of
-    earlier runs too.
+    and whose outputs exist. What is one file for all pictures (``coco.json``, ``areas.csv``) is written at the end
+    and holds every finished picture in `out`, of earlier runs too.
 
     `settings` (what JSON can hold) says what made the results; with others than those of the earlier runs
     `OutputError` is raised, unless `force`, which does all again. A picture that cannot be read or segmented
@@ -92,7 +91,8 @@ def segment_folder(
         raise OutputError(f"{out}: a file, where the folder for the results is needed; name another with -o")
     jobs = _jobs(pictures, out, formats)
     targets = [path for job in jobs for path in job.outputs.values()]
-    targets += [out / COCO_FILE] if "coco" in formats else []
+    summaries = [SUMMARIES[name] for name in formats if name in SUMMARIES]
+    targets += [out / file for file, _ in summaries]
     _refuse_overwriting(targets, out, [*(picture.path for picture in pictures), *map(Path, protect)], force)
     with _writing_to(out):
         records = _Records(out, {**settings, "classes": list(classes)}, force)
@@ -110,9 +110,9 @@ def segment_folder(
                 unfinished.add(job.picture.name)
             if progress:
                 progress(report.skipped + report.done + len(report.failed), len(jobs))
-    if "coco" in formats:
+    for file, write in summaries:
         with _writing_to(out):
-            write_coco(records.regions(without=unfinished), classes, out / COCO_FILE)
+            write(records.regions(without=unfinished), classes, out / file)
     report.seconds = time.perf_counter() - start
     return report
 

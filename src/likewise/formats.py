@@ -1,8 +1,9 @@
-"""What a result is written as: masks, probabilities, overlays, cutouts, and COCO's JSON.
+"""What a result is written as: masks, label maps, probabilities, overlays, cutouts, COCO's JSON, a table of areas.
 
-`WRITERS` has the formats with one file a picture; COCO is one file for all of them, made by `coco_document`.
+`WRITERS` has the formats with one file a picture, `SUMMARIES` those with one file for all of them.
 """
 
+import csv
 import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -46,6 +47,13 @@ def write_mask(picture: Picture, result: Result, path: Path) -> None:
     save_pillow(image, path)
 
 
+def write_labels(picture: Picture, result: Result, path: Path) -> None:
+    """A palette PNG whose indices are the classes from 0, as scene labels are stored; 255 where there is none."""
+    image = Image.fromarray(result.labels - np.uint8(1))
+    image.putpalette(np.roll(draw.label_palette(254), -1, axis=0).tobytes())
+    save_pillow(image, path)
+
+
 def write_probability(picture: Picture, result: Result, path: Path) -> None:
     """A 16-bit PNG of the probability of any class: 0 is 0, 65535 is 1."""
     save_image(np.rint(result.probability * np.float32(65535)).astype(np.uint16), path)
@@ -65,21 +73,12 @@ def write_cutout(picture: Picture, result: Result, path: Path) -> None:
 # format name: (suffix of its files, writer)
 WRITERS: dict[str, tuple[str, Callable[[Picture, Result, Path], None]]] = {
     "mask": (".mask.png", write_mask),
+    "labels": (".labels.png", write_labels),
     "probability": (".probability.png", write_probability),
     "overlay": (".overlay.jpg", write_overlay),
     "cutout": (".cutout.png", write_cutout),
 }
-COCO_FILE = "coco.json"
-FORMATS = (*WRITERS, "coco")
-
-
-def checked_formats(names: Iterable[str]) -> tuple[str, ...]:
-    """The names, each once. Raises `ValueError` for one that is not in `FORMATS`, and for none."""
-    names = tuple(dict.fromkeys(names))
-    unknown = [name for name in names if name not in FORMATS]
-    if unknown or not names:
-        raise ValueError(f"formats are {', '.join(FORMATS)}; got {', '.join(unknown) or 'none'}")
-    return names
+COCO_FILE, AREAS_FILE = "coco.json", "areas.csv"
 
 
 @dataclass(frozen=True)
@@ -158,3 +157,33 @@ def write_coco(pictures: Iterable[Regions], classes: tuple[str, ...], path: Path
     document = coco_document(pictures, classes)
     with written(path) as part:
         part.write_text(json.dumps(document))
+
+
+def write_areas(pictures: Iterable[Regions], classes: tuple[str, ...], path: Path) -> None:
+    """Writes a CSV with the pixels of each class in each picture, whole or not at all."""
+    with written(path) as part, part.open("w", newline="", encoding="utf-8") as file:
+        table = csv.writer(file)
+        table.writerow(["picture", "width", "height", *classes])
+        for picture in pictures:
+            areas = dict.fromkeys(range(1, len(classes) + 1), 0)
+            for region in picture.regions:
+                coded = {"size": [picture.height, picture.width], "counts": region.counts.encode("ascii")}
+                areas[region.category] = int(coco_mask.area(coded))
+            table.writerow([picture.name, picture.width, picture.height, *areas.values()])
+
+
+# format name: (name of its file, writer)
+SUMMARIES: dict[str, tuple[str, Callable[[Iterable[Regions], tuple[str, ...], Path], None]]] = {
+    "coco": (COCO_FILE, write_coco),
+    "areas": (AREAS_FILE, write_areas),
+}
+FORMATS = (*WRITERS, *SUMMARIES)
+
+
+def checked_formats(names: Iterable[str]) -> tuple[str, ...]:
+    """The names, each once. Raises `ValueError` for one that is not in `FORMATS`, and for none."""
+    names = tuple(dict.fromkeys(names))
+    unknown = [name for name in names if name not in FORMATS]
+    if unknown or not names:
+        raise ValueError(f"formats are {', '.join(FORMATS)}; got {', '.join(unknown) or 'none'}")
+    return names
