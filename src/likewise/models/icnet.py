@@ -378,6 +378,9 @@ def lite0() -> ICNet:
     return ICNet(Backbone(LITE0_BACKBONE, frozen=False), LITE0_CONFIG)
 
 
+VARIANTS = {"vgg16": vgg16, "lite0": lite0}
+
+
 PUBLISHED_NAMES = {
     "vgg.vgg.": "backbone.net.features.",
     "conv4_cmprs.": "compress8.",

@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from likewise.train import hsnet, panet
+from likewise.train import hsnet, icnet, panet, saliency
 from likewise.train.feature_cache import cache_frozen
 from likewise.train.material import STARTING, Batch, Material, Progress, torch_seed
 from likewise.train.recipes import Recipe
@@ -37,6 +37,8 @@ class Task:
 TASKS: dict[str, Task] = {
     "panet": Task(panet.build, panet.losses, panet.material),
     "hsnet": Task(hsnet.build, hsnet.losses, hsnet.material),
+    "saliency": Task(saliency.build, saliency.losses, saliency.SaliencyMaterial),
+    "icnet": Task(icnet.build, icnet.losses, icnet.material),
 }
 
 

@@ -82,6 +82,36 @@ class HSNetModel(Strict):
     prototype_taps: tuple[str, ...] = ()
 
 
+class SaliencyModel(Strict):
+    """Our saliency network, on the bundled backbone.
+
+    Attributes:
+        backbone: "lite0".
+        width: channels of the decoder.
+        learn: modules of the backbone that learn; nothing means all.
+    """
+
+    name: Literal["saliency"]
+    backbone: Literal["lite0"] = "lite0"
+    width: int = Field(default=64, ge=1)
+    learn: tuple[str, ...] = ()
+
+
+class ICNetModel(Strict):
+    """ICNet.
+
+    Attributes:
+        backbone: "vgg16", as published, or "lite0", ours.
+        weights: a file of ImageNet weights; without one they come from where the backbone's do.
+        learn: modules of the backbone that learn; nothing means all.
+    """
+
+    name: Literal["icnet"]
+    backbone: Literal["vgg16", "lite0"]
+    weights: Path | None = None
+    learn: tuple[str, ...] = ()
+
+
 class Source(Strict):
     """One of several sets to train on, all classes of it.
 
@@ -90,12 +120,28 @@ class Source(Strict):
         folder: where it is, below the data's root.
         weight: how often it is drawn from, relative to the others.
         without: classes left out, with every picture in which they are labelled.
+        as_one: the name of the one class that all classes of the set make together.
     """
 
     set: Literal["pascal5i", "class_folders", "cosaliency", "davis", "label_folders"]
     folder: Path
     weight: float = Field(default=1.0, gt=0)
     without: tuple[str, ...] = ()
+    as_one: str | None = None
+
+
+class HeldOut(Strict):
+    """Pictures to be measured on: nothing that shows one of them is trained on, whatever set it stands in.
+
+    Attributes:
+        folder: the co-saliency set that they are of, below the data's root.
+        every: of each group every so-manieth picture, in natural order of the names; None for none.
+        groups: groups that are held out as a whole.
+    """
+
+    folder: Path
+    every: int | None = Field(default=None, ge=2)
+    groups: tuple[str, ...] = ()
 
 
 class LabelledData(Strict):
@@ -147,16 +193,43 @@ class EpisodeData(LabelledData):
 
 
 class GroupData(LabelledData):
-    """Groups of pictures that show one class.
+    """Groups of pictures that show one class, with their single-image saliency maps.
 
     Attributes:
         pictures: of one group.
+        maps: the saliency model that makes the maps: "saliency-lite0" or a run; None takes those in the set's `sism/`.
         mirror: the chance that a picture is mirrored.
+        crop: the least share of a picture's sides that is kept; 1 for no crop.
+        disturb: the chance that a map is made worse than it is (`likewise.train.groups.disturbed`).
+        held_out: pictures not to train on.
     """
 
     kind: Literal["groups"]
     pictures: int = Field(default=10, ge=1)
+    maps: str | None = None
     mirror: float = Field(ge=0, le=1)
+    crop: float = Field(default=1.0, gt=0, le=1)
+    disturb: float = Field(default=0.0, ge=0, le=1)
+    held_out: HeldOut | None = None
+
+
+class PictureData(LabelledData):
+    """Pictures, in each of which all that is labelled is what stands out.
+
+    Attributes:
+        size: side of the squares to which pictures are brought.
+        mirror: the chance that a picture is mirrored.
+        crop: the least share of a picture's sides that is kept; 1 for no crop.
+        jitter: the strength of changes of brightness, contrast and saturation.
+        held_out: pictures not to train on.
+    """
+
+    kind: Literal["pictures"]
+    size: int = Field(ge=32)
+    mirror: float = Field(ge=0, le=1)
+    crop: float = Field(default=1.0, gt=0, le=1)
+    jitter: float = Field(default=0.0, ge=0, le=1)
+    held_out: HeldOut | None = None
 
 
 class SGD(Strict):
@@ -207,7 +280,7 @@ class Validation(Strict):
     episodes: int = Field(default=400, ge=1)
 
 
-KINDS = {"panet": "episodes", "hsnet": "episodes"}
+KINDS = {"panet": "episodes", "hsnet": "episodes", "saliency": "pictures", "icnet": "groups"}
 """The kind of data that each model learns from."""
 
 
@@ -234,8 +307,8 @@ class Recipe(Strict):
     name: str
     source: Reference
     licences: tuple[str, ...]
-    model: Annotated[PANetModel | HSNetModel, Field(discriminator="name")]
-    data: Annotated[EpisodeData | GroupData, Field(discriminator="kind")]
+    model: Annotated[PANetModel | HSNetModel | SaliencyModel | ICNetModel, Field(discriminator="name")]
+    data: Annotated[EpisodeData | GroupData | PictureData, Field(discriminator="kind")]
     optimiser: Annotated[SGD | Adam, Field(discriminator="name")]
     schedule: Schedule
     validation: Validation = Validation()
@@ -360,7 +433,7 @@ def _first_key(path: str, paths: list[str]) -> str:
 def _told(problem: Any) -> str:
     # the location of a section with variants holds the variant's name as well, in its second place
     place = [str(part) for part in problem["loc"]]
-    if place[0] in ("model", "data", "optimiser") and len(place) > 2:
+    if len(place) > 2 and place[0] in ("model", "data", "optimiser"):
         del place[1]
     path = ".".join(place)
     if problem["type"] == "extra_forbidden":

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+from jaxtyping import UInt8
+
 from likewise.data.class_folders import class_folders
 from likewise.data.coco import coco20i
-from likewise.data.episodes import EpisodeSet
+from likewise.data.episodes import Entry, EpisodeSet
 from likewise.data.groups import cosaliency_groups, episodes_of_groups
 from likewise.data.label_folders import label_folders
-from likewise.data.layout import DataSetError, known
+from likewise.data.layout import IGNORE, DataSetError, known
 from likewise.data.pascal import pascal5i
 from likewise.data.sequences import davis_sequences
 from likewise.train.recipes import LabelledData, Source
@@ -53,7 +57,8 @@ def open_sources(data: LabelledData) -> list[Weighted]:
 
 
 def open_source(root: Path, source: Source) -> EpisodeSet:
-    return without_classes(OPENED[source.set](root / source.folder), source.without)
+    rest = without_classes(OPENED[source.set](root / source.folder), source.without)
+    return rest if source.as_one is None else as_one_class(rest, source.as_one)
 
 
 def without_classes(dataset: EpisodeSet, names: Iterable[str]) -> EpisodeSet:
@@ -71,3 +76,15 @@ def without_classes(dataset: EpisodeSet, names: Iterable[str]) -> EpisodeSet:
     if not rest.entries:
         raise DataSetError(f"all classes of {dataset.name} are left out; leave some to train on")
     return rest
+
+
+def as_one_class(dataset: EpisodeSet, name: str) -> EpisodeSet:
+    """The set with one class alone: in each picture, all that is labelled as one of the set's classes."""
+    entries = tuple(Entry(picture, name) for picture in dataset.classes_of)
+    return replace(dataset, classes=(name,), entries=entries, read_class=partial(any_class, dataset))
+
+
+def any_class(dataset: EpisodeSet, picture: str, class_name: str) -> UInt8[np.ndarray, "h w"]:
+    """1 for any of the picture's classes in `dataset`, IGNORE where it says so, else 0."""
+    labels = dataset.read_labels(picture, dataset.classes_of[picture])
+    return np.where(labels == IGNORE, IGNORE, labels > 0).astype(np.uint8)

@@ -1,0 +1,105 @@
+"""A small saliency network of ours: where in a single picture the things are that a person would point at.
+
+    images --> backbone --> strides 32, 16, 8, 4 from coarse to fine --> decode --> probability
+
+It makes the single-image saliency maps that co-saliency starts from. The decoder is a feature pyramid (Lin et al.,
+"Feature Pyramid Networks for Object Detection", CVPR 2017) with depthwise convolutions, and with the mean of the whole
+picture beside the coarsest level, since what stands out depends on the rest. Pictures may have any size and aspect.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, UInt8
+from torch import Tensor, nn
+
+from likewise.backbones import BACKBONES, Backbone
+from likewise.ops import plane_size, resize
+
+WIDTH = 64
+IGNORE = 255
+
+
+class Smooth(nn.Module):
+    """A 5x5 depthwise and a 1x1 convolution, a norm, a ReLU, and the input added."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.across = nn.Conv2d(width, width, kernel_size=5, padding=2, groups=width, bias=False)
+        self.norm_across = nn.BatchNorm2d(width)
+        self.mix = nn.Conv2d(width, width, kernel_size=1, bias=False)
+        self.norm_mix = nn.BatchNorm2d(width)
+
+    def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
+        inner = F.relu(self.norm_across(self.across(x)))
+        return x + F.relu(self.norm_mix(self.mix(inner)))
+
+
+class SaliencyNet(nn.Module):
+    """The probability of every pixel to belong to what stands out in its picture.
+
+    Args:
+        backbone: gives the features. Its taps are read from the deepest to the shallowest, whose stride is that of the
+            logits.
+        width: channels of the decoder.
+    """
+
+    def __init__(self, backbone: Backbone, width: int = WIDTH) -> None:
+        super().__init__()
+        self.backbone = backbone
+        channels = [tap.channels for tap in reversed(backbone.taps)]
+        for one, other in pairwise(backbone.taps):
+            assert one.stride < other.stride
+        self.context = nn.Conv2d(channels[0], width, kernel_size=1)
+        self.laterals = nn.ModuleList(nn.Conv2d(count, width, kernel_size=1) for count in channels)
+        self.smooth = nn.ModuleList(Smooth(width) for _ in channels)
+        self.predict = nn.Conv2d(width, 1, kernel_size=1)
+
+    def forward(self, images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b h w"]:
+        """Probabilities of images normalised for the backbone."""
+        logits = self.decode(self.backbone(images))
+        return resize(logits, plane_size(images), align_corners=False)[:, 0].sigmoid()
+
+    def decode(self, levels: list[Float[Tensor, "b _c _h _w"]]) -> Float[Tensor, "b 1 hf wf"]:
+        """Logits at the size of the shallowest level, from levels shallow to deep."""
+        deepest, *finer = reversed(levels)
+        merged = self.laterals[0](deepest) + self.context(deepest.mean(dim=(2, 3), keepdim=True))
+        merged = self.smooth[0](merged)
+        for level, lateral, smooth in zip(finer, self.laterals[1:], self.smooth[1:], strict=True):
+            merged = smooth(resize(merged, plane_size(level), align_corners=False) + lateral(level))
+        return self.predict(merged)
+
+    def loss(self, images: Float[Tensor, "b 3 h w"], labels: UInt8[Tensor, "b h w"]) -> Float[Tensor, ""]:
+        """`saliency_loss` at the size of the images."""
+        logits = resize(self.decode(self.backbone(images)), plane_size(images), align_corners=False)[:, 0]
+        return saliency_loss(logits, labels)
+
+
+def saliency_loss(logits: Float[Tensor, "b h w"], labels: UInt8[Tensor, "b h w"]) -> Float[Tensor, ""]:
+    """Cross-entropy of the pixels, plus one minus the soft IoU of each picture.
+
+    Args:
+        labels: 1 for what stands out, 0 for the rest, 255 for pixels that do not count.
+    """
+    counted = (labels != IGNORE).to(logits.dtype)
+    target = (labels == 1).to(logits.dtype)
+    entropy = F.binary_cross_entropy_with_logits(logits, target, weight=counted, reduction="sum")
+    probability = logits.sigmoid() * counted
+    intersection = (probability * target).sum(dim=(1, 2))
+    union = torch.maximum(probability, target).sum(dim=(1, 2))
+    # one added to both: without anything to find, finding nothing is best
+    iou = (intersection + 1) / (union + 1)
+    return entropy / counted.sum().clamp_min(1) + (1 - iou).mean()
+
+
+# ---- variants ------------------------------------------------------------------------------------------------------
+
+LITE0_BACKBONE = BACKBONES["lite0"].with_taps("blocks.1.1", "blocks.2.1", "blocks.4.2", "blocks.5.3")
+
+
+def lite0(width: int = WIDTH) -> SaliencyNet:
+    """Ours, on the bundled backbone: logits of stride 4."""
+    return SaliencyNet(Backbone(LITE0_BACKBONE, frozen=False), width)

@@ -1,0 +1,139 @@
+"""Groups to train on: pictures that show one class, with their single-image saliency maps and masks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import UInt8
+from torch import Tensor
+
+from likewise.data.episodes import EpisodeSet
+from likewise.data.groups import cosaliency_groups
+from likewise.data.layout import DataSetError
+from likewise.data.transforms import resize_grey, resize_picture
+from likewise.images import read_picture
+from likewise.train.cropping import random_part
+from likewise.train.material import TRAINING, Material
+from likewise.train.recipes import GroupData, Recipe
+from likewise.train.saliency import draw_class, recorded, sources_without_held_out
+from likewise.weights import BUNDLED, fingerprint, load_trained
+
+
+class Batch(NamedTuple):
+    """`b` groups of `n` pictures. Maps are 0-255, masks 0 and 1."""
+
+    pictures: UInt8[Tensor, "b n h w 3"]
+    maps: UInt8[Tensor, "b n h w"]
+    masks: UInt8[Tensor, "b n h w"]
+
+
+class GroupMaterial(Material):
+    """Groups of the recipe's sets: a set by weight, one of its classes, some pictures of it, a part of each.
+
+    The maps of all pictures are made at the start, at the size of the training pictures, by the model that the recipe
+    names; or read from the set's `sism/`. Nothing is validated.
+
+    Args:
+        size: to which pictures are brought.
+
+    Raises:
+        DataSetError: a data set is not there, or has neither maps nor a model to make them.
+    """
+
+    selection = None
+
+    def __init__(self, recipe: Recipe, size: int) -> None:
+        assert isinstance(recipe.data, GroupData)
+        self.data, self.seed, self.size = recipe.data, recipe.seed, size
+        self.sources, self.held = sources_without_held_out(recipe.data)
+        self.classes = tuple(name for _, dataset in self.sources for name in dataset.classes)
+        for _, dataset in self.sources:
+            if max(map(len, dataset.pictures_of.values())) < self.data.pictures:
+                raise DataSetError(f"no class of {dataset.name} has {self.data.pictures} pictures: lower data.pictures")
+        self.made_by = "sism/"
+        if self.data.maps is None:
+            self.maps = [given_maps(self.data)]
+        else:
+            own = BUNDLED / f"{self.data.maps}.safetensors"
+            model = load_trained(own if own.is_file() else Path(self.data.maps))[0]
+            self.made_by = fingerprint(model)
+            self.maps = [made_maps(model, dataset, size) for _, dataset in self.sources]
+
+    def item(self, step: int, place: int) -> Batch:
+        generator = np.random.default_rng((TRAINING, self.seed, step, place))
+        dataset, name = draw_class(self.sources, generator, least=self.data.pictures)
+        maps = self.maps[[other for _, other in self.sources].index(dataset)]
+        drawn = generator.permutation(len(dataset.pictures_of[name]))[: self.data.pictures]
+        members = []
+        for picture in (dataset.pictures_of[name][index] for index in drawn):
+            part = random_part(self.data.crop, self.data.mirror, generator)
+            mask = (dataset.read_class(picture, name) == 1).astype(np.uint8)
+            sism = part.of(maps(picture), self.size)
+            if generator.random() < self.data.disturb:
+                sism = disturbed(sism, generator)
+            pixels = part.of(read_picture(dataset.picture_path(picture)), self.size)
+            members.append((pixels, sism, part.of(mask, self.size, labels=True)))
+        return Batch(*(torch.from_numpy(np.stack(planes))[None] for planes in zip(*members, strict=True)))
+
+    def score(self, model: Any, move: Callable[[Any], Any]) -> float:
+        raise NotImplementedError("nothing is validated")
+
+    def described(self) -> str:
+        raise NotImplementedError("nothing is validated")
+
+    def record(self) -> dict[str, Any]:
+        return {**recorded(self.sources, self.held), "saliency maps": self.made_by}
+
+
+def given_maps(data: GroupData) -> Callable[[str], UInt8[np.ndarray, "h w"]]:
+    """The maps in the `sism/` of the recipe's one co-saliency set."""
+    groups = cosaliency_groups(data.root) if data.set == "cosaliency" else None
+    if groups is None or groups.read_sism is None:
+        raise DataSetError(
+            f"{data.root} has no sism/<group>/ with single-image saliency maps: set data.maps to a saliency model, "
+            "such as saliency-lite0"
+        )
+    return partial(given_map, groups.read_sism)
+
+
+def given_map(read: Callable[[str, str], np.ndarray], picture: str) -> UInt8[np.ndarray, "h w"]:
+    group, name = picture.split("/", 1)
+    return np.rint(read(group, name) * 255).astype(np.uint8)
+
+
+def made_maps(model: Any, dataset: EpisodeSet, size: int) -> Callable[[str], UInt8[np.ndarray, "h w"]]:
+    """A saliency model's maps of all pictures of a set, kept in memory at `size` x `size`."""
+    made = {}
+    with torch.inference_mode():
+        for picture in dataset.classes_of:
+            pixels = torch.from_numpy(resize_picture(read_picture(dataset.picture_path(picture)), size, size).copy())
+            probability = model(model.backbone.normalise(pixels[None]))[0]
+            made[picture] = (probability * 255).round().to(torch.uint8).numpy()
+    return made.__getitem__
+
+
+def disturbed(sism: UInt8[np.ndarray, "h w"], generator: np.random.Generator) -> UInt8[np.ndarray, "h w"]:
+    """The map made worse: paler or fuller, coarse, with something that does not belong, or knowing nothing at all.
+
+    A map of training is better than that of a picture which the saliency model never saw; and what takes a good map
+    for granted copies it.
+    """
+    height, width = sism.shape
+    kind = generator.integers(4)
+    if kind == 0:
+        return np.rint(255 * (sism / 255) ** np.exp(generator.uniform(-1.2, 1.2))).astype(np.uint8)
+    if kind == 1:
+        few = int(generator.integers(5, 15))
+        return resize_grey(np.ascontiguousarray(resize_grey(sism, few, few)), height, width).copy()
+    rows, columns = np.mgrid[:height, :width]
+    centre, spread = generator.uniform(0.2, 0.8, size=2), generator.uniform(0.08, 0.3, size=2)
+    blob = np.exp(
+        -0.5 * (((rows / height - centre[0]) / spread[0]) ** 2 + ((columns / width - centre[1]) / spread[1]) ** 2)
+    )
+    blob = np.rint(blob * generator.uniform(80, 255)).astype(np.uint8)
+    return np.maximum(sism, blob) if kind == 2 else blob
