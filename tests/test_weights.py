@@ -10,14 +10,14 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
+from fake_runs import FIRST_TAP, make_hsnet_run
 from likewise import weights
 from likewise.backbones import backbone_spec
-from likewise.models import panet
+from likewise.models import hsnet, panet
 from likewise.weights import (
     WeightsError,
     fingerprint,
     load_backbone,
-    load_checkpoint,
     load_state,
     load_trained,
     read_state,
@@ -131,23 +131,6 @@ def test_files_that_are_no_checkpoint_are_refused_by_name(tmp_path):
         read_state(tmp_path / "list.pt")
 
 
-def test_a_published_checkpoint_loads_by_its_own_names(rule, golden, tmp_path):
-    meta, _ = golden("panet_vgg16")
-    state = {f"module.{k}": torch.from_numpy(v) for k, v in rule.make_state(meta["entries"], meta["gain"]).items()}
-    torch.save({"state_dict": state}, tmp_path / "panet.pth")
-    model = load_checkpoint("panet-vgg16", tmp_path / "panet.pth")
-    first = state["module.encoder.backbone.features.0.0.weight"]
-    torch.testing.assert_close(model.backbone.net.features[0].weight, first, rtol=0, atol=0)
-
-
-def test_a_checkpoint_of_another_model_is_refused(tmp_path):
-    torch.save(panet.resnet(50).state_dict(), tmp_path / "ours.pt")
-    with pytest.raises(WeightsError, match=r"not a checkpoint of panet-vgg16; 'backbone.*' is no entry"):
-        load_checkpoint("panet-vgg16", tmp_path / "ours.pt")
-    with pytest.raises(WeightsError, match="no published model is called 'panet'"):
-        load_checkpoint("panet", tmp_path / "ours.pt")
-
-
 def test_the_fingerprint_changes_with_any_weight():
     layer = nn.Linear(4, 4)
     before = fingerprint(layer)
@@ -168,6 +151,16 @@ def test_the_weights_of_a_training_run_say_what_network_they_are_for(tmp_path):
         assert [tap.module for tap in loaded.backbone.taps] == ["blocks.4.2"]
         torch.testing.assert_close(loaded.state_dict(), model.state_dict(), rtol=1e-3, atol=1e-3)
     assert not any(parameter.requires_grad for parameter in loaded.parameters())
+
+
+def test_a_run_of_hsnet_is_rebuilt_with_its_own_width_and_prototypes(tmp_path):
+    run = make_hsnet_run(tmp_path, classes=("cat", "dog"), prototype_taps=("blocks.4.2", "blocks.6.0"))
+    model, classes = load_trained(run)
+    assert classes == ("cat", "dog")
+    assert isinstance(model, hsnet.HSNet)
+    assert model.config == hsnet.HSNetConfig(channels=(4, 8, 8), prototype_taps=("blocks.4.2", "blocks.6.0"))
+    assert model.backbone.taps[0].module == FIRST_TAP
+    torch.testing.assert_close(dict(model.state_dict()), read_state(run / "weights.safetensors"), rtol=0, atol=0)
 
 
 def test_files_that_no_training_run_left_are_refused(tmp_path):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -35,14 +36,15 @@ class Concept:
     """What one model learned from examples of one or more classes.
 
     Attributes:
-        model: the model's name, such as "panet".
+        model: the model's name, such as "panet-lite0".
         backbone: the backbone's name with its taps.
         fingerprint: of all weights that the rows depend on (`likewise.weights.fingerprint`).
         side: examples were brought to about `side` squared pixels, as queries must be.
         classes: the names of the classes; label i + 1 is `classes[i]`.
         class_of: for each example, the index of its class.
         names: for each example, its picture's file name.
-        rows: tensors with one entry for each example along the first axis.
+        rows: tensors with one entry for each example along the first axis. What an example has fewer of than another
+            is padded at the end: floating point with 0, whole numbers with -1.
         thumbnails: `(n, 96, 96, 3)` uint8, the examples with their object outlined.
     """
 
@@ -75,20 +77,18 @@ class Concept:
         Raises:
             ConceptError: another model, backbone, weights or size than this one's.
         """
-        result = self
         for other in others:
-            other.check(result.model, result.backbone, result.fingerprint, result.side, who="the other concept")
-            classes = tuple(dict.fromkeys([*result.classes, *other.classes]))
-            moved = tuple(classes.index(other.classes[index]) for index in other.class_of)
-            result = replace(
-                result,
-                classes=classes,
-                class_of=result.class_of + moved,
-                names=result.names + other.names,
-                rows={name: torch.cat([rows, other.rows[name]]) for name, rows in result.rows.items()},
-                thumbnails=torch.cat([result.thumbnails, other.thumbnails]),
-            )
-        return result
+            other.check(self.model, self.backbone, self.fingerprint, self.side, who="the other concept")
+        concepts = (self, *others)
+        classes = tuple(dict.fromkeys(name for concept in concepts for name in concept.classes))
+        return replace(
+            self,
+            classes=classes,
+            class_of=tuple(classes.index(each.classes[index]) for each in concepts for index in each.class_of),
+            names=tuple(name for concept in concepts for name in concept.names),
+            rows=joined([concept.rows for concept in concepts]),
+            thumbnails=torch.cat([concept.thumbnails for concept in concepts]),
+        )
 
     def check(self, model: str, backbone: str, fingerprint: str, side: int, *, who: str = "this model") -> None:
         """Raise a `ConceptError` unless the concept was learned by exactly that model."""
@@ -164,6 +164,22 @@ class Concept:
             )
         except (KeyError, ValueError) as error:
             raise ConceptError(f"{path}: a damaged concept ({error} is missing or wrong); learn it again") from error
+
+
+def joined(parts: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
+    """The rows of all parts, one after the other, padded as `Concept.rows` says where their lengths differ."""
+    rows = {}
+    for name in parts[0]:
+        tensors = [part[name] for part in parts]
+        lengths = [max(sizes) for sizes in zip(*(tensor.shape[1:] for tensor in tensors), strict=True)]
+        filling = 0 if tensors[0].is_floating_point() else -1
+        rows[name] = tensors[0].new_full((sum(map(len, tensors)), *lengths), filling)
+        begin = 0
+        for tensor in tensors:
+            own = (slice(begin, begin + len(tensor)), *map(slice, tensor.shape[1:]))
+            rows[name][own] = tensor
+            begin += len(tensor)
+    return rows
 
 
 def thumbnail(picture: np.ndarray) -> Tensor:

@@ -51,8 +51,9 @@ class Task:
 
 @dataclass(frozen=True)
 class Outcome:
-    """A task's result, its IoU, and the seconds that learning and segmenting took, the model warm."""
+    """A task's result by one model, its IoU, and the seconds that learning and segmenting took, the model warm."""
 
+    model: str
     task: Task
     result: Result
     iou: float
@@ -143,27 +144,37 @@ def run(few_shot: FewShot, tasks: Sequence[Task]) -> list[Outcome]:
         segmented = time.perf_counter()
         found, truth = result.mask & task.counted, task.truth & task.counted
         iou = float((found & truth).sum() / (found | truth).sum())
-        outcomes.append(Outcome(task, result, iou, learned - started, segmented - learned))
+        outcomes.append(Outcome(few_shot.model_name, task, result, iou, learned - started, segmented - learned))
     return outcomes
 
 
-def write(outcomes: Sequence[Outcome], out: Path, subtitle: str) -> Path:
-    """Write queries, masks, overlays, cutouts and the contact sheet; give the sheet's path."""
+def write(outcomes: Sequence[Outcome], out: Path, subtitle: str, *, beside: Sequence[Sequence[Outcome]] = ()) -> Path:
+    """Write queries, masks, overlays, cutouts and the contact sheet; give the sheet's path.
+
+    Args:
+        outcomes: of the model whose masks are written.
+        beside: of other models on the same tasks; the sheet shows them side by side.
+    """
     rows = []
-    for outcome in outcomes:
+    for outcome, *others in zip(outcomes, *beside, strict=True):
         task, result = outcome.task, outcome.result
-        drawn = overlay(task.query, result.labels)
         save_image(task.query, out / f"{task.name}.png")
         save_image(result.mask, out / f"{task.name}.mask.png")
-        save_image(drawn, out / f"{task.name}.overlay.png")
+        save_image(overlay(task.query, result.labels), out / f"{task.name}.overlay.png")
         write_cutout(task.query, result, out / f"{task.name}.cutout.png")
         rows.append(
             [
                 Tile(task.shown, task.title, "the one example"),
                 Tile(overlay(task.query, task.truth & task.counted), "The truth", "derived, never shown to the model"),
-                Tile(drawn, "Found likewise", f"IoU {outcome.iou:.2f} in {outcome.segment_seconds * 1000:.0f} ms"),
+                *map(found_tile, (outcome, *others)),
             ]
         )
     sheet = out / "sheet.png"
     save_image(contact_sheet(rows, header="Show it one; it segments the rest.", subtitle=subtitle), sheet)
     return sheet
+
+
+def found_tile(outcome: Outcome) -> Tile:
+    drawn = overlay(outcome.task.query, outcome.result.labels)
+    took = f"IoU {outcome.iou:.2f} in {outcome.segment_seconds * 1000:.0f} ms"
+    return Tile(drawn, f"Found likewise by {outcome.model}", took)

@@ -1,4 +1,4 @@
-"""Where weights come from: bundled with the installation, a file, the hub; and the published checkpoints.
+"""Where weights come from: bundled with the installation, a file, the hub, a training run.
 
 Loading is strict and safe: files are safetensors or are read with `weights_only=True`, hashes are checked where one
 is known, and entries that are missing or too many are named.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -20,21 +21,18 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from likewise.backbones import Backbone, BackboneSpec, backbone_spec
-from likewise.models import panet
+from likewise.models import hsnet, icnet, mcibi, panet, saliency
 
 LITE0_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 HUB_TIMEOUT_SECONDS = 5
 
-CHECKPOINTS: dict[str, tuple[Callable[[], nn.Module], Callable[[dict[str, Tensor]], dict[str, Tensor]]]] = {
-    "panet-vgg16": (panet.vgg16, panet.from_vgg16_checkpoint),
-    "panet-resnet50": (lambda: panet.resnet(50), panet.from_resnet_checkpoint),
-    "panet-resnet101": (lambda: panet.resnet(101), panet.from_resnet_checkpoint),
-}
-"""The published programs whose checkpoints can be read: the model, and their entries' names under ours."""
-
-
 BUNDLED = Path(__file__).parent / "bundled"
 """Weights trained by us, `<model>-<backbone>.safetensors`, each with its record, `.json`."""
+
+
+def bundled(*names: str) -> list[str]:
+    """Those of the names whose weights came with this installation."""
+    return [name for name in names if (BUNDLED / f"{name}.safetensors").is_file()]
 
 
 class WeightsError(ValueError):
@@ -73,37 +71,39 @@ def read_state(path: str | Path) -> dict[str, Tensor]:
 
 def load_state(model: nn.Module, state: dict[str, Tensor], *, source: str | Path) -> None:
     """Put `state` into `model`, every entry of both, or raise a `WeightsError` that names what does not fit."""
-    own = model.state_dict()
-    missing, unexpected = sorted(own.keys() - state.keys()), sorted(state.keys() - own.keys())
-    misshapen = [
-        f"{name} is {tuple(state[name].shape)}, needed is {tuple(own[name].shape)}"
-        for name in own.keys() & state.keys()
-        if own[name].shape != state[name].shape
-    ]
-    told = [
-        _named(what, names)
-        for what, names in (("missing", missing), ("unexpected", unexpected), ("of another shape", misshapen))
-        if names
-    ]
-    if told:
-        raise WeightsError(f"{source}: does not fit this network; {'; '.join(told)}")
+    wrong = misfits(model.state_dict(), state)
+    if wrong:
+        raise WeightsError(f"{source}: does not fit this network; {told(wrong)}")
     model.load_state_dict(state, strict=True)
 
 
-def load_checkpoint(name: str, path: str | Path) -> nn.Module:
-    """The published model of that name (`CHECKPOINTS`) with the weights of its authors' checkpoint file."""
-    if name not in CHECKPOINTS:
-        raise WeightsError(f"no published model is called {name!r}; there are {', '.join(CHECKPOINTS)}")
-    build, rename = CHECKPOINTS[name]
-    model = build()
+def misfits(own: dict[str, Tensor], state: dict[str, Tensor]) -> dict[str, list[str]]:
+    """What of `state` does not fit a network whose entries are `own`, by what is wrong with it."""
+    misshapen = [
+        f"{name} is {tuple(state[name].shape)}, needed is {tuple(own[name].shape)}"
+        for name in sorted(own.keys() & state.keys())
+        if own[name].shape != state[name].shape
+    ]
+    found = {
+        "missing": sorted(own.keys() - state.keys()),
+        "unexpected": sorted(state.keys() - own.keys()),
+        "of another shape": misshapen,
+    }
+    return {what: names for what, names in found.items() if names}
+
+
+def told(misfits: dict[str, list[str]]) -> str:
+    """In one line, the first few of each kind."""
+    return "; ".join(_named(what, names) for what, names in misfits.items())
+
+
+def read_header(path: str | Path) -> dict[str, str]:
+    """What a safetensors file says of itself; nothing for any other file."""
     try:
-        state = rename(read_state(path))
-    except WeightsError:
-        raise
-    except ValueError as error:
-        raise WeightsError(f"{path}: not a checkpoint of {name}; {error}") from error
-    load_state(model, state, source=path)
-    return model.eval()
+        with safe_open(Path(path), framework="pt") as file:
+            return dict(file.metadata() or {})
+    except (SafetensorError, OSError):
+        return {}
 
 
 def load_trained(path: str | Path) -> tuple[nn.Module, tuple[str, ...]]:
@@ -116,15 +116,16 @@ def load_trained(path: str | Path) -> tuple[nn.Module, tuple[str, ...]]:
     """
     path = Path(path)
     path = path / "weights.safetensors" if path.is_dir() else path
-    state = read_state(path)
+    state, header = read_state(path), read_header(path)
     try:
-        with safe_open(path, framework="pt") as file:
-            header = file.metadata()
         section, classes = json.loads(header["recipe"])["model"], tuple(json.loads(header["classes"]))
         build = TRAINED[section["name"]]
-    except (SafetensorError, KeyError, TypeError, ValueError) as error:
-        raise WeightsError(f"{path}: not the weights of a training run, whose header names the model") from error
-    model = build(section)
+    except (KeyError, TypeError, ValueError) as error:
+        raise WeightsError(
+            f"{path}: not the weights of a training run, whose header names the model; a published checkpoint is "
+            "first read with `likewise weights import`"
+        ) from error
+    model = build(section, classes)
     load_state(
         model,
         {name: value.float() if value.is_floating_point() else value for name, value in state.items()},
@@ -133,12 +134,46 @@ def load_trained(path: str | Path) -> tuple[nn.Module, tuple[str, ...]]:
     return model.eval(), classes
 
 
-def _trained_panet(section: dict[str, Any]) -> nn.Module:
+def _trained_panet(section: dict[str, Any], classes: tuple[str, ...]) -> nn.Module:
     return panet.PANet(Backbone(backbone_spec(section["backbone"], taps=tuple(section["taps"]))))
 
 
-TRAINED: dict[str, Callable[[dict[str, Any]], nn.Module]] = {"panet": _trained_panet}
-"""The models that runs may hold: how to build each from its recipe's section."""
+def _trained_hsnet(section: dict[str, Any], classes: tuple[str, ...]) -> nn.Module:
+    spec = backbone_spec(section["backbone"])
+    modules = [tap.module for tap in spec.taps]
+    spec = spec.with_taps(*modules[modules.index(section["first_tap"]) :])
+    chosen: dict[str, Any] = {name: tuple(section[name]) for name in ("channels", "prototype_taps") if name in section}
+    return hsnet.HSNet(Backbone(spec), hsnet.HSNetConfig(**chosen))
+
+
+def _trained_mcibi(section: dict[str, Any], classes: tuple[str, ...]) -> nn.Module:
+    backbone = Backbone(backbone_spec(section["backbone"], taps=tuple(section["taps"])))
+    chosen = {field.name: section[field.name] for field in fields(mcibi.MCIBIConfig) if field.name in section}
+    return mcibi.MCIBI(backbone, classes, mcibi.MCIBIConfig(**chosen))
+
+
+def _trained_fcn(section: dict[str, Any], classes: tuple[str, ...]) -> nn.Module:
+    backbone = Backbone(backbone_spec(section["backbone"], taps=tuple(section["taps"])))
+    return mcibi.FCN(backbone, classes, convolutions=section["convolutions"], channels=section["channels"])
+
+
+def _trained_saliency(section: dict[str, Any], classes: tuple[str, ...]) -> nn.Module:
+    return saliency.lite0(section["width"])
+
+
+def _trained_icnet(section: dict[str, Any], classes: tuple[str, ...]) -> nn.Module:
+    return icnet.VARIANTS[section["backbone"]]()
+
+
+TRAINED: dict[str, Callable[[dict[str, Any], tuple[str, ...]], nn.Module]] = {
+    "panet": _trained_panet,
+    "hsnet": _trained_hsnet,
+    "mcibi": _trained_mcibi,
+    "fcn": _trained_fcn,
+    "saliency": _trained_saliency,
+    "icnet": _trained_icnet,
+}
+"""The models that runs may hold: how to build each from its recipe's section and its classes."""
 
 
 def load_backbone(spec: BackboneSpec, *, weights: str | Path | None = None, frozen: bool = True) -> Backbone:

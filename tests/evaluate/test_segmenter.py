@@ -16,7 +16,7 @@ from likewise.protocols import protocol
 
 @pytest.fixture(scope="module")
 def few_shot() -> FewShot:
-    return FewShot(side=96)
+    return FewShot("panet-lite0", side=96)
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from likewise.models import panet
 
 @pytest.fixture(scope="module")
 def few_shot() -> FewShot:
-    return FewShot(device="cpu")
+    return FewShot("panet-lite0", device="cpu")
 
 
 def scene(size=(120, 160), at=(30, 40), colour=(220, 40, 40), seed=0) -> tuple[np.ndarray, np.ndarray]:
@@ -128,7 +128,7 @@ def test_a_concept_of_another_model_is_refused(few_shot):
     concept = FewShot("panet", taps=("blocks.5.3",), device="cpu").learn(Example(picture, mask=mask))
     with pytest.raises(ConceptError, match=r"backbone lite0@blocks\.5\.3, this model has backbone lite0@blocks\.4\.2"):
         untrained.segment(picture, concept)
-    larger = FewShot(side=384, device="cpu")
+    larger = FewShot("panet-lite0", side=384, device="cpu")
     with pytest.raises(ConceptError, match="input side"):
         larger.segment(picture, few_shot.learn(Example(picture, mask=mask)))
 
@@ -160,18 +160,23 @@ def test_no_examples_and_tiny_pictures_are_refused(few_shot):
 
 
 def test_unknown_models_devices_and_sides_are_refused():
-    with pytest.raises(ValueError, match=r"no model is called 'hsnet2'; there are panet-lite0, panet, panet-vgg16"):
+    with pytest.raises(
+        ValueError, match=r"no model is called 'hsnet2'; there are panet-lite0, .*panet, panet-vgg16, .*hsnet-resnet50"
+    ):
         FewShot(model="hsnet2")
     with pytest.raises(ValueError, match="device 'tpu9' cannot be used here"):
         FewShot(device="tpu9")
     with pytest.raises(ValueError, match="side is 8 pixels; this backbone needs 32 to 4096"):
-        FewShot(side=8)
+        FewShot("panet-lite0", side=8)
     with pytest.raises(ValueError, match="side is 100000 pixels"):
-        FewShot(side=100000)
-    with pytest.raises(ValueError, match="pass its authors' checkpoint with weights="):
-        FewShot(model="panet-vgg16")
-    with pytest.raises(ValueError, match="panet-lite0 is trained on a backbone of its own"):
-        FewShot(backbone="resnet50")
+        FewShot("panet-lite0", side=100000)
+    with pytest.raises(ValueError, match="no precision is called 'float8'; there are float32, bfloat16"):
+        FewShot(precision="float8")
+    for name in ("panet-vgg16", "hsnet-resnet50"):
+        with pytest.raises(ValueError, match=f"{name} is a published network: pass its authors' checkpoint"):
+            FewShot(model=name)
+    with pytest.raises(ValueError, match="panet-lite0 has a backbone and weights of its own"):
+        FewShot("panet-lite0", backbone="resnet50")
 
 
 def test_the_input_keeps_the_pictures_aspect_in_whole_strides(few_shot):

@@ -5,7 +5,7 @@ import warnings
 
 import typer
 
-from likewise.cli import evaluation, few_shot, training
+from likewise.cli import bench, evaluation, few_shot, training, weights
 from likewise.cli.few_shot import SeveralValues
 from likewise.cli.options import complain
 
@@ -25,6 +25,8 @@ app.command()(few_shot.backbones)
 app.add_typer(evaluation.app, name="evaluate")
 app.command()(training.train)
 app.command()(training.recipes)
+app.add_typer(weights.app, name="weights")
+app.add_typer(bench.app, name="bench")
 
 
 def main() -> None:

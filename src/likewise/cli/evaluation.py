@@ -8,7 +8,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from likewise.cli.options import BackboneName, Device, Side, Weights, complain, open_few_shot, say, shown_progress
+from likewise.cli.options import (
+    BackboneName,
+    Device,
+    Precision,
+    Side,
+    Weights,
+    complain,
+    open_few_shot,
+    say,
+    shown_progress,
+)
 
 if TYPE_CHECKING:
     from likewise.evaluate.run import Run
@@ -79,11 +89,12 @@ def both(
     weights: Weights = None,
     side: Side = None,
     device: Device = "auto",
+    precision: Precision = "float32",
 ) -> None:
     """Predict the masks of all episodes and score them."""
     predict(
         model, protocol, data, out, fold, benchmark, shots, ways, count, seed, episodes, on_corrupt, backbone, weights,
-        side, device,
+        side, device, precision,
     )  # fmt: skip
     score(out, on_corrupt=on_corrupt)
 
@@ -106,6 +117,7 @@ def predict(
     weights: Weights = None,
     side: Side = None,
     device: Device = "auto",
+    precision: Precision = "float32",
 ) -> None:
     """Write the masks of all episodes to RUN, beside the episode lists.
 
@@ -116,7 +128,7 @@ def predict(
     from likewise.evaluate import loops
     from likewise.evaluate.segmenter import episode_segmenter, model_settings
 
-    few_shot = open_few_shot(model, backbone, weights, side, device)
+    few_shot = open_few_shot(model, backbone, weights, side, device, precision)
     run = _started(out, protocol, data, model_settings(few_shot), fold, benchmark, shots, ways, count, seed, episodes)
     seen = [name for name in _tested(run) if name in few_shot.trained_classes]
     if seen:

@@ -12,6 +12,7 @@ from likewise.cli.options import (
     BackboneName,
     Device,
     Model,
+    Precision,
     Side,
     Weights,
     complain,
@@ -20,6 +21,7 @@ from likewise.cli.options import (
     say,
     shown_progress,
 )
+from likewise.predict import DEFAULT_MODEL
 
 if TYPE_CHECKING:
     from likewise.concept import Concept
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
 class SeveralValues(TyperCommand):
     """A command whose `--like`, `--box`, `--scribbles` and `--format` take all values up to the next option."""
 
-    several = ("--like", "--box", "--scribbles", "--format", "-f")
+    several: tuple[str, ...] = ("--like", "--box", "--scribbles", "--format", "-f")
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         expanded: list[str] = []
@@ -88,11 +90,12 @@ def segment(
         list[str] | None,
         typer.Option("--format", "-f", metavar="FORMAT...", help="mask, probability, overlay, cutout, coco. [mask]"),
     ] = None,
-    model: Model = "panet-lite0",
+    model: Model = DEFAULT_MODEL,
     backbone: BackboneName = "lite0",
     weights: Weights = None,
     side: Side = None,
     device: Device = "auto",
+    precision: Precision = "float32",
     force: Annotated[bool, typer.Option("--force", help="Do finished pictures again too.")] = False,
 ) -> None:
     """Find in all PATHS what the examples show.
@@ -111,13 +114,14 @@ def segment(
     given = [source for example in found for source in (example.mask, example.scribbles)]
     sources = [source for source in given if isinstance(source, Path)]
     pictures = find_pictures(paths, exclude=[out, *sources])
-    few_shot = open_few_shot(model, backbone, weights, side, device)
+    few_shot = open_few_shot(model, backbone, weights, side, device, precision)
     concept = _concept(few_shot, found, concepts)
     settings = {
         "model": few_shot.model_name,
         "backbone": few_shot.backbone_name,
         "weights": few_shot.fingerprint,
         "side": few_shot.side,
+        "precision": few_shot.precision,
         "concept": concept.digest(),
     }
     with shown_progress("segmenting", len(pictures)) as told:
@@ -148,11 +152,12 @@ def learn(
     box: Boxes = None,
     scribbles: Scribbles = None,
     label: Label = None,
-    model: Model = "panet-lite0",
+    model: Model = DEFAULT_MODEL,
     backbone: BackboneName = "lite0",
     weights: Weights = None,
     side: Side = None,
     device: Device = "auto",
+    precision: Precision = "float32",
 ) -> None:
     """Learn a concept from examples once, and keep it in a small file.
 
@@ -164,54 +169,76 @@ def learn(
 
     out = out if out.suffix == ".concept" else out.with_name(out.name + ".concept")
     found, concepts = find_examples(examples, boxes=box or (), scribbles=scribbles or (), label=label)
-    concept = _concept(open_few_shot(model, backbone, weights, side, device), found, concepts)
+    concept = _concept(open_few_shot(model, backbone, weights, side, device, precision), found, concepts)
     concept.save(out)
     say(f"{out}: {concept}")
 
 
 def demo(
     out: Annotated[Path, typer.Option("--out", "-o", help="The folder for the pictures.")] = Path("demo"),
-    model: Model = "panet-lite0",
+    model: Annotated[
+        str | None, typer.Option("--model", help="This one alone. \\[all that are bundled, side by side]")
+    ] = None,
     backbone: BackboneName = "lite0",
     weights: Weights = None,
     side: Side = None,
     device: Device = "auto",
+    precision: Precision = "float32",
 ) -> None:
-    """Segment two real photographs from one example each, and show how well it went."""
-    from likewise import demo as demonstration
+    """Segment two real photographs from one example each, and show how well it went.
 
-    few_shot = open_few_shot(model, backbone, weights, side, device)
-    outcomes = demonstration.run(few_shot, [demonstration.motorcycle(), demonstration.coins()])
-    what = f"{few_shot.model_name} on {few_shot.backbone_name.partition('@')[0]}, {few_shot.device}"
-    sheet = demonstration.write(outcomes, out, f"One example each, in pictures the model never saw before; {what}")
+    The masks that are written, and the floors under their IoU, are those of the default model, or of --model.
+    """
+    from likewise import demo as demonstration
+    from likewise.predict.networks import BUNDLED_MODELS
+    from likewise.weights import bundled
+
+    others = [name for name in bundled(*BUNDLED_MODELS) if name != DEFAULT_MODEL]
+    opened = [
+        open_few_shot(name, backbone, weights, side, device, precision)
+        for name in ([model] if model else [DEFAULT_MODEL, *others])
+    ]
+    tasks = [demonstration.motorcycle(), demonstration.coins()]
+    first, *beside = (demonstration.run(few_shot, tasks) for few_shot in opened)
+    what = f"{' and '.join(few_shot.model_name for few_shot in opened)}, {opened[0].device}"
+    told = f"One example each, in pictures no model here saw before; {what}"
+    sheet = demonstration.write(first, out, told, beside=beside)
     table = new_table("task", "IoU", "floor", "learn", "segment", "model", "backbone")
-    for outcome in outcomes:
-        table.add_row(
-            outcome.task.name,
-            f"[{'green' if outcome.passed else 'red'}]{outcome.iou:.3f}[/]",
-            f"{outcome.task.floor:.2f}",
-            f"{outcome.learn_seconds * 1000:.0f} ms",
-            f"{outcome.segment_seconds * 1000:.0f} ms",
-            few_shot.model_name,
-            few_shot.backbone_name,
-        )
+    for few_shot, outcomes in zip(opened, (first, *beside), strict=True):
+        for outcome in outcomes:
+            table.add_row(
+                outcome.task.name,
+                f"[{'green' if outcome.passed else 'red'}]{outcome.iou:.3f}[/]",
+                f"{outcome.task.floor:.2f}",
+                f"{outcome.learn_seconds * 1000:.0f} ms",
+                f"{outcome.segment_seconds * 1000:.0f} ms",
+                few_shot.model_name,
+                few_shot.backbone_name.partition("@")[0],
+            )
     say(table)
     say(f"Look at {sheet}")
-    if not all(outcome.passed for outcome in outcomes):
+    if not all(outcome.passed for outcome in first):
         complain("an IoU lies under its floor")
         raise typer.Exit(1)
 
 
 def models() -> None:
     """List the models."""
-    from likewise.weights import CHECKPOINTS
+    from likewise.checkpoints import BY_EXAMPLE
+    from likewise.predict.networks import BUNDLED_MODELS
+    from likewise.weights import bundled
 
+    papers = {"panet": "PANet (ICCV 2019)", "hsnet": "HSNet (ICCV 2021)"}
     table = new_table("model", "what it is", "weights")
-    table.add_row("panet-lite0", "PANet (ICCV 2019) on lite0, trained by us; the default", "bundled")
+    for name in bundled(*BUNDLED_MODELS):
+        default = "; the default" if name == DEFAULT_MODEL else ""
+        table.add_row(name, f"{papers[name.partition('-')[0]]} on lite0, trained by us{default}", "bundled")
     table.add_row("panet", "PANet without training, on any backbone", "the backbone's")
-    for name in CHECKPOINTS:
-        table.add_row(name, "the published network", "its authors' checkpoint: --weights FILE")
+    for name in BY_EXAMPLE:
+        paper = papers[name.partition("-")[0]]
+        table.add_row(name, f"{paper}, the published network", "its authors' checkpoint: --weights FILE")
     table.add_row("a folder", "what [bold]likewise train[/] left there", "its own")
+    table.add_row("a file", "what [bold]likewise weights import[/] made of a published checkpoint", "its own")
     say(table)
 
 

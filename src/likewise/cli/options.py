@@ -25,16 +25,32 @@ BackboneName = Annotated[
 Weights = Annotated[
     Path | None, typer.Option("--weights", help="Weights from a file: see [bold]likewise models[/bold].")
 ]
-Side = Annotated[int | None, typer.Option("--side", help="Pictures are brought to about SIDE x SIDE pixels. [320]")]
+Side = Annotated[
+    int | None,
+    typer.Option("--side", help="Pictures are brought to about SIDE x SIDE pixels. \\[the model's, 320 or 400]"),
+]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, mps, ...")]
+Precision = Annotated[
+    str, typer.Option("--precision", help="float32; or bfloat16, quicker and coarser, where the device has it.")
+]
 
 
-def open_few_shot(model: str, backbone: str, weights: Path | None, side: int | None, device: str) -> FewShot:
+def open_few_shot(
+    model: str, backbone: str, weights: Path | None, side: int | None, device: str, precision: str
+) -> FewShot:
     """The model that the options name; `backbone` may have its taps behind an @."""
     from likewise.predict.few_shot import FewShot
 
     name, _, taps = backbone.partition("@")
-    return FewShot(model, name, taps=taps.split("+") if taps else (), weights=weights, side=side, device=device)
+    return FewShot(
+        model,
+        name,
+        taps=taps.split("+") if taps else (),
+        weights=weights,
+        side=side,
+        device=device,
+        precision=precision,
+    )
 
 
 @contextmanager

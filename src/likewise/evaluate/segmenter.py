@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 import numpy as np
 import torch
@@ -24,7 +24,7 @@ from likewise.evaluate.recent import Recent
 from likewise.examples import Example
 from likewise.images import PictureError, shown_size
 from likewise.predict.few_shot import FewShot
-from likewise.protocols import Protocol
+from likewise.protocols import Likewise1, Protocol
 
 MEMORY = 1 << 30
 """Bytes of features, and as many of concepts, that are remembered."""
@@ -44,7 +44,7 @@ class RememberingBackbone(nn.Module):
         """The backbone's feature maps, computed one image at a time."""
         found = []
         for image in images.split(1):
-            pixels = image.movedim(1, -1).contiguous().cpu().numpy()
+            pixels = image.movedim(1, -1).contiguous().cpu().view(torch.uint8).numpy()
             key = (image.shape, hashlib.blake2b(pixels.data, digest_size=16).digest())
             found.append(self.features.get(key, lambda image=image: self._computed(image)))
         return [torch.cat(level) for level in zip(*found, strict=True)]
@@ -59,6 +59,9 @@ def episode_segmenter(
     few_shot: FewShot, protocol: Protocol, memory: int = MEMORY
 ) -> Iterator[Callable[[EpisodeSet, Episode], UInt8[np.ndarray, "h w"]]]:
     """A function from an episode to the labels of its query, at the size of the protocol; within the context.
+
+    Under the papers' protocols several shots are joined as the model's paper does (`Head.as_published`: HSNet's vote),
+    under ours, likewise-1, as for people (`FewShot.segment`).
 
     Raises (the function) `PictureError` for a picture that cannot be read, or that shows nothing of its class.
     """
@@ -81,7 +84,8 @@ def episode_segmenter(
 
     few_shot.network.backbone = RememberingBackbone(backbone, memory)
     try:
-        yield segment
+        with nullcontext() if isinstance(protocol, Likewise1) else few_shot.head.as_published():
+            yield segment
     finally:
         few_shot.network.backbone = backbone
 
@@ -93,6 +97,7 @@ def model_settings(few_shot: FewShot) -> dict[str, str | int]:
         "backbone": few_shot.backbone_name,
         "side": few_shot.side,
         "weights": few_shot.fingerprint,
+        "precision": few_shot.precision,
     }
 
 

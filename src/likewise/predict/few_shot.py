@@ -8,7 +8,9 @@ result.mask, result.probability, result.score
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,17 +21,17 @@ from jaxtyping import Bool, Float, Float32, UInt8
 from PIL import Image
 from torch import Tensor
 
-from likewise.backbones import backbone_spec
-from likewise.concept import Concept, thumbnail
+from likewise.backbones import BACKBONES
+from likewise.concept import Concept, joined, thumbnail
 from likewise.draw import overlay
 from likewise.examples import Example, mark
 from likewise.images import Source, read_picture, shown_size
-from likewise.models.panet import PANet
-from likewise.weights import BUNDLED, CHECKPOINTS, fingerprint, load_backbone, load_checkpoint, load_trained
-
-DEFAULT_SIDE = 320
-DEFAULT_TAPS: dict[str, tuple[str, ...]] = {"lite0": ("blocks.4.2", "blocks.5.3", "blocks.6.0")}
-"""The best on base classes for three of PASCAL-5i's four folds, and close to it on the fourth (docs/results.md)."""
+from likewise.predict import DEFAULT_MODEL
+from likewise.predict.devices import torch_device, torch_precision
+from likewise.predict.folding import fold_batch_norm
+from likewise.predict.heads import head_of
+from likewise.predict.networks import open_network
+from likewise.weights import fingerprint
 
 LARGEST_SIDE = 4096
 SMALLEST = 16
@@ -63,68 +65,60 @@ class Result:
 class FewShot:
     """Segments what a few examples show.
 
+    Several shots of a class are joined, and several classes compete, as the model's head says
+    (`likewise.predict.heads`). Batch norm of our own backbones is folded into their convolutions.
+
     Args:
-        model: "panet-lite0", bundled, trained by us; "panet", the same without training, on any backbone; a folder of
-            `likewise train`; or a published network, "panet-vgg16", "panet-resnet50", "panet-resnet101", with its
-            authors' checkpoint.
+        model: "panet-lite0" or "hsnet-lite0", bundled, trained by us; "panet", the same without training, on any
+            backbone; a folder of `likewise train`; a published network, "panet-vgg16", "panet-resnet50",
+            "panet-resnet101", "hsnet-vgg16", "hsnet-resnet50", "hsnet-resnet101", with its authors' checkpoint; or a
+            file of `likewise weights import`.
         backbone: of "panet": "lite0", bundled, or any name `likewise.backbones.backbone_spec` knows.
         taps: of "panet": where features are read; the best measured for lite0, the deepest level otherwise.
         weights: a file: ImageNet weights of the backbone of "panet", or the checkpoint of a published network.
-        side: pictures are brought to about `side` x `side` pixels, keeping their aspect.
+        side: pictures are brought to about `side` x `side` pixels, keeping their aspect; 320 unless given, and 400
+            for an HSNet on another backbone than lite0.
         device: "auto" takes the first accelerator there is, else the CPU; or a torch device such as "cuda:1".
+        precision: "float32", or "bfloat16" where the device computes in it.
 
     Raises:
-        ValueError: an unknown model, backbone, tap or device; the message says which there are.
+        ValueError: an unknown model, backbone, tap, device or precision; the message says which there are.
         WeightsError: weights that cannot be had or do not fit.
     """
 
     def __init__(
         self,
-        model: str = "panet-lite0",
+        model: str = DEFAULT_MODEL,
         backbone: str = "lite0",
         *,
         taps: Sequence[str | int] = (),
         weights: str | Path | None = None,
         side: int | None = None,
         device: str = "auto",
+        precision: str = "float32",
     ) -> None:
-        self.device = _device(device)
-        network: Any
-        self.trained_classes: tuple[str, ...] = ()
-        trained = BUNDLED / f"{model}.safetensors" if model == "panet-lite0" else Path(model)
-        if model in CHECKPOINTS:
-            if weights is None:
-                raise ValueError(
-                    f"{model} is a published network: pass its authors' checkpoint with weights=... (--weights FILE), "
-                    "or take model='panet-lite0', which needs none"
-                )
-            network = load_checkpoint(model, weights)
-        elif model == "panet":
-            spec = backbone_spec(backbone, taps=tuple(map(str, taps)) or DEFAULT_TAPS.get(backbone, ()))
-            network = PANet(load_backbone(spec, weights=weights))
-        elif trained.exists():
-            if (backbone, *taps, weights) != ("lite0", None):
-                raise ValueError(
-                    f"{model} is trained on a backbone of its own; for another backbone, taps or weights take "
-                    "model='panet' (--model panet)"
-                )
-            network, self.trained_classes = load_trained(trained)
-        else:
-            names = ", ".join(("panet-lite0", "panet", *CHECKPOINTS))
-            raise ValueError(f"no model is called {model!r}; there are {names}, and the folders of training runs")
-        self.model_name = model
-        self.network = network.eval().requires_grad_(False).to(self.device, memory_format=torch.channels_last)
-        taps_used = self.network.backbone.taps
-        self.backbone_name = f"{self.network.backbone.spec.name}@{'+'.join(tap.module for tap in taps_used)}"
-        self.multiple = max(tap.stride for tap in taps_used)
-        self.side = DEFAULT_SIDE if side is None else side
-        if not self.multiple <= self.side <= LARGEST_SIDE:
-            raise ValueError(f"side is {side} pixels; this backbone needs {self.multiple} to {LARGEST_SIDE}")
+        self.device = torch_device(device)
+        self.precision, self.dtype = precision, torch_precision(precision, self.device)
+        opened = open_network(model, backbone, tuple(map(str, taps)), weights)
+        self.model_name, self.trained_classes = opened.name, opened.trained_classes
+        self.network = opened.network.eval().requires_grad_(False)
         self.fingerprint = fingerprint(self.network)
+        spec = self.network.backbone.spec
+        self.backbone_name = f"{spec.name}@{'+'.join(tap.module for tap in spec.taps)}"
+        if spec.name in BACKBONES:
+            fold_batch_norm(self.network.backbone)
+        self.network = self.network.to(self.device, self.dtype, memory_format=torch.channels_last)
+        self.head = head_of(self.network, published=opened.published)
+        self.side = self.head.side if side is None else side
+        if not self.head.smallest <= self.side <= LARGEST_SIDE:
+            raise ValueError(f"side is {side} pixels; this backbone needs {self.head.smallest} to {LARGEST_SIDE}")
+        self._prepared: tuple[Concept, Any] | None = None
 
     @torch.inference_mode()
     def learn(self, examples: Example | Iterable[Example]) -> Concept:
-        """What the model needs to know of the examples: their features pooled under their masks.
+        """What the model needs to know of the examples: for PANet mean features, for HSNet those under the mask.
+
+        Warns, naming the example, where its object is too small for a level of the features.
 
         Raises:
             PictureError: an example's file that cannot be read, or a mask of another size than its picture.
@@ -136,12 +130,12 @@ class FewShot:
         classes = tuple(dict.fromkeys(example.class_name for example in examples))
         if len(classes) > 254:
             raise ValueError(f"{len(classes)} classes; labels are 8-bit and 255 is reserved, so 254 is the most")
-        fore, back, thumbnails = [], [], []
+        rows, thumbnails = [], []
         for example in examples:
             picture, foreground, background = mark(example)
-            features = self._features(picture)
-            fore.append(self.network.pool(features, _plane(foreground, features))[0])
-            back.append(self.network.pool(features, _plane(background, features))[0])
+            images = self._images(picture)
+            with _warnings_name(example):
+                rows.append(self.head.learn(images, self._plane(foreground), self._plane(background)))
             thumbnails.append(thumbnail(overlay(picture, foreground.astype(np.uint8))))
         return Concept(
             model=self.model_name,
@@ -151,7 +145,7 @@ class FewShot:
             classes=classes,
             class_of=tuple(classes.index(example.class_name) for example in examples),
             names=tuple(Path(example.name).name for example in examples),
-            rows={"foreground": torch.stack(fore).cpu(), "background": torch.stack(back).cpu()},
+            rows=joined(rows),
             thumbnails=torch.stack(thumbnails),
         )
 
@@ -165,15 +159,17 @@ class FewShot:
         """
         self.check(concept)
         pixels = read_picture(picture)
-        logits = self.network.relate(self._features(pixels), prototypes_of(concept).to(self.device))
-        probabilities = self.network.decode(logits, (pixels.shape[0], pixels.shape[1])).softmax(dim=1)[0]
+        images = self._images(pixels)
+        if self._prepared is None or self._prepared[0] is not concept:
+            self._prepared = concept, self.head.prepare(concept, self.device)
+        probabilities = self.head.segment(images, self._prepared[1], (pixels.shape[0], pixels.shape[1]))
         return _result(probabilities, concept.classes)
 
     def check(self, concept: Concept) -> None:
         """Raise a `ConceptError` unless the concept was learned by exactly this model."""
         concept.check(self.model_name, self.backbone_name, self.fingerprint, self.side)
 
-    def _features(self, picture: UInt8[np.ndarray, "h w 3"]) -> Float[Tensor, "1 c hf wf"]:
+    def _images(self, picture: UInt8[np.ndarray, "h w 3"]) -> Float[Tensor, "1 3 hi wi"]:
         height, width = picture.shape[:2]
         if min(height, width) < SMALLEST:
             raise ValueError(
@@ -182,24 +178,26 @@ class FewShot:
         height, width = self.input_size(height, width)
         brought = Image.fromarray(picture).resize((width, height), Image.Resampling.BILINEAR)
         pixels = torch.from_numpy(np.array(brought))[None].to(self.device)
-        return self.network.features(self.network.backbone.normalise(pixels))
+        return self.network.backbone.normalise(pixels).to(self.dtype)
+
+    def _plane(self, mask: Bool[np.ndarray, "h w"]) -> Bool[Tensor, "1 h w"]:
+        return torch.from_numpy(mask)[None].to(self.device)
 
     def input_size(self, height: int, width: int) -> tuple[int, int]:
         """The height and width to which a picture is brought: whole strides, about `side` squared in all."""
-        scale = self.side / (height * width) ** 0.5
-        strides = [max(1, round(length * scale / self.multiple)) for length in (height, width)]
-        return strides[0] * self.multiple, strides[1] * self.multiple
+        scale, multiple, smallest = self.side / (height * width) ** 0.5, self.head.multiple, self.head.smallest
+        brought = [max(smallest, round(length * scale / multiple) * multiple) for length in (height, width)]
+        return brought[0], brought[1]
 
 
-def prototypes_of(concept: Concept) -> Float[Tensor, "1 k c"]:
-    """The background's prototype, averaged over classes and shots, then one of each class (PANet, section 3.2)."""
-    ways = [concept.of_class(index) for index in range(len(concept.classes))]
-    rest = torch.stack([way["background"].float().mean(dim=0) for way in ways]).mean(dim=0)
-    return torch.stack([rest, *(way["foreground"].float().mean(dim=0) for way in ways)])[None]
-
-
-def _plane(mask: Bool[np.ndarray, "h w"], like: Tensor) -> Float[Tensor, "1 h w"]:
-    return torch.from_numpy(mask)[None].to(like.device, like.dtype)
+@contextmanager
+def _warnings_name(example: Example) -> Iterator[None]:
+    """Warnings of what is done within begin with the example's name."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        yield
+    for told in caught:
+        warnings.warn(f"{example.name}: {told.message}", told.category, stacklevel=4)
 
 
 def _result(probabilities: Float[Tensor, "classes h w"], classes: tuple[str, ...]) -> Result:
@@ -219,14 +217,3 @@ def _result(probabilities: Float[Tensor, "classes h w"], classes: tuple[str, ...
         classes=classes,
         scores=tuple(scores),
     )
-
-
-def _device(name: str) -> torch.device:
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
-    try:
-        device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise ValueError(f"device {name!r} cannot be used here ({error}); 'auto' and 'cpu' always can") from error
-    return device
