@@ -142,7 +142,8 @@ def _trained_hsnet(section: dict[str, Any], classes: tuple[str, ...]) -> nn.Modu
     spec = backbone_spec(section["backbone"])
     modules = [tap.module for tap in spec.taps]
     spec = spec.with_taps(*modules[modules.index(section["first_tap"]) :])
-    chosen: dict[str, Any] = {name: tuple(section[name]) for name in ("channels", "prototype_taps") if name in section}
+    chosen = {field.name: section[field.name] for field in fields(hsnet.HSNetConfig) if field.name in section}
+    chosen = {name: tuple(value) if isinstance(value, list) else value for name, value in chosen.items()}
     return hsnet.HSNet(Backbone(spec), hsnet.HSNetConfig(**chosen))
 
 

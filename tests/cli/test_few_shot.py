@@ -13,7 +13,9 @@ import pytest
 from PIL import Image
 from pycocotools.coco import COCO
 
+from fake_runs import make_hsnet_run
 from likewise import Concept
+from likewise.predict import DEFAULT_MODEL
 
 HERE = Path(sys.executable).parent
 
@@ -206,7 +208,7 @@ def test_a_concept_of_another_backbone_is_refused_before_anything_is_written(lik
     assert "learned with backbone lite0@blocks.5.3" in err
     code, _, err = likewise("segment", discs, "--like", "red.concept", "-o", "out")
     assert code == 2
-    assert "learned with model panet, this model has model panet-lite0" in err
+    assert f"learned with model panet, this model has model {DEFAULT_MODEL}" in err
     assert not Path("out").exists()
 
 
@@ -242,10 +244,48 @@ def test_the_demonstration_fails_under_its_floor(likewise, photos, monkeypatch):
     assert "under its floor" in err
 
 
+def test_the_demonstration_shows_the_bundled_models_side_by_side(likewise, photos, monkeypatch, tmp_path):
+    from likewise import weights
+
+    bundle = tmp_path / "bundled"
+    run = make_hsnet_run(bundle)
+    (run / "weights.safetensors").rename(bundle / "hsnet-lite0.safetensors")
+    (bundle / "panet-lite0.safetensors").symlink_to(weights.BUNDLED / "panet-lite0.safetensors")
+    for module in ("weights", "predict.networks"):
+        monkeypatch.setattr(f"likewise.{module}.BUNDLED", bundle)
+    _, out, _ = likewise("demo", "-o", "both")
+    assert [line.split()[0] for line in out.splitlines() if "lite0" in line] == ["motorcycle", "coins"] * 2
+    assert out.count("hsnet-lite0") == out.count("panet-lite0") == 2
+    code, out, _ = likewise("demo", "-o", "one", "--model", "panet-lite0")
+    assert code == 0
+    assert "hsnet-lite0" not in out
+    assert Image.open("both/sheet.png").width > Image.open("one/sheet.png").width
+    assert "hsnet-lite0" in likewise("models")[1]
+
+
+def test_a_run_of_hsnet_learns_and_segments_by_its_folder(likewise, discs):
+    run = make_hsnet_run(Path("run"))
+    words = ("--model", run, "--side", "96", "--precision", "bfloat16")
+    assert likewise("learn", discs / "disc0.jpg", "-o", "red", "--model", run, "--side", "96")[0] == 0
+    code, out, err = likewise("segment", discs, "--like", "red.concept", discs / "disc0.jpg", "-o", "out", *words)
+    assert (code, err) == (0, "")
+    assert out.startswith("3 pictures segmented")
+    assert mask_of(Path("out/disc1.mask.png")).shape == (96, 128)
+    code, _, err = likewise("segment", discs, "--like", "red.concept", "-o", "out", *words[:4])
+    assert code == 2
+    assert "precision was 'bfloat16' and is now 'float32'" in err
+    code, _, err = likewise("segment", discs, "--like", "red.concept", "-o", "other", "--model", "panet-lite0")
+    assert code == 2
+    assert "learned with model run" in err
+
+
 def test_models_and_backbones_are_listed_with_where_their_weights_come_from(likewise):
     code, out, _ = likewise("models")
     assert code == 0
-    assert "panet-vgg16" in out
+    for name in ("panet-lite0", "panet-vgg16", "hsnet-vgg16", "hsnet-resnet50", "hsnet-resnet101"):
+        assert name in out
+    (default,) = (line for line in out.splitlines() if "the default" in line)
+    assert DEFAULT_MODEL in default
     code, out, _ = likewise("backbones")
     assert code == 0
     assert "lite0" in out
@@ -261,5 +301,6 @@ def test_a_run_without_pictures_before_like_says_so(likewise, discs):
 def test_settings_of_the_run_are_kept_with_the_results(likewise, discs):
     assert likewise("segment", discs, "--like", discs / "disc0.jpg", "-o", "out")[0] == 0
     settings = json.loads(Path("out/.likewise/settings.json").read_text())
-    assert settings["model"] == "panet-lite0"
+    assert settings["model"] == DEFAULT_MODEL
+    assert settings["precision"] == "float32"
     assert settings["backbone"].startswith("lite0@")

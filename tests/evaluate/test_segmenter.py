@@ -5,6 +5,7 @@ import pytest
 import torch
 
 import fakes
+from fake_runs import make_hsnet_run
 from likewise.data.episodes import Episode, EpisodeSet, load_episode
 from likewise.data.pascal import pascal5i
 from likewise.evaluate.segmenter import RememberingBackbone, episode_segmenter, model_settings, support_example
@@ -116,3 +117,27 @@ def test_the_settings_of_a_model_change_with_all_its_masks_depend_on(few_shot: F
     assert str(settings["backbone"]).startswith("lite0@")
     assert settings["side"] == 96
     assert settings["weights"] == few_shot.fingerprint
+
+
+def test_hsnet_votes_under_the_papers_protocols_and_not_under_ours(dataset: EpisodeSet, tmp_path: Path) -> None:
+    few_shot = FewShot(str(make_hsnet_run(tmp_path)), side=96, device="cpu")
+    seen = {}
+    for name in ("hsnet-2021", "likewise-1"):
+        chosen = protocol(name)
+        episode = chosen.episodes(dataset, shots=2, count=len(dataset.classes))[0]
+        with episode_segmenter(few_shot, chosen) as segment:
+            seen[name] = few_shot.head.votes
+            assert segment(dataset, episode).shape == ((400, 400) if name == "hsnet-2021" else (60, 80))
+        assert not few_shot.head.votes
+    assert seen == {"hsnet-2021": True, "likewise-1": False}
+
+
+def test_a_backbone_in_half_width_precision_is_remembered_too(dataset: EpisodeSet, tmp_path: Path) -> None:
+    few_shot = FewShot(str(make_hsnet_run(tmp_path)), side=96, device="cpu", precision="bfloat16")
+    chosen = protocol("hsnet-2021")
+    episodes = chosen.episodes(dataset, shots=1, count=4)
+    with episode_segmenter(few_shot, chosen) as segment:
+        for episode in episodes:
+            segment(dataset, episode)
+        assert few_shot.network.backbone.passes == len({p for e in episodes for p in (e.query, *e.supports[0])})
+    assert model_settings(few_shot)["precision"] == "bfloat16"

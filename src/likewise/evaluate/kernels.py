@@ -39,6 +39,8 @@ NETWORKS: dict[str, Any] = {
     "resnet101": lambda config: hsnet.resnet(101, config),
 }
 
+STATUS = Path("/proc/self/status")
+
 
 @dataclass(frozen=True)
 class Cost:
@@ -117,10 +119,9 @@ def peak_memory(device: torch.device) -> int | None:
 
 def status_of_process(what: str) -> int | None:
     """A size in Linux's account of this process; None on other systems."""
-    status = Path("/proc/self/status")
-    if not status.is_file():
+    if not STATUS.is_file():
         return None
-    (line,) = (line for line in status.read_text().splitlines() if line.startswith(f"{what}:"))
+    (line,) = (line for line in STATUS.read_text().splitlines() if line.startswith(f"{what}:"))
     return int(line.split()[1]) * 1024
 
 

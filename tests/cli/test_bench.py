@@ -1,0 +1,20 @@
+"""HSNet's kernels side by side, by the command line."""
+
+
+def test_the_three_kernels_are_shown_with_the_papers_numbers_and_their_difference(likewise):
+    code, out, err = likewise("bench", "kernels", "--backbone", "lite0", "--size", "32", "--repeats", "1")
+    assert (code, err) == (0, "")
+    rows = {line.split()[0]: line for line in out.splitlines() if " ms " in line}
+    assert rows.keys() == {"full", "separable", "center-pivot"}
+    for kernel, flops in (("full", "702.35 G"), ("separable", "28.40 G"), ("center-pivot", "20.56 G")):
+        assert flops in rows[kernel]
+    told = [line.partition("same weights: ") for line in out.splitlines() if "against the full kernel" in line]
+    differences = [float(value.split()[0]) for _, _, value in told]
+    assert len(differences) == 2
+    assert 0 < max(differences) < 1e-5
+
+
+def test_an_unknown_backbone_is_refused(likewise):
+    code, _, err = likewise("bench", "kernels", "--backbone", "lite9")
+    assert code == 2
+    assert "'lite9'" in err
