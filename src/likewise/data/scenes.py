@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import UInt8
 
-from likewise.data.class_names import CAMVID, CITYSCAPES, CITYSCAPES_IDS, LIP, LIP_MIRRORED, PASCAL
+from likewise.data.class_names import CAMVID, CITYSCAPES, CITYSCAPES_IDS, LIP, LIP_MIRRORED, PASCAL, mirrored_pairs
 from likewise.data.layout import IGNORE, DataSetError, Presence, find_home, known, natural, pictures_in, read_list
 from likewise.images import PictureError, read_labels
 
@@ -165,13 +165,18 @@ def camvid_scenes(root: Path | str, split: str = "test") -> SceneSet:
 
 
 def folder_scenes(
-    pictures: Path | str, labels: Path | str, classes: Path | str | Sequence[str] | None = None
+    pictures: Path | str,
+    labels: Path | str,
+    classes: Path | str | Sequence[str] | None = None,
+    *,
+    strict: bool = False,
 ) -> SceneSet:
     """Any folder of pictures and one of label PNGs with the same stems (it may be the same folder).
 
     `classes` are the names of labels 0, 1, ..., or a text file with a line `<label> <name>`, or just `<name>` for
-    0, 1, ...; labels without a name are ignored. Without it every label that occurs in the first 100 files but 255 is a
-    class named by its number.
+    0, 1, ...; labels without a name are ignored, or with `strict` an error that names file, label and count when the
+    file is read. Without it every label that occurs in the first 100 files but 255 is a class named by its number.
+    Classes whose names differ by left and right are `mirrored`.
     """
     pictures, labels = Path(pictures), Path(labels)
     for folder in pictures, labels:
@@ -189,7 +194,31 @@ def folder_scenes(
     else:
         named = dict(enumerate(classes))
     lookup = table({value: i for i, value in enumerate(named)})
-    return present_scenes(pictures.name, tuple(named.values()), pairs, lookup)
+    names = tuple(named.values())
+    read = partial(read_named, tuple(named)) if strict else read_labels
+    return present_scenes(pictures.name, names, pairs, lookup, read, mirrored_pairs(names))
+
+
+def read_named(known_values: tuple[int, ...], path: Path) -> UInt8[np.ndarray, "h w"]:
+    """The labels of a file; raises `PictureError` for one that is neither a known value nor 255."""
+    labels = read_labels(path)
+    counts = np.bincount(labels.ravel(), minlength=IGNORE + 1)
+    counts[[*known_values, IGNORE]] = 0
+    strange = counts.nonzero()[0]
+    if strange.size:
+        shown = ", ".join(f"{value} ({counts[value]} pixels)" for value in strange[:4])
+        raise PictureError(
+            f"{path}: holds labels that are no class: {shown}{', ...' if strange.size > 4 else ''}; there are "
+            f"{len(known_values)} classes, labels {_ranges(known_values)}, and {IGNORE} for what does not count: name "
+            "them among the classes, or make them 255"
+        )
+    return labels
+
+
+def _ranges(values: tuple[int, ...]) -> str:
+    if values == tuple(range(len(values))):
+        return f"0 to {len(values) - 1}"
+    return ", ".join(map(str, values[:12])) + (", ..." if len(values) > 12 else "")
 
 
 def read_class_table(path: Path) -> dict[int, str]:

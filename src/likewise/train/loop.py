@@ -119,9 +119,11 @@ def _loop(fabric: Fabric, recipe: Recipe, folder: Path, show: bool) -> None:
         for step, batch in enumerate(batches, start=state.step):
             began = time.perf_counter()
             torch.manual_seed(torch_seed(TRAINING, recipe.seed, step, fabric.global_rank))
+            rate = learning_rate(recipe, step)
             for group in optimiser.param_groups:
-                group["lr"] = learning_rate(recipe, step)
-            parts = objective(fabric.to_device(batch), Progress(step, recipe.steps))
+                group["lr"] = rate
+            progress = Progress(step, recipe.steps, rate / recipe.optimiser.learning_rate)
+            parts = objective(fabric.to_device(batch), progress)
             loss = torch.stack(list(parts.values())).sum()
             told = fabric.all_reduce(torch.stack([loss, *parts.values()]).detach().float(), reduce_op="mean")
             assert isinstance(told, Tensor)
@@ -141,8 +143,10 @@ def _loop(fabric: Fabric, recipe: Recipe, folder: Path, show: bool) -> None:
                 update_average(state.average, learning, recipe.average, step)
             state.step = step + 1
             state.seconds += time.perf_counter() - began
-            logs.step(values, learning_rate(recipe, step), state)
+            logs.step(values, rate, state)
             if state.step % recipe.validation.every == 0 or state.step == recipe.steps:
+                if plain.task.keep is not None and fabric.is_global_zero:
+                    plain.task.keep(plain.model, folder, state.step)
                 validate(state.step)
             if state.step % recipe.checkpoint_every == 0 or state.step == recipe.steps:
                 if fabric.is_global_zero:
@@ -173,6 +177,8 @@ def learning_rate(recipe: Recipe, step: int) -> float:
     if schedule.name == "step":
         assert schedule.every is not None
         return rate * 0.1 ** (step // schedule.every)
+    if schedule.name == "poly":
+        return rate * (0.99 * (1 - step / recipe.steps) ** 0.9 + 0.01)
     return rate * (0.5 + 0.5 * math.cos(math.pi * step / recipe.steps)) if schedule.name == "cosine" else rate
 
 

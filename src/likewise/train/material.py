@@ -23,10 +23,11 @@ Batch = Any
 
 
 class Progress(NamedTuple):
-    """Where a run stands: updates done, of how many."""
+    """Where a run stands: updates done, of how many, and the learning rate as a part of the recipe's."""
 
     step: int
     steps: int
+    rate: float = 1.0
 
 
 class TrainingError(RuntimeError):

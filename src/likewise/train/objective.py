@@ -7,16 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from likewise.train import hsnet, icnet, panet, saliency
+from likewise.train import hsnet, icnet, mcibi, panet, saliency
 from likewise.train.feature_cache import cache_frozen
 from likewise.train.material import STARTING, Batch, Material, Progress, torch_seed
 from likewise.train.recipes import Recipe
+from likewise.train.scenes import SceneMaterial
 
 
 @dataclass(frozen=True)
@@ -27,11 +29,13 @@ class Task:
         build: the model at the start of training, from the recipe's section and the classes of the material.
         losses: the parts of the loss, by name, whose sum is minimised; each a mean over the batch.
         material: what the model learns from.
+        keep: leaves something of the model at that step in the run's folder, at each validation.
     """
 
     build: Callable[[Any, tuple[str, ...]], Any]
     losses: Callable[[Any, Any, Batch, Progress], dict[str, Float[Tensor, ""]]]
     material: Callable[[Recipe], Material]
+    keep: Callable[[Any, Path, int], None] | None = None
 
 
 TASKS: dict[str, Task] = {
@@ -39,6 +43,8 @@ TASKS: dict[str, Task] = {
     "hsnet": Task(hsnet.build, hsnet.losses, hsnet.material),
     "saliency": Task(saliency.build, saliency.losses, saliency.SaliencyMaterial),
     "icnet": Task(icnet.build, icnet.losses, icnet.material),
+    "mcibi": Task(mcibi.build, mcibi.losses, SceneMaterial, mcibi.keep_memory),
+    "fcn": Task(mcibi.build_baseline, mcibi.baseline_losses, SceneMaterial),
 }
 
 
@@ -58,9 +64,10 @@ class Objective(nn.Module):
             self.model.backbone = cache_frozen(self.model.backbone, recipe.cache)
 
     def train(self, mode: bool = True) -> Objective:
-        """Batch norm of the backbone keeps its statistics: a few episodes make none better."""
+        """Batch norm of the backbone keeps its statistics, unless the section's `norms` are "learning"."""
         super().train(mode)
-        self.model.backbone.eval()
+        if getattr(self.section, "norms", "frozen") == "frozen":
+            self.model.backbone.eval()
         return self
 
     def forward(self, batch: Batch, progress: Progress) -> dict[str, Float[Tensor, ""]]:

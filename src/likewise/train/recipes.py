@@ -71,6 +71,7 @@ class HSNetModel(Strict):
         start: a run of PANet on the same backbone, whose backbone is taken over as it was trained there.
         channels: of the squeeze blocks' three layers (`HSNetConfig`).
         prototype_taps: taps whose prototypes join in (`HSNetConfig`).
+        guidance: channels of the query's shallowest tap that join in (`HSNetConfig`).
     """
 
     name: Literal["hsnet"]
@@ -80,6 +81,7 @@ class HSNetModel(Strict):
     start: Path | None = None
     channels: tuple[int, int, int] = (16, 64, 128)
     prototype_taps: tuple[str, ...] = ()
+    guidance: int = Field(default=0, ge=0)
 
 
 class SaliencyModel(Strict):
@@ -110,6 +112,70 @@ class ICNetModel(Strict):
     backbone: Literal["vgg16", "lite0"]
     weights: Path | None = None
     learn: tuple[str, ...] = ()
+
+
+class SceneModel(Strict):
+    """What MCIBI and its baseline share.
+
+    Attributes:
+        backbone: its name; the last tap gives the features, the one before, if any, feeds the auxiliary head.
+        taps: the modules where it is read; nothing means all of its taps.
+        weights: a file of ImageNet weights; without one they come from where the backbone's do.
+        learn: modules of the backbone that learn; nothing means all.
+        norms: batch norm of the backbone, "frozen" with ImageNet's statistics or "learning" them; its scales and shifts
+            learn either way, and batch norm of the heads learns always. Learning wants batches of eight and more.
+        channels: of the heads, and of MCIBI's features and memory.
+        dropout: of whole channels, before each classifier.
+    """
+
+    backbone: str
+    taps: tuple[str, ...] = ()
+    weights: Path | None = None
+    learn: tuple[str, ...] = ()
+    norms: Literal["frozen", "learning"] = "frozen"
+    channels: int = Field(default=512, ge=1)
+    dropout: float = Field(default=0.1, ge=0, lt=1)
+
+
+class MCIBIModel(SceneModel):
+    """MCIBI. `context` to `published` are those of `likewise.models.mcibi.MCIBIConfig`.
+
+    Attributes:
+        consistency: with the loss that asks stage 2 to tell the memory's vectors apart. On by default, as in the paper;
+            the published settings have it for ADE20K alone.
+        consistency_from: the fraction of the steps after which it starts. 0 by default, since the paper names no other;
+            the published settings start it with the second epoch.
+        momentum: of the memory: "polynomial" in the steps done, whatever the learning rate, as the paper says and by
+            default; or "coupled" to the learning rate, as in the published program.
+        momentum_start: at the first step.
+        momentum_power: of the polynomial.
+        memory: a saved memory of the same classes to start from; without one it starts empty.
+    """
+
+    name: Literal["mcibi"]
+    context: Literal["none", "ppm", "aspp", "ocr"] = "none"
+    aggregation: Literal["soft", "hard"] = "soft"
+    attention_channels: int = Field(default=256, ge=1)
+    slots: int = Field(default=1, ge=1)
+    strategy: Literal["cosine_similarity", "mean"] = "cosine_similarity"
+    published: bool = False
+    consistency: bool = True
+    consistency_from: float = Field(default=0.0, ge=0, le=1)
+    momentum: Literal["polynomial", "coupled"] = "polynomial"
+    momentum_start: float = Field(default=0.9, gt=0, le=1)
+    momentum_power: float = Field(default=0.9, gt=0)
+    memory: Path | None = None
+
+
+class FCNModel(SceneModel):
+    """MCIBI's baseline, without memory.
+
+    Attributes:
+        convolutions: 3x3, before the classifier.
+    """
+
+    name: Literal["fcn"]
+    convolutions: int = Field(default=2, ge=1)
 
 
 class Source(Strict):
@@ -183,6 +249,8 @@ class EpisodeData(LabelledData):
         size: side of the squares to which pictures are brought.
         shots, ways: of an episode.
         mirror: the chance that a picture is mirrored.
+        scale: the range of a random factor on the sides, after which a square of `size` is cut out at random.
+        jitter: the strength of random brightness, contrast and saturation.
     """
 
     kind: Literal["episodes"]
@@ -190,6 +258,8 @@ class EpisodeData(LabelledData):
     shots: int = Field(default=1, ge=1)
     ways: int = Field(default=1, ge=1)
     mirror: float = Field(ge=0, le=1)
+    scale: tuple[float, float] = (1.0, 1.0)
+    jitter: float = Field(default=0.0, ge=0, lt=1)
 
 
 class GroupData(LabelledData):
@@ -232,6 +302,52 @@ class PictureData(LabelledData):
     held_out: HeldOut | None = None
 
 
+class SceneData(Strict):
+    """Pictures of which every pixel is labelled.
+
+    Validation is on the val split of camvid, which has a test split besides. The val split of the other sets is what
+    models are compared on, so there, and of a folder, a share of the training pictures is kept for it.
+
+    Attributes:
+        set: the data set (`likewise.data.SCENES`), or a folder of your own.
+        root: where the public download is, or the folder.
+        pictures, labels: of a folder: where the pictures and the label PNGs are, below the root.
+        classes: of a folder: the names of labels 0, 1, ..., or a text file of them (`folder_scenes`); without it, each
+            label that occurs is a class.
+        keep_every: every so-manieth training picture is kept for validation; None keeps none.
+        side: the short side to which pictures are brought first; None leaves them.
+        scale: the range of a random factor on the sides.
+        crop: the side of the squares that are then cut; what a picture lacks is not labelled.
+        jitter: the strength of changes of brightness, contrast and saturation.
+        mirror: the chance that a picture is mirrored; classes that are left and right of each other change places.
+        on_corrupt: an unreadable picture stops the run, or another takes its place and it is named.
+    """
+
+    kind: Literal["scenes"]
+    set: Literal["voc", "ade20k", "cityscapes", "coco-stuff-10k", "lip", "camvid", "folder"]
+    root: Path
+    pictures: Path = Path("pictures")
+    labels: Path = Path("labels")
+    classes: tuple[str, ...] | Path | None = None
+    keep_every: int | None = Field(default=None, ge=2)
+    side: int | None = Field(default=None, ge=32)
+    scale: tuple[float, float] = (0.5, 2.0)
+    crop: int = Field(ge=32)
+    jitter: float = Field(default=0.0, ge=0, le=1)
+    mirror: float = Field(default=0.5, ge=0, le=1)
+    on_corrupt: Literal["stop", "skip"] = "stop"
+
+    @model_validator(mode="after")
+    def _fits_the_set(self) -> SceneData:
+        if self.set != "folder" and self.classes is not None:
+            raise ValueError(f"the classes of {self.set} are known: set data.classes=null, or data.set=folder")
+        if self.set == "camvid" and self.keep_every is not None:
+            raise ValueError("camvid has a split to validate on: set data.keep_every=null")
+        if not 0 < self.scale[0] <= self.scale[1]:
+            raise ValueError(f"scale is {list(self.scale)}: write [least, most], both above 0")
+        return self
+
+
 class SGD(Strict):
     name: Literal["sgd"]
     learning_rate: float = Field(gt=0)
@@ -249,12 +365,13 @@ class Schedule(Strict):
     """The learning rate over the steps.
 
     Attributes:
-        name: "constant"; "step", multiplied by 0.1 after each `every` steps; or "cosine", down to zero.
+        name: "constant"; "step", multiplied by 0.1 after each `every` steps; "cosine", down to zero; or "poly", with
+            the power 0.9 of what is left of the steps, down to a hundredth.
         every: of "step" alone.
         warm_up: steps over which it first rises linearly.
     """
 
-    name: Literal["constant", "step", "cosine"]
+    name: Literal["constant", "step", "cosine", "poly"]
     every: int | None = Field(default=None, ge=1)
     warm_up: int = Field(default=0, ge=0)
 
@@ -280,7 +397,14 @@ class Validation(Strict):
     episodes: int = Field(default=400, ge=1)
 
 
-KINDS = {"panet": "episodes", "hsnet": "episodes", "saliency": "pictures", "icnet": "groups"}
+KINDS = {
+    "panet": "episodes",
+    "hsnet": "episodes",
+    "saliency": "pictures",
+    "icnet": "groups",
+    "mcibi": "scenes",
+    "fcn": "scenes",
+}
 """The kind of data that each model learns from."""
 
 
@@ -307,8 +431,10 @@ class Recipe(Strict):
     name: str
     source: Reference
     licences: tuple[str, ...]
-    model: Annotated[PANetModel | HSNetModel | SaliencyModel | ICNetModel, Field(discriminator="name")]
-    data: Annotated[EpisodeData | GroupData | PictureData, Field(discriminator="kind")]
+    model: Annotated[
+        PANetModel | HSNetModel | SaliencyModel | ICNetModel | MCIBIModel | FCNModel, Field(discriminator="name")
+    ]
+    data: Annotated[EpisodeData | GroupData | PictureData | SceneData, Field(discriminator="kind")]
     optimiser: Annotated[SGD | Adam, Field(discriminator="name")]
     schedule: Schedule
     validation: Validation = Validation()

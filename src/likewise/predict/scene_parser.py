@@ -1,0 +1,263 @@
+"""Pictures in, a class for every pixel at the picture's own size out.
+
+    parser = SceneParser("runs/mcibi")          # what `likewise train` left
+    result = parser.parse("street.jpg")
+    result.labels, result.areas
+
+    picture -> network size -> windows -> (scales, mirror images) -> probabilities -> blended -> labels at own size
+
+A picture of at most `window` pixels a side is one window, so it is parsed whole. A larger one is cut into windows that
+overlap; there their probabilities are mixed with weights that fall linearly towards a window's edge, so that no seam
+shows. Only a row of windows is in memory at a time.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Float32, UInt8
+from torch import Tensor
+
+from likewise.data.class_names import mirrored_pairs
+from likewise.data.transforms import resize_picture
+from likewise.images import Source, read_picture
+from likewise.models.mcibi import FCN, MCIBI
+from likewise.ops import resize, resize_matrix
+from likewise.predict.devices import torch_device
+from likewise.weights import fingerprint, load_trained, read_header
+
+MOST_CLASSES = 254
+LARGEST_SCALE = 8.0
+LEAST_WINDOW = 64
+ROWS = 256
+"""Rows of a picture that are brought to its own size at a time."""
+
+
+@dataclass(frozen=True)
+class SceneResult:
+    """The answer for one picture, at the picture's own size.
+
+    Attributes:
+        indices: the class of each pixel, 0 for the first of `classes`.
+        probability: of that class, in [0, 1].
+        classes: their names.
+    """
+
+    indices: UInt8[np.ndarray, "h w"]
+    probability: Float32[np.ndarray, "h w"]
+    classes: tuple[str, ...]
+
+    @property
+    def labels(self) -> UInt8[np.ndarray, "h w"]:
+        """The class of each pixel as the writers count, from 1: no pixel is background."""
+        return self.indices + np.uint8(1)
+
+    @property
+    def mask(self) -> Bool[np.ndarray, "h w"]:
+        """Where any class is: everywhere."""
+        return np.ones(self.indices.shape, bool)
+
+    @property
+    def areas(self) -> dict[str, int]:
+        """Pixels of each class."""
+        counts = np.bincount(self.indices.ravel(), minlength=len(self.classes))
+        return dict(zip(self.classes, counts.tolist(), strict=True))
+
+    @property
+    def scores(self) -> tuple[float, ...]:
+        """For each class, the mean probability over its pixels; 0 where there are none."""
+        flat, classes = self.indices.ravel(), len(self.classes)
+        sums = np.bincount(flat, self.probability.ravel(), classes)
+        return tuple((sums / np.bincount(flat, minlength=classes).clip(1)).tolist())
+
+
+class SceneParser:
+    """Labels every pixel of a picture with one of the classes that a network was trained on.
+
+    Args:
+        model: a folder of `likewise train`, or the `weights.safetensors` of one.
+        side: the short side to which pictures are brought; 0 for their own size, None for what the network was
+            trained at. Sides need not be multiples of the network's stride.
+        scales: sizes, relative to that, at which each window is parsed; the probabilities are averaged.
+        mirror: parse the mirror image too. Classes that are left and right of each other change places in it.
+        window: the side in pixels of the windows into which larger pictures are cut.
+        overlap: the least part of a window's side that its neighbour shares, in [0, 0.5].
+        device: "auto" takes the first accelerator there is, else the CPU; or a torch device such as "cuda:1".
+
+    Raises:
+        ValueError: another kind of network, an unknown device, or a setting out of its range; the message says what is
+            possible.
+        WeightsError: no run, or weights that do not fit.
+    """
+
+    def __init__(
+        self,
+        model: str | Path,
+        *,
+        side: int | None = None,
+        scales: Sequence[float] = (1.0,),
+        mirror: bool = False,
+        window: int = 1024,
+        overlap: float = 0.25,
+        device: str = "auto",
+    ) -> None:
+        self.device = torch_device(device)
+        if not scales or not all(0 < scale <= LARGEST_SCALE for scale in scales):
+            raise ValueError(f"scales are {list(scales)}; give one or more factors, each up to {LARGEST_SCALE:g}")
+        if window < LEAST_WINDOW:
+            raise ValueError(f"window is {window} pixels; it needs at least {LEAST_WINDOW}")
+        if not 0 <= overlap <= 0.5:
+            raise ValueError(f"overlap is {overlap}; it is a part of the window's side, in [0, 0.5]")
+        if side is not None and side < 0:
+            raise ValueError(f"side is {side} pixels; give the short side, or 0 for each picture's own size")
+        self.network, names = open_network(model)
+        if len(names) > MOST_CLASSES:
+            raise ValueError(f"{model} has {len(names)} classes; labels are 8-bit, so {MOST_CLASSES} is the most")
+        self.model_name = str(model)
+        self.network.eval().requires_grad_(False).to(self.device, memory_format=torch.channels_last)
+        self.classes = names
+        self.side = trained_side(model) if side is None else side
+        self.scales, self.mirror, self.window, self.overlap = tuple(map(float, scales)), mirror, window, overlap
+        self.fingerprint = fingerprint(self.network)
+        self.partner = list(range(len(names)))
+        for left, right in mirrored_pairs(names):
+            self.partner[left], self.partner[right] = right, left
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What the results depend on, for a run's records."""
+        return {
+            "model": Path(self.model_name).name,
+            "weights": self.fingerprint,
+            "side": self.side,
+            "scales": list(self.scales),
+            "mirror": self.mirror,
+            "window": self.window,
+            "overlap": self.overlap,
+        }
+
+    @torch.inference_mode()
+    def parse(self, picture: Source) -> SceneResult:
+        """The class of every pixel.
+
+        Raises:
+            PictureError: a file that cannot be read.
+        """
+        pixels = read_picture(picture)
+        height, width = pixels.shape[:2]
+        labels, probability = np.empty((height, width), np.uint8), np.empty((height, width), np.float32)
+        row = 0
+        for band in self._bands(pixels):
+            highest, index = band.max(dim=0)
+            rows = slice(row, row + band.shape[1])
+            labels[rows], probability[rows] = index.to(torch.uint8).cpu().numpy(), highest.clamp(0, 1).cpu().numpy()
+            row = rows.stop
+        return SceneResult(labels, probability, self.classes)
+
+    @torch.inference_mode()
+    def probabilities(self, picture: Source) -> Float32[np.ndarray, "k h w"]:
+        """Every pixel's probability of each class; they sum to 1. Large for large pictures of many classes.
+
+        Raises:
+            PictureError: a file that cannot be read.
+        """
+        return torch.cat(list(self._bands(read_picture(picture))), dim=1).cpu().numpy()
+
+    def network_size(self, height: int, width: int) -> tuple[int, int]:
+        """The height and width to which a picture is brought."""
+        factor = self.side / min(height, width) if self.side else 1.0
+        return max(1, round(height * factor)), max(1, round(width * factor))
+
+    def _bands(self, picture: UInt8[np.ndarray, "h w 3"]) -> Iterator[Float[Tensor, "k _rows w"]]:
+        """The probabilities at the picture's own size, some rows at a time from the top."""
+        own = (picture.shape[0], picture.shape[1])
+        size = self.network_size(*own)
+        if size == own:
+            yield from self._bands_at_network_size(picture)
+            return
+        found = torch.cat(list(self._bands_at_network_size(resize_picture(picture, *size))), dim=1)
+        rows = resize_matrix(size[0], own[0], align_corners=False, like=found)
+        columns = resize_matrix(size[1], own[1], align_corners=False, like=found)
+        for part in rows.split(ROWS):
+            yield torch.einsum("rh,khw,cw->krc", part, found, columns)
+
+    def _bands_at_network_size(self, picture: UInt8[np.ndarray, "h w 3"]) -> Iterator[Float[Tensor, "k _rows w"]]:
+        """The probabilities at the size of the picture; rows are given when no further window reaches them."""
+        height, width = picture.shape[:2]
+        down, across = (axis_windows(length, self.window, self.overlap) for length in (height, width))
+        waiting: Float[Tensor, "k rows w"] | None = None
+        for index, (top, weights_down) in enumerate(down):
+            here = torch.zeros(len(self.classes), len(weights_down), width, device=self.device)
+            for left, weights_across in across:
+                part = picture[top : top + len(weights_down), left : left + len(weights_across)]
+                weight = torch.outer(weights_down, weights_across).to(self.device)
+                here[:, :, left : left + len(weights_across)] += self._window(part) * weight
+            if waiting is not None:
+                here[:, : waiting.shape[1]] += waiting
+            done = (down[index + 1][0] if index + 1 < len(down) else height) - top
+            yield here[:, :done]
+            waiting = here[:, done:]
+
+    def _window(self, picture: UInt8[np.ndarray, "h w 3"]) -> Float[Tensor, "k h w"]:
+        """The mean of the probabilities over scales and mirror images."""
+        size = (picture.shape[0], picture.shape[1])
+        total = torch.zeros(len(self.classes), *size, device=self.device)
+        for scale in self.scales:
+            scaled = [max(1, round(length * scale)) for length in size]
+            pixels = torch.from_numpy(np.array(resize_picture(picture, *scaled)))[None].to(self.device)
+            images = self.network.backbone.normalise(pixels)
+            if self.mirror:
+                images = torch.cat([images, images.flip(3)])
+            found = self.network(images).float().softmax(dim=1)
+            if self.mirror:
+                found = torch.stack([found[0], found[1].flip(2)[self.partner]])
+            total += resize(found.mean(dim=0, keepdim=True), size, align_corners=False)[0]
+        return total / len(self.scales)
+
+
+def open_network(model: str | Path) -> tuple[Any, tuple[str, ...]]:
+    """The network of a run, and its classes; raises `ValueError` unless it is one that labels scenes."""
+    network, classes = load_trained(model)
+    if not isinstance(network, MCIBI | FCN):
+        raise ValueError(
+            f"{model} holds a {type(network).__name__}, which does not label scenes; give a run of mcibi or fcn"
+        )
+    return network, classes
+
+
+def trained_side(model: str | Path) -> int:
+    """The short side to which pictures were brought in training; 0 for their own size."""
+    path = Path(model)
+    header = read_header(path / "weights.safetensors" if path.is_dir() else path)
+    return json.loads(header["recipe"]).get("data", {}).get("side") or 0
+
+
+def axis_windows(length: int, window: int, overlap: float) -> list[tuple[int, Float[Tensor, " side"]]]:
+    """Where windows start along an axis of `length` pixels, and the weights of each one's pixels.
+
+    The windows are as few as overlap by that part of their side, at equal distances, the last one ending at the end.
+    Weights rise linearly where windows overlap; over all windows they sum to 1 at every pixel.
+    """
+    if length <= window:
+        return [(0, torch.ones(length))]
+    count = math.ceil((length - window) / (window * (1 - overlap))) + 1
+    starts = [round(index * (length - window) / (count - 1)) for index in range(count)]
+    weights, total = [], torch.zeros(length)
+    for index, start in enumerate(starts):
+        weight = torch.ones(window)
+        if index > 0:
+            shared = starts[index - 1] + window - start
+            weight[:shared] = torch.arange(1, shared + 1) / (shared + 1)
+        if index + 1 < count:
+            shared = start + window - starts[index + 1]
+            weight[window - shared :] *= torch.arange(shared, 0, -1) / (shared + 1)
+        weights.append(weight)
+        total[start : start + window] += weight
+    return [(start, weight / total[start : start + window]) for start, weight in zip(starts, weights, strict=True)]

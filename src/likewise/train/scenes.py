@@ -1,0 +1,203 @@
+"""Fully labelled pictures to train on: cut from the training split, measured on pictures that are not trained on."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import UInt8
+from torch import Tensor
+
+from likewise.data import SCENES, open_scenes
+from likewise.data.layout import IGNORE, DataSetError
+from likewise.data.scenes import Scene, SceneSet, folder_scenes
+from likewise.data.transforms import Augmentation, resize_labels, resize_picture
+from likewise.images import PictureError, read_picture, shown_size
+from likewise.metrics import SceneIoU
+from likewise.ops import resize
+from likewise.train.material import TRAINING, Material, TrainingError
+from likewise.train.recipes import Recipe, SceneData
+
+VALIDATED_ON = {"camvid": "val"}
+"""The split to validate on, of sets whose papers compare on another."""
+
+TRIES = 10
+
+
+class Batch(NamedTuple):
+    """Pictures and the class of each of their pixels, 255 for those that do not count."""
+
+    pictures: UInt8[Tensor, "b h w 3"]
+    labels: UInt8[Tensor, "b h w"]
+
+
+class SceneMaterial(Material):
+    """Crops of labelled pictures: every picture once, in another order each time, before any comes again.
+
+    All label files are read at the start, so that what is wrong with them shows before hours of training.
+
+    Raises:
+        DataSetError: the data set is not there, its labels name fewer than two classes, or nothing is left to train on.
+        PictureError: a label file that cannot be read, or holds a label that is no class.
+    """
+
+    selection = None
+
+    def __init__(self, recipe: Recipe) -> None:
+        assert isinstance(recipe.data, SceneData)
+        self.data, self.seed, self.batch = recipe.data, recipe.seed, recipe.batch
+        self.training, self.held = split_scenes(recipe.data)
+        self.classes = self.training.classes
+        if self.held is not None:
+            self.selection = "validation mIoU"
+        self.pixels = class_pixels(self.training)
+        check_classes(self.training, self.pixels)
+        self.augment = Augmentation(
+            scale=self.data.scale,
+            crop=self.data.crop,
+            jitter=self.data.jitter,
+            mirror=self.data.mirror,
+            pairs=self.training.mirrored,
+        )
+        self.order: tuple[int, np.ndarray] = -1, np.empty(0, int)
+
+    def item(self, step: int, place: int) -> Batch:
+        """See `SceneData.on_corrupt` for pictures that cannot be read."""
+        generator = np.random.default_rng((TRAINING, self.seed, step, place))
+        scene = self.scene(step * self.batch + place)
+        for _ in range(TRIES):
+            try:
+                return as_batch(
+                    *self.augment(*read_scene(self.training, scene, self.data.side), int(generator.integers(2**32)))
+                )
+            except PictureError as error:
+                if self.data.on_corrupt == "stop":
+                    raise
+                warnings.warn(f"another picture is taken at step {step}: {error}", stacklevel=2)
+            scene = self.training.scenes[generator.integers(len(self.training.scenes))]
+        raise TrainingError(f"{TRIES} pictures in a row cannot be read; repair {self.training.name}")
+
+    def scene(self, index: int) -> Scene:
+        """The picture of that number in the run: in its turn, of an order that the seed and the turn give."""
+        turn, place = divmod(index, len(self.training.scenes))
+        if self.order[0] != turn:
+            order = np.random.default_rng((TRAINING, self.seed, turn)).permutation(len(self.training.scenes))
+            self.order = turn, order
+        return self.training.scenes[self.order[1][place]]
+
+    def score(self, model: Any, move: Callable[[Batch], Batch]) -> float:
+        assert self.held is not None
+        metric = SceneIoU(self.held.classes)
+        for scene in self.held.scenes:
+            picture, labels = read_picture(scene.picture), self.held.read_labels(scene.labels)
+            batch = move(as_batch(brought(picture, self.data.side), labels))
+            logits = model(model.backbone.normalise(batch.pictures)).float()
+            logits = resize(logits, (labels.shape[0], labels.shape[1]), align_corners=False)
+            metric.update(logits[0].argmax(dim=0).to(torch.uint8).cpu().numpy(), labels)
+        return metric.compute().values["mIoU"]
+
+    def described(self) -> str:
+        assert self.held is not None
+        size = "their own size" if self.data.side is None else f"a short side of {self.data.side} pixels"
+        return (
+            f"mIoU on {len(self.held.scenes)} pictures that were not trained on ({self.held.name}), each parsed whole "
+            f"at {size}, one confusion matrix. No test picture was used"
+        )
+
+    def record(self) -> dict[str, Any]:
+        training = {
+            **told(self.training),
+            "pixels": dict(zip(self.classes, self.pixels.tolist(), strict=True)),
+            "classes that never occur": [
+                name for name, count in zip(self.classes, self.pixels, strict=True) if not count
+            ],
+        }
+        return {"training": training, "validation": self.held and told(self.held)}
+
+
+def split_scenes(data: SceneData) -> tuple[SceneSet, SceneSet | None]:
+    """The pictures to train on and those to validate on, as `SceneData` says."""
+    if data.set == "folder":
+        training = folder_scenes(data.root / data.pictures, data.root / data.labels, data.classes, strict=True)
+    else:
+        assert data.set in SCENES
+        training = open_scenes(data.root, data.set, "train")
+    if data.set in VALIDATED_ON:
+        return training, open_scenes(data.root, data.set, VALIDATED_ON[data.set])
+    if data.keep_every is None:
+        return training, None
+    kept = training.scenes[data.keep_every - 1 :: data.keep_every]
+    rest = tuple(scene for index, scene in enumerate(training.scenes, start=1) if index % data.keep_every)
+    if not kept or not rest:
+        raise DataSetError(
+            f"{training.name} has {len(training.scenes)} labelled pictures: too few to keep every {data.keep_every}th "
+            "for validation; set data.keep_every to less, or to null"
+        )
+    held = replace(training, name=f"every {data.keep_every}th picture of {training.name}", scenes=kept)
+    return replace(training, scenes=rest), held
+
+
+def class_pixels(scenes: SceneSet) -> np.ndarray:
+    """The number of pixels of each class over all label files."""
+    total = np.zeros(IGNORE + 1, np.int64)
+    for scene in scenes.scenes:
+        total += np.bincount(scenes.read_labels(scene.labels).ravel(), minlength=IGNORE + 1)
+    return total[: len(scenes.classes)]
+
+
+def check_classes(scenes: SceneSet, pixels: np.ndarray) -> None:
+    """Refuse what has nothing to be told apart, and tell of classes that never occur."""
+    there = [name for name, count in zip(scenes.classes, pixels, strict=True) if count]
+    if len(there) < 2:
+        raise DataSetError(
+            f"the labels of {scenes.name} show {'only ' + there[0] if there else 'no class'}: at least two classes are "
+            "needed; give one class and the rest labels of their own, or use `likewise segment` for a single object"
+        )
+    absent = [name for name in scenes.classes if name not in there]
+    if absent:
+        warnings.warn(
+            f"{len(absent)} of {len(scenes.classes)} classes occur in no training picture of {scenes.name} and cannot "
+            f"be learned: {', '.join(absent)}",
+            stacklevel=2,
+        )
+
+
+def read_scene(
+    scenes: SceneSet, scene: Scene, side: int | None
+) -> tuple[UInt8[np.ndarray, "h w 3"], UInt8[np.ndarray, "h w"]]:
+    """A picture and its labels, brought to a short side of `side` pixels unless that is None.
+
+    Raises:
+        PictureError: one cannot be read, or they differ in size.
+    """
+    picture, labels = read_picture(scene.picture), scenes.read_labels(scene.labels)
+    if picture.shape[:2] != labels.shape:
+        raise PictureError(
+            f"{scene.labels}: is {shown_size(*labels.shape)}, but its picture is "
+            f"{shown_size(picture.shape[0], picture.shape[1])}; label the picture at its own size"
+        )
+    picture = brought(picture, side)
+    if picture.shape[:2] != labels.shape:
+        labels = resize_labels(labels, picture.shape[0], picture.shape[1], "centre")
+    return picture, labels
+
+
+def brought(picture: UInt8[np.ndarray, "h w 3"], side: int | None) -> UInt8[np.ndarray, "h2 w2 3"]:
+    """The picture at a short side of `side` pixels, aspect kept; as it is for None."""
+    if side is None:
+        return picture
+    factor = side / min(picture.shape[:2])
+    return resize_picture(picture, *(max(1, round(length * factor)) for length in picture.shape[:2]))
+
+
+def as_batch(picture: UInt8[np.ndarray, "h w 3"], labels: UInt8[np.ndarray, "hl wl"]) -> Batch:
+    return Batch(torch.from_numpy(picture[None].copy()), torch.from_numpy(labels[None].copy()))
+
+
+def told(scenes: SceneSet) -> dict[str, Any]:
+    """What a set holds, for a record."""
+    return {"set": scenes.name, "presence": str(scenes.presence), "pictures": len(scenes.scenes)}
