@@ -408,3 +408,20 @@ def test_these_modules_do_not_load_torch() -> None:
     program = "import sys, likewise.folder, likewise.draw; sys.exit('torch' in sys.modules)"
     environment = {**os.environ, "PYTHONPATH": str(Path(folder.__file__).parents[1])}
     assert subprocess.run([sys.executable, "-c", program], env=environment, check=False).returncode == 0
+
+
+def test_what_is_read_beside_a_picture_reaches_the_model_and_its_failure_is_that_picture_s_alone(seven) -> None:
+    def beside(picture: Picture) -> str:
+        if picture.name == "2.png":
+            raise ValueError("there is no map of it")
+        return picture.name
+
+    seen: list[tuple[int, str]] = []
+
+    def segment(picture: np.ndarray, name: str) -> FakeResult:
+        seen.append((len(picture), name))
+        return bright(picture)
+
+    report = run(seven, segment, beside=beside)
+    assert [(path.name, reason) for path, reason in report.failed] == [("2.png", "there is no map of it")]
+    assert sorted(seen) == [(10 + n, f"{'sub/' if n % 2 else ''}{n}.png") for n in (0, 1, 3, 4, 5, 6)]

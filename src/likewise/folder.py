@@ -55,9 +55,10 @@ class Report:
 
 def segment_folder(
     pictures: Sequence[Picture],
-    segment: Callable[[np.ndarray], Result],
+    segment: Callable[..., Result],
     out: str | Path,
     *,
+    beside: Callable[[Picture], Any] | None = None,
     formats: Sequence[str] = ("mask",),
     classes: tuple[str, ...],
     settings: Mapping[str, Any],
@@ -75,6 +76,9 @@ def segment_folder(
     finished: those recorded in ``out/.likewise/finished.jsonl`` whose file is as it was then (size and time)
     and whose outputs exist. What is one file for all pictures (``coco.json``, ``areas.csv``) is written at the end
     and holds every finished picture in `out`, of earlier runs too.
+
+    `segment` is given the picture's pixels, and behind them, with `beside`, what that reads for the picture (a map of
+    it, say) in the threads that read the pictures.
 
     `settings` (what JSON can hold) says what made the results; with others than those of the earlier runs
     `OutputError` is raised, unless `force`, which does all again. A picture that cannot be read or segmented
@@ -101,7 +105,7 @@ def segment_folder(
     unfinished = set()
     if progress:
         progress(report.skipped, len(jobs))
-    with contextlib.closing(_pipeline(waiting, segment, out, records)) as outcomes:
+    with contextlib.closing(_pipeline(waiting, segment, beside, out, records)) as outcomes:
         for job, reason in outcomes:
             if reason is None:
                 report.done += 1
@@ -166,19 +170,23 @@ def _refuse_overwriting(targets: list[Path], out: Path, inputs: list[Path], forc
 
 
 def _pipeline(
-    jobs: Iterable[_Job], segment: Callable[[np.ndarray], Result], out: Path, records: "_Records"
+    jobs: Iterable[_Job],
+    segment: Callable[..., Result],
+    beside: Callable[[Picture], Any] | None,
+    out: Path,
+    records: "_Records",
 ) -> Generator[tuple[_Job, str | None], None, None]:
     """Each job as it is settled, with the reason if it failed. Reads ahead of the model, writes behind it."""
     with ThreadPoolExecutor(_READERS) as readers, ThreadPoolExecutor(1) as writer:
         rest = iter(jobs)
-        ahead = deque((job, readers.submit(_read, job)) for job in itertools.islice(rest, _AHEAD))
+        ahead = deque((job, readers.submit(_read, job, beside)) for job in itertools.islice(rest, _AHEAD))
         behind: tuple[_Job, Future[None]] | None = None
         while ahead:
             job, reading = ahead.popleft()
-            ahead.extend((job, readers.submit(_read, job)) for job in itertools.islice(rest, 1))
+            ahead.extend((job, readers.submit(_read, job, beside)) for job in itertools.islice(rest, 1))
             try:
-                stamp, picture = reading.result()
-                result = segment(picture)
+                stamp, picture, more = reading.result()
+                result = segment(picture, *more)
             except Exception as error:  # whatever is wrong with this picture, the others are still done
                 yield job, _reason(job, error)
                 continue
@@ -189,11 +197,11 @@ def _pipeline(
             yield _written(*behind, out)
 
 
-def _read(job: _Job) -> tuple[_Stamp, np.ndarray]:
+def _read(job: _Job, beside: Callable[[Picture], Any] | None) -> tuple[_Stamp, np.ndarray, list[Any]]:
     stamp = _stamp(job.picture.path)  # before reading: a change meanwhile is found by the next run
     picture = read_picture(job.picture.path)
     assert stamp is not None  # what can be read can be looked at
-    return stamp, picture
+    return stamp, picture, [] if beside is None else [beside(job.picture)]
 
 
 def _write(job: _Job, stamp: _Stamp, picture: np.ndarray, result: Result, records: "_Records") -> None:

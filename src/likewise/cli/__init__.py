@@ -5,9 +5,10 @@ import warnings
 
 import typer
 
-from likewise.cli import bench, evaluation, few_shot, training, weights
+from likewise.cli import bench, evaluation, few_shot, groups, scenes, training, weights
 from likewise.cli.few_shot import SeveralValues
 from likewise.cli.options import complain
+from likewise.cli.scenes import SeveralFormats
 
 app = typer.Typer(
     name="likewise",
@@ -19,9 +20,13 @@ app = typer.Typer(
 )
 app.command(cls=SeveralValues)(few_shot.segment)
 app.command(cls=SeveralValues)(few_shot.learn)
+app.command(cls=SeveralValues)(groups.cosegment)
+app.command(cls=SeveralValues)(groups.saliency)
 app.command()(few_shot.demo)
 app.command()(few_shot.models)
 app.command()(few_shot.backbones)
+app.command(cls=SeveralFormats)(scenes.parse)
+app.add_typer(scenes.memory, name="memory")
 app.add_typer(evaluation.app, name="evaluate")
 app.command()(training.train)
 app.command()(training.recipes)

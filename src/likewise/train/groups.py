@@ -35,8 +35,8 @@ class Batch(NamedTuple):
 class GroupMaterial(Material):
     """Groups of the recipe's sets: a set by weight, one of its classes, some pictures of it, a part of each.
 
-    The maps of all pictures are made at the start, at the size of the training pictures, by the model that the recipe
-    names; or read from the set's `sism/`. Nothing is validated.
+    Maps are made by the model that the recipe names, at the size of the training pictures, or read from the set's
+    `sism/`. Nothing is validated.
 
     Args:
         size: to which pictures are brought.
@@ -55,6 +55,7 @@ class GroupMaterial(Material):
         for _, dataset in self.sources:
             if max(map(len, dataset.pictures_of.values())) < self.data.pictures:
                 raise DataSetError(f"no class of {dataset.name} has {self.data.pictures} pictures: lower data.pictures")
+        self.maps: list[Callable[[str], np.ndarray]]
         self.made_by = "sism/"
         if self.data.maps is None:
             self.maps = [given_maps(self.data)]
@@ -62,7 +63,7 @@ class GroupMaterial(Material):
             own = BUNDLED / f"{self.data.maps}.safetensors"
             model = load_trained(own if own.is_file() else Path(self.data.maps))[0]
             self.made_by = fingerprint(model)
-            self.maps = [made_maps(model, dataset, size) for _, dataset in self.sources]
+            self.maps = [MadeMaps(model, dataset, size) for _, dataset in self.sources]
 
     def item(self, step: int, place: int) -> Batch:
         generator = np.random.default_rng((TRAINING, self.seed, step, place))
@@ -106,15 +107,21 @@ def given_map(read: Callable[[str, str], np.ndarray], picture: str) -> UInt8[np.
     return np.rint(read(group, name) * 255).astype(np.uint8)
 
 
-def made_maps(model: Any, dataset: EpisodeSet, size: int) -> Callable[[str], UInt8[np.ndarray, "h w"]]:
-    """A saliency model's maps of all pictures of a set, kept in memory at `size` x `size`."""
-    made = {}
-    with torch.inference_mode():
-        for picture in dataset.classes_of:
-            pixels = torch.from_numpy(resize_picture(read_picture(dataset.picture_path(picture)), size, size).copy())
-            probability = model(model.backbone.normalise(pixels[None]))[0]
-            made[picture] = (probability * 255).round().to(torch.uint8).numpy()
-    return made.__getitem__
+class MadeMaps:
+    """A saliency model's maps of the pictures of a set, each made when it is first drawn and then kept."""
+
+    def __init__(self, model: Any, dataset: EpisodeSet, size: int) -> None:
+        self.model, self.dataset, self.size = model, dataset, size
+        self.made: dict[str, UInt8[np.ndarray, "s s"]] = {}
+
+    @torch.inference_mode()
+    def __call__(self, picture: str) -> UInt8[np.ndarray, "s s"]:
+        if picture not in self.made:
+            pixels = read_picture(self.dataset.picture_path(picture))
+            brought = torch.tensor(resize_picture(pixels, self.size, self.size))[None]
+            probability = self.model(self.model.backbone.normalise(brought))[0]
+            self.made[picture] = (probability * 255).round().to(torch.uint8).numpy()
+        return self.made[picture]
 
 
 def disturbed(sism: UInt8[np.ndarray, "h w"], generator: np.random.Generator) -> UInt8[np.ndarray, "h w"]:

@@ -1,0 +1,85 @@
+"""How well groups of a class that was never trained on are segmented: four folds of five classes, as PASCAL-5i has.
+
+    python benchmarks/cosegment_folds.py --data DATA --fold 0 [--runs runs]
+    python benchmarks/cosegment_folds.py --data DATA --fold all --score-only
+
+For each fold, `saliency-lite0` and `icnet-lite0` are trained anew, with fewer steps, without the fold's groups, without
+every picture that shows one of its classes or, by content, is in one of its groups, and without DAVIS sequences and
+CCP where they show such a class. Then its groups are segmented whole, as `benchmarks/cosegment.py scores` does it. The
+backbone has seen all of ImageNet's classes, as everywhere in this field.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+from pathlib import Path
+
+from likewise.data.class_names import PASCAL
+from likewise.train.loop import train
+from likewise.train.recipes import Recipe, load_recipe
+
+GROUPS = (
+    ("Aero", "Bicycle", "Bird", "Boat", "Bottle"),
+    ("Bus", "Car", "Cat", "Chair", "Cow"),
+    ("Table", "Dog", "Horse", "Mbike", "Person"),
+    ("Plant", "Sheep", "Sofa", "Train", "Monitor"),
+)
+SEQUENCES = (
+    ("bmx-trees",),
+    ("car-roundabout", "drift-chicane"),
+    (
+        *("bmx-trees", "breakdance", "car-roundabout", "dance-twirl", "dog", "drift-chicane", "horsejump-high"),
+        *("motocross-jump", "paragliding-launch", "parkour"),
+    ),
+    (),
+)
+"""Of DAVIS, those that show a class of the fold, labelled or not."""
+
+
+def recipe_of(name: str, data: Path, fold: int, steps: int, *overrides: str) -> Recipe:
+    """The recipe without all that shows the fold's classes."""
+    classes = ", ".join(PASCAL[5 * fold : 5 * fold + 5])
+    groups, sequences = ", ".join(GROUPS[fold]), ", ".join(SEQUENCES[fold])
+    sources = [
+        f"{{set: pascal5i, folder: ., weight: 5, without: [{classes}]}}",
+        f"{{set: cosaliency, folder: VOC-coseg, weight: 3, without: [{groups}]}}",
+        f"{{set: davis, folder: DAVIS, weight: 0.5, without: [{sequences}]}}",
+    ]
+    if fold != 2:  # its photographs all show persons
+        sources.append("{set: label_folders, folder: CCP, weight: 0.5, as_one: person}")
+    return load_recipe(
+        name,
+        [
+            f"data.root={data}",
+            f"data.sources=[{', '.join(sources)}]",
+            "data.held_out.folder=VOC-coseg",
+            "data.held_out.every=null",
+            f"data.held_out.groups=[{groups}]",
+            f"steps={steps}",
+            *overrides,
+        ],
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, help="with VOC2012, splits, VOC-coseg, DAVIS and CCP")
+    parser.add_argument("--fold", default="all", choices=["0", "1", "2", "3", "all"])
+    parser.add_argument("--runs", type=Path, default=Path("runs"))
+    parser.add_argument("--steps", type=int, nargs=2, default=(400, 300), help="of the saliency network, of ICNet")
+    parser.add_argument("--score-only", action="store_true", help="the runs are there")
+    arguments = parser.parse_args()
+    for fold in range(4) if arguments.fold == "all" else [int(arguments.fold)]:
+        maps, model = arguments.runs / f"saliency-fold{fold}", arguments.runs / f"icnet-fold{fold}"
+        if not arguments.score_only:
+            train(recipe_of("saliency-lite0", arguments.data, fold, arguments.steps[0]), maps)
+            train(recipe_of("icnet-lite0", arguments.data, fold, arguments.steps[1], f"data.maps={maps}"), model)
+        words = ["scores", "--data", arguments.data / "VOC-coseg", "--model", model, "--maps", maps]
+        script = Path(__file__).with_name("cosegment.py")
+        subprocess.run([sys.executable, script, *words, "--groups", *GROUPS[fold]], check=True)
+
+
+if __name__ == "__main__":
+    main()

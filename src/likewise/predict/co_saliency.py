@@ -1,0 +1,292 @@
+"""A pile of pictures in, masks of what they share out, at each picture's own size, with no mask given at all.
+
+cosaliency = CoSaliency()
+group = cosaliency.learn(["1.jpg", "2.jpg", "3.jpg"])     # the first pass
+cosaliency.segment("1.jpg", group).mask                   # the second
+group.health().outsiders
+
+Of a group only its vectors are kept, a few kilobytes for each picture, so a group may be of any size.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor
+
+from likewise.checkpoints import CHECKPOINTS, imported_name, load_checkpoint, load_imported
+from likewise.data.transforms import resize_picture
+from likewise.examples import Example
+from likewise.images import PictureError, Source, read_picture
+from likewise.models.icnet import SIZE, STRIDES, ICNet, Vectors, join
+from likewise.ops import resize
+from likewise.paths import Picture
+from likewise.predict.devices import torch_device
+from likewise.predict.few_shot import Result
+from likewise.predict.folding import fold_batch_norm
+from likewise.predict.group_health import Health, certainty_of, health_of
+from likewise.predict.map_folder import MapFolder
+from likewise.predict.saliency import DEFAULT_SALIENCY, Saliency, as_result
+from likewise.weights import BUNDLED, bundled, fingerprint, load_trained
+
+DEFAULT_GROUP_MODEL = "icnet-lite0"
+COMMON = ("object",)
+"""The one class of a result."""
+
+AHEAD = 4
+LEAST_SHARE, MOST_SHARE = 0.02, 0.7
+"""A mask that is to be an example covers at least and at most so much of its picture."""
+
+
+@dataclass(frozen=True)
+class Group:
+    """What the first pass leaves of a group of pictures.
+
+    Attributes:
+        names: of those that could be read; their paths, where no folder is known that they have names in.
+        vectors: their single-image vectors.
+        certainty: how clearly each one's saliency map shows something, in [0, 1].
+        failed: those that could not be read, and why.
+        fingerprint: of the model and the maps that made it.
+    """
+
+    names: tuple[str, ...]
+    vectors: Vectors
+    certainty: tuple[float, ...]
+    failed: tuple[tuple[str, str], ...]
+    fingerprint: str
+
+    def __len__(self) -> int:
+        """The number of pictures that could be read."""
+        return len(self.names)
+
+    def health(self) -> Health:
+        """Agreement, outsiders, and maps that cannot be relied on."""
+        return health_of(self.names, self.vectors, self.certainty)
+
+
+class CoSaliency:
+    """Finds what the pictures of a group share.
+
+    Args:
+        model: "icnet-lite0", bundled, trained by us; a folder of `likewise train`; a file of `likewise weights import`;
+            or "icnet-vgg16", the published network, with its authors' checkpoint.
+        maps: where the single-image saliency maps come from: a saliency model (`likewise.predict.saliency.Saliency`),
+            or a folder of maps with the names of their pictures.
+        weights: the checkpoint of the published network.
+        device: "auto" takes the first accelerator there is, else the CPU; or a torch device such as "cuda:1".
+
+    Raises:
+        ValueError: an unknown model or device, or one that is no ICNet.
+        WeightsError: weights that cannot be had or do not fit.
+    """
+
+    def __init__(
+        self,
+        model: str = DEFAULT_GROUP_MODEL,
+        *,
+        maps: str | Path = DEFAULT_SALIENCY,
+        weights: str | Path | None = None,
+        device: str = "auto",
+    ) -> None:
+        self.device = torch_device(device)
+        self.model_name = model
+        network: Any = open_icnet(model, weights)
+        network.eval().requires_grad_(False)
+        self.maps = MapFolder(maps) if Path(maps).is_dir() and not is_run(maps) else Saliency(maps, device=device)
+        self.fingerprint = fingerprint(network)
+        if model != "icnet-vgg16":
+            fold_batch_norm(network.backbone)
+        self.network: ICNet = network.to(device=self.device, memory_format=torch.channels_last)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What the results depend on besides the pictures and a folder of maps, for a run's records."""
+        maps = str(self.maps.folder) if isinstance(self.maps, MapFolder) else self.maps.settings
+        return {"model": self.model_name, "weights": self.fingerprint, "maps": maps}
+
+    @torch.inference_mode()
+    def learn(
+        self, pictures: Sequence[Source | Picture], *, progress: Callable[[int, int], None] | None = None
+    ) -> Group:
+        """The first pass: what every picture says about what its group shares.
+
+        Pictures that cannot be read are named in `Group.failed`, and the others make the group.
+
+        Args:
+            progress: called with (settled, in all) pictures.
+
+        Raises:
+            ValueError: no pictures; or maps of a folder that are missing or of another size than their pictures.
+        """
+        if not pictures:
+            raise ValueError("no pictures: a group has at least one")
+        if isinstance(self.maps, MapFolder):
+            self.maps.check(on_disk(pictures))
+        names, parts, certainty, failed = [], [], [], []
+        for index, (name, reading) in enumerate(read_ahead(pictures)):
+            label = label_of(pictures[index], index)
+            try:
+                pixels = reading.result()
+                sism = self.sism(pixels, name)
+            except PictureError as error:
+                failed.append((label, str(error)))
+            else:
+                parts.append(self.network.learn(self.image(pixels), sism[None]))
+                names.append(label)
+                certainty.append(certainty_of(sism))
+            if progress:
+                progress(index + 1, len(pictures))
+        vectors = join(parts) if parts else {stride: torch.zeros(0, 2, 0) for stride in STRIDES}
+        return Group(tuple(names), vectors, tuple(certainty), tuple(failed), self.fingerprint)
+
+    @torch.inference_mode()
+    def segment(self, picture: Source | Picture, group: Group, *, name: str | None = None) -> Result:
+        """The second pass: what the group shares, in one of its pictures, or in another one.
+
+        Args:
+            name: under which a folder of maps knows the picture, if it is no path.
+
+        Raises:
+            PictureError: a file that cannot be read, or without a map in the folder of maps.
+            ValueError: a group of another model, or one of which nothing could be read.
+        """
+        if group.fingerprint != self.fingerprint:
+            raise ValueError("the group was learned with another model: learn it again with this one")
+        if not len(group):
+            raise ValueError("no picture of the group could be read, so there is nothing that they share")
+        pixels = picture if isinstance(picture, np.ndarray) else read_picture(source_of(picture))
+        sism = self.sism(pixels, name if name is not None else name_of(picture))
+        probability = self.network.segment(self.image(pixels), sism[None], group.vectors)
+        return as_result(resize(probability[None], pixels.shape[:2], align_corners=True)[0, 0], COMMON)
+
+    def cosegment(self, pictures: Sequence[Source | Picture]) -> Iterator[Result]:
+        """Both passes: the result of each picture in turn.
+
+        Raises:
+            PictureError: at a picture that cannot be read.
+            ValueError: as `learn`.
+        """
+        group = self.learn(pictures)
+        return (self.segment(picture, group) for picture in pictures)
+
+    def examples(
+        self,
+        pictures: Sequence[Picture],
+        group: Group,
+        *,
+        count: int,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> list[Example]:
+        """The pictures with the best masks, as examples of a few-shot concept, the best first.
+
+        The best are those that agree with the group and whose masks are clear and neither tiny nor the whole picture.
+
+        Raises:
+            ValueError: no mask is fit to be an example.
+        """
+        agreement = group.health().agreement
+        best: list[tuple[float, int, Example]] = []
+        for index, (name, reading) in enumerate(read_ahead(pictures)):
+            if name in agreement:
+                result = self.segment(reading.result(), group, name=name)
+                if LEAST_SHARE <= result.mask.mean() <= MOST_SHARE:
+                    merit = agreement[name] * certainty_of(torch.from_numpy(result.probability))
+                    entry = merit, -index, Example(pictures[index].path, mask=result.mask)
+                    (heapq.heappush if len(best) < count else heapq.heappushpop)(best, entry)
+            if progress:
+                progress(index + 1, len(pictures))
+        if not best:
+            raise ValueError(
+                "no mask of the group is fit to be an example: each is tiny, or the whole picture; leave out --then, "
+                "or show an example with `likewise segment --like`"
+            )
+        return [example for _, _, example in sorted(best, key=lambda entry: entry[:2], reverse=True)]
+
+    def sism(self, pixels: UInt8[np.ndarray, "h w 3"], name: str) -> Float[Tensor, "s s"]:
+        """The picture's single-image saliency map as the model takes it."""
+        if isinstance(self.maps, MapFolder):
+            return self.maps.square(name, SIZE).to(self.device)
+        return self.maps.square(pixels, SIZE).to(self.device)
+
+    def image(self, pixels: UInt8[np.ndarray, "h w 3"]) -> Float[Tensor, "1 3 s s"]:
+        brought = torch.tensor(resize_picture(pixels, SIZE, SIZE), device=self.device)
+        return self.network.backbone.normalise(brought[None])
+
+
+def open_icnet(model: str, weights: str | Path | None) -> ICNet:
+    """The ICNet that `CoSaliency`'s arguments name."""
+    published = [name for name, network in CHECKPOINTS.items() if network.method == "icnet"]
+    network: Any
+    if model in published:
+        if weights is None:
+            raise ValueError(
+                f"{model} is a published network: pass its authors' checkpoint with weights=... (--weights FILE), or "
+                f"take model={DEFAULT_GROUP_MODEL!r}, which needs none"
+            )
+        return load_checkpoint(model, weights)  # type: ignore[return-value]
+    if weights is not None:
+        raise ValueError(f"{model} has weights of its own; weights=... (--weights) goes with {', '.join(published)}")
+    path = BUNDLED / f"{model}.safetensors" if model in bundled(DEFAULT_GROUP_MODEL) else Path(model)
+    if not path.exists():
+        names = ", ".join((*bundled(DEFAULT_GROUP_MODEL), *published))
+        raise ValueError(
+            f"no co-saliency model is called {model!r}; there are {names}, the folders of training runs and the files "
+            "of `likewise weights import`"
+        )
+    imported = imported_name(path)
+    network = load_imported(path, imported) if imported is not None else load_trained(path)[0]
+    if not isinstance(network, ICNet):
+        raise ValueError(f"{model} holds a {type(network).__name__}, which reads no groups; take a run of icnet")
+    return network
+
+
+def is_run(folder: str | Path) -> bool:
+    return (Path(folder) / "weights.safetensors").is_file()
+
+
+def on_disk(pictures: Iterable[Source | Picture]) -> Iterator[Picture]:
+    """Those of the pictures that are files."""
+    for picture in pictures:
+        if isinstance(picture, Picture):
+            yield picture
+        elif isinstance(picture, str | Path):
+            yield Picture(Path(picture), Path(picture).name)
+
+
+def label_of(picture: Source | Picture, index: int) -> str:
+    """What a group calls a picture: its name, its path, or its place, from 1."""
+    if isinstance(picture, str | Path):
+        return str(picture)
+    return picture.name if isinstance(picture, Picture) else f"picture {index + 1}"
+
+
+def name_of(picture: Source | Picture) -> str:
+    """The name of a picture in its folder; "" of one that is in memory."""
+    if isinstance(picture, Picture):
+        return picture.name
+    return Path(picture).name if isinstance(picture, str | Path) else ""
+
+
+def source_of(picture: Source | Picture) -> Source:
+    return picture.path if isinstance(picture, Picture) else picture
+
+
+def read_ahead(pictures: Iterable[Source | Picture]) -> Iterator[tuple[str, Future[np.ndarray]]]:
+    """Name and pixels of each picture, the next few being read meanwhile."""
+    with ThreadPoolExecutor(2) as readers:
+        rest = iter(pictures)
+        ahead = deque((name_of(one), readers.submit(read_picture, source_of(one))) for one in islice(rest, AHEAD))
+        while ahead:
+            yield ahead.popleft()
+            ahead.extend((name_of(one), readers.submit(read_picture, source_of(one))) for one in islice(rest, 1))

@@ -1,0 +1,70 @@
+"""Anyone's saliency model as an ONNX file; needs the package onnxruntime (`pip install likewise[onnx]`)."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor
+
+from likewise.backbones import IMAGENET_MEAN, IMAGENET_STD
+from likewise.data.transforms import resize_picture
+
+FREE_SIDE = 320
+"""The side of the input of a model that takes any, as most public saliency models were trained."""
+
+
+class OnnxSaliency:
+    """The first output of an ONNX model, as a map of what stands out.
+
+    The model takes one picture, `(1, 3, h, w)` float32, normalised with ImageNet's mean and standard deviation, at the
+    size that it states or else 320 x 320. Its first output is one plane. Values in [0, 1] are probabilities, others
+    are logits, for each picture anew.
+
+    Raises:
+        ValueError: onnxruntime is not installed; the file cannot be loaded; another input or output than this.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        path = Path(path)
+        try:
+            import onnxruntime  # type: ignore[import-untyped]
+        except ImportError as error:
+            raise ValueError(
+                f"{path}: an ONNX model needs onnxruntime, which is not installed: pip install likewise[onnx]"
+            ) from error
+        if not path.is_file():
+            raise ValueError(f"{path}: there is no such file; give the path of an ONNX saliency model")
+        try:
+            self.session: Any = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+        except Exception as error:  # onnxruntime's own errors have no public common class
+            raise ValueError(f"{path}: cannot be loaded as an ONNX model ({str(error).splitlines()[0]})") from error
+        inputs = self.session.get_inputs()
+        shape = inputs[0].shape
+        if len(inputs) != 1 or len(shape) != 4 or (isinstance(shape[1], int) and shape[1] != 3):
+            shown = ", ".join(f"{one.name} {one.shape}" for one in inputs)
+            raise ValueError(f"{path}: takes {shown}; a saliency model takes one picture of shape (1, 3, h, w)")
+        self.path, self.name = path, path.name
+        self.fingerprint = hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+        self.input = inputs[0].name
+        self.height, self.width = (side if isinstance(side, int) else FREE_SIDE for side in shape[2:])
+
+    def plane(self, picture: UInt8[np.ndarray, "h w 3"]) -> Float[Tensor, "1 1 hp wp"]:
+        """Probabilities at the size of the model's output.
+
+        Raises:
+            ValueError: an output that is no plane.
+        """
+        pixels = resize_picture(picture, self.height, self.width).astype(np.float32) / 255
+        pixels = (pixels - np.array(IMAGENET_MEAN, np.float32)) / np.array(IMAGENET_STD, np.float32)
+        output = np.asarray(self.session.run(None, {self.input: pixels.transpose(2, 0, 1)[None]})[0], np.float32)
+        if output.ndim < 2 or output.size != output.shape[-2] * output.shape[-1]:
+            raise ValueError(
+                f"{self.path}: its first output has shape {output.shape}; needed is one plane (1, 1, h, w)"
+            )
+        plane = torch.from_numpy(output.reshape(1, 1, *output.shape[-2:]).copy())
+        return plane if plane.min() >= 0 and plane.max() <= 1 else plane.sigmoid()

@@ -1,0 +1,118 @@
+"""Single-image saliency maps: from our own network, from anyone's ONNX model, or from a folder of maps.
+
+saliency = Saliency()                        # or Saliency("u2net.onnx")
+saliency.segment("photo.jpg").probability    # what stands out in it, at its own size
+
+Co-saliency starts from such maps (`likewise.predict.co_saliency`).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor
+
+from likewise.data.transforms import resize_picture
+from likewise.images import Source, read_picture
+from likewise.models.saliency import SaliencyNet
+from likewise.ops import resize
+from likewise.predict.devices import torch_device
+from likewise.predict.few_shot import Result
+from likewise.predict.folding import fold_batch_norm
+from likewise.predict.onnx_saliency import OnnxSaliency
+from likewise.weights import BUNDLED, bundled, fingerprint, load_trained
+
+DEFAULT_SALIENCY = "saliency-lite0"
+SIDE = 224
+"""Pictures are brought to 224 x 224 pixels, as in training; a map is 56 x 56 before it is resized."""
+
+SALIENT = ("salient",)
+"""The one class of a saliency map."""
+
+
+class Prior(Protocol):
+    """Anything that says what stands out in a picture."""
+
+    name: str
+    fingerprint: str
+
+    def plane(self, picture: UInt8[np.ndarray, "h w 3"]) -> Float[Tensor, "1 1 hp wp"]:
+        """Probabilities at a size of its own; they cover the whole picture."""
+
+
+class Network:
+    """Our saliency network as a prior."""
+
+    def __init__(self, model: str, device: torch.device) -> None:
+        own = BUNDLED / f"{model}.safetensors" if model in bundled(DEFAULT_SALIENCY) else Path(model)
+        if not own.exists():
+            raise ValueError(
+                f"no saliency model is called {model!r}; there are {DEFAULT_SALIENCY}, the folders of training runs, "
+                "and files that end in .onnx"
+            )
+        trained = load_trained(own)[0]
+        if not isinstance(trained, SaliencyNet):
+            raise ValueError(f"{model} holds a {type(trained).__name__}, no saliency network; take a run of saliency")
+        network: Any = trained
+        self.name, self.fingerprint, self.device = model, fingerprint(network), device
+        network.eval().requires_grad_(False)
+        fold_batch_norm(network.backbone)
+        network.to(device=device, memory_format=torch.channels_last)
+        self.network: SaliencyNet = network
+
+    def plane(self, picture: UInt8[np.ndarray, "h w 3"]) -> Float[Tensor, "1 1 hp wp"]:
+        pixels = torch.tensor(resize_picture(picture, SIDE, SIDE), device=self.device)[None]
+        backbone = self.network.backbone
+        return self.network.decode(backbone(backbone.normalise(pixels))).sigmoid()
+
+
+class Saliency:
+    """What stands out in single pictures.
+
+    Args:
+        model: "saliency-lite0", bundled, trained by us; a run of it; or the path of an ONNX model (`OnnxSaliency`).
+        device: as for `likewise.FewShot`; an ONNX model runs on the CPU.
+
+    Raises:
+        ValueError: no such model, or an unknown device.
+        WeightsError: weights that do not fit.
+    """
+
+    def __init__(self, model: str | Path = DEFAULT_SALIENCY, *, device: str = "auto") -> None:
+        self.prior: Prior
+        if str(model).endswith(".onnx"):
+            self.prior = OnnxSaliency(model)
+        else:
+            self.prior = Network(str(model), torch_device(device))
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What the maps depend on, for a run's records."""
+        return {"model": self.prior.name, "weights": self.prior.fingerprint}
+
+    @torch.inference_mode()
+    def segment(self, picture: Source) -> Result:
+        """The map and what lies above one half in it, at the picture's own size.
+
+        Raises:
+            PictureError: a file that cannot be read.
+        """
+        pixels = read_picture(picture)
+        return as_result(resize(self.prior.plane(pixels), pixels.shape[:2], align_corners=False)[0, 0], SALIENT)
+
+    @torch.inference_mode()
+    def square(self, picture: UInt8[np.ndarray, "h w 3"], side: int) -> Float[Tensor, "side side"]:
+        """The map at `side` x `side` pixels."""
+        return resize(self.prior.plane(picture), (side, side), align_corners=False)[0, 0]
+
+
+def as_result(probability: Float[Tensor, "h w"], classes: tuple[str, ...]) -> Result:
+    """A map of one class: what lies above one half is the mask, its mean probability the score."""
+    found = probability.clamp(0, 1).float().cpu().numpy()
+    mask = found > 0.5
+    score = float(found[mask].mean()) if mask.any() else 0.0
+    return Result(mask, found, mask.astype(np.uint8), classes, (score,))

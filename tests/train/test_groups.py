@@ -1,0 +1,87 @@
+"""Groups to train on: what is drawn, from what, and with which maps."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from fakes import block, noise, write_picture
+from likewise.data.layout import DataSetError
+from likewise.train.groups import GroupMaterial, disturbed
+from likewise.train.recipes import load_recipe
+
+
+@pytest.fixture
+def groups(tmp_path: Path) -> Path:
+    """Two groups of six pictures with masks, and maps that are 200 where the mask is and else 20."""
+    for offset, group in enumerate(("cat", "cow")):
+        for index in range(1, 7):
+            mask = block(255, index, border=0)
+            write_picture(tmp_path / f"image/{group}/{index}.png", noise(10 * offset + index))
+            write_picture(tmp_path / f"gt/{group}/{index}.png", mask)
+            write_picture(tmp_path / f"sism/{group}/{index}.png", np.where(mask > 0, 200, 20).astype(np.uint8))
+    return tmp_path
+
+
+def material(root: Path, *overrides: str) -> GroupMaterial:
+    return GroupMaterial(load_recipe("icnet-voc", [f"data.root={root}", "data.pictures=3", *overrides]), 32)
+
+
+def equal(one: Any, other: Any) -> bool:
+    return all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
+
+
+def test_a_group_is_of_one_class_with_its_maps_and_masks(groups):
+    batch = material(groups).item(0, 0)
+    assert batch.pictures.shape == (1, 3, 32, 32, 3)
+    assert batch.maps.shape == batch.masks.shape == (1, 3, 32, 32)
+    assert set(batch.masks.unique().tolist()) == {0, 1}
+    assert ((batch.maps > 110) == (batch.masks == 1)).float().mean() > 0.95
+
+
+def test_what_is_drawn_follows_from_seed_step_and_place_alone(groups):
+    drawn = ("data.mirror=0.5", "data.crop=0.5", "data.disturb=0.5")
+    one, again, other = material(groups, *drawn), material(groups, *drawn), material(groups, *drawn, "seed=1")
+    one.item(0, 0)
+    assert equal(one.item(7, 1), again.item(7, 1))
+    assert not equal(one.item(7, 1), one.item(8, 1))
+    assert not equal(one.item(7, 1), one.item(7, 0))
+    assert not equal(one.item(7, 1), other.item(7, 1))
+
+
+def test_held_out_pictures_are_not_drawn(groups):
+    held = ("data.held_out.folder=.", "data.held_out.every=3", "data.pictures=4")
+    made = material(groups, *held)
+    assert made.held == {"cat": ("3", "6"), "cow": ("3", "6")}
+    assert {entry.picture.split("/")[1] for _, dataset in made.sources for entry in dataset.entries} == set("1245")
+    assert made.record()["held out"] == made.held
+
+
+def test_maps_are_made_by_a_saliency_model_where_one_is_named(groups):
+    made = material(groups, "data.maps=saliency-lite0")
+    assert not equal(made.item(0, 0)[1:2], material(groups).item(0, 0)[1:2])
+    assert len(made.record()["saliency maps"]) == 16
+
+
+def test_a_set_without_maps_or_a_model_to_make_them_is_refused(groups):
+    (groups / "sism").rename(groups / "others")
+    with pytest.raises(DataSetError, match=r"no sism/<group>/ .* set data\.maps to a saliency model"):
+        material(groups)
+
+
+def test_a_set_of_small_groups_is_refused(groups):
+    with pytest.raises(DataSetError, match=r"no class of .* has 9 pictures: lower data\.pictures"):
+        material(groups, "data.pictures=9")
+
+
+def test_a_disturbed_map_is_another_map_of_the_same_shape():
+    sism = block(200, 3, 64, 80, border=20)
+    kinds = [disturbed(sism, np.random.default_rng(seed)) for seed in range(20)]
+    for other in kinds:
+        assert other.shape == sism.shape
+        assert other.dtype == np.uint8
+    # something that does not belong may fall where the map is bright already
+    assert sum(np.array_equal(other, sism) for other in kinds) <= 2
+    assert len({other.tobytes() for other in kinds}) >= 18
