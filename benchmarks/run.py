@@ -12,7 +12,7 @@ RUNS: tuple[tuple[str, ...], ...] = (
     ("segment.py", "--pictures", "500"),
     ("prototypes.py", "--quick"),
     ("loader.py", "--rounds", "3"),
-    ("hsnet.py", "--turns", "3"),
+    ("hsnet.py", "--turns", "3", "--queries", "5"),
     ("icnet.py", "--turns", "1"),
     ("memory_update.py", "--rounds", "3"),
 )
