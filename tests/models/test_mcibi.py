@@ -98,6 +98,13 @@ def test_the_baseline_reproduces_the_published_program(convolutions, rule, golde
         close(model(images), F.interpolate(logits, size=(65, 97), mode="bilinear"))
 
 
+class Given(torch.nn.Module):
+    """A context that is its input."""
+
+    def forward(self, x, logits):
+        return x
+
+
 @pytest.mark.parametrize("case", ["one_feat", "one_feat_hard", "one_feat_with_context", "two_feats"])
 def test_the_memory_module_alone_reproduces_the_published_one(case, rule, golden):
     meta, arrays = golden("mcibi_memory_read")
@@ -120,8 +127,8 @@ def test_the_memory_module_alone_reproduces_the_published_one(case, rule, golden
         related = model.relate(features, stage1)
         close(related, arrays[f"{case}_bottleneck"], 1e-5)
         if settings["with_context"]:
-            model.context = torch.nn.Identity()  # the golden gives what the context module would
-            related = model.relate_within(features, related, context)
+            model.context = Given()  # the golden gives what the context module would
+            related = model.relate_within(features, related, context, stage1)
         close(related, arrays[f"{case}_output"], 1e-5)
         if not settings["hard_aggregation"]:
             aggregated = model.memory.read(stage1.softmax(dim=1))
@@ -280,7 +287,7 @@ def small(**choices) -> MCIBI:
     return mcibi.lite0(SEVEN, MCIBIConfig(channels=16, attention_channels=8, **choices))
 
 
-@pytest.mark.parametrize("context", ["none", "ppm", "aspp"])
+@pytest.mark.parametrize("context", ["none", "ppm", "aspp", "ocr"])
 @pytest.mark.parametrize("size", [(65, 97), (50, 33)])
 def test_sides_need_not_be_multiples_of_the_stride(context, size):
     with torch.no_grad():
@@ -335,8 +342,8 @@ def test_a_batch_of_ignored_pixels_has_a_finite_loss_and_leaves_the_memory():
 
 
 def test_unknown_choices_are_refused():
-    with pytest.raises(ValueError, match="no context 'ocr'; there are: none, ppm, aspp"):
-        small(context="ocr")
+    with pytest.raises(ValueError, match="no context 'crf'; there are: none, ppm, aspp, ocr"):
+        small(context="crf")
     with pytest.raises(ValueError, match="no aggregation 'max'; there are: soft, hard"):
         small(aggregation="max")
 

@@ -5,7 +5,7 @@ Jin, Gong, Yu, Chu, Wang, Wang, Shao, "Mining Contextual Information Beyond Imag
     images --> backbone --> bottleneck --> stage 1 --> class probabilities --> memory --> context --+
                    |             |                                                                  |
                    |             +--------------------- attend ---------------------------------- fuse --+
-                   +--> context within the image (none, PPM, ASPP) ---------- attend ------------ fuse --+
+                   +--> context within the image (none, PPM, ASPP, OCR) ----- attend ------------ fuse --+
                                                                                                          |
                                                                              resize <-- stage 2 <--------+
 
@@ -25,7 +25,6 @@ Where paper and program differ, or we from both:
   follows the learning rate, is the program's.
 - The consistency loss is on, as in the paper; the program's settings have it for ADE20K only, from the second epoch.
 - A batch without any labelled pixel has the loss 0, not NaN.
-The OCR-style context within the image is not offered yet.
 """
 
 from __future__ import annotations
@@ -36,12 +35,12 @@ from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
-from einops import rearrange
 from jaxtyping import Float, Integer
 from torch import Tensor, nn
 
 from likewise.backbones import BACKBONES, Backbone
 from likewise.memory import IGNORE, DatasetMemory
+from likewise.models.image_context import CONTEXTS, Attention, unit
 from likewise.ops import plane_size, resize
 
 
@@ -50,8 +49,9 @@ class MCIBIConfig:
     """What can be chosen.
 
     Attributes:
-        context: within the image, besides the memory's: "none", "ppm" (PSPNet) or "aspp" (DeepLabv3). Both take means
-            of whole images, which batch norm can train on from two images in a batch.
+        context: within the image, besides the memory's: "none", "ppm" (PSPNet), "aspp" (DeepLabv3) or "ocr"
+            (`likewise.models.image_context`). The first two take means of whole images, which batch norm can train on
+            from two images in a batch.
         aggregation: the memory is read by class probabilities ("soft") or by the likeliest class alone ("hard").
         channels: of the features and of the memory.
         attention_channels: of queries, keys and values.
@@ -92,76 +92,8 @@ class Losses(NamedTuple):
     consistency: Float[Tensor, ""]
 
 
-# ---- blocks -------------------------------------------------------------------------------------------------------
-
-
-def unit(channels_in: int, channels: int, kernel: int = 1, *, dilation: int = 1) -> nn.Sequential:
-    """Convolution, batch norm, ReLU, at the size of the input."""
-    padding = dilation * (kernel // 2)
-    convolution = nn.Conv2d(channels_in, channels, kernel, padding=padding, dilation=dilation, bias=False)
-    return nn.Sequential(convolution, nn.BatchNorm2d(channels), nn.ReLU())
-
-
 def classifier(channels_in: int, channels: int, classes: int, *, kernel: int, dropout: float) -> nn.Sequential:
     return nn.Sequential(*unit(channels_in, channels, kernel), nn.Dropout2d(dropout), nn.Conv2d(channels, classes, 1))
-
-
-class Attention(nn.Module):
-    """Each pixel gathers from the context of all positions of its image."""
-
-    def __init__(self, channels: int, inner: int) -> None:
-        super().__init__()
-        self.query = nn.Sequential(unit(channels, inner), unit(inner, inner))
-        self.key = nn.Sequential(unit(channels, inner), unit(inner, inner))
-        self.value = unit(channels, inner)
-        self.out = unit(inner, channels)
-
-    def forward(
-        self, features: Float[Tensor, "b c h w"], context: Float[Tensor, "b c h w"]
-    ) -> Float[Tensor, "b c h w"]:
-        query, key, value = (
-            rearrange(part, "b d h w -> b 1 (h w) d")
-            for part in (self.query(features), self.key(context), self.value(context))
-        )
-        gathered = F.scaled_dot_product_attention(query, key, value)  # scaled by 1 / sqrt(d)
-        return self.out(rearrange(gathered, "b 1 (h w) d -> b d h w", h=features.shape[2]))
-
-
-class PyramidPooling(nn.Module):
-    """The context of PSPNet: means over 1, 4, 9 and 36 parts of the image, beside the features."""
-
-    def __init__(self, channels_in: int, channels: int) -> None:
-        super().__init__()
-        self.branches = nn.ModuleList(
-            nn.Sequential(nn.AdaptiveAvgPool2d(parts), *unit(channels_in, channels)) for parts in (1, 2, 3, 6)
-        )
-        self.join = unit(channels_in + 4 * channels, channels, 3)
-
-    def forward(self, x: Float[Tensor, "b ci h w"]) -> Float[Tensor, "b c h w"]:
-        pooled = [resize(branch(x), plane_size(x), align_corners=False) for branch in self.branches]
-        return self.join(torch.cat([x, *pooled], dim=1))
-
-
-class AtrousPyramid(nn.Module):
-    """The context of DeepLabv3 (ASPP): convolutions dilated by 1, 12, 24 and 36, and the mean of the image."""
-
-    def __init__(self, channels_in: int, channels: int) -> None:
-        super().__init__()
-        self.branches = nn.ModuleList(
-            [
-                unit(channels_in, channels),
-                *(unit(channels_in, channels, 3, dilation=dilation) for dilation in (12, 24, 36)),
-            ]
-        )
-        self.pooled = nn.Sequential(nn.AdaptiveAvgPool2d(1), *unit(channels_in, channels))
-        self.join = unit(5 * channels, channels, 3)
-
-    def forward(self, x: Float[Tensor, "b ci h w"]) -> Float[Tensor, "b c h w"]:
-        pooled = resize(self.pooled(x), plane_size(x), align_corners=False)
-        return self.join(torch.cat([*(branch(x) for branch in self.branches), pooled], dim=1))
-
-
-CONTEXTS: dict[str, type[nn.Module] | None] = {"none": None, "ppm": PyramidPooling, "aspp": AtrousPyramid}
 
 
 # ---- the model ----------------------------------------------------------------------------------------------------
@@ -210,8 +142,8 @@ class MCIBI(nn.Module):
         """Logits at the size of the images, which are normalised for the backbone."""
         top = self.backbone(images)[-1]
         features = self.bottleneck(top)
-        related = self.relate(features, self.stage1(features))
-        related = self.relate_within(features, related, top)
+        stage1 = self.stage1(features)
+        related = self.relate_within(features, self.relate(features, stage1), top, stage1)
         return self.decode(self.stage2(related), plane_size(images))
 
     def stages(self, images: Float[Tensor, "b 3 h w"]) -> Stages:
@@ -219,7 +151,7 @@ class MCIBI(nn.Module):
         *others, top = self.backbone(images)
         features = self.bottleneck(top)
         stage1 = self.stage1(features)
-        related = self.relate_within(features, self.relate(features, stage1), top)
+        related = self.relate_within(features, self.relate(features, stage1), top, stage1)
         auxiliary = None if self.auxiliary is None else self.auxiliary(others[-1])
         return Stages(features, auxiliary, stage1, self.stage2(related))
 
@@ -234,12 +166,16 @@ class MCIBI(nn.Module):
         return self.fuse(torch.cat([features, self.join_slots(torch.cat(attended, dim=1))], dim=1))
 
     def relate_within(
-        self, features: Float[Tensor, "b c h w"], related: Float[Tensor, "b c h w"], top: Float[Tensor, "b ct h w"]
+        self,
+        features: Float[Tensor, "b c h w"],
+        related: Float[Tensor, "b c h w"],
+        top: Float[Tensor, "b ct h w"],
+        stage1: Float[Tensor, "b k h w"],
     ) -> Float[Tensor, "b c h w"]:
         """The same beside the image's own context, if any."""
         if self.context is None:
             return related
-        attended = self.attend_within(features, self.context(top))
+        attended = self.attend_within(features, self.context(top, stage1))
         return self.fuse_within(torch.cat([attended, related], dim=1))
 
     def decode(self, logits: Float[Tensor, "b k h w"], size: tuple[int, int]) -> Float[Tensor, "b k ho wo"]:
