@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from likewise.cli.few_shot import SeveralValues
 from likewise.cli.options import (
     BackboneName,
     Device,
@@ -23,6 +24,12 @@ from likewise.cli.options import (
 if TYPE_CHECKING:
     from likewise.evaluate.run import Run
     from likewise.evaluate.scoring import Results
+
+
+class SeveralScales(SeveralValues):
+    """A command whose `--scales` takes all values up to the next option."""
+
+    several = ("--scales",)
 
 
 class BothLoops(TyperGroup):
@@ -194,9 +201,11 @@ def groups(
     _report(score_groups(predictions, cosaliency_groups(data), mode), out)
 
 
-@app.command("scenes")
+@app.command("scenes", cls=SeveralScales)
 def scenes(
-    predictions: Predictions,
+    predictions: Annotated[
+        Path, typer.Argument(metavar="RUN", help="A run of mcibi or fcn; or a folder of anyone's label PNGs.")
+    ],
     data: Data,
     benchmark: Annotated[
         str, typer.Option("--benchmark", help="voc, ade20k, cityscapes, coco-stuff-10k, lip, camvid.")
@@ -204,14 +213,36 @@ def scenes(
     out: ResultsFolder,
     split: Annotated[str | None, typer.Option("--split", help="\\[the one for testing]")] = None,
     inference: Annotated[
-        str, typer.Option("--inference", help="How they were predicted, for the record: single-scale, ...")
+        str, typer.Option("--inference", help="How anyone's labels were predicted, for the record: single-scale, ...")
     ] = "not stated",
+    scales: Annotated[
+        list[float] | None,
+        typer.Option("--scales", metavar="SCALE...", help="Of the multi-scale score. \\[0.5 0.75 1 1.25 1.5 1.75]"),
+    ] = None,
+    single: Annotated[bool, typer.Option("--single", help="Leave out the multi-scale score.")] = False,
+    side: Annotated[
+        int | None, typer.Option("--side", min=0, help="Their short side, 0 for their own. \\[as trained]")
+    ] = None,
+    device: Device = "auto",
 ) -> None:
-    """Score a folder of scene labels, <picture>.png with class indices from 0."""
+    """Score a run on a benchmark's scenes, at a single scale and at several with mirror images; or a folder of labels.
+
+    Labels are <picture>.png or <picture>.labels.png, with class indices from 0.
+
+    [dim]likewise evaluate scenes runs/mcibi --data CamVid --benchmark camvid -o results/[/dim]
+    """
     from likewise.data import open_scenes
+    from likewise.evaluate.scenes import SCALES, evaluate_scenes
     from likewise.evaluate.scoring import score_scenes
 
-    _report(score_scenes(predictions, open_scenes(data, benchmark, split), inference), out)
+    opened = open_scenes(data, benchmark, split)
+    if not (predictions / "weights.safetensors").is_file():
+        _report(score_scenes(predictions, opened, inference), out)
+        return
+    chosen = () if single else tuple(scales or SCALES)
+    with shown_progress("parsing", len(opened.scenes)) as told:
+        results = evaluate_scenes(predictions, opened, out, scales=chosen, side=side, device=device, progress=told)
+    _report(results, out)
 
 
 @app.command("leakage")

@@ -16,12 +16,14 @@ from likewise.data.episodes import Episode
 from likewise.data.groups import GroupSet
 from likewise.data.layout import IGNORE, Presence, known
 from likewise.data.scenes import SceneSet
+from likewise.formats import WRITERS
 from likewise.images import PictureError, read_labels, read_picture, shown_size
 from likewise.metrics import SceneIoU, Scores
 from likewise.saliency_metrics import MODES, CoSegmentation, Saliency
 
 GROUP_MODES = (*MODES, CoSegmentation.protocol)
 NAMED = 5
+PARSED = WRITERS["labels"][0]
 
 
 class PredictionError(ValueError):
@@ -106,7 +108,9 @@ def score_groups(predictions: Path | str, groups: GroupSet, mode: str = "pysodme
 
 
 def score_scenes(predictions: Path | str, scenes: SceneSet, inference: str = "not stated") -> Results:
-    """Scores of a folder of label PNGs, `<picture>.png` with class indices from 0, against a set of scenes.
+    """Scores of a folder of label PNGs with class indices from 0, against a set of scenes.
+
+    They are named `<picture>.png`, or `<picture>.labels.png` as `likewise parse` does.
 
     Args:
         inference: how they were predicted, for the record: "single-scale", "multi-scale and mirror", ...
@@ -115,11 +119,13 @@ def score_scenes(predictions: Path | str, scenes: SceneSet, inference: str = "no
     no class, or that cannot be read.
     """
     predictions = Path(predictions)
-    refuse_missing(predictions, [f"{scene.picture.stem}.png" for scene in scenes.scenes], scenes.name)
+    parsed = any((predictions / f"{scene.picture.stem}{PARSED}").is_file() for scene in scenes.scenes)
+    suffix = PARSED if parsed else ".png"
+    refuse_missing(predictions, [f"{scene.picture.stem}{suffix}" for scene in scenes.scenes], scenes.name)
     metric = SceneIoU(scenes.classes)
     for scene in scenes.scenes:
         target = scenes.read_labels(scene.labels)
-        path = predictions / f"{scene.picture.stem}.png"
+        path = predictions / f"{scene.picture.stem}{suffix}"
         prediction = read_prediction(path, target.shape, read_labels, labels=len(scenes.classes))
         metric.update(prediction, target)
     settings = {"data": scenes.name, "predictions": str(predictions.resolve()), "inference": inference}
