@@ -26,7 +26,8 @@ def make_hsnet_run(folder: Path, *, seed: int = 0, classes: Sequence[str] = (), 
         torch.manual_seed(seed)
         model = HSNet(load_backbone(spec), HSNetConfig(**chosen))
     section = HSNetModel(name="hsnet", backbone="lite0", first_tap=FIRST_TAP, **chosen)
-    header = {"recipe": json.dumps({"model": section.model_dump(mode="json")}), "classes": json.dumps(list(classes))}
+    recipe = {"name": "hsnet-small", "model": section.model_dump(mode="json")}
+    header = {"recipe": json.dumps(recipe), "classes": json.dumps(list(classes))}
     folder.mkdir(parents=True, exist_ok=True)
     save_file(model.state_dict(), folder / "weights.safetensors", metadata=header)
     return folder

@@ -21,6 +21,7 @@ from likewise.weights import (
     load_state,
     load_trained,
     read_state,
+    recipe_name,
 )
 
 
@@ -161,6 +162,14 @@ def test_a_run_of_hsnet_is_rebuilt_with_its_own_width_and_prototypes(tmp_path):
     assert model.config == hsnet.HSNetConfig(channels=(4, 8, 8), prototype_taps=("blocks.4.2", "blocks.6.0"))
     assert model.backbone.taps[0].module == FIRST_TAP
     torch.testing.assert_close(dict(model.state_dict()), read_state(run / "weights.safetensors"), rtol=0, atol=0)
+
+
+def test_a_run_is_called_as_its_recipe_or_else_as_its_folder(tmp_path):
+    run = make_hsnet_run(tmp_path / "run")
+    assert recipe_name(run) == recipe_name(run / "weights.safetensors") == "hsnet-small"
+    (tmp_path / "other").mkdir()
+    save_file({"x": torch.zeros(1)}, tmp_path / "other" / "weights.safetensors")
+    assert recipe_name(tmp_path / "other") == "other"
 
 
 def test_files_that_no_training_run_left_are_refused(tmp_path):

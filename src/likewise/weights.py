@@ -106,6 +106,18 @@ def read_header(path: str | Path) -> dict[str, str]:
         return {}
 
 
+def weights_of(run: str | Path) -> Path:
+    """The file of weights in a run's folder; a file is itself."""
+    run = Path(run)
+    return run / "weights.safetensors" if run.is_dir() else run
+
+
+def recipe_name(run: str | Path) -> str:
+    """What the recipe of a run is called, wherever its folder stands; the folder's name where that is not told."""
+    path = weights_of(run)
+    return str(json.loads(read_header(path).get("recipe", "{}")).get("name", Path(run).resolve().name))
+
+
 def load_trained(path: str | Path) -> tuple[nn.Module, tuple[str, ...]]:
     """The model that `likewise train` left in a run's folder, or in its `weights.safetensors`, and its classes.
 
@@ -114,8 +126,7 @@ def load_trained(path: str | Path) -> tuple[nn.Module, tuple[str, ...]]:
     Raises:
         WeightsError: no such file, not one of a training run, or weights that do not fit.
     """
-    path = Path(path)
-    path = path / "weights.safetensors" if path.is_dir() else path
+    path = weights_of(path)
     state, header = read_state(path), read_header(path)
     try:
         section, classes = json.loads(header["recipe"])["model"], tuple(json.loads(header["classes"]))

@@ -276,7 +276,7 @@ def test_a_run_of_hsnet_learns_and_segments_by_its_folder(likewise, discs):
     assert "precision was 'bfloat16' and is now 'float32'" in err
     code, _, err = likewise("segment", discs, "--like", "red.concept", "-o", "other", "--model", "panet-lite0")
     assert code == 2
-    assert "learned with model run" in err
+    assert "learned with model hsnet-small" in err
 
 
 def test_models_and_backbones_are_listed_with_where_their_weights_come_from(likewise):

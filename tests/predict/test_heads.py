@@ -1,5 +1,6 @@
 """What HSNet adds to the library's front: its rows, its shots, its classes, and what its paper does otherwise."""
 
+import shutil
 import warnings
 from pathlib import Path
 
@@ -228,10 +229,17 @@ def test_concepts_of_another_run_or_method_are_refused(few_shot, tmp_path):
     concept = few_shot.learn(example())
     other = FewShot(str(make_hsnet_run(tmp_path, seed=1)), side=160, device="cpu")
     picture, _ = scene()
-    with pytest.raises(ConceptError, match="the concept was learned with model"):
+    with pytest.raises(ConceptError, match="the concept was learned with weights"):
         other.segment(picture, concept)
-    with pytest.raises(ConceptError, match="the concept was learned with model"):
+    with pytest.raises(ConceptError, match="learned with model hsnet-small, this model has model panet-lite0"):
         FewShot("panet-lite0", side=160, device="cpu").segment(picture, concept)
+
+
+def test_a_concept_fits_its_run_wherever_the_folder_stands(run, tmp_path):
+    picture, _ = scene()
+    concept = FewShot(str(run), side=64, device="cpu").learn(example())
+    moved = shutil.copytree(run, tmp_path / "elsewhere")
+    assert FewShot(str(moved), side=64, device="cpu").segment(picture, concept).mask.shape == picture.shape[:2]
 
 
 def test_bfloat16_takes_the_same_concepts_and_stays_close(run, few_shot):

@@ -11,7 +11,7 @@ from likewise.backbones import backbone_spec
 from likewise.checkpoints import BY_EXAMPLE, imported_name, load_checkpoint, load_imported
 from likewise.models.panet import PANet
 from likewise.predict import DEFAULT_MODEL
-from likewise.weights import BUNDLED, bundled, load_backbone, load_trained
+from likewise.weights import BUNDLED, bundled, load_backbone, load_trained, recipe_name
 
 BUNDLED_MODELS = ("panet-lite0", "hsnet-lite0")
 """Those trained by us, there or not."""
@@ -25,7 +25,7 @@ class Opened:
     """A network with its weights.
 
     Attributes:
-        name: of the model, as concepts and results state it.
+        name: of the model, as concepts and results state it; of a run that of its recipe, wherever the folder stands.
         published: whether the weights are its authors'.
         trained_classes: what it was trained on, where that is known.
     """
@@ -69,4 +69,4 @@ def open_network(model: str, backbone: str, taps: Sequence[str], weights: str | 
     if imported is not None:
         return Opened(load_imported(path, imported), imported, published=True)
     network, classes = load_trained(path)
-    return Opened(network, model, trained_classes=classes)
+    return Opened(network, model if path.parent == BUNDLED else recipe_name(path), trained_classes=classes)
