@@ -80,7 +80,8 @@ def check_model(parser: SceneParser, scenes: SceneSet) -> None:
     if parser.classes != scenes.classes:
         raise PredictionError(
             f"{parser.model_name} was trained on {len(parser.classes)} classes ({shown(parser.classes)}), "
-            f"{scenes.name} has {len(scenes.classes)} ({shown(scenes.classes)}); a score needs the same ones in the same order"
+            f"{scenes.name} has {len(scenes.classes)} ({shown(scenes.classes)}); a score needs the same ones in the "
+            "same order"
         )
 
 
