@@ -2,6 +2,7 @@
 
 import copy
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from likewise.backbones import BACKBONES, Backbone, backbone_spec
 from likewise.hypercorrelation import stacked, unit, unstacked
 from likewise.models import hsnet
 from likewise.models.hsnet import HSNet, HSNetConfig
+from likewise.models.panet import PANet
 from models.suite import ModelSuite
 
 AS_PUBLISHED = HSNetConfig(rescue=False)
@@ -490,3 +492,58 @@ def test_a_checkpoint_of_several_processes_loads_under_its_own_names(rule, golde
 def test_a_foreign_checkpoint_names_the_entry_that_does_not_belong():
     with pytest.raises(ValueError, match=r"'encoder\.weight' is no entry of HSNet's checkpoint"):
         hsnet.from_checkpoint({"encoder.weight": torch.zeros(1)})
+
+
+# ---- a narrower one, with prototypes joined in ---------------------------------------------------------------------
+
+NARROW = HSNetConfig(channels=(16, 32, 64), prototype_taps=("blocks.4.2", "blocks.5.3"))
+SELF_SUPPORTED = replace(NARROW, self_support=2)
+
+
+class TestNarrowHSNetWithPrototypes(TestHSNet):
+    def build(self):
+        return hsnet.lite0(SELF_SUPPORTED)
+
+
+def test_with_a_silent_decoder_the_joined_prototypes_are_panet():
+    model = hsnet.lite0(NARROW).eval()
+    panet = PANet(Backbone(backbone_spec("lite0", taps=NARROW.prototype_taps))).eval()
+    panet.backbone.load_state_dict(
+        {name: value for name, value in model.backbone.state_dict().items() if name in panet.backbone.state_dict()}
+    )
+    torch.nn.init.zeros_(model.classifier[-1].weight)
+    torch.nn.init.zeros_(model.classifier[-1].bias)
+    episode = some_episode((96, 128), shots=2, support=(64, 96))
+    images, mask, query = episode["support_images"], episode["foreground"], episode["query_images"]
+    with torch.inference_mode():
+        expected = panet(images[:, None], mask[:, None], 1 - mask[:, None], query[:, None])[:, 0]
+        found = model(images, mask, query)
+    for shot in range(2):
+        torch.testing.assert_close(found[:, shot], expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("config", [NARROW, SELF_SUPPORTED], ids=["prototypes", "and more"])
+def test_learned_supports_carry_their_prototypes(config):
+    model = hsnet.lite0(config).eval()
+    episode = some_episode((96, 128), shots=2)
+    supports = model.learn(episode["support_images"][0], episode["foreground"][0])
+    exact = model(episode["support_images"], episode["foreground"], episode["query_images"])
+    torch.testing.assert_close(model.segment(episode["query_images"], supports), exact, rtol=1e-4, atol=1e-4)
+    halves = model.segment(episode["query_images"], unstacked(stacked(supports)))
+    torch.testing.assert_close(halves, exact, rtol=0, atol=2e-2)
+
+
+def test_what_is_known_to_be_background_makes_its_prototype():
+    model = hsnet.lite0(NARROW).eval()
+    episode = some_episode((64, 64), shots=1)
+    images, foreground = episode["support_images"][0], episode["foreground"][0]
+    background = torch.zeros_like(foreground)
+    background[:, -8:] = 1
+    assumed, known = (model.learn(images, foreground, given)[0].prototypes for given in (None, background))
+    torch.testing.assert_close(known[1], assumed[1])
+    assert not torch.allclose(known[0], assumed[0], rtol=1e-2)
+
+
+def test_a_prototype_tap_that_the_backbone_lacks_is_refused():
+    with pytest.raises(ValueError, match=r"lite0 has no tap 'blocks\.9'; it has: "):
+        hsnet.lite0(HSNetConfig(prototype_taps=("blocks.9",)))

@@ -22,7 +22,7 @@ from likewise.images import PictureError
 from likewise.models.panet import PANet
 from likewise.train.episodes import EpisodeMaterial
 from likewise.train.loop import learning_rate, train
-from likewise.train.material import TrainingError, collate, loader
+from likewise.train.material import Progress, TrainingError, collate, loader
 from likewise.train.objective import TASKS, Objective
 from likewise.train.recipes import Recipe, load_recipe, recipe_names
 from likewise.train.run import last_checkpoint
@@ -73,7 +73,7 @@ def unbroken(voc: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_run_leaves_weights_that_load_and_a_record_of_where_they_are_from(unbroken: Path, voc: Path) -> None:
-    model = TASKS["panet"].build(small(voc).model)
+    model = TASKS["panet"].build(small(voc).model, ())
     assert isinstance(model, PANet)
     start = {name: value.clone() for name, value in model.state_dict().items()}
     load_state(model, load_file(unbroken / "weights.safetensors"), source=unbroken)
@@ -83,8 +83,8 @@ def test_a_run_leaves_weights_that_load_and_a_record_of_where_they_are_from(unbr
     record = json.loads((unbroken / "record.json").read_text())
     assert record["recipe"]["optimiser"]["name"] == "adam"
     assert record["selection"].startswith("none: the weights of the last of 6 steps")
-    assert sum(record["data"]["training"]["entries"].values()) > 0
-    assert "entries of PASCAL-5i fold 0 trn are present" in record["data"]["training"]["presence"]
+    assert sum(record["data"]["training"][0]["entries"].values()) > 0
+    assert "entries of PASCAL-5i fold 0 trn are present" in record["data"]["training"][0]["presence"]
     assert record["licences"] == list(small(voc).licences)
     assert record["commit"] is None or len(record["commit"].removesuffix("-dirty")) == 40
     assert record["numbers"]["loss, mean of the last 6 steps"] == pytest.approx(np.mean(losses(unbroken)))
@@ -110,7 +110,7 @@ def test_half_precision_weights_are_half_as_large_and_load(unbroken: Path, voc: 
     run = train(small(voc, "result=float16"), tmp_path, show=False)
     half, full = (folder / "weights.safetensors" for folder in (run, unbroken))
     assert half.stat().st_size < 0.55 * full.stat().st_size
-    load_state(TASKS["panet"].build(small(voc).model), load_file(half), source=half)
+    load_state(TASKS["panet"].build(small(voc).model, ()), load_file(half), source=half)
     for name, value in load_file(full).items():
         torch.testing.assert_close(load_file(half)[name].to(value.dtype), value, rtol=1e-3, atol=1e-6)
 
@@ -136,7 +136,7 @@ def test_hsnet_learns_with_its_backbone_untouched(voc: Path, tmp_path: Path) -> 
     settings["model"] = {"name": "hsnet", "backbone": "lite0", "first_tap": "blocks.2.0"}
     recipe = Recipe.model_validate(settings)
     run = train(recipe, tmp_path / "run", show=False)
-    start = TASKS["hsnet"].build(recipe.model).state_dict()
+    start = TASKS["hsnet"].build(recipe.model, ()).state_dict()
     end = load_file(run / "weights.safetensors")
     assert start.keys() == end.keys()
     same = {name: torch.equal(start[name], end[name]) for name in start if name.startswith("backbone.")}
@@ -178,7 +178,7 @@ def test_a_folder_of_classes_of_ones_own_trains(tmp_path: Path) -> None:
         fakes.write_picture(place / f"{number}_mask.png", fakes.block(255, number, border=0))
     own = ("data.set=class_folders", "data.fold=null", "steps=1")
     run = train(small(tmp_path / "mine", *own), tmp_path / "run", show=False)
-    assert json.loads((run / "record.json").read_text())["data"]["training"]["entries"] == {"cups": 3, "keys": 3}
+    assert json.loads((run / "record.json").read_text())["data"]["training"][0]["entries"] == {"cups": 3, "keys": 3}
 
 
 # ---- stopping and going on -----------------------------------------------------------------------------------------
@@ -245,9 +245,9 @@ def test_a_loss_that_is_not_a_number_stops_the_run_with_its_state_saved(
     forward = Objective.forward
     calls = []
 
-    def broken(self: Objective, batch: object) -> dict[str, torch.Tensor]:
+    def broken(self: Objective, batch: object, progress: Progress) -> dict[str, torch.Tensor]:
         calls.append(1)
-        parts = forward(self, batch)  # type: ignore[arg-type]
+        parts = forward(self, batch, progress)
         return {name: part * math.nan for name, part in parts.items()} if len(calls) == 4 else parts
 
     monkeypatch.setattr(Objective, "forward", broken)

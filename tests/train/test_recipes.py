@@ -49,8 +49,8 @@ def test_overrides_reach_every_depth_and_are_yaml() -> None:
         ("optimiser.momentum=0.9", "a recipe has no key 'optimiser.momentum' here"),
         ("optimiser.name=sgd", "optimiser.momentum is missing"),
         ("schedule.every=10", "`every` goes with the schedule 'step'"),
-        ("processes=3", "a batch of 4 episodes cannot be shared by 3 processes"),
-        ("data.set=class_folders", "a folder of classes has no folds: set data.fold=null"),
+        ("processes=3", "a batch of 4 cannot be shared by 3 processes"),
+        ("data.set=class_folders", "class_folders has no folds: set data.fold=null"),
         ("name.x=1", "a recipe has no key 'name.x'"),
     ],
 )

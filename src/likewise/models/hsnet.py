@@ -38,7 +38,7 @@ from likewise.hypercorrelation import (
     squeeze,
     unit,
 )
-from likewise.ops import cosine_similarity, masked_average_pool, plane_size, resize, side_by_side
+from likewise.ops import cosine_similarity, masked_average_pool, plane_size, resize, self_supported, side_by_side
 
 STRIDES = (8, 16, 32)
 SMALLEST_SIDE = 32
@@ -59,6 +59,7 @@ class HSNetConfig:
         channels: of the three layers of each squeeze block; the last are those of the mix blocks and of the decoder.
         prototype_taps: taps whose prototypes join in, as PANet has them: the cosines of the query with the foreground's
             and the background's mean feature go into the decoder, and once more into the logits. None as published.
+        self_support: how often the prototypes are then moved towards what they found in the query (`self_supported`).
     """
 
     kernel: str = "center-pivot"
@@ -66,6 +67,7 @@ class HSNetConfig:
     rescue: bool = True
     channels: tuple[int, int, int] = (16, 64, 128)
     prototype_taps: tuple[str, ...] = ()
+    self_support: int = 0
 
 
 class HSNet(nn.Module):
@@ -96,13 +98,16 @@ class HSNet(nn.Module):
         self.mix32to16 = block(kernel, (width, width, width, width), ((3, 1), (3, 1), (3, 1)))
         self.mix16to8 = block(kernel, (width, width, width, width), ((3, 1), (3, 1), (3, 1)))
         backbone.spec.with_taps(*self.config.prototype_taps)  # raises for a name that is no tap
-        if self.config.prototype_taps:
-            self.trust = nn.Parameter(torch.ones(()))
         joined = 2 if self.config.prototype_taps else 0
         self.decoder = nn.Sequential(
             *(convolution(width + joined, width), nn.ReLU()), *(convolution(width, width // 2), nn.ReLU())
         )
-        self.classifier = nn.Sequential(*(convolution(width // 2, width // 2), nn.ReLU()), convolution(width // 2, 2))
+        last = convolution(width // 2, 2)
+        self.classifier = nn.Sequential(convolution(width // 2, width // 2), nn.ReLU(), last)
+        if self.config.prototype_taps:
+            self.trust = nn.Parameter(torch.ones(()))
+            nn.init.normal_(last.weight, std=1e-3)  # so that training starts from what the prototypes say
+            nn.init.zeros_(last.bias)  # type: ignore[arg-type]
 
     def forward(
         self,
@@ -156,8 +161,13 @@ class HSNet(nn.Module):
     def likeness(
         self, taps: list[Float[Tensor, "b _c _h _w"]], prototypes: Float[Tensor, "b 2 c"]
     ) -> Float[Tensor, "b 2 h w"]:
-        """The cosine of every query position with the background's and the foreground's prototype."""
-        return cosine_similarity(self.compared(taps), prototypes)
+        """The cosine of every query position with the background's and the foreground's prototype; 0 without."""
+        features = self.compared(taps)
+        likeness = cosine_similarity(features, prototypes)
+        for _ in range(self.config.self_support):
+            moved = self_supported(features, (PROTOTYPE_SCALE * likeness).softmax(dim=1), prototypes)
+            likeness = cosine_similarity(features, moved)
+        return likeness
 
     def compared(self, taps: list[Float[Tensor, "b _c _h _w"]]) -> Float[Tensor, "b c h w"]:
         """The taps that make prototypes, side by side at the size of the shallowest; without any, no channels."""
@@ -171,6 +181,7 @@ class HSNet(nn.Module):
     def taps(self, images: Float[Tensor, "b 3 h w"]) -> list[Float[Tensor, "b _c _h _w"]]:
         """Every tap as it comes, of images that are at least 32 pixels high and wide or made so."""
         height, width = (max(side, SMALLEST_SIDE) for side in images.shape[-2:])
+        images = images.contiguous(memory_format=torch.channels_last)
         return self.backbone(resize(images, (height, width), align_corners=True))
 
     def relate(
@@ -238,15 +249,20 @@ class HSNet(nn.Module):
             ValueError: no supports, or some that were learned on another backbone.
         """
         self.check(supports)
-        size = size or plane_size(query_images)
-        taps = self.taps(query_images.contiguous(memory_format=torch.channels_last))
+        return self.compare(self.taps(query_images), supports, size or plane_size(query_images))
+
+    @torch.inference_mode()
+    def compare(
+        self, taps: list[Float[Tensor, "b _c _h _w"]], supports: list[Support], size: tuple[int, int]
+    ) -> Float[Tensor, "b s 2 ho wo"]:
+        """`segment`, of queries whose taps are there already: several classes look at them one after the other."""
         supports = [support.to(taps[0]) for support in supports]
         prototypes = torch.stack([support.prototypes for support in supports]).mean(dim=0, keepdim=True)
-        likeness = self.likeness(taps, prototypes.expand(len(query_images), -1, -1))
+        likeness = self.likeness(taps, prototypes.expand(len(taps[0]), -1, -1))
         query = [unit(tap) for tap in taps]
         logits = [
             self.decode(self.relate_learned([tap[[index]] for tap in query], support), size, likeness[[index]])
-            for index in range(len(query_images))
+            for index in range(len(taps[0]))
             for support in supports
         ]
         return rearrange(torch.cat(logits), "(b s) two h w -> b s two h w", s=len(supports))

@@ -145,12 +145,11 @@ class HSNetHead:
     def segment(
         self, images: Float[Tensor, "1 3 h w"], prepared: list[list[Support]], size: tuple[int, int]
     ) -> Float[Tensor, "classes ho wo"]:
-        supports = [support for way in prepared for support in way]
         if self.votes and len(prepared) == 1:
-            foreground = vote(foreground_wins(self.network.segment(images, supports, size)))
+            foreground = vote(foreground_wins(self.network.segment(images, prepared[0], size)))
             return torch.cat([~foreground, foreground]).float()
-        logits = self.network.segment(images, supports)[0].float()
-        ways = logits.split([len(way) for way in prepared])
+        taps, plane = self.network.taps(images), plane_size(images)
+        ways = [self.network.compare(taps, way, plane)[0].float() for way in prepared]
         return compete(torch.stack([self.probability(way, size) for way in ways], dim=1))[0]
 
     def probability(self, logits: Float[Tensor, "s 2 h w"], size: tuple[int, int]) -> Float[Tensor, "1 ho wo"]:

@@ -75,7 +75,7 @@ class EpisodeMaterial(Material):
                 dataset = self.sources[generator.choice(len(self.sources), p=self.shares)].dataset
             episode = draw_episode(dataset, self.data.shots, self.data.ways, generator)
             try:
-                return read_episode(dataset, episode, self.data.size, self.data.mirror, generator)
+                return read_episode(dataset, episode, self.data, generator)
             except PictureError as error:
                 if self.data.on_corrupt == "stop":
                     raise
@@ -147,24 +147,31 @@ class ValidationEpisodes(Dataset[Batch]):
         return draw_episode(self.by_class[index % len(self.by_class)], self.data.shots, 1, generator)
 
     def __getitem__(self, index: int) -> Batch:
-        return read_episode(self.by_class[index % len(self.by_class)], self.episode(index), self.data.size)
+        return read_episode(self.by_class[index % len(self.by_class)], self.episode(index), self.data)
 
 
 def read_episode(
-    dataset: EpisodeSet, episode: Episode, size: int, mirror: float = 0.0, generator: np.random.Generator | None = None
+    dataset: EpisodeSet, episode: Episode, data: EpisodeData, generator: np.random.Generator | None = None
 ) -> Batch:
-    """One episode at `size` x `size` pixels, each picture mirrored by chance; as a batch of one."""
-    augment = Augmentation(mirror=mirror)
-    loaded = load_episode(dataset, episode, size)
+    """One episode at the size of the recipe, as a batch of one; augmented as the recipe says if there is a generator.
 
-    def augmented(picture: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        return augment(picture, labels, int(generator.integers(2**32))) if generator is not None else (picture, labels)
+    A support is left as it is where the cut would lose all of its object.
+    """
+    crop = None if data.scale == (1.0, 1.0) else data.size
+    augment = Augmentation(scale=data.scale, crop=crop, jitter=data.jitter, mirror=data.mirror)
+    loaded = load_episode(dataset, episode, data.size)
+
+    def augmented(picture: np.ndarray, labels: np.ndarray, shown: int | None) -> tuple[np.ndarray, np.ndarray]:
+        if generator is None:
+            return picture, labels
+        pixels, mask = augment(picture, labels, int(generator.integers(2**32)))
+        return (picture, labels) if shown is not None and not (mask == shown).any() else (pixels, mask)
 
     supports = [
-        [augmented(picture, labels) for picture, labels in zip(*way, strict=True)]
-        for way in zip(loaded.supports, loaded.support_labels, strict=True)
+        [augmented(picture, labels, way) for picture, labels in zip(*shots, strict=True)]
+        for way, shots in enumerate(zip(loaded.supports, loaded.support_labels, strict=True), start=1)
     ]
-    query, target = augmented(loaded.query, loaded.target)
+    query, target = augmented(loaded.query, loaded.target, None)
     return Batch(
         torch.from_numpy(np.array([[[picture for picture, _ in way] for way in supports]])),
         torch.from_numpy(np.array([[[labels for _, labels in way] for way in supports]])),

@@ -38,7 +38,12 @@ def build(section: HSNetModel, classes: tuple[str, ...]) -> HSNet:
                 "take a run on the same"
             )
         backbone.load_state_dict(own | found)
-    return HSNet(backbone, HSNetConfig(channels=section.channels, prototype_taps=section.prototype_taps))
+    config = HSNetConfig(
+        channels=section.channels,
+        prototype_taps=section.prototype_taps,
+        self_support=section.self_support,
+    )
+    return HSNet(backbone, config)
 
 
 def inputs(model: HSNet, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:

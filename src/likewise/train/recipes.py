@@ -51,6 +51,7 @@ class PANetModel(Strict):
         weights: a file of ImageNet weights; without one they come from where the backbone's do.
         learn: modules of the backbone that learn; nothing means all. Batch norm keeps its statistics everywhere.
         alignment: the weight of the alignment loss; 0 trains without.
+        self_support: how often prototypes are moved towards the query (`PANetConfig`).
     """
 
     name: Literal["panet"]
@@ -59,6 +60,7 @@ class PANetModel(Strict):
     weights: Path | None = None
     learn: tuple[str, ...] = ()
     alignment: float = Field(default=1.0, ge=0)
+    self_support: int = Field(default=0, ge=0)
 
 
 class HSNetModel(Strict):
@@ -71,7 +73,7 @@ class HSNetModel(Strict):
         start: a run of PANet on the same backbone, whose backbone is taken over as it was trained there.
         channels: of the squeeze blocks' three layers (`HSNetConfig`).
         prototype_taps: taps whose prototypes join in (`HSNetConfig`).
-        guidance: channels of the query's shallowest tap that join in (`HSNetConfig`).
+        self_support: how often they are moved towards the query (`HSNetConfig`).
     """
 
     name: Literal["hsnet"]
@@ -81,7 +83,7 @@ class HSNetModel(Strict):
     start: Path | None = None
     channels: tuple[int, int, int] = (16, 64, 128)
     prototype_taps: tuple[str, ...] = ()
-    guidance: int = Field(default=0, ge=0)
+    self_support: int = Field(default=0, ge=0)
 
 
 class SaliencyModel(Strict):
@@ -105,12 +107,14 @@ class ICNetModel(Strict):
     Attributes:
         backbone: "vgg16", as published, or "lite0", ours.
         weights: a file of ImageNet weights; without one they come from where the backbone's do.
+        start: a saliency model, "saliency-lite0" or a run of it, whose backbone is taken over as it was trained there.
         learn: modules of the backbone that learn; nothing means all.
     """
 
     name: Literal["icnet"]
     backbone: Literal["vgg16", "lite0"]
     weights: Path | None = None
+    start: str | None = None
     learn: tuple[str, ...] = ()
 
 

@@ -1,0 +1,57 @@
+from pathlib import Path
+
+import pytest
+
+import fakes
+from likewise.data.layout import DataSetError
+from likewise.train.recipes import EpisodeData, Source
+from likewise.train.sources import open_sources
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """PASCAL in its place, and two groups of a co-saliency set in `groups`."""
+    root = fakes.make_voc(tmp_path_factory.mktemp("data"))
+    for group in ("cups", "keys"):
+        for number in range(3):
+            fakes.write_picture(root / "groups/image" / group / f"{number}.jpg", fakes.noise(number))
+            fakes.write_picture(root / "groups/gt" / group / f"{number}.png", fakes.block(255, number, border=0))
+    return root
+
+
+def mixture(root: Path, *sources: Source) -> EpisodeData:
+    return EpisodeData(kind="episodes", set="mixture", root=root, sources=sources, size=64, mirror=0.0)
+
+
+def test_a_mixture_opens_each_source_below_the_root_with_its_weight(root: Path) -> None:
+    groups = Source(set="cosaliency", folder=Path("groups"), weight=0.5)
+    pascal, groups_too = open_sources(mixture(root, Source(set="pascal5i", folder=Path()), groups))
+    assert (pascal.weight, groups_too.weight) == (1.0, 0.5)
+    assert len(pascal.dataset.classes) == 20
+    assert groups_too.dataset.pictures_of == {name: tuple(f"{name}/{n}" for n in range(3)) for name in ("cups", "keys")}
+    assert (groups_too.dataset.read_class("cups/1", "cups") == fakes.block(1, 1, border=0)).all()
+    assert not groups_too.dataset.read_class("cups/1", "keys").any()
+
+
+def test_classes_left_out_take_every_picture_that_shows_them_along(root: Path) -> None:
+    whole = open_sources(mixture(root, Source(set="pascal5i", folder=Path())))[0].dataset
+    (left,) = open_sources(mixture(root, Source(set="pascal5i", folder=Path(), without=("bird", "boat"))))
+    assert {"bird", "boat"} == set(whole.classes) - set(left.dataset.classes)
+    shown = {*whole.pictures_of["bird"], *whole.pictures_of["boat"]}
+    assert shown & set(whole.pictures_of["chair"]), "the fakes hold pictures of two classes"
+    assert not shown & set(left.dataset.classes_of)
+
+
+def test_a_class_to_leave_out_that_is_none_names_the_nearest(root: Path) -> None:
+    with pytest.raises(DataSetError, match="class of groups all to leave out 'cup'; the nearest is 'cups'"):
+        open_sources(mixture(root, Source(set="cosaliency", folder=Path("groups"), without=("cup",))))
+
+
+def test_leaving_out_everything_is_refused(root: Path) -> None:
+    with pytest.raises(DataSetError, match="all classes of groups all are left out"):
+        open_sources(mixture(root, Source(set="cosaliency", folder=Path("groups"), without=("cups", "keys"))))
+
+
+def test_sources_and_the_mixture_belong_together(root: Path) -> None:
+    with pytest.raises(ValueError, match="`sources` go with the set 'mixture', and only with it"):
+        mixture(root)
