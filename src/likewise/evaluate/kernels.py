@@ -26,11 +26,11 @@ from likewise.models import hsnet
 from likewise.models.hsnet import STRIDES, HSNet, HSNetConfig
 
 PAPER = {
-    "full": "11.3 M, 702.35 G, 512 ms, 4.12 GB",
-    "separable": "4.4 M, 28.40 G, 28.5 ms, 1.50 GB",
-    "center-pivot": "2.6 M, 20.56 G, 25.5 ms, 1.39 GB",
+    "full": ("11.3 M", "702.35 G", "512 ms", "4.12 GB"),
+    "separable": ("4.4 M", "28.40 G", "28.5 ms", "1.50 GB"),
+    "center-pivot": ("2.6 M", "20.56 G", "25.5 ms", "1.39 GB"),
 }
-"""Table 4: parameters, FLOPs, time and memory."""
+"""Table 4, on a Titan Xp: parameters, FLOPs, time and memory."""
 
 NETWORKS: dict[str, Any] = {
     "lite0": hsnet.lite0,
