@@ -6,7 +6,7 @@ import pytest
 from scipy.io import savemat
 
 import fakes
-from likewise.data.class_names import LIP_MIRRORED, PASCAL
+from likewise.data.class_names import LIP, LIP_MIRRORED, PASCAL, mirrored_pairs
 from likewise.data.layout import IGNORE, DataSetError
 from likewise.data.scenes import (
     SceneSet,
@@ -206,3 +206,25 @@ def test_scenes_travel_to_a_worker_process(tmp_path: Path) -> None:
     write_pair(tmp_path / "test/a.jpg", tmp_path / "testannot/a.png", 0, 11)
     again = pickle.loads(pickle.dumps(camvid_scenes(tmp_path)))
     assert first_row(again, 0, 2) == [0, IGNORE]
+
+
+def test_left_and_right_of_a_folders_classes_are_mirrored_by_their_names(tmp_path: Path) -> None:
+    assert mirrored_pairs(LIP) == LIP_MIRRORED
+    assert mirrored_pairs(("Right Shoe", "bright", "leftover", "left shoe", "left hand")) == ((3, 0),)
+    fakes.write_picture(tmp_path / "a.jpg", fakes.noise(0))
+    fakes.write_picture(tmp_path / "a.png", fakes.block(1, 0))
+    assert folder_scenes(tmp_path, tmp_path, ["left eye", "right eye"]).mirrored == ((0, 1),)
+
+
+def test_a_strict_folder_names_file_value_and_count_of_a_label_that_is_no_class(tmp_path: Path) -> None:
+    fakes.write_picture(tmp_path / "a.jpg", fakes.noise(0))
+    fakes.write_picture(tmp_path / "a.png", fakes.block(9, 0))
+    scenes = folder_scenes(tmp_path, tmp_path, ["ground", "block"], strict=True)
+    told = r"a\.png: holds labels that are no class: 9 \(2250 pixels\); there are 2 classes, labels 0 to 1, and 255"
+    with pytest.raises(PictureError, match=told):
+        scenes.read_labels(scenes.scenes[0].labels)
+    (tmp_path / "classes.txt").write_text("0 ground\n9 block\n")
+    named = folder_scenes(tmp_path, tmp_path, tmp_path / "classes.txt", strict=True)
+    assert set(np.unique(named.read_labels(named.scenes[0].labels))) == {0, 1, 255}
+    loose = folder_scenes(tmp_path, tmp_path, ["ground", "block"])
+    assert set(np.unique(loose.read_labels(loose.scenes[0].labels))) == {0, 255}
