@@ -10,7 +10,8 @@ import torch
 from fakes import block, noise, write_picture
 from likewise.data.layout import DataSetError
 from likewise.train.groups import GroupMaterial, disturbed
-from likewise.train.recipes import load_recipe
+from likewise.train.recipes import Source, load_recipe
+from likewise.train.sources import open_source
 
 
 @pytest.fixture
@@ -85,3 +86,21 @@ def test_a_disturbed_map_is_another_map_of_the_same_shape():
     # something that does not belong may fall where the map is bright already
     assert sum(np.array_equal(other, sism) for other in kinds) <= 2
     assert len({other.tobytes() for other in kinds}) >= 18
+
+
+def test_all_classes_of_a_source_may_make_one_together(tmp_path):
+    for index in range(1, 4):
+        labels = block(7, index, border=0)
+        labels[:6] = 3  # 480 pixels more, of another class
+        write_picture(tmp_path / f"CCP/photos/{index}.png", noise(index))
+        write_picture(tmp_path / f"CCP/labels/{index}.png", np.repeat(np.repeat(labels, 3, axis=0), 3, axis=1))
+        write_picture(tmp_path / f"CCP/photos/{index}.png", np.repeat(np.repeat(noise(index), 3, axis=0), 3, axis=1))
+    source = Source(set="label_folders", folder=Path("CCP"), as_one="person")
+    dataset = open_source(tmp_path, source)
+    assert dataset.classes == ("person",)
+    assert dataset.pictures_of == {"person": ("1", "2", "3")}
+    shown = dataset.read_class("1", "person")
+    assert (shown[:18] == 1).all()
+    assert set(np.unique(shown)) == {0, 1}
+    apart = open_source(tmp_path, source.model_copy(update={"as_one": None}))
+    assert apart.classes == ("3", "7")

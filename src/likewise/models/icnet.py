@@ -8,7 +8,7 @@ Jin, Xu, Cheng, Zhang, Guo, "ICNet: Intra-saliency Correlation Network for Co-Sa
                           |                                                                              v
                           +----> shallow features ------------------------> decode, refine <-------------+
 
-`vgg16` is the published program's; `lite0` is ours, thinner, with refinements at strides 8, 4 and 2.
+`vgg16` is the published program's; `lite0` is ours, thinner, with refinements at strides 8, 8 and 4.
 We differ in three things. A group may be of any size: all single-image vectors come first, then each picture is
 compared with all of them, where the published program cuts a large group into smaller ones, with other results.
 Co-attention maps are made in double precision, because two positions that swap in their order change the output.
@@ -361,7 +361,7 @@ VGG16_BACKBONE = replace(
 LITE0_BACKBONE = replace(
     BACKBONES["lite0"],
     taps=(
-        *(Tap("blocks.0.0", 2, 16), Tap("blocks.1.1", 4, 24), Tap("blocks.2.0", 8, 40)),
+        *(Tap("blocks.1.1", 4, 24), Tap("blocks.2.0", 8, 40), Tap("blocks.2.1", 8, 40)),
         *(Tap("blocks.2.1", 8, 40), Tap("blocks.4.2", 16, 112), Tap("blocks.5.3", 32, 192)),
     ),
 )
@@ -374,7 +374,7 @@ def vgg16() -> ICNet:
 
 
 def lite0() -> ICNet:
-    """Ours, on the bundled backbone: half as wide, refined at strides 8, 4 and 2."""
+    """Ours, on the bundled backbone: half as wide, refined at strides 8, 8 and 4."""
     return ICNet(Backbone(LITE0_BACKBONE, frozen=False), LITE0_CONFIG)
 
 

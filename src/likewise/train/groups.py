@@ -17,8 +17,9 @@ from likewise.data.groups import cosaliency_groups
 from likewise.data.layout import DataSetError
 from likewise.data.transforms import resize_grey, resize_picture
 from likewise.images import read_picture
+from likewise.models.saliency import SaliencyNet
 from likewise.train.cropping import random_part
-from likewise.train.material import TRAINING, Material
+from likewise.train.material import TRAINING, Material, TrainingError
 from likewise.train.recipes import GroupData, Recipe
 from likewise.train.saliency import draw_class, recorded, sources_without_held_out
 from likewise.weights import BUNDLED, fingerprint, load_trained
@@ -60,8 +61,7 @@ class GroupMaterial(Material):
         if self.data.maps is None:
             self.maps = [given_maps(self.data)]
         else:
-            own = BUNDLED / f"{self.data.maps}.safetensors"
-            model = load_trained(own if own.is_file() else Path(self.data.maps))[0]
+            model = open_saliency(self.data.maps)
             self.made_by = fingerprint(model)
             self.maps = [MadeMaps(model, dataset, size) for _, dataset in self.sources]
 
@@ -89,6 +89,19 @@ class GroupMaterial(Material):
 
     def record(self) -> dict[str, Any]:
         return {**recorded(self.sources, self.held), "saliency maps": self.made_by}
+
+
+def open_saliency(model: str) -> SaliencyNet:
+    """The saliency model of that name, bundled, or of that run.
+
+    Raises:
+        TrainingError: a run of another kind.
+    """
+    own = BUNDLED / f"{model}.safetensors"
+    network = load_trained(own if own.is_file() else Path(model))[0]
+    if not isinstance(network, SaliencyNet):
+        raise TrainingError(f"{model} holds a {type(network).__name__}, no saliency network: name a run of saliency")
+    return network
 
 
 def given_maps(data: GroupData) -> Callable[[str], UInt8[np.ndarray, "h w"]]:

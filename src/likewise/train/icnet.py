@@ -8,16 +8,29 @@ from torch import Tensor
 
 from likewise.models.icnet import SIZE, VARIANTS, ICNet
 from likewise.train.frozen import learn_only
-from likewise.train.groups import Batch, GroupMaterial
-from likewise.train.material import Progress
+from likewise.train.groups import Batch, GroupMaterial, open_saliency
+from likewise.train.material import Progress, TrainingError
 from likewise.train.recipes import ICNetModel, Recipe
 from likewise.weights import load_backbone
 
 
 def build(section: ICNetModel, classes: tuple[str, ...]) -> ICNet:
-    """ICNet with ImageNet weights in its backbone, of which those of `learn` (or all) take gradients."""
+    """ICNet with ImageNet weights or those of a saliency model in its backbone; of it `learn` (or all) takes gradients.
+
+    Raises:
+        TrainingError: that model has another backbone.
+    """
     model = VARIANTS[section.backbone]()
-    model.backbone = load_backbone(model.backbone.spec, weights=section.weights, frozen=False)
+    if section.start is None:
+        model.backbone = load_backbone(model.backbone.spec, weights=section.weights, frozen=False)
+    else:
+        start = open_saliency(section.start).backbone
+        if start.spec.name != section.backbone:
+            raise TrainingError(
+                f"{section.start} has the backbone {start.spec.name}, model.backbone is {section.backbone}: leave out "
+                "model.start"
+            )
+        model.backbone.load_state_dict(start.state_dict())
     learn_only(model.backbone, section.learn)
     return model
 

@@ -1,0 +1,57 @@
+"""ICNet at the start of its training: whose backbone it has, and what of it learns."""
+
+import pytest
+import torch
+
+from fake_runs import make_hsnet_run
+from likewise.train import icnet
+from likewise.train.groups import Batch, open_saliency
+from likewise.train.material import Progress, TrainingError
+from likewise.train.recipes import ICNetModel
+
+
+def section(**settings: object) -> ICNetModel:
+    return ICNetModel.model_validate({"name": "icnet", "backbone": "lite0", **settings})
+
+
+def test_it_takes_over_the_backbone_of_a_saliency_model():
+    trained = open_saliency("saliency-lite0").backbone.state_dict()
+    model = icnet.build(section(start="saliency-lite0"), ())
+    for name, value in model.backbone.state_dict().items():
+        torch.testing.assert_close(value, trained[name], rtol=0, atol=0)
+    plain = icnet.build(section(), ()).backbone.state_dict()
+    assert not torch.equal(plain["net.blocks.5.3.conv_pwl.weight"], trained["net.blocks.5.3.conv_pwl.weight"])
+
+
+def test_only_the_named_part_of_the_backbone_learns():
+    model = icnet.build(section(learn=["blocks.5"]), ())
+    asking = {name for name, value in model.backbone.named_parameters() if value.requires_grad}
+    assert asking
+    assert all(name.startswith("net.blocks.5.") for name in asking)
+    assert all(value.requires_grad for value in model.attend8.parameters())
+
+
+def test_a_start_of_another_kind_or_backbone_is_refused(tmp_path):
+    run = make_hsnet_run(tmp_path / "run")
+    with pytest.raises(TrainingError, match="run holds a HSNet, no saliency network: name a run of saliency"):
+        icnet.build(section(start=str(run)), ())
+    with pytest.raises(TrainingError, match="saliency-lite0 has the backbone lite0, model.backbone is vgg16"):
+        icnet.build(section(backbone="vgg16", start="saliency-lite0"), ())
+
+
+def test_the_loss_is_the_mean_over_groups_each_on_its_own():
+    torch.manual_seed(0)
+    model = icnet.build(section(), ()).eval()
+    generator = torch.Generator().manual_seed(0)
+    batch = Batch(
+        torch.randint(0, 256, (2, 2, 224, 224, 3), generator=generator, dtype=torch.uint8),
+        torch.randint(0, 256, (2, 2, 224, 224), generator=generator, dtype=torch.uint8),
+        torch.randint(0, 2, (2, 2, 224, 224), generator=generator, dtype=torch.uint8),
+    )
+    with torch.no_grad():
+        both = icnet.losses(model, section(), batch, Progress(0, 1))["soft IoU"]
+        each = [
+            icnet.losses(model, section(), Batch(*(part[i : i + 1] for part in batch)), Progress(0, 1))["soft IoU"]
+            for i in range(2)
+        ]
+    torch.testing.assert_close(both, torch.stack(each).mean())
