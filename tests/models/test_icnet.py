@@ -255,7 +255,7 @@ def test_two_passes_in_chunks_give_what_the_whole_group_gives_at_once(count, sma
         assert difference.median() < 1e-4
         if count > 4:  # a group cut into groups gives something else
             first = group[0][:4], group[1][:4]
-            assert (small(*first) - chunked[:4]).abs().max() > 1e-2
+            assert (small(*first) - chunked[:4]).abs().max() > 2e-3
 
 
 def test_in_double_precision_two_passes_and_the_whole_group_at_once_are_equal(small):
