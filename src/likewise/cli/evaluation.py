@@ -223,6 +223,9 @@ def scenes(
     side: Annotated[
         int | None, typer.Option("--side", min=0, help="Their short side, 0 for their own. \\[as trained]")
     ] = None,
+    window: Annotated[
+        int, typer.Option("--window", min=1, help="Larger pictures are cut into windows of so many pixels a side.")
+    ] = 768,
     device: Device = "auto",
 ) -> None:
     """Score a run on a benchmark's scenes, at a single scale and at several with mirror images; or a folder of labels.
@@ -241,7 +244,9 @@ def scenes(
         return
     chosen = () if single else tuple(scales or SCALES)
     with shown_progress("parsing", len(opened.scenes)) as told:
-        results = evaluate_scenes(predictions, opened, out, scales=chosen, side=side, device=device, progress=told)
+        results = evaluate_scenes(
+            predictions, opened, out, scales=chosen, side=side, window=window, device=device, progress=told
+        )
     _report(results, out)
 
 

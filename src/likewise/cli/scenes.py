@@ -49,7 +49,7 @@ def parse(
     ] = None,
     scales: Scales = None,
     mirror: Mirror = False,
-    window: Window = 1024,
+    window: Window = 768,
     overlap: Overlap = 0.25,
     side: ShortSide = None,
     device: Device = "auto",

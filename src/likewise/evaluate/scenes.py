@@ -10,7 +10,7 @@ from likewise.data.scenes import SceneSet
 from likewise.evaluate.scoring import Part, PredictionError, Results, score_scenes
 from likewise.folder import segment_folder
 from likewise.paths import Picture
-from likewise.predict.scene_parser import SceneParser
+from likewise.predict.scene_parser import WINDOW, SceneParser
 
 SCALES = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)
 """The scales of the field's multi-scale scores, each with its mirror image."""
@@ -23,7 +23,7 @@ def evaluate_scenes(
     *,
     scales: Sequence[float] = SCALES,
     side: int | None = None,
-    window: int = 1024,
+    window: int = WINDOW,
     device: str = "auto",
     progress: Callable[[int, int], None] | None = None,
 ) -> Results:

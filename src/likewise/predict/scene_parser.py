@@ -33,6 +33,9 @@ from likewise.ops import resize, resize_matrix
 from likewise.predict.devices import torch_device
 from likewise.weights import fingerprint, load_trained, read_header
 
+WINDOW = 768
+"""Larger ones take longer for the same picture, since each position attends to all others of its window."""
+
 MOST_CLASSES = 254
 LARGEST_SCALE = 8.0
 LEAST_WINDOW = 64
@@ -104,7 +107,7 @@ class SceneParser:
         side: int | None = None,
         scales: Sequence[float] = (1.0,),
         mirror: bool = False,
-        window: int = 1024,
+        window: int = WINDOW,
         overlap: float = 0.25,
         device: str = "auto",
     ) -> None:
