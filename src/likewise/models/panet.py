@@ -43,7 +43,8 @@ class PANetConfig:
         align_with: the query masks that make the prototypes of the alignment loss: the model's own `prediction`
             (the paper's section 3.3) or the `truth`.
         self_support: how often the prototypes are moved towards what they found in the query, and asked again
-            (`likewise.ops.self_supported`). Never as published.
+            (`likewise.ops.self_supported`). Never as published, and never in the loss: trained with it, a model does
+            worse on classes that it has not seen.
     """
 
     scale: float = 20.0
@@ -91,7 +92,7 @@ class PANet(nn.Module):
         support = self.features(rearrange(support_images, "b k s c h w -> (b k s) c h w"))
         query = self.features(rearrange(query_images, "b q c h w -> (b q) c h w"))
         prototypes = self.prototypes(support, foreground, background)
-        logits = self.relate(query, prototypes)
+        logits = self.support_self(query, self.relate(query, prototypes), prototypes)
         logits = self.decode(logits, plane_size(query_images))
         return rearrange(logits, "(b q) k h w -> b q k h w", b=query_images.shape[0])
 
@@ -124,10 +125,19 @@ class PANet(nn.Module):
     ) -> Float[Tensor, "bq k hf wf"]:
         """Scaled cosine between every query position and every prototype of its episode (equation 2)."""
         prototypes = prototypes.repeat_interleave(len(query) // len(prototypes), dim=0)
-        logits = self.config.scale * cosine_similarity(query, prototypes)
+        return self.config.scale * cosine_similarity(query, prototypes)
+
+    def support_self(
+        self,
+        query: Float[Tensor, "bq c hf wf"],
+        logits: Float[Tensor, "bq k hf wf"],
+        prototypes: Float[Tensor, "b k c"],
+    ) -> Float[Tensor, "bq k hf wf"]:
+        """The logits after as many moves of the prototypes towards each query as configured. Training has none."""
+        prototypes = prototypes.repeat_interleave(len(query) // len(prototypes), dim=0)
         for _ in range(self.config.self_support):
             moved = self_supported(query, logits.softmax(dim=1), prototypes)
-            logits = self.config.scale * cosine_similarity(query, moved)
+            logits = self.relate(query, moved)
         return logits
 
     def decode(self, logits: Float[Tensor, "b k hf wf"], size: tuple[int, int]) -> Float[Tensor, "b k h w"]:

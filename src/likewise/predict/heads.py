@@ -94,7 +94,8 @@ class PANetHead:
     def segment(
         self, images: Float[Tensor, "1 3 h w"], prepared: Float[Tensor, "1 k c"], size: tuple[int, int]
     ) -> Float[Tensor, "k ho wo"]:
-        logits = self.network.relate(self.features(images), prepared)
+        features = self.features(images)
+        logits = self.network.support_self(features, self.network.relate(features, prepared), prepared)
         return self.network.decode(logits, size).softmax(dim=1)[0]
 
     def features(self, images: Float[Tensor, "1 3 h w"]) -> Float[Tensor, "1 c hf wf"]:
