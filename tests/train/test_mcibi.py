@@ -101,9 +101,16 @@ def test_a_run_killed_after_a_checkpoint_ends_with_the_same_weights_and_memory(u
     assert [snapshot.step for snapshot in read_memories(resumed)] == [3, 6]
 
 
-@pytest.mark.parametrize("name", ["mcibi", "fcn"])
-def test_two_processes_that_share_a_batch_do_what_one_does_alone(folder, tmp_path, name):
-    words = ("batch=4", "steps=3", "model.dropout=0", "validation.every=100", "optimiser.learning_rate=0.01")
+@pytest.mark.parametrize(("name", "norms"), [("mcibi", "learning"), ("fcn", "frozen")])
+def test_two_processes_that_share_a_batch_do_what_one_does_alone(folder, tmp_path, name, norms):
+    words = (
+        f"model.norms={norms}",
+        "batch=4",
+        "steps=3",
+        "model.dropout=0",
+        "validation.every=100",
+        "optimiser.learning_rate=0.01",
+    )
     alone = train(small(folder, *words, name=name), tmp_path / "one", show=False)
     shared = train(small(folder, *words, "processes=2", name=name), tmp_path / "two", show=False)
     for one, other in zip(rows(alone), rows(shared), strict=True):

@@ -37,7 +37,8 @@ def build(section: MCIBIModel, classes: tuple[str, ...]) -> MCIBI:
             needed, found = (tuple(memory.vectors.shape[1:]) for memory in (model.memory, start))
             raise ValueError(
                 f"{section.memory}: has {found[0]} vectors of {found[1]} channels for each class, needed are "
-                f"{needed[0]} of {needed[1]}: set model.slots={found[0]} and model.channels={found[1]}, or start without a memory"
+                f"{needed[0]} of {needed[1]}: set model.slots={found[0]} and model.channels={found[1]}, or start "
+                "without a memory"
             )
         model.memory.load_state_dict(start.state_dict())
     return share_norms(model)

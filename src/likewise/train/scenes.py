@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -143,9 +144,12 @@ def split_scenes(data: SceneData) -> tuple[SceneSet, SceneSet | None]:
 
 def class_pixels(scenes: SceneSet) -> np.ndarray:
     """The number of pixels of each class over all label files."""
-    total = np.zeros(IGNORE + 1, np.int64)
-    for scene in scenes.scenes:
-        total += np.bincount(scenes.read_labels(scene.labels).ravel(), minlength=IGNORE + 1)
+
+    def counted(scene: Scene) -> np.ndarray:
+        return np.bincount(scenes.read_labels(scene.labels).ravel(), minlength=IGNORE + 1)
+
+    with ThreadPoolExecutor() as readers:
+        total = np.sum(list(readers.map(counted, scenes.scenes)), axis=0)
     return total[: len(scenes.classes)]
 
 

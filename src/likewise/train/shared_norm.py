@@ -7,6 +7,7 @@ from typing import TypeVar
 import torch
 import torch.distributed
 from jaxtyping import Float
+from timm.layers import BatchNormAct2d
 from torch import Tensor, nn
 from torch.distributed.nn.functional import all_reduce
 
@@ -14,11 +15,27 @@ Model = TypeVar("Model", bound=nn.Module)
 
 
 class SharedBatchNorm2d(nn.BatchNorm2d):
-    """Batch norm whose statistics are those of all processes; of this one where there is no other."""
+    """Batch norm whose statistics are those of all processes in training; then what timm's norms do after it, if any.
+
+    Args:
+        norm: what it takes the place of, with the same entries.
+    """
+
+    def __init__(self, norm: nn.BatchNorm2d) -> None:
+        assert norm.affine
+        assert norm.momentum is not None
+        super().__init__(norm.num_features, norm.eps, norm.momentum)
+        self.load_state_dict(norm.state_dict())
+        self.requires_grad_(norm.weight.requires_grad).train(norm.training)
+        self.then = (norm.drop, norm.act) if isinstance(norm, BatchNormAct2d) else ()
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
-        if not (self.training and torch.distributed.is_initialized() and torch.distributed.get_world_size() > 1):
-            return super().forward(x)
+        x = self.normalised(x) if self.training else super().forward(x)
+        for function in self.then:
+            x = function(x)
+        return x
+
+    def normalised(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
         assert self.running_mean is not None
         assert self.running_var is not None
         assert self.num_batches_tracked is not None
@@ -28,12 +45,11 @@ class SharedBatchNorm2d(nn.BatchNorm2d):
         sums = all_reduce(torch.cat([values.sum(dim=(0, 2, 3)), count]))
         mean = (sums[:-1] / sums[-1])[:, None, None]
         deviation = all_reduce((values - mean).square().sum(dim=(0, 2, 3)))
-        variance = deviation / sums[-1]
         with torch.no_grad():
             self.running_mean.lerp_(mean[:, 0, 0], self.momentum)
             self.running_var.lerp_(deviation / (sums[-1] - 1).clamp_min(1), self.momentum)
             self.num_batches_tracked.add_(1)
-        scale = (self.weight * (variance + self.eps).rsqrt())[:, None, None]
+        scale = (self.weight * (deviation / sums[-1] + self.eps).rsqrt())[:, None, None]
         return ((values - mean) * scale + self.bias[:, None, None]).to(x.dtype)
 
 
@@ -43,9 +59,7 @@ def share_norms(model: Model) -> Model:
         return model
     for parent in list(model.modules()):
         for name, module in parent.named_children():
-            if type(module) is nn.BatchNorm2d:
-                shared = SharedBatchNorm2d(module.num_features, module.eps, module.momentum)
-                shared.load_state_dict(module.state_dict())
-                shared.train(module.training).requires_grad_(module.weight.requires_grad)
-                setattr(parent, name, shared)
+            if type(module) in (nn.BatchNorm2d, BatchNormAct2d):
+                assert isinstance(module, nn.BatchNorm2d)
+                setattr(parent, name, SharedBatchNorm2d(module))
     return model
