@@ -68,14 +68,15 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="with VOC2012, splits, VOC-coseg, DAVIS and CCP")
     parser.add_argument("--fold", default="all", choices=["0", "1", "2", "3", "all"])
     parser.add_argument("--runs", type=Path, default=Path("runs"))
-    parser.add_argument("--steps", type=int, nargs=2, default=(400, 300), help="of the saliency network, of ICNet")
+    parser.add_argument("--steps", type=int, nargs=2, default=(300, 400), help="of the saliency network, of ICNet")
     parser.add_argument("--score-only", action="store_true", help="the runs are there")
     arguments = parser.parse_args()
     for fold in range(4) if arguments.fold == "all" else [int(arguments.fold)]:
         maps, model = arguments.runs / f"saliency-fold{fold}", arguments.runs / f"icnet-fold{fold}"
         if not arguments.score_only:
             train(recipe_of("saliency-lite0", arguments.data, fold, arguments.steps[0]), maps)
-            train(recipe_of("icnet-lite0", arguments.data, fold, arguments.steps[1], f"data.maps={maps}"), model)
+            own = f"data.maps={maps}", f"model.start={maps}"
+            train(recipe_of("icnet-lite0", arguments.data, fold, arguments.steps[1], *own), model)
         words = ["scores", "--data", arguments.data / "VOC-coseg", "--model", model, "--maps", maps]
         script = Path(__file__).with_name("cosegment.py")
         subprocess.run([sys.executable, script, *words, "--groups", *GROUPS[fold]], check=True)

@@ -9,7 +9,7 @@ import torch
 
 from fakes import block, noise, write_picture
 from likewise.data.layout import DataSetError
-from likewise.train.groups import GroupMaterial, disturbed
+from likewise.train.groups import GroupMaterial, MadeMaps, disturbed, open_saliency
 from likewise.train.recipes import Source, load_recipe
 from likewise.train.sources import open_source
 
@@ -64,6 +64,18 @@ def test_maps_are_made_by_a_saliency_model_where_one_is_named(groups):
     made = material(groups, "data.maps=saliency-lite0")
     assert not equal(made.item(0, 0)[1:2], material(groups).item(0, 0)[1:2])
     assert len(made.record()["saliency maps"]) == 16
+
+
+def test_of_several_saliency_models_one_makes_the_map_that_was_not_trained_on_the_class(groups):
+    network, _ = open_saliency("saliency-lite0")
+    dataset = material(groups).sources[0].dataset
+    maps = MadeMaps([(network, ("cat", "dog")), (network, ("cow", "dog"))], dataset, 32)
+    assert {maps.model_for(f"cat/{index}", "cat") for index in range(20)} == {1}
+    assert {maps.model_for(f"cow/{index}", "cow") for index in range(20)} == {0}
+    either = [maps.model_for(f"dog/{index}", "dog") for index in range(20)]
+    assert set(either) == {0, 1}
+    assert either == [maps.model_for(f"dog/{index}", "dog") for index in range(20)]
+    assert maps("cat/1", "cat").shape == (32, 32)
 
 
 def test_a_set_without_maps_or_a_model_to_make_them_is_refused(groups):

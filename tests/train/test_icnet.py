@@ -8,6 +8,7 @@ from likewise.train import icnet
 from likewise.train.groups import Batch, open_saliency
 from likewise.train.material import Progress, TrainingError
 from likewise.train.recipes import ICNetModel
+from likewise.weights import BUNDLED, load_trained
 
 
 def section(**settings: object) -> ICNetModel:
@@ -15,12 +16,18 @@ def section(**settings: object) -> ICNetModel:
 
 
 def test_it_takes_over_the_backbone_of_a_saliency_model():
-    trained = open_saliency("saliency-lite0").backbone.state_dict()
+    trained = open_saliency("saliency-lite0")[0].backbone.state_dict()
     model = icnet.build(section(start="saliency-lite0"), ())
     for name, value in model.backbone.state_dict().items():
         torch.testing.assert_close(value, trained[name], rtol=0, atol=0)
     plain = icnet.build(section(), ()).backbone.state_dict()
     assert not torch.equal(plain["net.blocks.5.3.conv_pwl.weight"], trained["net.blocks.5.3.conv_pwl.weight"])
+
+
+def test_it_goes_on_from_another_icnet():
+    trained = load_trained(BUNDLED / "icnet-lite0.safetensors")[0].state_dict()
+    for name, value in icnet.build(section(start="icnet-lite0"), ()).state_dict().items():
+        torch.testing.assert_close(value, trained[name], rtol=0, atol=0)
 
 
 def test_only_the_named_part_of_the_backbone_learns():
@@ -33,9 +40,11 @@ def test_only_the_named_part_of_the_backbone_learns():
 
 def test_a_start_of_another_kind_or_backbone_is_refused(tmp_path):
     run = make_hsnet_run(tmp_path / "run")
-    with pytest.raises(TrainingError, match="run holds a HSNet, no saliency network: name a run of saliency"):
+    with pytest.raises(
+        TrainingError, match="run holds a HSNet on lite0; to start with is needed a run of saliency or icnet on lite0"
+    ):
         icnet.build(section(start=str(run)), ())
-    with pytest.raises(TrainingError, match="saliency-lite0 has the backbone lite0, model.backbone is vgg16"):
+    with pytest.raises(TrainingError, match=r"a SaliencyNet on lite0; .* needed a run of saliency or icnet on vgg16"):
         icnet.build(section(backbone="vgg16", start="saliency-lite0"), ())
 
 

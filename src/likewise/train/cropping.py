@@ -30,7 +30,7 @@ class Part:
         )
         how = Image.Resampling.NEAREST if labels else Image.Resampling.BILINEAR
         cut = np.asarray(Image.fromarray(plane).resize((size, size), how, box=box))
-        return np.ascontiguousarray(cut[:, ::-1] if self.mirrored else cut)
+        return np.array(cut[:, ::-1] if self.mirrored else cut)
 
 
 def random_part(least: float, mirror: float, generator: np.random.Generator) -> Part:

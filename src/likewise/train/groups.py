@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -33,10 +34,14 @@ class Batch(NamedTuple):
     masks: UInt8[Tensor, "b n h w"]
 
 
+Maps = Callable[[str, str], UInt8[np.ndarray, "h w"]]
+"""From a picture and the class for which it was drawn to its saliency map."""
+
+
 class GroupMaterial(Material):
     """Groups of the recipe's sets: a set by weight, one of its classes, some pictures of it, a part of each.
 
-    Maps are made by the model that the recipe names, at the size of the training pictures, or read from the set's
+    Maps are made by the models that the recipe names, at the size of the training pictures, or read from the set's
     `sism/`. Nothing is validated.
 
     Args:
@@ -56,14 +61,14 @@ class GroupMaterial(Material):
         for _, dataset in self.sources:
             if max(map(len, dataset.pictures_of.values())) < self.data.pictures:
                 raise DataSetError(f"no class of {dataset.name} has {self.data.pictures} pictures: lower data.pictures")
-        self.maps: list[Callable[[str], np.ndarray]]
-        self.made_by = "sism/"
-        if self.data.maps is None:
-            self.maps = [given_maps(self.data)]
+        names = (self.data.maps,) if isinstance(self.data.maps, str) else self.data.maps
+        self.maps: list[Maps]
+        if names is None:
+            self.maps, self.made_by = [given_maps(self.data)], "sism/"
         else:
-            model = open_saliency(self.data.maps)
-            self.made_by = fingerprint(model)
-            self.maps = [MadeMaps(model, dataset, size) for _, dataset in self.sources]
+            models = [open_saliency(name) for name in names]
+            self.maps = [MadeMaps(models, dataset, size) for _, dataset in self.sources]
+            self.made_by = ", ".join(fingerprint(network) for network, _ in models)
 
     def item(self, step: int, place: int) -> Batch:
         generator = np.random.default_rng((TRAINING, self.seed, step, place))
@@ -74,7 +79,7 @@ class GroupMaterial(Material):
         for picture in (dataset.pictures_of[name][index] for index in drawn):
             part = random_part(self.data.crop, self.data.mirror, generator)
             mask = (dataset.read_class(picture, name) == 1).astype(np.uint8)
-            sism = part.of(maps(picture), self.size)
+            sism = part.of(maps(picture, name), self.size)
             if generator.random() < self.data.disturb:
                 sism = disturbed(sism, generator)
             pixels = part.of(read_picture(dataset.picture_path(picture)), self.size)
@@ -91,20 +96,20 @@ class GroupMaterial(Material):
         return {**recorded(self.sources, self.held), "saliency maps": self.made_by}
 
 
-def open_saliency(model: str) -> SaliencyNet:
-    """The saliency model of that name, bundled, or of that run.
+def open_saliency(model: str) -> tuple[SaliencyNet, tuple[str, ...]]:
+    """The saliency model of that name, bundled, or of that run, and the classes that it was trained on.
 
     Raises:
         TrainingError: a run of another kind.
     """
     own = BUNDLED / f"{model}.safetensors"
-    network = load_trained(own if own.is_file() else Path(model))[0]
+    network, classes = load_trained(own if own.is_file() else Path(model))
     if not isinstance(network, SaliencyNet):
         raise TrainingError(f"{model} holds a {type(network).__name__}, no saliency network: name a run of saliency")
-    return network
+    return network, classes
 
 
-def given_maps(data: GroupData) -> Callable[[str], UInt8[np.ndarray, "h w"]]:
+def given_maps(data: GroupData) -> Maps:
     """The maps in the `sism/` of the recipe's one co-saliency set."""
     groups = cosaliency_groups(data.root) if data.set == "cosaliency" else None
     if groups is None or groups.read_sism is None:
@@ -115,26 +120,39 @@ def given_maps(data: GroupData) -> Callable[[str], UInt8[np.ndarray, "h w"]]:
     return partial(given_map, groups.read_sism)
 
 
-def given_map(read: Callable[[str, str], np.ndarray], picture: str) -> UInt8[np.ndarray, "h w"]:
+def given_map(read: Callable[[str, str], np.ndarray], picture: str, class_name: str) -> UInt8[np.ndarray, "h w"]:
     group, name = picture.split("/", 1)
     return np.rint(read(group, name) * 255).astype(np.uint8)
 
 
 class MadeMaps:
-    """A saliency model's maps of the pictures of a set, each made when it is first drawn and then kept."""
+    """Saliency models' maps of the pictures of a set, each made when it is first drawn and then kept.
 
-    def __init__(self, model: Any, dataset: EpisodeSet, size: int) -> None:
-        self.model, self.dataset, self.size = model, dataset, size
-        self.made: dict[str, UInt8[np.ndarray, "s s"]] = {}
+    Of several models one makes the map that was not trained on the class for which the picture is drawn, if there is
+    such a one: a model's maps of what it was trained on are better than any that it makes in use, and who learns from
+    them learns to copy them.
+    """
+
+    def __init__(self, models: list[tuple[SaliencyNet, tuple[str, ...]]], dataset: EpisodeSet, size: int) -> None:
+        self.models, self.dataset, self.size = models, dataset, size
+        self.made: dict[tuple[int, str], UInt8[np.ndarray, "s s"]] = {}
+
+    def model_for(self, picture: str, class_name: str) -> int:
+        """The place of the model that makes the map; among equals always the same for a picture."""
+        places = range(len(self.models))
+        fit = [place for place in places if class_name not in self.models[place][1]] or list(places)
+        return fit[zlib.crc32(picture.encode()) % len(fit)]
 
     @torch.inference_mode()
-    def __call__(self, picture: str) -> UInt8[np.ndarray, "s s"]:
-        if picture not in self.made:
+    def __call__(self, picture: str, class_name: str) -> UInt8[np.ndarray, "s s"]:
+        key = self.model_for(picture, class_name), picture
+        if key not in self.made:
+            network = self.models[key[0]][0]
             pixels = read_picture(self.dataset.picture_path(picture))
             brought = torch.tensor(resize_picture(pixels, self.size, self.size))[None]
-            probability = self.model(self.model.backbone.normalise(brought))[0]
-            self.made[picture] = (probability * 255).round().to(torch.uint8).numpy()
-        return self.made[picture]
+            probability = network(network.backbone.normalise(brought))[0]
+            self.made[key] = (probability * 255).round().to(torch.uint8).numpy()
+        return self.made[key]
 
 
 def disturbed(sism: UInt8[np.ndarray, "h w"], generator: np.random.Generator) -> UInt8[np.ndarray, "h w"]:

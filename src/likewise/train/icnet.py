@@ -2,35 +2,41 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from likewise.models.icnet import SIZE, VARIANTS, ICNet
+from likewise.models.saliency import SaliencyNet
 from likewise.train.frozen import learn_only
-from likewise.train.groups import Batch, GroupMaterial, open_saliency
+from likewise.train.groups import Batch, GroupMaterial
 from likewise.train.material import Progress, TrainingError
 from likewise.train.recipes import ICNetModel, Recipe
-from likewise.weights import load_backbone
+from likewise.weights import BUNDLED, load_backbone, load_trained
 
 
 def build(section: ICNetModel, classes: tuple[str, ...]) -> ICNet:
-    """ICNet with ImageNet weights or those of a saliency model in its backbone; of it `learn` (or all) takes gradients.
+    """ICNet with ImageNet weights in its backbone, or as `start` left off; of the backbone `learn`, or all, learns.
 
     Raises:
-        TrainingError: that model has another backbone.
+        TrainingError: that model is of another kind or has another backbone.
     """
     model = VARIANTS[section.backbone]()
     if section.start is None:
         model.backbone = load_backbone(model.backbone.spec, weights=section.weights, frozen=False)
     else:
-        start = open_saliency(section.start).backbone
-        if start.spec.name != section.backbone:
+        bundled = BUNDLED / f"{section.start}.safetensors"
+        start: Any = load_trained(bundled if bundled.is_file() else Path(section.start))[0]
+        if not isinstance(start, SaliencyNet | ICNet) or start.backbone.spec.name != section.backbone:
             raise TrainingError(
-                f"{section.start} has the backbone {start.spec.name}, model.backbone is {section.backbone}: leave out "
-                "model.start"
+                f"{section.start} holds a {type(start).__name__} on {start.backbone.spec.name}; to start with is "
+                f"needed a run of saliency or icnet on {section.backbone}"
             )
-        model.backbone.load_state_dict(start.state_dict())
+        whole, part = (model, start) if isinstance(start, ICNet) else (model.backbone, start.backbone)
+        whole.load_state_dict(part.state_dict())
     learn_only(model.backbone, section.learn)
     return model
 

@@ -51,7 +51,6 @@ class PANetModel(Strict):
         weights: a file of ImageNet weights; without one they come from where the backbone's do.
         learn: modules of the backbone that learn; nothing means all. Batch norm keeps its statistics everywhere.
         alignment: the weight of the alignment loss; 0 trains without.
-        self_support: how often prototypes are moved towards the query (`PANetConfig`).
     """
 
     name: Literal["panet"]
@@ -60,7 +59,6 @@ class PANetModel(Strict):
     weights: Path | None = None
     learn: tuple[str, ...] = ()
     alignment: float = Field(default=1.0, ge=0)
-    self_support: int = Field(default=0, ge=0)
 
 
 class HSNetModel(Strict):
@@ -73,7 +71,6 @@ class HSNetModel(Strict):
         start: a run of PANet on the same backbone, whose backbone is taken over as it was trained there.
         channels: of the squeeze blocks' three layers (`HSNetConfig`).
         prototype_taps: taps whose prototypes join in (`HSNetConfig`).
-        self_support: how often they are moved towards the query (`HSNetConfig`).
     """
 
     name: Literal["hsnet"]
@@ -83,7 +80,6 @@ class HSNetModel(Strict):
     start: Path | None = None
     channels: tuple[int, int, int] = (16, 64, 128)
     prototype_taps: tuple[str, ...] = ()
-    self_support: int = Field(default=0, ge=0)
 
 
 class SaliencyModel(Strict):
@@ -107,7 +103,8 @@ class ICNetModel(Strict):
     Attributes:
         backbone: "vgg16", as published, or "lite0", ours.
         weights: a file of ImageNet weights; without one they come from where the backbone's do.
-        start: a saliency model, "saliency-lite0" or a run of it, whose backbone is taken over as it was trained there.
+        start: a saliency model, "saliency-lite0" or a run of it, whose backbone is taken over as it was trained there;
+            or a run of icnet, all of which is taken over.
         learn: modules of the backbone that learn; nothing means all.
     """
 
@@ -271,7 +268,8 @@ class GroupData(LabelledData):
 
     Attributes:
         pictures: of one group.
-        maps: the saliency model that makes the maps: "saliency-lite0" or a run; None takes those in the set's `sism/`.
+        maps: the saliency model that makes the maps, "saliency-lite0" or a run, or several
+            (`likewise.train.groups.MadeMaps`); None takes those in the set's `sism/`.
         mirror: the chance that a picture is mirrored.
         crop: the least share of a picture's sides that is kept; 1 for no crop.
         disturb: the chance that a map is made worse than it is (`likewise.train.groups.disturbed`).
@@ -280,7 +278,7 @@ class GroupData(LabelledData):
 
     kind: Literal["groups"]
     pictures: int = Field(default=10, ge=1)
-    maps: str | None = None
+    maps: str | tuple[str, ...] | None = None
     mirror: float = Field(ge=0, le=1)
     crop: float = Field(default=1.0, gt=0, le=1)
     disturb: float = Field(default=0.0, ge=0, le=1)
