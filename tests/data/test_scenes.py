@@ -228,3 +228,10 @@ def test_a_strict_folder_names_file_value_and_count_of_a_label_that_is_no_class(
     assert set(np.unique(named.read_labels(named.scenes[0].labels))) == {0, 1, 255}
     loose = folder_scenes(tmp_path, tmp_path, ["ground", "block"])
     assert set(np.unique(loose.read_labels(loose.scenes[0].labels))) == {0, 255}
+
+
+def test_a_strict_folder_without_names_takes_every_label_of_every_file(tmp_path: Path) -> None:
+    for index in range(102):
+        write_pair(tmp_path / f"{index}.jpg", tmp_path / f"{index}.png", 0, 255, 9 if index == 101 else 2)
+    assert folder_scenes(tmp_path, tmp_path).classes == ("0", "2")
+    assert folder_scenes(tmp_path, tmp_path, strict=True).classes == ("0", "2", "9")

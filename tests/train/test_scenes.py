@@ -129,6 +129,9 @@ def test_labels_follow_the_picture_to_the_side_of_training(folder):
     assert labels.shape == (25, 35)
     full = material.training.read_labels(material.training.scenes[0].labels)
     np.testing.assert_array_equal(labels, full[1::2, 1::2])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        SceneMaterial(small(folder, "data.side=40")).item(0, 0)
 
 
 # ---- bad input -------------------------------------------------------------------------------------------------------

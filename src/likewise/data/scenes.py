@@ -175,8 +175,8 @@ def folder_scenes(
 
     `classes` are the names of labels 0, 1, ..., or a text file with a line `<label> <name>`, or just `<name>` for
     0, 1, ...; labels without a name are ignored, or with `strict` an error that names file, label and count when the
-    file is read. Without it every label that occurs in the first 100 files but 255 is a class named by its number.
-    Classes whose names differ by left and right are `mirrored`.
+    file is read. Without it every label but 255 that occurs in the first 100 files, with `strict` in any, is a class
+    named by its number. Classes whose names differ by left and right are `mirrored`.
     """
     pictures, labels = Path(pictures), Path(labels)
     for folder in pictures, labels:
@@ -185,7 +185,7 @@ def folder_scenes(
     pairs = by_stem(pictures, labels)
     if classes is None:
         values: set[int] = set()
-        for _, path in pairs[:100]:
+        for _, path in pairs if strict else pairs[:100]:
             if path.is_file():
                 values |= set(np.unique(read_labels(path)).tolist())
         named = {value: str(value) for value in sorted(values - {IGNORE})}

@@ -186,7 +186,7 @@ def read_scene(
         )
     picture = brought(picture, side)
     if picture.shape[:2] != labels.shape:
-        labels = resize_labels(labels, picture.shape[0], picture.shape[1], "centre")
+        labels = resize_labels(labels, picture.shape[0], picture.shape[1], "centre").copy()  # torch wants to write
     return picture, labels
 
 
