@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from likewise.ops import cosine_similarity, masked_average_pool, resize, resize_matrix, self_supported
+from likewise.ops import cosine_similarity, masked_average_pool, resize, resize_matrix
 
 
 @pytest.mark.parametrize("align_corners", [True, False])
@@ -68,17 +68,3 @@ def test_cosine_similarity_equals_the_loop_over_positions():
 def test_cosine_similarity_with_a_zero_vector_is_zero_and_not_nan():
     assert (cosine_similarity(torch.zeros(1, 4, 2, 2), torch.randn(1, 2, 4)) == 0).all()
     assert (cosine_similarity(torch.randn(1, 4, 2, 2), torch.zeros(1, 2, 4)) == 0).all()
-
-
-def test_a_prototype_moves_halfway_to_the_certain_positions_of_the_query():
-    features = torch.tensor([[1.0, 2.0, 4.0], [0.0, 6.0, 2.0]])[None, :, None]
-    foreground = torch.tensor([0.1, 0.65, 0.9])[None, None, None]
-    prototypes = torch.tensor([[[0.0, 0.0], [2.0, 2.0]]])
-    moved = self_supported(features, torch.cat([1 - foreground, foreground], dim=1), prototypes)
-    assert moved.tolist() == [[[0.5, 0.0], [3.0, 2.0]]]
-
-
-def test_a_side_of_which_nothing_is_certain_keeps_its_prototype():
-    features, prototypes = torch.rand(2, 3, 4, 4), torch.rand(2, 2, 3)
-    unsure = torch.full((2, 2, 4, 4), 0.5)
-    torch.testing.assert_close(self_supported(features, unsure, prototypes), prototypes)

@@ -6,9 +6,6 @@ from einops import einsum
 from jaxtyping import Float
 from torch import Tensor
 
-BACKGROUND_CERTAIN, FOREGROUND_CERTAIN = 0.6, 0.7
-"""From which probability on a position of the query counts for its prototype (`self_supported`)."""
-
 
 def plane_size(planes: Float[Tensor, "*more h w"]) -> tuple[int, int]:
     """Height and width of the planes, the last two axes."""
@@ -77,22 +74,3 @@ def cosine_similarity(
     feature_norm = features.norm(dim=1, keepdim=True).clamp_min(eps)
     prototype_norm = prototypes.norm(dim=2)[:, :, None, None].clamp_min(eps)
     return inner / feature_norm / prototype_norm
-
-
-def self_supported(
-    features: Float[Tensor, "b c h w"], probabilities: Float[Tensor, "b k h w"], prototypes: Float[Tensor, "b k c"]
-) -> Float[Tensor, "b k c"]:
-    """The prototypes, halfway to the query's own: the mean features of what is found there with some certainty.
-
-    Objects of one class in two pictures differ more than the parts of one object: Fan et al., "Self-Support Few-Shot
-    Semantic Segmentation", ECCV 2022 (section 3.2, with its thresholds). A prototype of which nothing is certain stays.
-
-    Args:
-        probabilities: of the background, which comes first, and of each class.
-    """
-    least = probabilities.new_full((probabilities.shape[1], 1, 1), FOREGROUND_CERTAIN)
-    least[0] = BACKGROUND_CERTAIN
-    certain = probabilities > least
-    own = einsum(features, certain.to(features.dtype), "b c h w, b k h w -> b k c")
-    count = certain.sum(dim=(2, 3))[..., None]
-    return torch.where(count > 0, (prototypes + own / count.clamp_min(1)) / 2, prototypes)

@@ -146,9 +146,7 @@ def load_trained(path: str | Path) -> tuple[nn.Module, tuple[str, ...]]:
 
 
 def _trained_panet(section: dict[str, Any], classes: tuple[str, ...]) -> nn.Module:
-    backbone = Backbone(backbone_spec(section["backbone"], taps=tuple(section["taps"])))
-    # runs of before the choice was there have made none
-    return panet.PANet(backbone, panet.PANetConfig(self_support=section.get("self_support", 0)))
+    return panet.PANet(Backbone(backbone_spec(section["backbone"], taps=tuple(section["taps"]))))
 
 
 def _trained_hsnet(section: dict[str, Any], classes: tuple[str, ...]) -> nn.Module:

@@ -2,7 +2,6 @@
 
 import copy
 import math
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -497,12 +496,11 @@ def test_a_foreign_checkpoint_names_the_entry_that_does_not_belong():
 # ---- a narrower one, with prototypes joined in ---------------------------------------------------------------------
 
 NARROW = HSNetConfig(channels=(16, 32, 64), prototype_taps=("blocks.4.2", "blocks.5.3"))
-SELF_SUPPORTED = replace(NARROW, self_support=2)
 
 
 class TestNarrowHSNetWithPrototypes(TestHSNet):
     def build(self):
-        return hsnet.lite0(SELF_SUPPORTED)
+        return hsnet.lite0(NARROW)
 
 
 def test_with_a_silent_decoder_the_joined_prototypes_are_panet():
@@ -522,9 +520,8 @@ def test_with_a_silent_decoder_the_joined_prototypes_are_panet():
         torch.testing.assert_close(found[:, shot], expected, rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("config", [NARROW, SELF_SUPPORTED], ids=["prototypes", "and more"])
-def test_learned_supports_carry_their_prototypes(config):
-    model = hsnet.lite0(config).eval()
+def test_learned_supports_carry_their_prototypes():
+    model = hsnet.lite0(NARROW).eval()
     episode = some_episode((96, 128), shots=2)
     supports = model.learn(episode["support_images"][0], episode["foreground"][0])
     exact = model(episode["support_images"], episode["foreground"], episode["query_images"])

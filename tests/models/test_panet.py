@@ -1,7 +1,5 @@
 """PANet against the published programs' numbers, and what every model must do."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 import torch
@@ -9,7 +7,6 @@ import torch.nn.functional as F
 
 from likewise.backbones import Backbone, backbone_spec
 from likewise.models import panet
-from likewise.ops import self_supported
 from models.suite import ModelSuite
 
 VGG_CASES = (
@@ -232,13 +229,6 @@ class TestPANetOnAnyBackbone(ModelSuite):
         return sum(model.loss(**some_episode(size)))
 
 
-class TestPANetThatSupportsItself(TestPANetOnAnyBackbone):
-    def build(self):
-        model = super().build()
-        model.config = replace(model.config, self_support=2)
-        return model
-
-
 class TestPANetOnResNet(TestPANetOnAnyBackbone):
     def build(self):
         model = panet.resnet(50)
@@ -279,25 +269,6 @@ def test_a_batch_of_episodes_equals_the_episodes_one_by_one():
     with torch.no_grad():
         alone = [model(**{k: v for k, v in one.items() if k != "query_labels"}) for one in (first, second)]
         torch.testing.assert_close(model(**batch), torch.cat(alone), rtol=1e-4, atol=1e-4)
-
-
-def test_prototypes_move_towards_the_query_in_answers_and_not_in_the_loss():
-    model = TestPANetOnAnyBackbone().build().eval()
-    episode = some_episode((64, 96))
-    with torch.no_grad():
-        losses = model.loss(**episode)
-        labels = episode.pop("query_labels")
-        plain = model(**episode)
-        model.config = replace(model.config, self_support=1)
-        moved = model(**episode)
-        assert model.loss(**episode, query_labels=labels) == losses
-        features = model.features(episode["query_images"][0])
-        support = model.features(episode["support_images"].flatten(0, 2))
-        prototypes = model.prototypes(support, episode["foreground"], episode["background"])
-        coarse = model.relate(features, prototypes)
-        again = model.relate(features, self_supported(features, coarse.softmax(dim=1), prototypes))
-    torch.testing.assert_close(moved[0], model.decode(again, (64, 96)))
-    assert not torch.allclose(moved, plain, atol=1e-2)
 
 
 def test_a_foreign_checkpoint_names_the_entry_that_does_not_belong():

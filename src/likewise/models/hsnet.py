@@ -18,6 +18,7 @@ join in (both: `HSNetConfig`).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -38,7 +39,7 @@ from likewise.hypercorrelation import (
     squeeze,
     unit,
 )
-from likewise.ops import cosine_similarity, masked_average_pool, plane_size, resize, self_supported, side_by_side
+from likewise.ops import cosine_similarity, masked_average_pool, plane_size, resize, side_by_side
 
 STRIDES = (8, 16, 32)
 SMALLEST_SIDE = 32
@@ -59,7 +60,6 @@ class HSNetConfig:
         channels: of the three layers of each squeeze block; the last are those of the mix blocks and of the decoder.
         prototype_taps: taps whose prototypes join in, as PANet has them: the cosines of the query with the foreground's
             and the background's mean feature go into the decoder, and once more into the logits. None as published.
-        self_support: how often the prototypes are then moved towards what they found in the query (`self_supported`).
     """
 
     kernel: str = "center-pivot"
@@ -67,7 +67,18 @@ class HSNetConfig:
     rescue: bool = True
     channels: tuple[int, int, int] = (16, 64, 128)
     prototype_taps: tuple[str, ...] = ()
-    self_support: int = 0
+
+
+class Query(NamedTuple):
+    """What is compared of some queries.
+
+    Attributes:
+        units: unit features of every tap.
+        compared: the features that are compared with prototypes; of no channels without `prototype_taps`.
+    """
+
+    units: list[Tensor]
+    compared: Float[Tensor, "b c h w"]
 
 
 class HSNet(nn.Module):
@@ -123,13 +134,13 @@ class HSNet(nn.Module):
             query_images: normalised as the support is.
         """
         shots, size = foreground.shape[1], plane_size(query_images)
-        support, query = self.taps(support_images.flatten(0, 1)), self.taps(query_images)
+        support, query = self.taps(support_images.flatten(0, 1)), self.look(query_images)
         mask = foreground.flatten(0, 1)
         prototypes = reduce(self.prototypes(support, mask, 1 - mask), "(b s) two c -> b two c", "mean", s=shots)
         encoded = self.relate(
-            [unit(tap).repeat_interleave(shots, dim=0) for tap in query], self.support_features(support, mask)
+            [tap.repeat_interleave(shots, dim=0) for tap in query.units], self.support_features(support, mask)
         )
-        likeness = self.likeness(query, prototypes).repeat_interleave(shots, dim=0)
+        likeness = cosine_similarity(query.compared, prototypes).repeat_interleave(shots, dim=0)
         return rearrange(self.decode(encoded, size, likeness), "(b s) two h w -> b s two h w", s=shots)
 
     def support_features(
@@ -158,17 +169,6 @@ class HSNet(nn.Module):
         sides = [masked_average_pool(features, mask, align_corners=False) for mask in (background, foreground)]
         return torch.stack(sides, dim=1)
 
-    def likeness(
-        self, taps: list[Float[Tensor, "b _c _h _w"]], prototypes: Float[Tensor, "b 2 c"]
-    ) -> Float[Tensor, "b 2 h w"]:
-        """The cosine of every query position with the background's and the foreground's prototype; 0 without."""
-        features = self.compared(taps)
-        likeness = cosine_similarity(features, prototypes)
-        for _ in range(self.config.self_support):
-            moved = self_supported(features, (PROTOTYPE_SCALE * likeness).softmax(dim=1), prototypes)
-            likeness = cosine_similarity(features, moved)
-        return likeness
-
     def compared(self, taps: list[Float[Tensor, "b _c _h _w"]]) -> Float[Tensor, "b c h w"]:
         """The taps that make prototypes, side by side at the size of the shallowest; without any, no channels."""
         chosen = [
@@ -177,6 +177,14 @@ class HSNet(nn.Module):
             if where.module in self.config.prototype_taps
         ]
         return side_by_side(chosen or [taps[-1][:, :0]], align_corners=False)
+
+    def look(self, images: Float[Tensor, "b 3 h w"]) -> Query:
+        """What is compared of some queries."""
+        taps = self.taps(images)
+        compared = self.compared(taps)
+        for index, tap in enumerate(taps):
+            taps[index] = unit(tap)  # one by one, so that each tap is held once
+        return Query(taps, compared)
 
     def taps(self, images: Float[Tensor, "b 3 h w"]) -> list[Float[Tensor, "b _c _h _w"]]:
         """Every tap as it comes, of images that are at least 32 pixels high and wide or made so."""
@@ -249,20 +257,17 @@ class HSNet(nn.Module):
             ValueError: no supports, or some that were learned on another backbone.
         """
         self.check(supports)
-        return self.compare(self.taps(query_images), supports, size or plane_size(query_images))
+        return self.compare(self.look(query_images), supports, size or plane_size(query_images))
 
     @torch.inference_mode()
-    def compare(
-        self, taps: list[Float[Tensor, "b _c _h _w"]], supports: list[Support], size: tuple[int, int]
-    ) -> Float[Tensor, "b s 2 ho wo"]:
-        """`segment`, of queries whose taps are there already: several classes look at them one after the other."""
-        supports = [support.to(taps[0]) for support in supports]
+    def compare(self, query: Query, supports: list[Support], size: tuple[int, int]) -> Float[Tensor, "b s 2 ho wo"]:
+        """`segment`, of queries that `look` has seen already: several classes look at them one after the other."""
+        supports = [support.to(query.compared) for support in supports]
         prototypes = torch.stack([support.prototypes for support in supports]).mean(dim=0, keepdim=True)
-        likeness = self.likeness(taps, prototypes.expand(len(taps[0]), -1, -1))
-        query = [unit(tap) for tap in taps]
+        likeness = cosine_similarity(query.compared, prototypes.expand(len(query.compared), -1, -1))
         logits = [
-            self.decode(self.relate_learned([tap[[index]] for tap in query], support), size, likeness[[index]])
-            for index in range(len(taps[0]))
+            self.decode(self.relate_learned([tap[[index]] for tap in query.units], support), size, likeness[[index]])
+            for index in range(len(query.compared))
             for support in supports
         ]
         return rearrange(torch.cat(logits), "(b s) two h w -> b s two h w", s=len(supports))
@@ -317,7 +322,8 @@ class HSNet(nn.Module):
         """Logits at the wanted size (height, width), by way of twice the encoded one (section 4.4).
 
         Args:
-            likeness: what `likeness` says of the query; of no use without `prototype_taps`.
+            likeness: the cosine of every query position with the background's and the foreground's prototype; of no
+                use without `prototype_taps`.
         """
         if not self.config.prototype_taps:
             return self.classify(self.decoder(encoded), size)

@@ -8,9 +8,8 @@ Wang, Liew, Zou, Zhou, Feng, "PANet: Few-Shot Image Semantic Segmentation with P
 
 Three variants. `vgg16` is the published program's, `resnet50` and `resnet101` a published later one, each with its
 own conventions (`PANetConfig`); `lite0`, or any other backbone, is ours.
-We differ in two things. Prototypes may be moved towards the query (`PANetConfig.self_support`). And an empty support
-mask is refused at the door of the product (`predict/`); the model itself gives it a zero prototype, as the published
-program does.
+We differ in one thing: an empty support mask is refused at the door of the product (`predict/`); the model itself
+gives it a zero prototype, as the published program does.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from likewise.backbones import BACKBONES, Backbone
-from likewise.ops import cosine_similarity, masked_average_pool, plane_size, resize, self_supported, side_by_side
+from likewise.ops import cosine_similarity, masked_average_pool, plane_size, resize, side_by_side
 
 IGNORE = 255
 
@@ -42,16 +41,12 @@ class PANetConfig:
         align_corners: of every resize.
         align_with: the query masks that make the prototypes of the alignment loss: the model's own `prediction`
             (the paper's section 3.3) or the `truth`.
-        self_support: how often the prototypes are moved towards what they found in the query, and asked again
-            (`likewise.ops.self_supported`). Never as published, and never in the loss: trained with it, a model does
-            worse on classes that it has not seen.
     """
 
     scale: float = 20.0
     pool_at: str = "mask"
     align_corners: bool = False
     align_with: str = "prediction"
-    self_support: int = 0
 
 
 class Losses(NamedTuple):
@@ -92,7 +87,7 @@ class PANet(nn.Module):
         support = self.features(rearrange(support_images, "b k s c h w -> (b k s) c h w"))
         query = self.features(rearrange(query_images, "b q c h w -> (b q) c h w"))
         prototypes = self.prototypes(support, foreground, background)
-        logits = self.support_self(query, self.relate(query, prototypes), prototypes)
+        logits = self.relate(query, prototypes)
         logits = self.decode(logits, plane_size(query_images))
         return rearrange(logits, "(b q) k h w -> b q k h w", b=query_images.shape[0])
 
@@ -126,19 +121,6 @@ class PANet(nn.Module):
         """Scaled cosine between every query position and every prototype of its episode (equation 2)."""
         prototypes = prototypes.repeat_interleave(len(query) // len(prototypes), dim=0)
         return self.config.scale * cosine_similarity(query, prototypes)
-
-    def support_self(
-        self,
-        query: Float[Tensor, "bq c hf wf"],
-        logits: Float[Tensor, "bq k hf wf"],
-        prototypes: Float[Tensor, "b k c"],
-    ) -> Float[Tensor, "bq k hf wf"]:
-        """The logits after as many moves of the prototypes towards each query as configured. Training has none."""
-        prototypes = prototypes.repeat_interleave(len(query) // len(prototypes), dim=0)
-        for _ in range(self.config.self_support):
-            moved = self_supported(query, logits.softmax(dim=1), prototypes)
-            logits = self.relate(query, moved)
-        return logits
 
     def decode(self, logits: Float[Tensor, "b k hf wf"], size: tuple[int, int]) -> Float[Tensor, "b k h w"]:
         """The logits at the wanted size; their softmax is the probability."""

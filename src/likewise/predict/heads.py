@@ -94,8 +94,7 @@ class PANetHead:
     def segment(
         self, images: Float[Tensor, "1 3 h w"], prepared: Float[Tensor, "1 k c"], size: tuple[int, int]
     ) -> Float[Tensor, "k ho wo"]:
-        features = self.features(images)
-        logits = self.network.support_self(features, self.network.relate(features, prepared), prepared)
+        logits = self.network.relate(self.features(images), prepared)
         return self.network.decode(logits, size).softmax(dim=1)[0]
 
     def features(self, images: Float[Tensor, "1 3 h w"]) -> Float[Tensor, "1 c hf wf"]:
@@ -149,8 +148,8 @@ class HSNetHead:
         if self.votes and len(prepared) == 1:
             foreground = vote(foreground_wins(self.network.segment(images, prepared[0], size)))
             return torch.cat([~foreground, foreground]).float()
-        taps, plane = self.network.taps(images), plane_size(images)
-        ways = [self.network.compare(taps, way, plane)[0].float() for way in prepared]
+        query, plane = self.network.look(images), plane_size(images)
+        ways = [self.network.compare(query, way, plane)[0].float() for way in prepared]
         return compete(torch.stack([self.probability(way, size) for way in ways], dim=1))[0]
 
     def probability(self, logits: Float[Tensor, "s 2 h w"], size: tuple[int, int]) -> Float[Tensor, "1 ho wo"]:

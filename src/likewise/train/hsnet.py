@@ -41,7 +41,6 @@ def build(section: HSNetModel, classes: tuple[str, ...]) -> HSNet:
     config = HSNetConfig(
         channels=section.channels,
         prototype_taps=section.prototype_taps,
-        self_support=section.self_support,
     )
     return HSNet(backbone, config)
 

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from likewise.backbones import backbone_spec
 from likewise.data.layout import known
-from likewise.models.panet import PANet, PANetConfig
+from likewise.models.panet import PANet
 from likewise.train.episodes import Batch, EpisodeMaterial
 from likewise.train.material import Progress
 from likewise.train.recipes import PANetModel, Recipe
@@ -27,7 +27,7 @@ def build(section: PANetModel, classes: tuple[str, ...]) -> PANet:
         for module in section.learn:
             known(module, names, f"module of {section.backbone} that can learn")
             backbone.net.get_submodule(module).requires_grad_(True)
-    return PANet(backbone, PANetConfig(self_support=section.self_support))
+    return PANet(backbone)
 
 
 def inputs(model: PANet, batch: Batch) -> tuple[Tensor, Tensor, Tensor, Tensor]:
