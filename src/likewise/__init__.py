@@ -14,22 +14,37 @@ if TYPE_CHECKING:
     from likewise.concept import Concept, ConceptError
     from likewise.examples import Example
     from likewise.images import PictureError
+    from likewise.predict.co_saliency import CoSaliency
     from likewise.predict.few_shot import FewShot, Result
+    from likewise.predict.scene_parser import SceneParser
     from likewise.weights import WeightsError
 
 __version__ = "0.1.0"
 
 _HOMES = {
+    "CoSaliency": "predict.co_saliency",
     "Concept": "concept",
     "ConceptError": "concept",
     "Example": "examples",
     "FewShot": "predict.few_shot",
     "PictureError": "images",
     "Result": "predict.few_shot",
+    "SceneParser": "predict.scene_parser",
     "WeightsError": "weights",
 }
 
-__all__ = ["Concept", "ConceptError", "Example", "FewShot", "PictureError", "Result", "WeightsError", "__version__"]
+__all__ = [
+    "CoSaliency",
+    "Concept",
+    "ConceptError",
+    "Example",
+    "FewShot",
+    "PictureError",
+    "Result",
+    "SceneParser",
+    "WeightsError",
+    "__version__",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -32,7 +32,7 @@ class OnnxSaliency:
     def __init__(self, path: str | Path) -> None:
         path = Path(path)
         try:
-            import onnxruntime  # type: ignore[import-untyped]
+            import onnxruntime
         except ImportError as error:
             raise ValueError(
                 f"{path}: an ONNX model needs onnxruntime, which is not installed: pip install likewise[onnx]"
