@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 
 from likewise.backbones import backbone_spec
 from likewise.models.hsnet import HSNet, HSNetConfig
-from likewise.train.recipes import HSNetModel
+from likewise.train.model_sections import HSNetModel
 from likewise.weights import load_backbone
 
 FIRST_TAP = "blocks.2.0"

@@ -36,7 +36,5 @@ def test_a_picture_that_is_not_there_is_counted(tmp_path: Path) -> None:
 
 
 def test_other_folders_are_refused_with_what_was_looked_for(tmp_path: Path) -> None:
-    with pytest.raises(
-        DataSetError, match=r"holds no folders of .* looked for .*photos with .*labels"
-    ):
+    with pytest.raises(DataSetError, match=r"holds no folders of .* looked for .*photos with .*labels"):
         label_folders(tmp_path)

@@ -9,8 +9,9 @@ import torch
 
 from fakes import block, noise, write_picture
 from likewise.data.layout import DataSetError
+from likewise.train.data_sections import Source
 from likewise.train.groups import GroupMaterial, MadeMaps, disturbed, open_saliency
-from likewise.train.recipes import Source, load_recipe
+from likewise.train.recipes import load_recipe
 from likewise.train.sources import open_source
 
 

@@ -7,7 +7,7 @@ from fake_runs import make_hsnet_run
 from likewise.train import icnet
 from likewise.train.groups import Batch, open_saliency
 from likewise.train.material import Progress, TrainingError
-from likewise.train.recipes import ICNetModel
+from likewise.train.model_sections import ICNetModel
 from likewise.weights import BUNDLED, load_trained
 
 

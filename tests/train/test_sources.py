@@ -4,7 +4,7 @@ import pytest
 
 import fakes
 from likewise.data.layout import DataSetError
-from likewise.train.recipes import EpisodeData, Source
+from likewise.train.data_sections import EpisodeData, Source
 from likewise.train.sources import open_sources
 
 

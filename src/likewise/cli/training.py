@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from likewise.cli.options import complain, say
+
+if TYPE_CHECKING:
+    from likewise.train.recipes import Recipe
 
 
 def train(
@@ -25,20 +28,28 @@ def train(
     """Train a model by a recipe.
 
     A run that was stopped, at whatever step, goes on from its last checkpoint when it is started again, and ends with
-    the weights of a run that never was. Use the result with --model RUN.
+    the weights of a run that never was.
 
     [dim]likewise train panet-voc-small data.root=PASCAL data.fold=1 -o runs/fold1[/dim]
     """
-    from likewise.train.episodes import TrainingError
     from likewise.train.loop import train as run_training
+    from likewise.train.material import TrainingError
     from likewise.train.recipes import load_recipe
 
     try:
-        folder = run_training(load_recipe(recipe, overrides or ()), out)
+        chosen = load_recipe(recipe, overrides or ())
+        folder = run_training(chosen, out)
     except TrainingError as error:
         complain(f"likewise: {error}")
         raise typer.Exit(2) from error
-    say(f"{folder}: weights.safetensors, record.json, metrics.csv; use it with --model {folder}")
+    say(f"{folder}: weights.safetensors, record.json, metrics.csv; use it with {used_by(chosen)} --model {folder}")
+
+
+def used_by(recipe: Recipe) -> str:
+    """The command that takes the recipe's model."""
+    if recipe.model.name in ("mcibi", "fcn"):
+        return "likewise parse"
+    return {"icnet": "likewise cosegment", "saliency": "likewise saliency"}.get(recipe.model.name, "likewise segment")
 
 
 def recipes() -> None:

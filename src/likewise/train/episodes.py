@@ -19,8 +19,9 @@ from likewise.data.layout import DataSetError, known
 from likewise.data.transforms import Augmentation
 from likewise.images import PictureError
 from likewise.metrics import FoldIoU
+from likewise.train.data_sections import EpisodeData
 from likewise.train.material import TRAINING, VALIDATING, Material, TrainingError, collate
-from likewise.train.recipes import EpisodeData, Recipe
+from likewise.train.recipes import Recipe
 from likewise.train.sources import Weighted, open_sources
 
 TRIES = 10

@@ -20,8 +20,9 @@ from likewise.data.transforms import resize_grey, resize_picture
 from likewise.images import read_picture
 from likewise.models.saliency import SaliencyNet
 from likewise.train.cropping import random_part
+from likewise.train.data_sections import GroupData
 from likewise.train.material import TRAINING, Material, TrainingError
-from likewise.train.recipes import GroupData, Recipe
+from likewise.train.recipes import Recipe
 from likewise.train.saliency import draw_class, recorded, sources_without_held_out
 from likewise.weights import BUNDLED, fingerprint, load_trained
 

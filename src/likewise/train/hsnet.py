@@ -13,7 +13,8 @@ from likewise.data.layout import known
 from likewise.models.hsnet import HSNet, HSNetConfig, mean_probability
 from likewise.train.episodes import Batch, EpisodeMaterial
 from likewise.train.material import Progress, TrainingError
-from likewise.train.recipes import HSNetModel, Recipe
+from likewise.train.model_sections import HSNetModel
+from likewise.train.recipes import Recipe
 from likewise.weights import load_backbone, load_trained
 
 

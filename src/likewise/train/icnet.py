@@ -14,7 +14,8 @@ from likewise.models.saliency import SaliencyNet
 from likewise.train.frozen import learn_only
 from likewise.train.groups import Batch, GroupMaterial
 from likewise.train.material import Progress, TrainingError
-from likewise.train.recipes import ICNetModel, Recipe
+from likewise.train.model_sections import ICNetModel
+from likewise.train.recipes import Recipe
 from likewise.weights import BUNDLED, load_backbone, load_trained
 
 

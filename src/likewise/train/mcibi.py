@@ -17,7 +17,7 @@ from likewise.memory_picture import SNAPSHOTS
 from likewise.models.mcibi import FCN, MCIBI, MCIBIConfig
 from likewise.train.frozen import learn_only
 from likewise.train.material import Progress
-from likewise.train.recipes import FCNModel, MCIBIModel, SceneModel
+from likewise.train.model_sections import FCNModel, MCIBIModel, SceneModel
 from likewise.train.scenes import Batch
 from likewise.train.shared_norm import share_norms
 from likewise.weights import load_backbone

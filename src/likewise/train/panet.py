@@ -11,7 +11,8 @@ from likewise.data.layout import known
 from likewise.models.panet import PANet
 from likewise.train.episodes import Batch, EpisodeMaterial
 from likewise.train.material import Progress
-from likewise.train.recipes import PANetModel, Recipe
+from likewise.train.model_sections import PANetModel
+from likewise.train.recipes import Recipe
 from likewise.weights import load_backbone
 
 

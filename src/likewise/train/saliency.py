@@ -18,10 +18,12 @@ from likewise.data.transforms import Augmentation
 from likewise.images import read_picture
 from likewise.models.saliency import LITE0_BACKBONE, SaliencyNet
 from likewise.train.cropping import random_part
+from likewise.train.data_sections import GroupData, PictureData
 from likewise.train.episodes import counts
 from likewise.train.frozen import learn_only
 from likewise.train.material import TRAINING, Material, Progress
-from likewise.train.recipes import GroupData, PictureData, Recipe, SaliencyModel
+from likewise.train.model_sections import SaliencyModel
+from likewise.train.recipes import Recipe
 from likewise.train.sources import Weighted, open_sources
 from likewise.weights import load_backbone
 

@@ -20,8 +20,9 @@ from likewise.data.transforms import Augmentation, resize_labels, resize_picture
 from likewise.images import PictureError, read_picture, shown_size
 from likewise.metrics import SceneIoU
 from likewise.ops import resize
+from likewise.train.data_sections import SceneData
 from likewise.train.material import TRAINING, Material, TrainingError
-from likewise.train.recipes import Recipe, SceneData
+from likewise.train.recipes import Recipe
 
 VALIDATED_ON = {"camvid": "val"}
 """The split to validate on, of sets whose papers compare on another."""

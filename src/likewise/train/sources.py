@@ -19,7 +19,7 @@ from likewise.data.label_folders import label_folders
 from likewise.data.layout import IGNORE, DataSetError, known
 from likewise.data.pascal import pascal5i
 from likewise.data.sequences import davis_sequences
-from likewise.train.recipes import LabelledData, Source
+from likewise.train.data_sections import LabelledData, Source
 
 OPENED: dict[str, Callable[[Path], EpisodeSet]] = {
     "pascal5i": lambda root: pascal5i(root, None, split="trn"),
