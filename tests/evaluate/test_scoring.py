@@ -2,7 +2,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import ExifTags, Image
 
 import fakes
 from likewise.data.groups import GroupSet, cosaliency_groups
@@ -45,6 +45,30 @@ def test_a_folder_of_maps_has_the_numbers_of_the_metric(groups: GroupSet, tmp_pa
     assert results.protocol == mode
     assert results.parts[0].scores == metric.compute()
     assert results.parts[0].presence.listed == 6
+
+
+@pytest.mark.parametrize("mode", GROUP_MODES)
+@pytest.mark.parametrize("brightest", [1.0, 0.2])
+def test_a_map_of_16_bits_has_the_scores_of_the_same_map_of_8(
+    groups: GroupSet, tmp_path: Path, mode: str, brightest: float
+) -> None:
+    for (group, picture), grey in predict_groups(groups, tmp_path / "source").items():
+        shallow = np.rint(grey * brightest).astype(np.uint8)
+        save_image(shallow, tmp_path / "shallow" / group / f"{picture}.png")
+        save_image(shallow.astype(np.uint16) * 257, tmp_path / "deep" / group / f"{picture}.png")
+    deep, shallow = (score_groups(tmp_path / folder, groups, mode).parts[0].scores for folder in ("deep", "shallow"))
+    assert deep == shallow
+
+
+def test_a_turned_map_of_16_bits_is_scored_upright(groups: GroupSet, tmp_path: Path) -> None:
+    for (group, picture), grey in predict_groups(groups, tmp_path / "upright").items():
+        path = tmp_path / "turned" / group / f"{picture}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        tag = Image.Exif()
+        tag[ExifTags.Base.Orientation] = 3
+        Image.fromarray(grey[::-1, ::-1].astype(np.uint16) * 257).save(path, exif=tag)
+    turned, upright = (score_groups(tmp_path / folder, groups).parts[0].scores for folder in ("turned", "upright"))
+    assert turned == upright
 
 
 def test_all_missing_maps_are_an_error_that_names_them(groups: GroupSet, tmp_path: Path) -> None:

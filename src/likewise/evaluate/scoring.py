@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import UInt8
+from PIL import Image, ImageOps
 
 from likewise.data.episodes import Episode
 from likewise.data.groups import GroupSet
@@ -162,4 +163,9 @@ def read_prediction(
 
 
 def read_grey(path: Path) -> UInt8[np.ndarray, "h w"]:
-    return read_picture(path)[..., 0]
+    """A grey map, black 0 and white 255; a PNG of 16 bits by its own scale, 65535, however faint it is."""
+    values = read_picture(path)[..., 0]
+    with Image.open(path) as image:
+        if image.format == "PNG" and image.mode in ("I;16", "I"):
+            values = np.rint(np.asarray(ImageOps.exif_transpose(image)) / 257).astype(np.uint8)
+    return values
