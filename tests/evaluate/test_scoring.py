@@ -80,6 +80,23 @@ def test_all_missing_maps_are_an_error_that_names_them(groups: GroupSet, tmp_pat
         score_groups(tmp_path / "elsewhere", groups)
 
 
+@pytest.mark.parametrize("ending", [".probability.png", ".mask.png"])
+def test_maps_are_taken_under_the_names_that_the_commands_write(groups: GroupSet, tmp_path: Path, ending: str) -> None:
+    predict_groups(groups, tmp_path / "plain")
+    predict_groups(groups, tmp_path / "made")
+    for path in tmp_path.glob("made/*/*.png"):
+        path.rename(path.with_name(f"{path.stem}{ending}"))
+    made, plain = (score_groups(tmp_path / folder, groups).parts[0].scores for folder in ("made", "plain"))
+    assert made == plain
+
+
+def test_two_maps_of_one_picture_are_an_error_that_names_both(groups: GroupSet, tmp_path: Path) -> None:
+    made = predict_groups(groups, tmp_path / "maps")
+    save_image(made["tie", "1"], tmp_path / "maps/tie/1.mask.png")
+    with pytest.raises(PredictionError, match=r"holds tie/1\.png and tie/1\.mask\.png, and only one can be the map"):
+        score_groups(tmp_path / "maps", groups)
+
+
 def test_a_map_of_another_size_is_an_error_that_names_it(groups: GroupSet, tmp_path: Path) -> None:
     predict_groups(groups, tmp_path / "maps")
     save_image(np.zeros((30, 40), np.uint8), tmp_path / "maps/owl/2.png")

@@ -194,7 +194,10 @@ def groups(
     out: ResultsFolder,
     mode: Annotated[str, typer.Option("--mode", help="pysodmetrics, icnet-224, co-segmentation.")] = "pysodmetrics",
 ) -> None:
-    """Score a folder of co-saliency maps, <group>/<picture>.png."""
+    """Score a folder of co-saliency maps, <group>/<picture>.png, or as saliency and cosegment write them.
+
+    Those are <picture>.probability.png and <picture>.mask.png; of each picture there must be one map.
+    """
     from likewise.data.groups import cosaliency_groups
     from likewise.evaluate.scoring import score_groups
 

@@ -25,6 +25,7 @@ from likewise.saliency_metrics import MODES, CoSegmentation, Saliency
 GROUP_MODES = (*MODES, CoSegmentation.protocol)
 NAMED = 5
 PARSED = WRITERS["labels"][0]
+MAP_ENDINGS = (".png", WRITERS["probability"][0], WRITERS["mask"][0])
 
 
 class PredictionError(ValueError):
@@ -81,28 +82,35 @@ class Results:
 
 
 def score_groups(predictions: Path | str, groups: GroupSet, mode: str = "pysodmetrics") -> Results:
-    """Scores of a folder of maps, `<group>/<picture>.png` with 0-255, against the masks of a set of groups.
+    """Scores of a folder of maps, black to white in 8 or 16 bits, against the masks of a set of groups.
+
+    A map is `<group>/<picture>.png`, or as `likewise saliency` and `likewise cosegment` write it,
+    `<picture>.probability.png` or `<picture>.mask.png`: one of these for each picture.
 
     Args:
         mode: "pysodmetrics" or "icnet-224" (`likewise.saliency_metrics.Saliency`), or "co-segmentation" (Jaccard index
             and precision).
 
-    Raises `PredictionError` for predictions that are missing, of another size than their mask, or cannot be read.
+    Raises `PredictionError` for predictions that are missing, there under several names, of another size than their
+    mask, or cannot be read.
     """
     known(mode, GROUP_MODES, "mode of scoring groups")
     predictions = Path(predictions)
-    names = [f"{group}/{picture}.png" for group, pictures in groups.groups.items() for picture in pictures]
-    refuse_missing(predictions, names, groups.name)
+    names = {
+        (group, picture): map_name(predictions, f"{group}/{picture}")
+        for group, pictures in groups.groups.items()
+        for picture in pictures
+    }
+    refuse_missing(predictions, list(names.values()), groups.name)
     saliency = None if mode == CoSegmentation.protocol else Saliency(mode)
     cosegmentation = CoSegmentation()
-    for group, pictures in groups.groups.items():
-        for picture in pictures:
-            target = groups.read_mask(group, picture)
-            prediction = read_prediction(predictions / group / f"{picture}.png", target.shape, read_grey)
-            if saliency is None:
-                cosegmentation.update(prediction, target, group)
-            else:
-                saliency.update(prediction, target)
+    for (group, picture), name in names.items():
+        target = groups.read_mask(group, picture)
+        prediction = read_prediction(predictions / name, target.shape, read_grey)
+        if saliency is None:
+            cosegmentation.update(prediction, target, group)
+        else:
+            saliency.update(prediction, target)
     scores = (saliency or cosegmentation).compute()
     settings = {"data": groups.name, "predictions": str(predictions.resolve())}
     return Results(mode, (Part(groups.name, groups.presence, scores),), settings)
@@ -131,6 +139,19 @@ def score_scenes(predictions: Path | str, scenes: SceneSet, inference: str = "no
         metric.update(prediction, target)
     settings = {"data": scenes.name, "predictions": str(predictions.resolve()), "inference": inference}
     return Results(metric.protocol, (Part(scenes.name, scenes.presence, metric.compute()),), settings)
+
+
+def map_name(folder: Path, picture: str) -> str:
+    """The name in the folder of a picture's map, `<picture>.png` if there is none.
+
+    Raises `PredictionError` if there are several.
+    """
+    there = [f"{picture}{ending}" for ending in MAP_ENDINGS if (folder / f"{picture}{ending}").is_file()]
+    if len(there) > 1:
+        raise PredictionError(
+            f"{folder}: holds {' and '.join(there)}, and only one can be the map of {picture}; move the others away"
+        )
+    return there[0] if there else f"{picture}{MAP_ENDINGS[0]}"
 
 
 def refuse_missing(folder: Path, names: Sequence[str], what: str) -> None:
