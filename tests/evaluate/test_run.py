@@ -152,6 +152,18 @@ def test_folds_are_named_by_number_or_all(root: Path, fold: str | int, folds: li
     assert [dataset.fold for dataset in opened.values()] == list(opened) == folds
 
 
+@pytest.mark.parametrize("benchmark", [None, "pascal-5i"])
+def test_a_fold_opens_where_no_other_is_on_disk(tmp_path: Path, benchmark: str | None) -> None:
+    root = fakes.make_voc(tmp_path)
+    for number in 0, 1, 2:
+        for entry in open_folds(root, number)[number].entries:
+            (root / f"VOC2012/JPEGImages/{entry.picture}.jpg").unlink(missing_ok=True)
+    opened = open_folds(root, "3", benchmark)
+    assert [dataset.fold for dataset in opened.values()] == list(opened) == [3]
+    with pytest.raises(DataSetError, match="PASCAL-5i fold 0 val is present"):
+        open_folds(root, "all", benchmark)
+
+
 @pytest.mark.parametrize("fold", ["4", -1, "al"])
 def test_an_unknown_fold_names_those_there_are(root: Path, fold: str | int) -> None:
     with pytest.raises(DataSetError, match=r"no fold of PASCAL-5i .* Known: 0, 1, 2, 3, all"):

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from likewise import __version__
-from likewise.data import open_episodes
+from likewise.data import FOLDS, open_episodes
 from likewise.data.episodes import Episode, EpisodeSet
 from likewise.data.layout import known
 from likewise.images import written
@@ -62,11 +62,12 @@ def open_folds(data: Path | str, fold: str | int = "all", benchmark: str | None 
 
     Raises `DataSetError` for an unknown fold or benchmark, and for a root that holds none.
     """
-    first = open_episodes(data, 0, benchmark)
-    numbers = range(1 if first.fold is None else 4)
+    asked = next((number for number in range(max(FOLDS.values())) if str(number) == str(fold)), 0)
+    first = open_episodes(data, asked, benchmark)
+    numbers = range(1 if first.fold is None else FOLDS[first.benchmark.lower()])
     known(str(fold), [*map(str, numbers), "all"], f"fold of {first.benchmark}")
-    chosen = numbers if fold == "all" else [int(fold)]
-    return {number: first if number == 0 else open_episodes(data, number, benchmark) for number in chosen}
+    chosen = numbers if fold == "all" else [asked]
+    return {number: first if number == asked else open_episodes(data, number, benchmark) for number in chosen}
 
 
 def start_run(
