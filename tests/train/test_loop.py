@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -27,6 +28,7 @@ from likewise.train.objective import TASKS, Objective
 from likewise.train.recipes import Recipe, load_recipe, recipe_names
 from likewise.train.run import last_checkpoint
 from likewise.weights import load_state
+from train.scene_folders import make_folder
 
 
 @pytest.fixture(scope="module")
@@ -154,17 +156,39 @@ def make_coco(root: Path) -> Path:
     return root
 
 
+def small_data(recipe: Recipe, voc: Path, folder: Path) -> dict[str, Any]:
+    """Settings of the data section that make it small: fakes, of the recipe's own layout or of the simplest."""
+    if recipe.data.kind == "scenes":
+        return {
+            "set": "folder",
+            "root": make_folder(folder),
+            "side": None,
+            "crop": 48,
+            "keep_every": None,
+        }
+    if recipe.data.kind == "episodes":
+        return {"root": make_coco(folder) if recipe.data.set == "coco20i" else voc, "size": 64}
+    for number in range(3):
+        fakes.write_picture(folder / "image/cups" / f"{number}.jpg", fakes.noise(number))
+        for kind in ("gt", "sism"):
+            fakes.write_picture(folder / kind / "cups" / f"{number}.png", fakes.block(255, number, border=0))
+    few = {"pictures": 2, "maps": None} if recipe.data.kind == "groups" else {"size": 64}
+    return {"set": "cosaliency", "root": folder, "sources": (), "held_out": None, **few}
+
+
 @pytest.mark.parametrize("name", recipe_names())
 def test_a_shipped_recipe_trains(name: str, voc: Path, tmp_path: Path) -> None:
-    recipe = load_recipe(name)
-    spec = backbone_spec(recipe.model.backbone)
-    weights = "null"
-    if spec.weights == "hub":
-        weights = str(tmp_path / "imagenet.safetensors")
-        save_file({entry: value.half() for entry, value in Backbone(spec).net.state_dict().items()}, weights)
-    root = make_coco(tmp_path / "coco") if recipe.data.set == "coco20i" else voc
-    shrunk = (f"data.root={root}", "data.size=64", "steps=1", "batch=1", "workers=0", f"model.weights={weights}")
-    recipe = load_recipe(name, shrunk)
+    shipped = load_recipe(name)
+    settings = shipped.model_dump() | {"steps": 1, "batch": 2 if shipped.data.kind == "scenes" else 1, "workers": 0}
+    settings["data"] |= small_data(shipped, voc, tmp_path / "data")
+    spec = backbone_spec(shipped.model.backbone)
+    if spec.weights == "hub" and "weights" in settings["model"]:
+        settings["model"]["weights"] = tmp_path / "imagenet.safetensors"
+        state = {entry: value.half() for entry, value in Backbone(spec).net.state_dict().items()}
+        save_file(state, settings["model"]["weights"])
+    if "start" in settings["model"]:
+        settings["model"]["start"] = None
+    recipe = Recipe.model_validate(settings)
     run = train(recipe, tmp_path / "run", show=False)
     classes = TASKS[recipe.model.name].material(recipe).classes
     load_state(Objective(recipe, classes).model, load_file(run / "weights.safetensors"), source=run)
@@ -380,13 +404,13 @@ def test_a_corrupt_picture_stops_the_run_or_its_episode_is_drawn_anew(tmp_path: 
         [episodes.item(step, 0) for step in range(12)]
     lenient = small(voc, "data.on_corrupt=skip")
     episodes = episodes_of(lenient)
-    with pytest.warns(UserWarning, match=r"an episode of step \d+ is drawn anew: .*\.jpg"):
+    with pytest.warns(UserWarning, match=r"what step \d+ learns from is drawn anew: .*\.jpg"):
         assert len([episodes.item(step, 0) for step in range(12)]) == 12
     for path in (voc / "VOC2012/JPEGImages").glob("*.jpg"):
         path.write_bytes(b"")
     with (
         pytest.warns(UserWarning, match="is drawn anew"),
-        pytest.raises(TrainingError, match="10 episodes in a row hold pictures that cannot be read"),
+        pytest.raises(TrainingError, match="10 draws in a row hold pictures that cannot be read"),
     ):
         episodes.item(0, 0)
 

@@ -185,13 +185,13 @@ def test_a_corrupt_picture_stops_or_is_replaced_and_named_as_the_recipe_says(tmp
     with pytest.raises(PictureError, match=r"1\.png"):
         first_items(material)
     skipping = SceneMaterial(small(tmp_path, "data.on_corrupt=skip"))
-    with pytest.warns(UserWarning, match=r"another picture is taken at step \d: .*1\.png"):
+    with pytest.warns(UserWarning, match=r"what step \d learns from is drawn anew: .*1\.png"):
         items = first_items(skipping)
     assert all(item.pictures.shape == (1, 48, 48, 3) for item in items)
     for path in (tmp_path / "pictures").glob("*.png"):
         path.write_bytes(b"damaged")
     warnings.simplefilter("ignore")
-    with pytest.raises(TrainingError, match="10 pictures in a row cannot be read"):
+    with pytest.raises(TrainingError, match="10 draws in a row hold pictures that cannot be read"):
         skipping.item(0, 0)
 
 

@@ -14,7 +14,7 @@ class Source(Strict):
     """One of several sets to train on, all classes of it.
 
     Attributes:
-        set: the data set, whose loader has the same name.
+        set: the data set (`likewise.train.sources.OPENED`).
         folder: where it is, below the data's root.
         weight: how often it is drawn from, relative to the others.
         without: classes left out, with every picture in which they are labelled.
@@ -46,14 +46,13 @@ class LabelledData(Strict):
     """Pictures with masks of classes: the base classes of a fold, all classes of a set, or several sets.
 
     Attributes:
-        set: the data set, whose loader has the same name; class_folders is a folder of your own, class/picture + mask;
-            or a mixture of `sources`.
+        set: the data set; class_folders is a folder of your own, class/picture + mask; or a mixture of `sources`.
         root: where the public download is, or the folder.
         sources: of a mixture.
-        fold: the classes of this fold are novel; no picture is labelled with them. None trains on all classes, which
-            pascal5i and class_folders can.
+        fold: of pascal5i and coco20i: its classes are novel, no picture is labelled with them. None trains on all
+            classes, which coco20i cannot.
         drop_leaking: leave out training pictures in which a novel class can be seen.
-        on_corrupt: an unreadable picture stops the run, or its episode is replaced and the picture named.
+        on_corrupt: an unreadable picture stops the run, or what it stands in is drawn anew and the picture named.
     """
 
     set: Literal["pascal5i", "coco20i", "class_folders", "cosaliency", "davis", "label_folders", "mixture"]

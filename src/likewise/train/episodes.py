@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
@@ -17,14 +16,11 @@ from torch.utils.data import DataLoader, Dataset
 from likewise.data.episodes import Episode, EpisodeSet, draw_episode, load_episode
 from likewise.data.layout import DataSetError, known
 from likewise.data.transforms import Augmentation
-from likewise.images import PictureError
 from likewise.metrics import FoldIoU
 from likewise.train.data_sections import EpisodeData
-from likewise.train.material import TRAINING, VALIDATING, Material, TrainingError, collate
+from likewise.train.material import TRAINING, VALIDATING, Material, collate, readable
 from likewise.train.recipes import Recipe
-from likewise.train.sources import Weighted, open_sources
-
-TRIES = 10
+from likewise.train.sources import Weighted, names_of, open_sources
 
 Predict = Callable[[Any, "Batch"], UInt8[Tensor, "b h w"]]
 """From a model and episodes to the labels of the queries."""
@@ -69,20 +65,16 @@ class EpisodeMaterial(Material):
 
     def item(self, step: int, place: int) -> Batch:
         """See `LabelledData.on_corrupt` for pictures that cannot be read."""
-        for attempt in range(TRIES):
+
+        def draw(attempt: int) -> Batch:
             generator = np.random.default_rng((TRAINING, self.seed, step, place, attempt))
             dataset = self.sources[0].dataset
             if len(self.sources) > 1:
                 dataset = self.sources[generator.choice(len(self.sources), p=self.shares)].dataset
             episode = draw_episode(dataset, self.data.shots, self.data.ways, generator)
-            try:
-                return read_episode(dataset, episode, self.data, generator)
-            except PictureError as error:
-                if self.data.on_corrupt == "stop":
-                    raise
-                warnings.warn(f"an episode of step {step} is drawn anew: {error}", stacklevel=2)
-        names = ", ".join(dataset.name for _, dataset in self.sources)
-        raise TrainingError(f"{TRIES} episodes in a row hold pictures that cannot be read; repair {names}")
+            return read_episode(dataset, episode, self.data, generator)
+
+        return readable(draw, self.data.on_corrupt, step, names_of(self.sources))
 
     def score(self, model: Any, move: Callable[[Batch], Batch]) -> float:
         assert self.held is not None
@@ -98,8 +90,8 @@ class EpisodeMaterial(Material):
         assert self.held is not None
         return (
             f"mIoU on base classes that were not trained on ({', '.join(self.held.classes)}): {self.count} "
-            f"{self.data.shots}-shot episodes at {self.data.size}x{self.data.size}, pixels summed per class, boundary "
-            "left out. No test class was used"
+            f"1-way {self.data.shots}-shot episodes at {self.data.size}x{self.data.size}, pixels summed per class, "
+            "boundary left out. No test class was used"
         )
 
     def record(self) -> dict[str, Any]:

@@ -21,9 +21,10 @@ from likewise.images import read_picture
 from likewise.models.saliency import SaliencyNet
 from likewise.train.cropping import random_part
 from likewise.train.data_sections import GroupData
-from likewise.train.material import TRAINING, Material, TrainingError
+from likewise.train.material import TRAINING, Material, TrainingError, readable
 from likewise.train.recipes import Recipe
 from likewise.train.saliency import draw_class, recorded, sources_without_held_out
+from likewise.train.sources import names_of
 from likewise.weights import BUNDLED, fingerprint, load_trained
 
 
@@ -72,7 +73,12 @@ class GroupMaterial(Material):
             self.made_by = ", ".join(fingerprint(network) for network, _ in models)
 
     def item(self, step: int, place: int) -> Batch:
-        generator = np.random.default_rng((TRAINING, self.seed, step, place))
+        """See `LabelledData.on_corrupt` for pictures that cannot be read."""
+        draw = partial(self.draw, step, place)
+        return readable(draw, self.data.on_corrupt, step, names_of(self.sources))
+
+    def draw(self, step: int, place: int, attempt: int) -> Batch:
+        generator = np.random.default_rng((TRAINING, self.seed, step, place, *([attempt] if attempt else [])))
         dataset, name = draw_class(self.sources, generator, least=self.data.pictures)
         maps = self.maps[[other for _, other in self.sources].index(dataset)]
         drawn = generator.permutation(len(dataset.pictures_of[name]))[: self.data.pictures]

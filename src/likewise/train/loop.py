@@ -10,6 +10,7 @@ the weights of a run that was never stopped.
 from __future__ import annotations
 
 import math
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -39,7 +40,8 @@ from likewise.train.run import (
 def train(recipe: Recipe, run: str | Path | None = None, *, show: bool = True) -> Path:
     """Train by a recipe, from where the run's last checkpoint stands, and give the run's folder.
 
-    In it: `weights.safetensors`, `record.json`, `metrics.csv`, `tensorboard/`, `checkpoints/` and `recipe.json`.
+    In it: `weights.safetensors`, `record.json`, `metrics.csv`, `tensorboard/`, `checkpoints/`, `recipe.json`; where
+    something is validated `validation.csv`; of MCIBI the memory at each validation.
 
     Args:
         run: the folder; `runs/` and the recipe's name by default.
@@ -90,6 +92,9 @@ def _train(fabric: Fabric, recipe: Recipe, folder: Path, show: bool) -> None:
 
 def _loop(fabric: Fabric, recipe: Recipe, folder: Path, show: bool) -> None:
     material = TASKS[recipe.model.name].material(recipe)
+    if show and fabric.is_global_zero:
+        for line in presence(material):
+            print(line, file=sys.stderr)
     plain = Objective(recipe, material.classes)
     learning = {name: value for name, value in plain.model.named_parameters() if value.requires_grad}
     objective, optimiser = fabric.setup(plain, make_optimiser(recipe, list(learning.values())))
@@ -158,6 +163,12 @@ def _loop(fabric: Fabric, recipe: Recipe, folder: Path, show: bool) -> None:
                 save_weights(folder, plain, recipe, material.classes, recipe.steps)
         write_record(folder, recipe, material, state, str(fabric.device))
     fabric.barrier()
+
+
+def presence(material: Material) -> list[str]:
+    """How much of each training set is there."""
+    sets = material.record()["training"]
+    return [found["presence"] for found in (sets if isinstance(sets, list) else [sets])]
 
 
 def make_optimiser(recipe: Recipe, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:

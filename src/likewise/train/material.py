@@ -6,6 +6,7 @@ more processes change it.
 
 from __future__ import annotations
 
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -15,8 +16,12 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from likewise.images import PictureError
+
 # Streams of random numbers: of training, of the validation's episodes, of weights that start at random.
 TRAINING, VALIDATING, STARTING = 0, 1, 2
+
+TRIES = 10
 
 Batch = Any
 """A NamedTuple of tensors, each with the batch as its first axis."""
@@ -75,6 +80,27 @@ class Material(ABC):
     @abstractmethod
     def record(self) -> dict[str, Any]:
         """What there was to train and to validate on, for `record.json`."""
+
+
+def readable(draw: Callable[[int], Batch], on_corrupt: str, step: int, source: str) -> Batch:
+    """What is drawn for a place; drawn anew, with a warning, where a picture cannot be read and `on_corrupt` is "skip".
+
+    Args:
+        draw: given the number of the attempt, from 0.
+        source: what to repair, for the error.
+
+    Raises:
+        PictureError: a picture cannot be read, and `on_corrupt` is "stop".
+        TrainingError: too many in a row cannot be read.
+    """
+    for attempt in range(TRIES):
+        try:
+            return draw(attempt)
+        except PictureError as error:
+            if on_corrupt == "stop":
+                raise
+            warnings.warn(f"what step {step} learns from is drawn anew: {error}", stacklevel=2)
+    raise TrainingError(f"{TRIES} draws in a row hold pictures that cannot be read; repair {source}")
 
 
 class Items(Dataset[Batch]):

@@ -7,9 +7,9 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from likewise.backbones import backbone_spec
-from likewise.data.layout import known
 from likewise.models.panet import PANet
 from likewise.train.episodes import Batch, EpisodeMaterial
+from likewise.train.frozen import learn_only
 from likewise.train.material import Progress
 from likewise.train.model_sections import PANetModel
 from likewise.train.recipes import Recipe
@@ -20,14 +20,7 @@ def build(section: PANetModel, classes: tuple[str, ...]) -> PANet:
     """PANet with ImageNet weights, of which those of `learn` (or all) take gradients."""
     spec = backbone_spec(section.backbone).with_taps(*section.taps)
     backbone = load_backbone(spec, weights=section.weights, frozen=False)
-    if section.learn:
-        names = [
-            name for name, module in backbone.net.named_modules() if name and any(True for _ in module.parameters())
-        ]
-        backbone.requires_grad_(False)
-        for module in section.learn:
-            known(module, names, f"module of {section.backbone} that can learn")
-            backbone.net.get_submodule(module).requires_grad_(True)
+    learn_only(backbone, section.learn)
     return PANet(backbone)
 
 

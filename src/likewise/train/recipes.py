@@ -156,6 +156,10 @@ class Recipe(Strict):
             raise ValueError(
                 f"{self.model.name} learns from {wanted}, not from {self.data.kind}: set data.kind={wanted}"
             )
+        if self.validation.classes and self.data.kind != "episodes":
+            raise ValueError(
+                f"classes to validate on go with episodes, not with {self.data.kind}: set validation.classes=[]"
+            )
         if self.model.name == "hsnet" and self.data.kind == "episodes" and self.data.ways != 1:
             raise ValueError(f"HSNet learns from one class at a time, not from {self.data.ways}: set data.ways=1")
         return self

@@ -29,8 +29,8 @@ from likewise.train.recipes import Recipe
 
 def claim_folder(folder: Path, recipe: Recipe) -> None:
     """Make the folder this run's, unless it is already that of one with other settings."""
-    # neither the number of workers nor how often a checkpoint is written changes what comes out
-    indifferent = {"workers", "checkpoint_every"}
+    # these do not change what comes out
+    indifferent = {"workers", "checkpoint_every", "source", "licences"}
     path = folder / "recipe.json"
     if path.is_file():
         there = Recipe.model_validate_json(path.read_text(encoding="utf-8"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,10 +22,10 @@ from likewise.train.cropping import random_part
 from likewise.train.data_sections import GroupData, PictureData
 from likewise.train.episodes import counts
 from likewise.train.frozen import learn_only
-from likewise.train.material import TRAINING, Material, Progress
+from likewise.train.material import TRAINING, Material, Progress, readable
 from likewise.train.model_sections import SaliencyModel
 from likewise.train.recipes import Recipe
-from likewise.train.sources import Weighted, open_sources
+from likewise.train.sources import Weighted, names_of, open_sources
 from likewise.weights import load_backbone
 
 
@@ -53,7 +54,12 @@ class SaliencyMaterial(Material):
         self.classes = tuple(name for _, dataset in self.sources for name in dataset.classes)
 
     def item(self, step: int, place: int) -> Batch:
-        generator = np.random.default_rng((TRAINING, self.seed, step, place))
+        """See `LabelledData.on_corrupt` for pictures that cannot be read."""
+        draw = partial(self.draw, step, place)
+        return readable(draw, self.data.on_corrupt, step, names_of(self.sources))
+
+    def draw(self, step: int, place: int, attempt: int) -> Batch:
+        generator = np.random.default_rng((TRAINING, self.seed, step, place, *([attempt] if attempt else [])))
         dataset, name = draw_class(self.sources, generator)
         picture = str(generator.choice(dataset.pictures_of[name]))
         labels = dataset.read_labels(picture, dataset.classes_of[picture])

@@ -21,13 +21,11 @@ from likewise.images import PictureError, read_picture, shown_size
 from likewise.metrics import SceneIoU
 from likewise.ops import resize
 from likewise.train.data_sections import SceneData
-from likewise.train.material import TRAINING, Material, TrainingError
+from likewise.train.material import TRAINING, Material, readable
 from likewise.train.recipes import Recipe
 
 VALIDATED_ON = {"camvid": "val"}
 """The split to validate on, of sets whose papers compare on another."""
-
-TRIES = 10
 
 
 class Batch(NamedTuple):
@@ -70,18 +68,14 @@ class SceneMaterial(Material):
     def item(self, step: int, place: int) -> Batch:
         """See `SceneData.on_corrupt` for pictures that cannot be read."""
         generator = np.random.default_rng((TRAINING, self.seed, step, place))
-        scene = self.scene(step * self.batch + place)
-        for _ in range(TRIES):
-            try:
-                return as_batch(
-                    *self.augment(*read_scene(self.training, scene, self.data.side), int(generator.integers(2**32)))
-                )
-            except PictureError as error:
-                if self.data.on_corrupt == "stop":
-                    raise
-                warnings.warn(f"another picture is taken at step {step}: {error}", stacklevel=2)
-            scene = self.training.scenes[generator.integers(len(self.training.scenes))]
-        raise TrainingError(f"{TRIES} pictures in a row cannot be read; repair {self.training.name}")
+        scenes = self.training.scenes
+
+        def draw(attempt: int) -> Batch:
+            scene = scenes[generator.integers(len(scenes))] if attempt else self.scene(step * self.batch + place)
+            seed = int(generator.integers(2**32))
+            return as_batch(*self.augment(*read_scene(self.training, scene, self.data.side), seed))
+
+        return readable(draw, self.data.on_corrupt, step, self.training.name)
 
     def scene(self, index: int) -> Scene:
         """The picture of that number in the run: in its turn, of an order that the seed and the turn give."""

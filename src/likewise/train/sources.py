@@ -56,6 +56,10 @@ def open_sources(data: LabelledData) -> list[Weighted]:
     return found
 
 
+def names_of(sources: list[Weighted]) -> str:
+    return ", ".join(dataset.name for _, dataset in sources)
+
+
 def open_source(root: Path, source: Source) -> EpisodeSet:
     rest = without_classes(OPENED[source.set](root / source.folder), source.without)
     return rest if source.as_one is None else as_one_class(rest, source.as_one)
