@@ -64,6 +64,17 @@ def test_another_programs_masks_are_scored_by_the_names_of_the_list(likewise, vo
     assert "00002.png" in err
 
 
+def test_a_list_is_taken_as_it_is_and_nothing_of_drawing_beside_it(likewise, voc):
+    assert likewise("evaluate", "episodes", *WORDS, "--shots", "2", "--data", voc, "-o", "run")[0] == 0
+    listed = Path("run/fold0/episodes.jsonl")
+    words = ("evaluate", "episodes", "--protocol", "hsnet-2021", "--fold", "0", "--data", voc, "--episodes", listed)
+    code, _, err = likewise(*words, "-o", "other", "--shots", "1")
+    assert code == 2
+    assert "leave out --episodes or --shots" in " ".join(err.split())
+    assert likewise(*words, "-o", "other")[0] == 0
+    assert Path("other/fold0/episodes.jsonl").read_text() == listed.read_text()
+
+
 def test_groups_and_scenes_are_scored_from_folders(likewise, photos):
     for index in range(3):
         mask = np.zeros((20, 30), np.uint8)

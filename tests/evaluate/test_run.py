@@ -15,7 +15,9 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def start(root: Path, out: Path, **settings: object) -> Run:
-    told = {"protocol_name": "hsnet-2021", "data": root, "count": 4, "model": {"model": "none", "side": 320}}
+    told = {"protocol_name": "hsnet-2021", "data": root, "model": {"model": "none", "side": 320}}
+    if "episodes" not in settings:
+        told["count"] = 4
     return start_run(out, **{**told, **settings})
 
 
@@ -139,6 +141,19 @@ def test_a_given_list_with_an_unknown_class_names_the_nearest(root: Path, tmp_pa
     listed.write_text('{"classes": ["boats"], "supports": [["x"]], "query": "y", "seed": 0}')
     with pytest.raises(DataSetError, match="nearest is 'boat'"):
         start(root, tmp_path / "run", fold=0, episodes=listed)
+
+
+@pytest.mark.parametrize(
+    ("given", "named"),
+    [({"shots": 1}, "--shots"), ({"ways": 2, "seed": 0}, "--ways, --seed"), ({"count": 4}, "--count")],
+)
+def test_a_given_list_is_refused_beside_settings_of_drawing(
+    root: Path, tmp_path: Path, given: dict[str, int], named: str
+) -> None:
+    listed = start(root, tmp_path / "theirs", fold=0).list_path(0)
+    with pytest.raises(RunError, match=f"has its own shots, ways, count and seed; leave out --episodes or {named}$"):
+        start(root, tmp_path / "ours", fold=0, episodes=listed, **given)
+    assert not (tmp_path / "ours").exists()
 
 
 def test_one_list_cannot_be_for_all_folds(root: Path, tmp_path: Path) -> None:

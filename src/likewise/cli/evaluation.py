@@ -59,12 +59,13 @@ Benchmark = Annotated[
     str | None,
     typer.Option("--benchmark", help="pascal-5i, coco-20i, fss-1000, class-folders. \\[the first that DATA holds]"),
 ]
-Shots = Annotated[int, typer.Option("--shots", min=1, help="Examples of each class.")]
-Ways = Annotated[int, typer.Option("--ways", min=1, help="Classes of an episode.")]
+Shots = Annotated[int | None, typer.Option("--shots", min=1, help="Examples of each class. \\[1]")]
+Ways = Annotated[int | None, typer.Option("--ways", min=1, help="Classes of an episode. \\[1]")]
 Count = Annotated[int | None, typer.Option("--count", min=1, help="Episodes, of each run. \\[the protocol's]")]
 Seed = Annotated[int | None, typer.Option("--seed", help="\\[the protocol's]")]
 EpisodeList = Annotated[
-    Path | None, typer.Option("--episodes", metavar="FILE", help="An episode list to take instead, for one fold.")
+    Path | None,
+    typer.Option("--episodes", metavar="FILE", help="An episode list to take, for one fold, instead of drawing."),
 ]
 OnCorrupt = Annotated[
     str, typer.Option("--on-corrupt", help="At a picture that cannot be read: stop, or skip its episodes.")
@@ -86,8 +87,8 @@ def both(
     out: RunFolder,
     fold: Fold = "all",
     benchmark: Benchmark = None,
-    shots: Shots = 1,
-    ways: Ways = 1,
+    shots: Shots = None,
+    ways: Ways = None,
     count: Count = None,
     seed: Seed = None,
     episodes: EpisodeList = None,
@@ -114,8 +115,8 @@ def predict(
     out: RunFolder,
     fold: Fold = "all",
     benchmark: Benchmark = None,
-    shots: Shots = 1,
-    ways: Ways = 1,
+    shots: Shots = None,
+    ways: Ways = None,
     count: Count = None,
     seed: Seed = None,
     episodes: EpisodeList = None,
@@ -152,8 +153,8 @@ def episodes(
     out: RunFolder,
     fold: Fold = "all",
     benchmark: Benchmark = None,
-    shots: Shots = 1,
-    ways: Ways = 1,
+    shots: Shots = None,
+    ways: Ways = None,
     count: Count = None,
     seed: Seed = None,
     episodes: EpisodeList = None,
@@ -276,8 +277,8 @@ def _started(
     model: dict[str, Any],
     fold: str,
     benchmark: str | None,
-    shots: int,
-    ways: int,
+    shots: int | None,
+    ways: int | None,
     count: int | None,
     seed: int | None,
     episodes: Path | None,

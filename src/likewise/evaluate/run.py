@@ -78,8 +78,8 @@ def start_run(
     model: Mapping[str, Any],
     fold: str | int = "all",
     benchmark: str | None = None,
-    shots: int = 1,
-    ways: int = 1,
+    shots: int | None = None,
+    ways: int | None = None,
     count: int | None = None,
     seed: int | None = None,
     episodes: Path | str | None = None,
@@ -88,20 +88,29 @@ def start_run(
 
     Args:
         model: what makes the masks, in values that JSON can hold.
-        count, seed: as `Protocol.episodes` takes them; the protocol's own when None.
-        episodes: a list to take, for one fold, instead of drawing `shots`, `ways`, `count` and `seed`.
+        shots, ways: as `Protocol.episodes` takes them; 1 when None.
+        count, seed: likewise; the protocol's own when None.
+        episodes: a list to take, for one fold, instead of drawing by `shots`, `ways`, `count` and `seed`.
 
     Raises:
-        RunError: `out` holds a run of other settings; the message names what differs.
+        RunError: `out` holds a run of other settings, the message names what differs; or both a list and what only
+            matters to drawing one are given.
         DataSetError: an unknown protocol, fold or benchmark, or data that are not there.
     """
     out = Path(out)
     chosen = protocol(protocol_name)
+    drawing = {"--shots": shots, "--ways": ways, "--count": count, "--seed": seed}
+    drawn_by = [option for option, value in drawing.items() if value is not None]
+    if episodes is not None and drawn_by:
+        raise RunError(
+            f"{episodes}: an episode list has its own shots, ways, count and seed; leave out --episodes or "
+            f"{', '.join(drawn_by)}"
+        )
     folds = open_folds(data, fold, benchmark)
     if episodes is not None and len(folds) > 1:
         raise RunError(f"{episodes}: one episode list is for one fold; name it with --fold")
     lists = {
-        number: chosen.episodes(dataset, shots, ways, count, seed)
+        number: chosen.episodes(dataset, shots or 1, ways or 1, count, seed)
         if episodes is None
         else checked_list(Path(episodes), dataset)
         for number, dataset in folds.items()
