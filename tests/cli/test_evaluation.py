@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fakes import make_voc
+from fakes import block, make_voc, noise, write_picture
+from likewise.data.class_names import COCO
+from likewise.evaluate.run import open_folds, read_run
 
 
 @pytest.fixture
@@ -73,6 +75,24 @@ def test_a_list_is_taken_as_it_is_and_nothing_of_drawing_beside_it(likewise, voc
     assert "leave out --episodes or --shots" in " ".join(err.split())
     assert likewise(*words, "-o", "other")[0] == 0
     assert Path("other/fold0/episodes.jsonl").read_text() == listed.read_text()
+
+
+def test_contiguous_folds_of_coco_are_asked_for_and_kept_for_scoring(likewise, photos):
+    for index in range(20, 40):
+        for shot in "ab":
+            write_picture(photos / f"val2014/{index}{shot}.jpg", noise(index))
+            write_picture(photos / f"annotations/val2014/{index}{shot}.png", block(index + 1, 0))
+    words = ("evaluate", "episodes", "--protocol", "panet-2019", "--fold", "1", "--count", "2", "--data", photos)
+    code, out, err = likewise(*words, "--folds", "contiguous", "-o", "run")
+    assert (code, err) == (0, "")
+    assert "40 of 40 entries of COCO-20i fold 1 val are present" in out
+    run = read_run("run")
+    assert run.settings["fold convention"] == "contiguous"
+    assert run.folds[1].classes == COCO[20:40]
+    assert open_folds(photos, 1)[1].classes == COCO[1::4]
+    code, _, err = likewise(*words, "--folds", "contiguos", "-o", "third")
+    assert code == 2
+    assert "the nearest is 'contiguous'" in " ".join(err.split())
 
 
 def test_groups_and_scenes_are_scored_from_folders(likewise, photos):

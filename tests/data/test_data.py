@@ -34,6 +34,12 @@ def test_unknown_benchmarks_and_folds_name_the_nearest(tmp_path: Path) -> None:
         open_scenes(tmp_path, "canvid")
 
 
+def test_contiguous_folds_of_a_benchmark_without_them_are_refused(tmp_path: Path) -> None:
+    root = fakes.make_voc(tmp_path)
+    with pytest.raises(DataSetError, match="pascal-5i has no contiguous folds; only coco-20i has two conventions"):
+        open_episodes(root, 0, "pascal-5i", "contiguous")
+
+
 def test_scenes_open_by_name_with_their_test_split(shared_data: Path) -> None:
     assert open_scenes(shared_data, "camvid").name == "CamVid test"
     assert open_scenes(shared_data, "camvid", "val").name == "CamVid val"

@@ -59,6 +59,7 @@ Benchmark = Annotated[
     str | None,
     typer.Option("--benchmark", help="pascal-5i, coco-20i, fss-1000, class-folders. \\[the first that DATA holds]"),
 ]
+Folds = Annotated[str, typer.Option("--folds", help="Of COCO-20i: interleaved, or contiguous as PANet's.")]
 Shots = Annotated[int | None, typer.Option("--shots", min=1, help="Examples of each class. \\[1]")]
 Ways = Annotated[int | None, typer.Option("--ways", min=1, help="Classes of an episode. \\[1]")]
 Count = Annotated[int | None, typer.Option("--count", min=1, help="Episodes, of each run. \\[the protocol's]")]
@@ -87,6 +88,7 @@ def both(
     out: RunFolder,
     fold: Fold = "all",
     benchmark: Benchmark = None,
+    folds: Folds = "interleaved",
     shots: Shots = None,
     ways: Ways = None,
     count: Count = None,
@@ -101,8 +103,8 @@ def both(
 ) -> None:
     """Predict the masks of all episodes and score them."""
     predict(
-        model, protocol, data, out, fold, benchmark, shots, ways, count, seed, episodes, on_corrupt, backbone, weights,
-        side, device, precision,
+        model, protocol, data, out, fold, benchmark, folds, shots, ways, count, seed, episodes, on_corrupt, backbone,
+        weights, side, device, precision,
     )  # fmt: skip
     score(out, on_corrupt=on_corrupt)
 
@@ -115,6 +117,7 @@ def predict(
     out: RunFolder,
     fold: Fold = "all",
     benchmark: Benchmark = None,
+    folds: Folds = "interleaved",
     shots: Shots = None,
     ways: Ways = None,
     count: Count = None,
@@ -137,7 +140,8 @@ def predict(
     from likewise.evaluate.segmenter import episode_segmenter, model_settings
 
     few_shot = open_few_shot(model, backbone, weights, side, device, precision)
-    run = _started(out, protocol, data, model_settings(few_shot), fold, benchmark, shots, ways, count, seed, episodes)
+    settings = model_settings(few_shot)
+    run = _started(out, protocol, data, settings, fold, benchmark, folds, shots, ways, count, seed, episodes)
     seen = [name for name in _tested(run) if name in few_shot.trained_classes]
     if seen:
         complain(f"{model} was trained on {', '.join(seen)}: this is no measure of classes never seen")
@@ -153,6 +157,7 @@ def episodes(
     out: RunFolder,
     fold: Fold = "all",
     benchmark: Benchmark = None,
+    folds: Folds = "interleaved",
     shots: Shots = None,
     ways: Ways = None,
     count: Count = None,
@@ -163,7 +168,7 @@ def episodes(
 
     Its masks go to RUN/fold0/masks/00000.png, ..., named by line; or anywhere, see --masks of score.
     """
-    run = _started(out, protocol, data, {}, fold, benchmark, shots, ways, count, seed, episodes)
+    run = _started(out, protocol, data, {}, fold, benchmark, folds, shots, ways, count, seed, episodes)
     for number in run.folds:
         say(str(run.list_path(number)))
 
@@ -277,6 +282,7 @@ def _started(
     model: dict[str, Any],
     fold: str,
     benchmark: str | None,
+    folds: str,
     shots: int | None,
     ways: int | None,
     count: int | None,
@@ -292,6 +298,7 @@ def _started(
         model=model,
         fold=fold,
         benchmark=benchmark,
+        fold_convention=folds,
         shots=shots,
         ways=ways,
         count=count,

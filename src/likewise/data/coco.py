@@ -25,6 +25,8 @@ from likewise.data.episodes import (
 from likewise.data.layout import IGNORE, DataSetError, find_home, known
 from likewise.images import read_labels
 
+FOLD_CONVENTIONS = ("interleaved", "contiguous")
+
 Instances = dict[str, tuple[tuple[int, int], dict[str, list[dict[str, Any]]]]]
 """Picture name -> its (h, w), and the instance annotations of each class in it."""
 
@@ -49,7 +51,7 @@ def coco20i(
     """
     known(fold, range(4), "fold of COCO-20i")
     known(split, ("trn", "val"), "split of COCO-20i")
-    known(folds, ("interleaved", "contiguous"), "fold convention of COCO-20i")
+    known(folds, FOLD_CONVENTIONS, "fold convention of COCO-20i")
     part = f"{'train' if split == 'trn' else 'val'}{year}"
     home = find_home(root, (".", "COCO", "coco", f"COCO{year}"), (part, "annotations"), f"COCO-20i ({year})")
     chosen = range(fold, 80, 4) if folds == "interleaved" else range(20 * fold, 20 * fold + 20)

@@ -57,17 +57,21 @@ class Run:
         return self.folder / f"fold{fold}" / "left_out.json"
 
 
-def open_folds(data: Path | str, fold: str | int = "all", benchmark: str | None = None) -> dict[int, EpisodeSet]:
+def open_folds(
+    data: Path | str, fold: str | int = "all", benchmark: str | None = None, folds: str = "interleaved"
+) -> dict[int, EpisodeSet]:
     """The test classes of one fold or "all" of a benchmark of episodes; without a name, of the first that `data` holds.
 
-    Raises `DataSetError` for an unknown fold or benchmark, and for a root that holds none.
+    `folds` is the convention of COCO-20i, as `open_episodes` takes it.
+
+    Raises `DataSetError` for an unknown fold, benchmark or convention, and for a root that holds none.
     """
     asked = next((number for number in range(max(FOLDS.values())) if str(number) == str(fold)), 0)
-    first = open_episodes(data, asked, benchmark)
+    first = open_episodes(data, asked, benchmark, folds)
     numbers = range(1 if first.fold is None else FOLDS[first.benchmark.lower()])
     known(str(fold), [*map(str, numbers), "all"], f"fold of {first.benchmark}")
     chosen = numbers if fold == "all" else [asked]
-    return {number: first if number == asked else open_episodes(data, number, benchmark) for number in chosen}
+    return {number: first if number == asked else open_episodes(data, number, benchmark, folds) for number in chosen}
 
 
 def start_run(
@@ -78,6 +82,7 @@ def start_run(
     model: Mapping[str, Any],
     fold: str | int = "all",
     benchmark: str | None = None,
+    fold_convention: str = "interleaved",
     shots: int | None = None,
     ways: int | None = None,
     count: int | None = None,
@@ -88,6 +93,7 @@ def start_run(
 
     Args:
         model: what makes the masks, in values that JSON can hold.
+        fold_convention: of COCO-20i, "interleaved" or "contiguous".
         shots, ways: as `Protocol.episodes` takes them; 1 when None.
         count, seed: likewise; the protocol's own when None.
         episodes: a list to take, for one fold, instead of drawing by `shots`, `ways`, `count` and `seed`.
@@ -95,7 +101,7 @@ def start_run(
     Raises:
         RunError: `out` holds a run of other settings, the message names what differs; or both a list and what only
             matters to drawing one are given.
-        DataSetError: an unknown protocol, fold or benchmark, or data that are not there.
+        DataSetError: an unknown protocol, fold, benchmark or convention, or data that are not there.
     """
     out = Path(out)
     chosen = protocol(protocol_name)
@@ -106,7 +112,7 @@ def start_run(
             f"{episodes}: an episode list has its own shots, ways, count and seed; leave out --episodes or "
             f"{', '.join(drawn_by)}"
         )
-    folds = open_folds(data, fold, benchmark)
+    folds = open_folds(data, fold, benchmark, fold_convention)
     if episodes is not None and len(folds) > 1:
         raise RunError(f"{episodes}: one episode list is for one fold; name it with --fold")
     lists = {
@@ -116,7 +122,7 @@ def start_run(
         for number, dataset in folds.items()
     }
     first = next(iter(lists.values()))[0]
-    settings = {
+    settings: dict[str, Any] = {
         "protocol": chosen.name,
         "benchmark": benchmark,
         "data": str(Path(data).resolve()),
@@ -137,6 +143,8 @@ def start_run(
             for number, dataset in folds.items()
         },
     }
+    if fold_convention != "interleaved":
+        settings["fold convention"] = fold_convention
     settings = json.loads(json.dumps(settings))
     run = Run(out, settings, folds)
     if (out / "run.json").exists():
@@ -161,8 +169,9 @@ def read_run(folder: Path | str, data: Path | str | None = None) -> Run:
     settings = read_settings(folder)
     data = settings["data"] if data is None else data
     folds = {}
+    convention = settings.get("fold convention", "interleaved")
     for number, told in settings["folds"].items():
-        dataset = open_folds(data, int(number), settings["benchmark"])[int(number)]
+        dataset = open_folds(data, int(number), settings["benchmark"], convention)[int(number)]
         presence = (dataset.name, dataset.presence.listed, len(dataset.entries))
         if presence != (told["name"], told["listed"], told["present"]):
             raise RunError(
