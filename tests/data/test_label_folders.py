@@ -35,6 +35,23 @@ def test_a_picture_that_is_not_there_is_counted(tmp_path: Path) -> None:
     assert label_folders(root).presence.missing == ("0001 (3)",)
 
 
+def test_a_photo_without_labels_is_one_missing_entry_named_by_its_stem(tmp_path: Path) -> None:
+    root = make_labels(tmp_path)
+    fakes.write_picture(root / "photos/0009.jpg", fakes.noise(9))
+    (root / "photos/0001.jpg").unlink()
+    folder = label_folders(root)
+    assert folder.presence.missing == ("0001 (3)", "0009")
+    assert folder.presence.listed == 5
+    assert "0009" not in folder.classes_of
+
+
+def test_the_ignored_label_is_no_class(tmp_path: Path) -> None:
+    root = make_labels(tmp_path)
+    fakes.write_picture(root / "photos/0009.jpg", fakes.noise(9))
+    fakes.write_picture(root / "labels/0009.png", np.full((60, 80), 255, np.uint8))
+    assert label_folders(root).classes == ("3", "12")
+
+
 def test_other_folders_are_refused_with_what_was_looked_for(tmp_path: Path) -> None:
     with pytest.raises(DataSetError, match=r"holds no folders of .* looked for .*photos with .*labels"):
         label_folders(tmp_path)

@@ -1,5 +1,6 @@
 """A folder of pictures and one of label PNGs as episodes: every label but 0 is a class."""
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from likewise.data.episodes import LEAST_PIXELS, Entry, EpisodeSet, keep_present, one_class
-from likewise.data.layout import IGNORE, DataSetError, pictures_in
+from likewise.data.layout import IGNORE, DataSetError, Presence, pictures_in
 from likewise.images import read_labels
 
 FOLDERS = (("photos", "labels"), ("images", "labels"), ("images", "annotations"))
@@ -16,8 +17,9 @@ FOLDERS = (("photos", "labels"), ("images", "labels"), ("images", "annotations")
 def label_folders(root: Path | str, least: int = LEAST_PIXELS) -> EpisodeSet:
     """`photos/` or `images/` beside `labels/` or `annotations/`, as Clothing Co-Parsing (CCP) has them.
 
-    0 is background, 255 is ignored, any other label a class with its number as name. A class is present in a picture
-    where it has at least `least` pixels.
+    0 is background, 255 is ignored and no class, any other label is a class with its number as name. A class is present
+    in a picture where it has at least `least` pixels. A photo without labels counts as one missing entry, named by its
+    stem, since nobody knows what it shows; labels without their photo as one for each class in them.
 
     Raises:
         DataSetError: no such folders; or no label covers enough of any picture.
@@ -29,17 +31,23 @@ def label_folders(root: Path | str, least: int = LEAST_PIXELS) -> EpisodeSet:
         looked = "; ".join(f"{photos} with {labels}" for photos, labels in places)
         raise DataSetError(f"{root} holds no folders of pictures and labels: looked for {looked}")
     photos = {path.stem: path for path in pictures_in(home[0])}
+    labels = pictures_in(home[1])
+    labelled = {path.stem for path in labels}
+    unlabelled = tuple(stem for stem in photos if stem not in labelled)
     listed = []
-    for path in pictures_in(home[1]):
+    for path in labels:
         counts = np.bincount(read_labels(path).ravel(), minlength=256)
-        found = np.flatnonzero(counts >= least)
-        listed += [Entry(path.stem, str(label)) for label in found if label not in (0, IGNORE)]
+        covering = np.flatnonzero(counts >= least)
+        listed += [Entry(path.stem, str(label)) for label in covering if label not in (0, IGNORE)]
     if not listed:
         raise DataSetError(f"no label but 0 covers {least} pixels of any picture in {home[1]}")
     classes = sorted({entry.class_name for entry in listed}, key=int)
     picture_path, label_path = partial(stem_file, photos, home[0]), partial(label_file, home[1])
     read_class = partial(label_class, home[1])
-    return keep_present(root.resolve().name, None, "all", classes, listed, picture_path, read_class, label_path)
+    found = keep_present(root.resolve().name, None, "all", classes, listed, picture_path, read_class, label_path)
+    there = found.presence
+    presence = Presence(there.of, there.listed + len(unlabelled), (*there.missing, *unlabelled))
+    return replace(found, presence=presence)
 
 
 def stem_file(files: dict[str, Path], folder: Path, picture: str) -> Path:
