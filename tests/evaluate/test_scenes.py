@@ -1,5 +1,6 @@
 """A run on the scenes of a benchmark, at one scale and at several."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -111,3 +112,18 @@ def test_the_command_scores_a_run_or_anyones_labels(run, tmp_path, likewise, mon
     code, out, _ = likewise("evaluate", "scenes", "theirs", *words, "-o", "other", "--inference", "guessed")
     assert code == 0
     assert "inference guessed" in out
+
+
+def test_the_command_runs_a_safetensors_file_as_it_does_a_run(run, tmp_path, likewise, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    make_camvid(tmp_path / "CamVid")
+    shutil.copy(run / "weights.safetensors", "imported.safetensors")
+    words = ("--data", "CamVid", "--benchmark", "camvid", "--single", "-o", "results")
+    code, out, err = likewise("evaluate", "scenes", "imported.safetensors", *words)
+    assert (code, err) == (0, "")
+    assert "single-scale" in out
+    assert len(list(Path("results/single-scale").glob("*.labels.png"))) == 3
+    code, _, err = likewise("evaluate", "scenes", "mistyped.safetensors", *words)
+    assert code == 2
+    assert "mistyped.safetensors" in err
+    assert "missing" not in err

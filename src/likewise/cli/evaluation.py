@@ -213,7 +213,8 @@ def groups(
 @app.command("scenes", cls=SeveralScales)
 def scenes(
     predictions: Annotated[
-        Path, typer.Argument(metavar="RUN", help="A run of mcibi or fcn; or a folder of anyone's label PNGs.")
+        Path,
+        typer.Argument(metavar="RUN", help="A run of mcibi or fcn, a .safetensors, or a folder of label PNGs."),
     ],
     data: Data,
     benchmark: Annotated[
@@ -239,6 +240,8 @@ def scenes(
 ) -> None:
     """Score a run on a benchmark's scenes, at a single scale and at several with mirror images; or a folder of labels.
 
+    A .safetensors file, as of an imported checkpoint, is a run too.
+
     Labels are <picture>.png or <picture>.labels.png, with class indices from 0.
 
     [dim]likewise evaluate scenes runs/mcibi --data CamVid --benchmark camvid -o results/[/dim]
@@ -248,7 +251,7 @@ def scenes(
     from likewise.evaluate.scoring import score_scenes
 
     opened = open_scenes(data, benchmark, split)
-    if not (predictions / "weights.safetensors").is_file():
+    if predictions.suffix != ".safetensors" and not (predictions / "weights.safetensors").is_file():
         _report(score_scenes(predictions, opened, inference), out)
         return
     chosen = () if single else tuple(scales or SCALES)
