@@ -28,6 +28,13 @@ def test_each_sequence_is_a_class_and_all_its_instances_are_its_object(tmp_path:
     assert sequences.picture_path("dog/00001").is_file()
 
 
+def test_255_in_a_mask_is_object(tmp_path: Path) -> None:
+    root = make_davis(tmp_path)
+    fakes.write_picture(root / "Annotations/480p/dog/00001.png", fakes.block(255, 1, border=0))
+    mask = davis_sequences(root).read_class("dog/00001", "dog")
+    np.testing.assert_array_equal(mask, fakes.block(1, 1, border=0))
+
+
 def test_a_frame_without_its_mask_is_counted(tmp_path: Path) -> None:
     root = make_davis(tmp_path)
     (root / "Annotations/480p/dog/00001.png").unlink()

@@ -14,7 +14,7 @@ from likewise.images import read_labels
 def davis_sequences(root: Path | str) -> EpisodeSet:
     """DAVIS at 480p: `JPEGImages/480p/<sequence>/*.jpg`, `Annotations/480p/<sequence>/*.png`.
 
-    Whatever is not 0 in a mask is the sequence's object: of several instances (DAVIS 2017), all together.
+    Whatever is not 0 in a mask is the sequence's object, 255 too: of several instances (DAVIS 2017), all together.
     """
     folders = "JPEGImages/480p", "Annotations/480p"
     home = find_home(root, (".", "DAVIS"), folders, "DAVIS (480p)")
