@@ -6,7 +6,7 @@ import pytest
 
 import fakes
 from likewise.data.class_folders import class_folders
-from likewise.data.episodes import Entry, Episode, EpisodeSet, draw_episode, leakage, load_episode, try_load
+from likewise.data.episodes import Entry, Episode, EpisodeSet, draw_episode, leakage, load_episode
 from likewise.data.layout import DataSetError
 from likewise.data.pascal import pascal5i
 from likewise.images import PictureError
@@ -55,16 +55,11 @@ def test_pictures_of_one_episode_may_differ_in_size(dataset: EpisodeSet) -> None
     assert [picture.shape for picture in loaded.supports[0]] == [(70, 90, 3), (60, 80, 3)]
 
 
-def test_a_corrupt_picture_names_its_file_and_stops_or_is_skipped(dataset: EpisodeSet) -> None:
+def test_a_corrupt_picture_is_an_error_that_names_its_file(dataset: EpisodeSet) -> None:
     path = dataset.picture_path("2007_006001")
     path.write_bytes(path.read_bytes()[:200])
-    episode = Episode(("bus",), (("2007_006000",),), "2007_006001")
     with pytest.raises(PictureError, match=r"2007_006001\.jpg"):
-        try_load(dataset, episode)
-    with pytest.warns(UserWarning, match=r"left out: .*2007_006001\.jpg"):
-        assert try_load(dataset, episode, on_corrupt="skip") is None
-    with pytest.raises(DataSetError, match="nearest is 'skip'"):
-        try_load(dataset, episode, on_corrupt="skp")
+        load_episode(dataset, Episode(("bus",), (("2007_006000",),), "2007_006001"))
 
 
 def test_a_mask_of_another_size_than_its_picture_is_an_error(dataset: EpisodeSet) -> None:

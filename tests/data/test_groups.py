@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 
 import fakes
-from likewise.data.groups import cosaliency_groups, groups_of_classes
+from likewise.data.groups import cosaliency_groups
 from likewise.data.layout import DataSetError
-from likewise.data.pascal import pascal5i
 
 
 def make_groups(root: Path, sism: bool = False) -> Path:
@@ -51,15 +50,6 @@ def test_the_real_groups_are_complete(shared_data: Path) -> None:
     assert str(groups.presence) == "764 of 764 entries of VOC-coseg are present"
     for group, pictures in groups.groups.items():
         assert groups.read_mask(group, pictures[0]).any()
-
-
-def test_every_class_of_an_episode_set_is_a_group(tmp_path: Path) -> None:
-    dataset = pascal5i(fakes.make_voc(tmp_path), 0)
-    groups = groups_of_classes(dataset)
-    assert groups.groups == dataset.pictures_of
-    mask = groups.read_mask("bird", "2007_003002")
-    np.testing.assert_array_equal(mask, fakes.block(1, 2) == 1)
-    assert groups.picture_path("bird", "2007_003002") == dataset.picture_path("2007_003002")
 
 
 def test_bad_roots_and_groups_say_what_is_wrong(tmp_path: Path) -> None:

@@ -4,7 +4,6 @@ A set is an index of (picture, class) entries and a way to read masks; it holds 
 are 0 for background, 1, 2, ... for the classes asked for, and `IGNORE` (255) for what nobody shall count.
 """
 
-import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -145,24 +144,6 @@ def load_episode(
         query,
         target,
     )
-
-
-def try_load(
-    dataset: EpisodeSet,
-    episode: Episode,
-    size: int | None = None,
-    nearest: Nearest = "floor",
-    on_corrupt: str = "stop",
-) -> LoadedEpisode | None:
-    """`load_episode`; with `on_corrupt="skip"` an unreadable picture is named in a warning, and None returned."""
-    known(on_corrupt, ("stop", "skip"), "value of on_corrupt")
-    try:
-        return load_episode(dataset, episode, size, nearest)
-    except PictureError as error:
-        if on_corrupt == "stop":
-            raise
-        warnings.warn(f"an episode of {dataset.name} is left out: {error}", stacklevel=2)
-        return None
 
 
 def draw_episode(dataset: EpisodeSet, shots: int, ways: int, generator: np.random.Generator) -> Episode:

@@ -80,28 +80,6 @@ def group_sism(files: dict[str, Path], group: str, picture: str) -> Float32[np.n
     return read_picture(group_file(files, group, picture))[..., 0].astype(np.float32) / 255
 
 
-def groups_of_classes(dataset: EpisodeSet) -> GroupSet:
-    """One group for each class of a class-labelled set: the pictures that show it, and its masks in them.
-
-    Ignored pixels belong to no mask.
-    """
-    return GroupSet(
-        dataset.name,
-        {name: pictures for name, pictures in dataset.pictures_of.items() if pictures},
-        dataset.presence,
-        partial(class_picture, dataset),
-        partial(class_mask, dataset),
-    )
-
-
-def class_picture(dataset: EpisodeSet, group: str, picture: str) -> Path:
-    return dataset.picture_path(picture)
-
-
-def class_mask(dataset: EpisodeSet, group: str, picture: str) -> Bool[np.ndarray, "h w"]:
-    return dataset.read_class(picture, group) == 1
-
-
 def episodes_of_groups(groups: GroupSet) -> EpisodeSet:
     """Each group as a class: any two of its pictures show its object."""
     listed = [Entry(f"{group}/{picture}", group) for group, pictures in groups.groups.items() for picture in pictures]
