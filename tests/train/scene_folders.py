@@ -11,6 +11,7 @@ COLOURS = np.array([(200, 60, 60), (60, 190, 80), (70, 80, 210)], np.uint8)
 SMALL = (
     "model.backbone=lite0-stride8",
     "model.taps=[blocks.1.1, blocks.2.1]",
+    "model.learn=[]",
     "model.channels=8",
     "data.keep_every=4",
     "data.side=null",

@@ -130,7 +130,7 @@ def test_two_processes_that_share_a_batch_do_what_one_does_alone(folder, tmp_pat
 
 def test_a_class_that_never_occurs_stays_unseen_and_takes_no_part(tmp_path):
     make_folder(tmp_path)
-    recipe = small(tmp_path, "data.classes=[red, green, blue, unicorn]", "steps=2")
+    recipe = small(tmp_path, "data.classes=[red, green, blue, unicorn]", "data.keep_every=null", "steps=2")
     with pytest.warns(UserWarning, match="unicorn"):
         run = train(recipe, tmp_path / "run", show=False)
     memory = SceneParser(run, device="cpu").network.memory

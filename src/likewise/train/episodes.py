@@ -158,7 +158,8 @@ def read_episode(
         if generator is None:
             return picture, labels
         pixels, mask = augment(picture, labels, int(generator.integers(2**32)))
-        return (picture, labels) if shown is not None and not (mask == shown).any() else (pixels, mask)
+        lost = shown is not None and (labels == shown).any() and not (mask == shown).any()
+        return (picture, labels) if lost else (pixels, mask)
 
     supports = [
         [augmented(picture, labels, way) for picture, labels in zip(*shots, strict=True)]
