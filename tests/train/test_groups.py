@@ -10,7 +10,7 @@ import torch
 from fakes import block, noise, write_picture
 from likewise.data.layout import DataSetError
 from likewise.train.data_sections import Source
-from likewise.train.groups import GroupMaterial, MadeMaps, disturbed, open_saliency
+from likewise.train.groups import GroupMaterial, MadeMaps, Member, another, disturbed, open_saliency, with_object
 from likewise.train.recipes import load_recipe
 from likewise.train.sources import open_source
 
@@ -117,3 +117,43 @@ def test_all_classes_of_a_source_may_make_one_together(tmp_path):
     assert set(np.unique(shown)) == {0, 1}
     apart = open_source(tmp_path, source.model_copy(update={"as_one": None}))
     assert apart.classes == ("3", "7")
+
+
+def with_box(box: tuple[slice, slice], grey: int) -> Member:
+    """A picture of one grey, with an object in a box that its map knows with 250."""
+    mask = np.zeros((40, 40), np.uint8)
+    mask[box] = 1
+    return Member(np.full((40, 40, 3), grey, np.uint8), mask * 250, mask)
+
+
+@pytest.mark.parametrize("common", [True, False])
+def test_an_object_laid_over_a_picture_is_in_its_map_and_where_it_is_common_in_its_mask(common):
+    member = with_box((slice(0, 4), slice(0, 4)), grey=10)
+    other = with_box((slice(10, 30), slice(5, 15)), grey=200)
+    for seed in range(10):
+        made = with_object(member, other, np.random.default_rng(seed), common=common)
+        new = (made.picture == 200).all(axis=2)
+        rows, columns = new.any(axis=1).sum(), new.any(axis=0).sum()
+        assert 8 <= rows <= 24
+        assert abs(rows - 2 * columns) <= 2
+        assert (made.sism[new] == 250).all()
+        assert (made.mask[new] == common).all()
+        for one, before in zip(made, member, strict=True):
+            np.testing.assert_array_equal(one[~new], before[~new])
+
+
+def test_an_object_that_would_hide_the_pictures_own_is_left_out():
+    member = with_box((slice(0, 40), slice(0, 40)), grey=10)
+    small = member._replace(mask=np.pad(np.ones((2, 2), np.uint8), 19))
+    other = with_box((slice(0, 40), slice(0, 40)), grey=200)
+    made = [with_object(small, other, np.random.default_rng(seed), common=False) for seed in range(40)]
+    assert {int(one.mask.sum()) for one in made} <= {2, 3, 4}
+    assert any(one is small for one in made)
+
+
+def test_what_is_laid_over_pictures_is_of_the_class_or_of_another(groups):
+    made = material(groups, "data.paste=1.0", "data.mirror=0", "data.crop=1.0")
+    plain = material(groups, "data.mirror=0", "data.crop=1.0")
+    assert another(made.sources[0].dataset, "cat", np.random.default_rng(0)) == "cow"
+    assert another(made.sources[0].dataset.only(["cat"]), "cat", np.random.default_rng(0)) == "cat"
+    assert not equal(made.item(0, 0)[:1], plain.item(0, 0)[:1])

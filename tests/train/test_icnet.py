@@ -5,7 +5,7 @@ import torch
 
 from fake_runs import make_hsnet_run
 from likewise.train import icnet
-from likewise.train.groups import Batch, open_saliency
+from likewise.train.groups import Batch
 from likewise.train.material import Progress, TrainingError
 from likewise.train.model_sections import ICNetModel
 from likewise.weights import BUNDLED, load_trained
@@ -15,9 +15,10 @@ def section(**settings: object) -> ICNetModel:
     return ICNetModel.model_validate({"name": "icnet", "backbone": "lite0", **settings})
 
 
-def test_it_takes_over_the_backbone_of_a_saliency_model():
-    trained = open_saliency("saliency-lite0")[0].backbone.state_dict()
-    model = icnet.build(section(start="saliency-lite0"), ())
+@pytest.mark.parametrize("start", ["saliency-lite0", "panet-lite0"])
+def test_it_takes_over_the_backbone_of_a_model_of_saliency_or_by_example(start):
+    trained = load_trained(BUNDLED / f"{start}.safetensors")[0].backbone.state_dict()
+    model = icnet.build(section(start=start), ())
     for name, value in model.backbone.state_dict().items():
         torch.testing.assert_close(value, trained[name], rtol=0, atol=0)
     plain = icnet.build(section(), ()).backbone.state_dict()
@@ -41,10 +42,12 @@ def test_only_the_named_part_of_the_backbone_learns():
 def test_a_start_of_another_kind_or_backbone_is_refused(tmp_path):
     run = make_hsnet_run(tmp_path / "run")
     with pytest.raises(
-        TrainingError, match="run holds a HSNet on lite0; to start with is needed a run of saliency or icnet on lite0"
+        TrainingError, match=r"run holds a HSNet on lite0; .* needed a run of saliency, panet or icnet on lite0"
     ):
         icnet.build(section(start=str(run)), ())
-    with pytest.raises(TrainingError, match=r"a SaliencyNet on lite0; .* needed a run of saliency or icnet on vgg16"):
+    with pytest.raises(
+        TrainingError, match=r"a SaliencyNet on lite0; .* needed a run of saliency, panet or icnet on vgg16"
+    ):
         icnet.build(section(backbone="vgg16", start="saliency-lite0"), ())
 
 

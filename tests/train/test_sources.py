@@ -4,8 +4,8 @@ import pytest
 
 import fakes
 from likewise.data.layout import DataSetError
-from likewise.train.data_sections import EpisodeData, Source
-from likewise.train.sources import open_sources
+from likewise.train.data_sections import EpisodeData, HeldOut, Source
+from likewise.train.sources import open_sources, sources_without_held_out
 
 
 @pytest.fixture(scope="module")
@@ -55,3 +55,12 @@ def test_leaving_out_everything_is_refused(root: Path) -> None:
 def test_sources_and_the_mixture_belong_together(root: Path) -> None:
     with pytest.raises(ValueError, match="`sources` go with the set 'mixture', and only with it"):
         mixture(root)
+
+
+def test_what_shows_a_held_out_picture_is_left_out_of_every_source(root: Path) -> None:
+    data = mixture(root, Source(set="cosaliency", folder=Path("groups"), weight=0.5))
+    assert sources_without_held_out(data)[1] == {}
+    held = HeldOut(folder=Path("groups"), every=3)
+    ((weight, rest),), left_out = sources_without_held_out(data.model_copy(update={"held_out": held}))
+    assert (weight, left_out) == (0.5, {"cups": ("2",), "keys": ("2",)})
+    assert set(rest.classes_of) == {"cups/0", "cups/1", "keys/0", "keys/1"}

@@ -53,6 +53,7 @@ class LabelledData(Strict):
             classes, which coco20i cannot.
         drop_leaking: leave out training pictures in which a novel class can be seen.
         on_corrupt: an unreadable picture stops the run, or what it stands in is drawn anew and the picture named.
+        held_out: pictures not to train on.
     """
 
     set: Literal["pascal5i", "coco20i", "class_folders", "cosaliency", "davis", "label_folders", "mixture"]
@@ -61,6 +62,7 @@ class LabelledData(Strict):
     fold: int | None = Field(default=None, ge=0, le=3)
     drop_leaking: bool = False
     on_corrupt: Literal["stop", "skip"] = "stop"
+    held_out: HeldOut | None = None
 
     @model_validator(mode="after")
     def _fold_and_sources_go_with_the_set(self) -> LabelledData:
@@ -102,8 +104,9 @@ class GroupData(LabelledData):
             (`likewise.train.groups.MadeMaps`); None takes those in the set's `sism/`.
         mirror: the chance that a picture is mirrored.
         crop: the least share of a picture's sides that is kept; 1 for no crop.
+        paste: the chance that an object of another picture of the set is laid over a picture, of the group's class or
+            of another one, each as often (`likewise.train.groups.with_object`).
         disturb: the chance that a map is made worse than it is (`likewise.train.groups.disturbed`).
-        held_out: pictures not to train on.
     """
 
     kind: Literal["groups"]
@@ -111,8 +114,8 @@ class GroupData(LabelledData):
     maps: str | tuple[str, ...] | None = None
     mirror: float = Field(ge=0, le=1)
     crop: float = Field(default=1.0, gt=0, le=1)
+    paste: float = Field(default=0.0, ge=0, le=1)
     disturb: float = Field(default=0.0, ge=0, le=1)
-    held_out: HeldOut | None = None
 
 
 class PictureData(LabelledData):
@@ -123,7 +126,6 @@ class PictureData(LabelledData):
         mirror: the chance that a picture is mirrored.
         crop: the least share of a picture's sides that is kept; 1 for no crop.
         jitter: the strength of changes of brightness, contrast and saturation.
-        held_out: pictures not to train on.
     """
 
     kind: Literal["pictures"]
@@ -131,7 +133,6 @@ class PictureData(LabelledData):
     mirror: float = Field(ge=0, le=1)
     crop: float = Field(default=1.0, gt=0, le=1)
     jitter: float = Field(default=0.0, ge=0, le=1)
-    held_out: HeldOut | None = None
 
 
 class SceneData(Strict):

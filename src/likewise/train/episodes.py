@@ -20,7 +20,7 @@ from likewise.metrics import FoldIoU
 from likewise.train.data_sections import EpisodeData
 from likewise.train.material import TRAINING, VALIDATING, Material, collate, readable
 from likewise.train.recipes import Recipe
-from likewise.train.sources import Weighted, names_of, open_sources
+from likewise.train.sources import Weighted, names_of, sources_without_held_out
 
 Predict = Callable[[Any, "Batch"], UInt8[Tensor, "b h w"]]
 """From a model and episodes to the labels of the queries."""
@@ -54,7 +54,7 @@ class EpisodeMaterial(Material):
         assert isinstance(recipe.data, EpisodeData)
         self.data, self.seed, self.workers, self.predict = recipe.data, recipe.seed, recipe.workers, predict
         self.count = recipe.validation.episodes
-        self.sources = open_sources(recipe.data)
+        self.sources, self.left_out = sources_without_held_out(recipe.data)
         self.held: EpisodeSet | None = None
         if recipe.validation.classes:
             self.selection = "base-class validation mIoU"
@@ -96,7 +96,7 @@ class EpisodeMaterial(Material):
 
     def record(self) -> dict[str, Any]:
         training = [{**counts(dataset), "weight": weight} for weight, dataset in self.sources]
-        return {"training": training, "validation": self.held and counts(self.held)}
+        return {"training": training, "held out": self.left_out, "validation": self.held and counts(self.held)}
 
 
 def split_off(sources: list[Weighted], classes: tuple[str, ...]) -> tuple[list[Weighted], EpisodeSet]:

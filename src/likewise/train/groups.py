@@ -16,15 +16,15 @@ from torch import Tensor
 from likewise.data.episodes import EpisodeSet
 from likewise.data.groups import cosaliency_groups
 from likewise.data.layout import DataSetError
-from likewise.data.transforms import resize_grey, resize_picture
+from likewise.data.transforms import resize_grey, resize_labels, resize_picture
 from likewise.images import read_picture
 from likewise.models.saliency import SaliencyNet
 from likewise.train.cropping import random_part
 from likewise.train.data_sections import GroupData
 from likewise.train.material import TRAINING, Material, TrainingError, readable
 from likewise.train.recipes import Recipe
-from likewise.train.saliency import draw_class, recorded, sources_without_held_out
-from likewise.train.sources import names_of
+from likewise.train.saliency import draw_class, recorded
+from likewise.train.sources import names_of, sources_without_held_out
 from likewise.weights import BUNDLED, fingerprint, load_trained
 
 
@@ -34,6 +34,14 @@ class Batch(NamedTuple):
     pictures: UInt8[Tensor, "b n h w 3"]
     maps: UInt8[Tensor, "b n h w"]
     masks: UInt8[Tensor, "b n h w"]
+
+
+class Member(NamedTuple):
+    """One picture of a group, with its map, 0-255, and its mask, 0 and 1."""
+
+    picture: UInt8[np.ndarray, "s s 3"]
+    sism: UInt8[np.ndarray, "s s"]
+    mask: UInt8[np.ndarray, "s s"]
 
 
 Maps = Callable[[str, str], UInt8[np.ndarray, "h w"]]
@@ -80,18 +88,27 @@ class GroupMaterial(Material):
     def draw(self, step: int, place: int, attempt: int) -> Batch:
         generator = np.random.default_rng((TRAINING, self.seed, step, place, *([attempt] if attempt else [])))
         dataset, name = draw_class(self.sources, generator, least=self.data.pictures)
-        maps = self.maps[[other for _, other in self.sources].index(dataset)]
         drawn = generator.permutation(len(dataset.pictures_of[name]))[: self.data.pictures]
         members = []
         for picture in (dataset.pictures_of[name][index] for index in drawn):
-            part = random_part(self.data.crop, self.data.mirror, generator)
-            mask = (dataset.read_class(picture, name) == 1).astype(np.uint8)
-            sism = part.of(maps(picture, name), self.size)
+            member = self.member(dataset, picture, name, generator)
+            if generator.random() < self.data.paste:
+                laid = name if generator.random() < 0.5 else another(dataset, name, generator)
+                other = self.member(dataset, str(generator.choice(dataset.pictures_of[laid])), laid, generator)
+                member = with_object(member, other, generator, common=laid == name)
             if generator.random() < self.data.disturb:
-                sism = disturbed(sism, generator)
-            pixels = part.of(read_picture(dataset.picture_path(picture)), self.size)
-            members.append((pixels, sism, part.of(mask, self.size, labels=True)))
+                member = member._replace(sism=disturbed(member.sism, generator))
+            members.append(member)
         return Batch(*(torch.from_numpy(np.stack(planes))[None] for planes in zip(*members, strict=True)))
+
+    def member(self, dataset: EpisodeSet, picture: str, name: str, generator: np.random.Generator) -> Member:
+        """A random part of a picture, of its map and of its mask for that class."""
+        maps = self.maps[[other for _, other in self.sources].index(dataset)]
+        part = random_part(self.data.crop, self.data.mirror, generator)
+        mask = (dataset.read_class(picture, name) == 1).astype(np.uint8)
+        sism = part.of(maps(picture, name), self.size)
+        pixels = part.of(read_picture(dataset.picture_path(picture)), self.size)
+        return Member(pixels, sism, part.of(mask, self.size, labels=True))
 
     def score(self, model: Any, move: Callable[[Any], Any]) -> float:
         raise NotImplementedError("nothing is validated")
@@ -160,6 +177,38 @@ class MadeMaps:
             probability = network(network.backbone.normalise(brought))[0]
             self.made[key] = (probability * 255).round().to(torch.uint8).numpy()
         return self.made[key]
+
+
+def another(dataset: EpisodeSet, name: str, generator: np.random.Generator) -> str:
+    """Another class of the set; the same if it has no other."""
+    return str(
+        generator.choice([other for other, shown in dataset.pictures_of.items() if shown and other != name] or [name])
+    )
+
+
+def with_object(member: Member, other: Member, generator: np.random.Generator, *, common: bool) -> Member:
+    """The member with the object of another laid over it somewhere, a fifth to six tenths of the side in size.
+
+    Its map shows both. The mask holds the new object if it is `common`; else the object stands out and does not
+    belong, which only the group can tell. What would hide more than half of the member's own object is left out.
+    """
+    rows, columns = np.flatnonzero(other.mask.any(axis=1)), np.flatnonzero(other.mask.any(axis=0))
+    if not len(rows):
+        return member
+    box = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
+    sides = np.array([rows[-1] + 1 - rows[0], columns[-1] + 1 - columns[0]])
+    side = len(member.mask)
+    height, width = np.maximum(1, sides * (generator.uniform(0.2, 0.6) * side / sides.max())).astype(int).tolist()
+    top, left = generator.integers(0, (side - height + 1, side - width + 1))
+    place = slice(top, top + height), slice(left, left + width)
+    shape = resize_labels(np.ascontiguousarray(other.mask[box]), height, width) == 1
+    picture, sism, mask = (plane.copy() for plane in member)
+    mask[place][shape] = common
+    if 2 * (mask & member.mask).sum() < member.mask.sum():
+        return member
+    picture[place][shape] = resize_picture(np.ascontiguousarray(other.picture[box]), height, width)[shape]
+    sism[place][shape] = resize_grey(np.ascontiguousarray(other.sism[box]), height, width)[shape]
+    return Member(picture, sism, mask)
 
 
 def disturbed(sism: UInt8[np.ndarray, "h w"], generator: np.random.Generator) -> UInt8[np.ndarray, "h w"]:

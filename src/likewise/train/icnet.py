@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from likewise.models.icnet import SIZE, VARIANTS, ICNet
+from likewise.models.panet import PANet
 from likewise.models.saliency import SaliencyNet
 from likewise.train.frozen import learn_only
 from likewise.train.groups import Batch, GroupMaterial
@@ -31,10 +32,10 @@ def build(section: ICNetModel, classes: tuple[str, ...]) -> ICNet:
     else:
         bundled = BUNDLED / f"{section.start}.safetensors"
         start: Any = load_trained(bundled if bundled.is_file() else Path(section.start))[0]
-        if not isinstance(start, SaliencyNet | ICNet) or start.backbone.spec.name != section.backbone:
+        if not isinstance(start, SaliencyNet | PANet | ICNet) or start.backbone.spec.name != section.backbone:
             raise TrainingError(
                 f"{section.start} holds a {type(start).__name__} on {start.backbone.spec.name}; to start with is "
-                f"needed a run of saliency or icnet on {section.backbone}"
+                f"needed a run of saliency, panet or icnet on {section.backbone}"
             )
         whole, part = (model, start) if isinstance(start, ICNet) else (model.backbone, start.backbone)
         whole.load_state_dict(part.state_dict())

@@ -71,8 +71,8 @@ class ICNetModel(Strict):
     Attributes:
         backbone: "vgg16", as published, or "lite0", ours.
         weights: a file of ImageNet weights; without one they come from where the backbone's do.
-        start: a saliency model, "saliency-lite0" or a run of it, whose backbone is taken over as it was trained there;
-            or a run of icnet, all of which is taken over.
+        start: a run of panet that reads the backbone as deep as ICNet does, or a saliency model, "saliency-lite0" or a
+            run of it, whose backbone is taken over as it was trained there; or a run of icnet, all of which is taken.
         learn: modules of the backbone that learn; nothing means all.
     """
 

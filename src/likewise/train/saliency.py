@@ -12,20 +12,18 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from likewise.data.episodes import EpisodeSet
-from likewise.data.groups import cosaliency_groups
-from likewise.data.held_out import files_of, held_out_groups, without_pictures
 from likewise.data.layout import IGNORE
 from likewise.data.transforms import Augmentation
 from likewise.images import read_picture
 from likewise.models.saliency import LITE0_BACKBONE, SaliencyNet
 from likewise.train.cropping import random_part
-from likewise.train.data_sections import GroupData, PictureData
+from likewise.train.data_sections import PictureData
 from likewise.train.episodes import counts
 from likewise.train.frozen import learn_only
 from likewise.train.material import TRAINING, Material, Progress, readable
 from likewise.train.model_sections import SaliencyModel
 from likewise.train.recipes import Recipe
-from likewise.train.sources import Weighted, names_of, open_sources
+from likewise.train.sources import Weighted, names_of, sources_without_held_out
 from likewise.weights import load_backbone
 
 
@@ -79,17 +77,6 @@ class SaliencyMaterial(Material):
 
     def record(self) -> dict[str, Any]:
         return recorded(self.sources, self.held)
-
-
-def sources_without_held_out(data: GroupData | PictureData) -> tuple[list[Weighted], dict[str, tuple[str, ...]]]:
-    """The recipe's sets without what shows a held-out picture, and the held-out pictures of each group."""
-    sources = open_sources(data)
-    if data.held_out is None:
-        return sources, {}
-    asked = data.held_out
-    held = held_out_groups(cosaliency_groups(data.root / asked.folder), every=asked.every, whole=asked.groups)
-    files = files_of(held)
-    return [Weighted(weight, without_pictures(dataset, files)) for weight, dataset in sources], held.groups
 
 
 def draw_class(sources: list[Weighted], generator: np.random.Generator, least: int = 1) -> tuple[EpisodeSet, str]:

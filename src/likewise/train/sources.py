@@ -15,6 +15,7 @@ from likewise.data.class_folders import class_folders
 from likewise.data.coco import coco20i
 from likewise.data.episodes import Entry, EpisodeSet
 from likewise.data.groups import cosaliency_groups, episodes_of_groups
+from likewise.data.held_out import files_of, held_out_groups, without_pictures
 from likewise.data.label_folders import label_folders
 from likewise.data.layout import IGNORE, DataSetError, known
 from likewise.data.pascal import pascal5i
@@ -54,6 +55,17 @@ def open_sources(data: LabelledData) -> list[Weighted]:
     else:
         found = [Weighted(1.0, OPENED[data.set](data.root))]
     return found
+
+
+def sources_without_held_out(data: LabelledData) -> tuple[list[Weighted], dict[str, tuple[str, ...]]]:
+    """The recipe's sets without what shows a held-out picture, and the held-out pictures of each group."""
+    sources = open_sources(data)
+    if data.held_out is None:
+        return sources, {}
+    asked = data.held_out
+    held = held_out_groups(cosaliency_groups(data.root / asked.folder), every=asked.every, whole=asked.groups)
+    files = files_of(held)
+    return [Weighted(weight, without_pictures(dataset, files)) for weight, dataset in sources], held.groups
 
 
 def names_of(sources: list[Weighted]) -> str:
