@@ -284,6 +284,8 @@ def test_models_and_backbones_are_listed_with_where_their_weights_come_from(like
     assert code == 0
     for name in ("panet-lite0", "panet-vgg16", "hsnet-vgg16", "hsnet-resnet50", "hsnet-resnet101"):
         assert name in out
+    for name in ("icnet-lite0", "saliency-lite0", "icnet-vgg16"):
+        assert name in out
     (default,) = (line for line in out.splitlines() if "the default" in line)
     assert DEFAULT_MODEL in default
     code, out, _ = likewise("backbones")

@@ -99,6 +99,9 @@ def test_a_picture_that_cannot_be_read_is_named_and_the_others_are_the_group(cos
     learned = cosaliency.learn(find_pictures([group]))
     assert learned.names == ("0.png", "1.png", "3.png", "4.png")
     assert [name for name, _ in learned.failed] == ["2.png"]
+    alone = cosaliency.learn([group / "3.png"])
+    for stride, vectors in learned.vectors.items():
+        torch.testing.assert_close(vectors[2:3], alone.vectors[stride], rtol=0, atol=0)
     with pytest.raises(PictureError, match=r"2\.png"):
         cosaliency.segment(group / "2.png", learned)
 

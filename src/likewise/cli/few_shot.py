@@ -224,11 +224,13 @@ def demo(
 
 def models() -> None:
     """List the models."""
-    from likewise.checkpoints import BY_EXAMPLE
+    from likewise.checkpoints import BY_EXAMPLE, CHECKPOINTS
+    from likewise.predict.co_saliency import DEFAULT_GROUP_MODEL
     from likewise.predict.networks import BUNDLED_MODELS
+    from likewise.predict.saliency import DEFAULT_SALIENCY
     from likewise.weights import bundled
 
-    papers = {"panet": "PANet (ICCV 2019)", "hsnet": "HSNet (ICCV 2021)"}
+    papers = {"panet": "PANet (ICCV 2019)", "hsnet": "HSNet (ICCV 2021)", "icnet": "ICNet (NeurIPS 2020)"}
     table = new_table("model", "what it is", "weights")
     for name in bundled(*BUNDLED_MODELS):
         default = "; the default" if name == DEFAULT_MODEL else ""
@@ -237,6 +239,12 @@ def models() -> None:
     for name in BY_EXAMPLE:
         paper = papers[name.partition("-")[0]]
         table.add_row(name, f"{paper}, the published network", "its authors' checkpoint: --weights FILE")
+    for name in bundled(DEFAULT_GROUP_MODEL):
+        table.add_row(name, f"{papers['icnet']} on lite0, trained by us, for groups", "bundled")
+    for name in (name for name, network in CHECKPOINTS.items() if network.method == "icnet"):
+        table.add_row(name, f"{papers['icnet']}, the published network", "its authors' checkpoint: --weights FILE")
+    for name in bundled(DEFAULT_SALIENCY):
+        table.add_row(name, "our saliency network on lite0; makes the maps that ICNet starts from", "bundled")
     table.add_row("a folder", "what [bold]likewise train[/] left there", "its own")
     table.add_row("a file", "what [bold]likewise weights import[/] made of a published checkpoint", "its own")
     say(table)

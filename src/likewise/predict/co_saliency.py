@@ -28,7 +28,7 @@ from likewise.checkpoints import CHECKPOINTS, imported_name, load_checkpoint, lo
 from likewise.data.transforms import resize_picture
 from likewise.examples import Example
 from likewise.images import PictureError, Source, read_picture
-from likewise.models.icnet import SIZE, STRIDES, ICNet, Vectors, join
+from likewise.models.icnet import SIZE, STRIDES, ICNet, Vectors
 from likewise.ops import resize
 from likewise.paths import Picture
 from likewise.predict.devices import torch_device
@@ -133,7 +133,10 @@ class CoSaliency:
             raise ValueError("no pictures: a group has at least one")
         if isinstance(self.maps, MapFolder):
             self.maps.check(on_disk(pictures))
-        names, parts, certainty, failed = [], [], [], []
+        names, certainty, failed = [], [], []
+        # room for all from the start: thousands of small tensors that stay keep the allocator from giving back what
+        # lies between them
+        room: Vectors = {}
         for index, (name, reading) in enumerate(read_ahead(pictures)):
             label = label_of(pictures[index], index)
             try:
@@ -142,12 +145,13 @@ class CoSaliency:
             except PictureError as error:
                 failed.append((label, str(error)))
             else:
-                parts.append(self.network.learn(self.image(pixels), sism[None]))
+                for stride, own in self.network.learn(self.image(pixels), sism[None]).items():
+                    room.setdefault(stride, own.new_empty(len(pictures), *own.shape[1:]))[len(names)] = own[0]
                 names.append(label)
                 certainty.append(certainty_of(sism))
             if progress:
                 progress(index + 1, len(pictures))
-        vectors = join(parts) if parts else {stride: torch.zeros(0, 2, 0) for stride in STRIDES}
+        vectors = {stride: room.get(stride, torch.zeros(0, 2, 0))[: len(names)] for stride in STRIDES}
         return Group(tuple(names), vectors, tuple(certainty), tuple(failed), self.fingerprint)
 
     @torch.inference_mode()
