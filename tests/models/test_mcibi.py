@@ -233,6 +233,21 @@ def test_cross_entropy_is_the_published_one_and_zero_where_that_is_not_a_number(
     assert mcibi.cross_entropy(logits, torch.full_like(labels, IGNORE)).item() == 0
 
 
+def test_cross_entropy_weighs_pixels_by_their_class_and_sees_the_resized_logits():
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(2, 3, 5, 7, generator=generator)
+    labels = torch.randint(0, 3, (2, 33, 50), generator=generator)
+    labels[:, :4] = IGNORE
+    weights = torch.tensor([0.3, 1, 4])
+    resized = F.interpolate(logits, size=(33, 50), mode="bilinear")
+    for given in (None, weights):
+        expected = F.cross_entropy(resized, labels, given, ignore_index=IGNORE)
+        close(mcibi.cross_entropy(logits, labels, given), expected, 1e-6)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = mcibi.cross_entropy(logits, labels, weights)
+    close(found, F.cross_entropy(resized, labels, weights, ignore_index=IGNORE), 1e-6)
+
+
 # ---- what every model must do -------------------------------------------------------------------------------------
 
 

@@ -105,6 +105,7 @@ def test_a_run_killed_after_a_checkpoint_ends_with_the_same_weights_and_memory(u
 def test_two_processes_that_share_a_batch_do_what_one_does_alone(folder, tmp_path, name, norms):
     words = (
         f"model.norms={norms}",
+        "data.balance=0.5",
         "batch=4",
         "steps=3",
         "model.dropout=0",

@@ -14,7 +14,7 @@ from likewise.images import PictureError
 from likewise.metrics import SceneIoU
 from likewise.train.material import TrainingError
 from likewise.train.recipes import RecipeError
-from likewise.train.scenes import Batch, SceneMaterial, brought, read_scene
+from likewise.train.scenes import Batch, SceneMaterial, brought, class_weights, read_scene
 from likewise.weights import TRAINED
 from predict.scene_runs import SECTIONS
 from train.scene_folders import make_folder, small
@@ -213,3 +213,15 @@ def test_too_few_pictures_to_hold_any_out_are_refused(tmp_path):
 def test_settings_that_contradict_each_other_are_refused(folder, overrides, told):
     with pytest.raises(RecipeError, match=told):
         small(folder, *overrides)
+
+
+def test_rare_classes_gain_by_the_median_share_to_the_power_of_the_balance(folder):
+    pixels = np.array([400, 100, 25, 0])
+    np.testing.assert_allclose(class_weights(pixels, 1.0), [0.25, 1, 4, 1])
+    np.testing.assert_allclose(class_weights(pixels, 0.5), [0.5, 1, 2, 1])
+    np.testing.assert_allclose(class_weights(pixels, 0.0), 1)
+    material = SceneMaterial(small(folder, "data.balance=0.5"))
+    item = material.item(0, 0)
+    assert item.weights.shape == (1, 3)
+    np.testing.assert_allclose(item.weights[0], class_weights(material.pixels, 0.5))
+    assert item.weights.unique().numel() > 1

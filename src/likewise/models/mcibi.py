@@ -41,7 +41,7 @@ from torch import Tensor, nn
 from likewise.backbones import BACKBONES, Backbone
 from likewise.memory import IGNORE, DatasetMemory
 from likewise.models.image_context import CONTEXTS, Attention, unit
-from likewise.ops import plane_size, resize
+from likewise.ops import plane_size, resize, resize_matrix
 
 
 @dataclass(frozen=True)
@@ -182,11 +182,19 @@ class MCIBI(nn.Module):
         """The logits at the wanted size; their softmax is the probability."""
         return resize(logits, size, align_corners=False)
 
-    def loss(self, stages: Stages, labels: Integer[Tensor, "b hl wl"], *, consistency: bool = True) -> Losses:
+    def loss(
+        self,
+        stages: Stages,
+        labels: Integer[Tensor, "b hl wl"],
+        weights: Float[Tensor, " k"] | None = None,
+        *,
+        consistency: bool = True,
+    ) -> Losses:
         """Cross-entropies at the size of the labels, and that of the memory's vectors.
 
         Args:
             labels: the class of each pixel, 255 for those that do not count.
+            weights: what a pixel of each class weighs in the cross-entropies of pixels; 1 without them.
             consistency: with the loss that asks stage 2 to tell the memory's vectors apart, as it stands, so after
                 the update. Its gradient reaches stage 2 only. In training, batch norm sees the vectors as one more
                 batch; with less than two of them this loss is 0.
@@ -197,9 +205,9 @@ class MCIBI(nn.Module):
         if consistency and len(vectors) > 1:
             told = F.cross_entropy(self.stage2(vectors[:, :, None, None])[:, :, 0, 0], classes)
         return Losses(
-            none if stages.auxiliary is None else 0.4 * cross_entropy(stages.auxiliary, labels),
-            0.4 * cross_entropy(stages.stage1, labels),
-            cross_entropy(stages.stage2, labels),
+            none if stages.auxiliary is None else 0.4 * cross_entropy(stages.auxiliary, labels, weights),
+            0.4 * cross_entropy(stages.stage1, labels, weights),
+            cross_entropy(stages.stage2, labels, weights),
             told,
         )
 
@@ -234,18 +242,42 @@ class FCN(nn.Module):
         """Logits at the size of the images."""
         return resize(self.decoder(self.backbone(images)[-1]), plane_size(images), align_corners=False)
 
-    def loss(self, images: Float[Tensor, "b 3 h w"], labels: Integer[Tensor, "b h w"]) -> Float[Tensor, ""]:
-        """Cross-entropy, and 0.4 of the auxiliary head's; labels as in `MCIBI.loss`."""
+    def loss(
+        self,
+        images: Float[Tensor, "b 3 h w"],
+        labels: Integer[Tensor, "b h w"],
+        weights: Float[Tensor, " k"] | None = None,
+    ) -> Float[Tensor, ""]:
+        """Cross-entropy, and 0.4 of the auxiliary head's; labels and weights as in `MCIBI.loss`."""
         *others, top = self.backbone(images)
-        loss = cross_entropy(self.decoder(top), labels)
-        return loss if self.auxiliary is None else loss + 0.4 * cross_entropy(self.auxiliary(others[-1]), labels)
+        loss = cross_entropy(self.decoder(top), labels, weights)
+        if self.auxiliary is None:
+            return loss
+        return loss + 0.4 * cross_entropy(self.auxiliary(others[-1]), labels, weights)
 
 
-def cross_entropy(logits: Float[Tensor, "b k h w"], labels: Integer[Tensor, "b hl wl"]) -> Float[Tensor, ""]:
-    """The mean over the labelled pixels of the logits resized to them; 0 if there are none."""
-    logits = resize(logits, (labels.shape[1], labels.shape[2]), align_corners=False)
-    total = F.cross_entropy(logits, labels.long(), ignore_index=IGNORE, reduction="sum")
-    return total / (labels != IGNORE).sum().clamp_min(1)
+def cross_entropy(
+    logits: Float[Tensor, "b k h w"],
+    labels: Integer[Tensor, "b hl wl"],
+    weights: Float[Tensor, " k"] | None = None,
+) -> Float[Tensor, ""]:
+    """The mean over the labelled pixels, by their classes' weights, of the logits resized to them; 0 if none is."""
+    weights = logits.new_ones(logits.shape[1], dtype=torch.float32) if weights is None else weights.float()
+    with torch.autocast(logits.device.type, enabled=False):
+        logits = logits.float()
+        # as `resize` does; the backward pass of two products is several times as quick
+        rows = resize_matrix(logits.shape[2], labels.shape[1], align_corners=False, like=logits)
+        columns = resize_matrix(logits.shape[3], labels.shape[2], align_corners=False, like=logits)
+        resized = rows @ (logits @ columns.T)
+        total = F.cross_entropy(resized, labels.long(), weights, ignore_index=IGNORE, reduction="sum")
+    weight = weight_of_pixels(labels, weights)
+    return total / weight.where(weight > 0, 1)
+
+
+def weight_of_pixels(labels: Integer[Tensor, "b h w"], weights: Float[Tensor, " k"]) -> Float[Tensor, ""]:
+    """The sum over the labelled pixels of what their classes weigh."""
+    pixels = labels.long().flatten().bincount(minlength=IGNORE + 1)[: len(weights)]
+    return (pixels * weights).sum()
 
 
 # ---- variants, and the names in their published checkpoints --------------------------------------------------------

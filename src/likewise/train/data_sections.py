@@ -153,6 +153,8 @@ class SceneData(Strict):
         crop: the side of the squares that are then cut; what a picture lacks is not labelled.
         jitter: the strength of changes of brightness, contrast and saturation.
         mirror: the chance that a picture is mirrored; classes that are left and right of each other change places.
+        balance: how much rare classes gain in the loss: a pixel weighs (median share of pixels / its class's) to this
+            power. 0 weighs all pixels alike; 1 is median frequency balancing (Eigen, Fergus, ICCV 2015).
         on_corrupt: an unreadable picture stops the run, or another takes its place and it is named.
     """
 
@@ -168,6 +170,7 @@ class SceneData(Strict):
     crop: int = Field(ge=32)
     jitter: float = Field(default=0.0, ge=0, le=1)
     mirror: float = Field(default=0.5, ge=0, le=1)
+    balance: float = Field(default=0.0, ge=0, le=1)
     on_corrupt: Literal["stop", "skip"] = "stop"
 
     @model_validator(mode="after")

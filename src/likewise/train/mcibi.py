@@ -7,14 +7,15 @@ from typing import Any
 
 import torch
 import torch.distributed
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from likewise.backbones import Backbone, backbone_spec
 from likewise.images import written
-from likewise.memory import IGNORE, DatasetMemory, coupled_momentum, polynomial_momentum
+from likewise.memory import DatasetMemory, coupled_momentum, polynomial_momentum
 from likewise.memory_picture import SNAPSHOTS
-from likewise.models.mcibi import FCN, MCIBI, MCIBIConfig
+from likewise.models.mcibi import FCN, MCIBI, MCIBIConfig, weight_of_pixels
+from likewise.train.depthwise import quicken
 from likewise.train.frozen import learn_only
 from likewise.train.material import Progress
 from likewise.train.model_sections import FCNModel, MCIBIModel, SceneModel
@@ -62,6 +63,7 @@ def build_backbone(section: SceneModel) -> Backbone:
     spec = backbone_spec(section.backbone, taps=section.taps)
     backbone = load_backbone(spec, weights=section.weights, frozen=False)
     learn_only(backbone, section.learn)
+    quicken(backbone)
     return backbone
 
 
@@ -70,8 +72,9 @@ def losses(model: MCIBI, section: MCIBIModel, batch: Batch, progress: Progress) 
     stages = model.stages(model.backbone.normalise(batch.pictures))
     model.memory.update(stages.features.detach(), batch.labels, momentum(section, progress))
     consistency = section.consistency and progress.step >= section.consistency_from * progress.steps
-    found = model.loss(stages, batch.labels, consistency=consistency)
-    share = share_of_pixels(batch.labels)
+    weights = batch.weights[0].float()  # mixed precision brings all that comes in to its own
+    found = model.loss(stages, batch.labels, weights, consistency=consistency)
+    share = share_of_pixels(batch.labels, weights)
     return {
         "stage 2": share * found.stage2,
         "stage 1": share * found.stage1,
@@ -81,8 +84,9 @@ def losses(model: MCIBI, section: MCIBIModel, batch: Batch, progress: Progress) 
 
 
 def baseline_losses(model: FCN, section: FCNModel, batch: Batch, progress: Progress) -> dict[str, Float[Tensor, ""]]:
-    loss = model.loss(model.backbone.normalise(batch.pictures), batch.labels)
-    return {"labels": share_of_pixels(batch.labels) * loss}
+    weights = batch.weights[0].float()  # mixed precision brings all that comes in to its own
+    loss = model.loss(model.backbone.normalise(batch.pictures), batch.labels, weights)
+    return {"labels": share_of_pixels(batch.labels, weights) * loss}
 
 
 def momentum(section: MCIBIModel, progress: Progress) -> float:
@@ -93,18 +97,18 @@ def momentum(section: MCIBIModel, progress: Progress) -> float:
     return polynomial_momentum(done, start=section.momentum_start, power=section.momentum_power)
 
 
-def share_of_pixels(labels: Tensor) -> Float[Tensor, ""]:
-    """How many labelled pixels this process has, relative to the mean over processes.
+def share_of_pixels(labels: UInt8[Tensor, "b h w"], weights: Float[Tensor, " k"]) -> Float[Tensor, ""]:
+    """What the labelled pixels of this process weigh, relative to the mean over processes.
 
     Losses are means over the pixels of a process and gradients are means over processes; times this, they are those of
     one process with the whole batch.
     """
-    here = (labels != IGNORE).sum().float()
+    here = weight_of_pixels(labels, weights)
     if not torch.distributed.is_initialized():
         return torch.ones_like(here)
     total = here.clone()
     torch.distributed.all_reduce(total)
-    return here * torch.distributed.get_world_size() / total.clamp_min(1)
+    return here * torch.distributed.get_world_size() / total.where(total > 0, 1)
 
 
 def keep_memory(model: Any, run: Path, step: int) -> None:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import UInt8
+from jaxtyping import Float, Float32, Int, UInt8
 from torch import Tensor
 
 from likewise.data import SCENES, open_scenes
@@ -29,10 +29,14 @@ VALIDATED_ON = {"camvid": "val"}
 
 
 class Batch(NamedTuple):
-    """Pictures and the class of each of their pixels, 255 for those that do not count."""
+    """Pictures; the class of each of their pixels, 255 for those that do not count; what a pixel of each class weighs.
+
+    The weights are those of the data set, the same for every picture.
+    """
 
     pictures: UInt8[Tensor, "b h w 3"]
     labels: UInt8[Tensor, "b h w"]
+    weights: Float[Tensor, "b k"]
 
 
 class SceneMaterial(Material):
@@ -56,6 +60,7 @@ class SceneMaterial(Material):
             self.selection = "validation mIoU"
         self.pixels = class_pixels(self.training)
         check_classes(self.training, self.pixels)
+        self.weights = class_weights(self.pixels, self.data.balance)
         self.augment = Augmentation(
             scale=self.data.scale,
             crop=self.data.crop,
@@ -73,9 +78,13 @@ class SceneMaterial(Material):
         def draw(attempt: int) -> Batch:
             scene = scenes[generator.integers(len(scenes))] if attempt else self.scene(step * self.batch + place)
             seed = int(generator.integers(2**32))
-            return as_batch(*self.augment(*read_scene(self.training, scene, self.data.side), seed))
+            return self.as_batch(*self.augment(*read_scene(self.training, scene, self.data.side), seed))
 
         return readable(draw, self.data.on_corrupt, step, self.training.name)
+
+    def as_batch(self, picture: UInt8[np.ndarray, "h w 3"], labels: UInt8[np.ndarray, "hl wl"]) -> Batch:
+        weights = torch.from_numpy(self.weights[None].copy())
+        return Batch(torch.from_numpy(picture[None].copy()), torch.from_numpy(labels[None].copy()), weights)
 
     def scene(self, index: int) -> Scene:
         """The picture of that number in the run: in its turn, of an order that the seed and the turn give."""
@@ -90,7 +99,7 @@ class SceneMaterial(Material):
         metric = SceneIoU(self.held.classes)
         for scene in self.held.scenes:
             picture, labels = read_picture(scene.picture), self.held.read_labels(scene.labels)
-            batch = move(as_batch(brought(picture, self.data.side), labels))
+            batch = move(self.as_batch(brought(picture, self.data.side), labels))
             logits = model(model.backbone.normalise(batch.pictures)).float()
             logits = resize(logits, (labels.shape[0], labels.shape[1]), align_corners=False)
             metric.update(logits[0].argmax(dim=0).to(torch.uint8).cpu().numpy(), labels)
@@ -148,6 +157,13 @@ def class_pixels(scenes: SceneSet) -> np.ndarray:
     return total[: len(scenes.classes)]
 
 
+def class_weights(pixels: Int[np.ndarray, " k"], balance: float) -> Float32[np.ndarray, " k"]:
+    """What a pixel of each class weighs, as `SceneData.balance` says; 1 for classes that never occur."""
+    there = pixels > 0
+    relative = np.median(pixels[there]) / np.where(there, pixels, np.median(pixels[there]))
+    return (relative**balance).astype(np.float32)
+
+
 def check_classes(scenes: SceneSet, pixels: np.ndarray) -> None:
     """Refuse what has nothing to be told apart, and tell of classes that never occur."""
     there = [name for name, count in zip(scenes.classes, pixels, strict=True) if count]
@@ -191,10 +207,6 @@ def brought(picture: UInt8[np.ndarray, "h w 3"], side: int | None) -> UInt8[np.n
         return picture
     factor = side / min(picture.shape[:2])
     return resize_picture(picture, *(max(1, round(length * factor)) for length in picture.shape[:2]))
-
-
-def as_batch(picture: UInt8[np.ndarray, "h w 3"], labels: UInt8[np.ndarray, "hl wl"]) -> Batch:
-    return Batch(torch.from_numpy(picture[None].copy()), torch.from_numpy(labels[None].copy()))
 
 
 def told(scenes: SceneSet) -> dict[str, Any]:
