@@ -174,7 +174,7 @@ def _trained_saliency(section: dict[str, Any], classes: tuple[str, ...]) -> nn.M
 
 
 def _trained_icnet(section: dict[str, Any], classes: tuple[str, ...]) -> nn.Module:
-    return icnet.VARIANTS[section["backbone"]]()
+    return icnet.variant(section["backbone"], compress=section.get("compress", True))
 
 
 TRAINED: dict[str, Callable[[dict[str, Any], tuple[str, ...]], nn.Module]] = {

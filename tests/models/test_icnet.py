@@ -215,6 +215,25 @@ def test_vectors_are_the_mean_of_unit_features_under_the_map_and_under_its_rest(
         torch.testing.assert_close(found[picture], total / total.norm(dim=1, keepdim=True))
 
 
+def test_lite0_compares_the_two_deepest_features_as_they_are_each_as_much_as_the_other():
+    torch.manual_seed(0)
+    model = icnet.lite0().eval()
+    model.standardise[0].running_mean.fill_(0.3)
+    model.standardise[1].running_var.fill_(4.0)
+    images, _ = some_group(2)
+    with torch.no_grad():
+        taps = model.backbone(images)
+        levels = model.features(images)[1]
+    assert {stride: level.shape[1:] for stride, level in levels.items()} == {
+        8: (304, 28, 28),
+        16: (304, 14, 14),
+        32: (304, 7, 7),
+    }
+    deep, deepest = levels[16][:, :112], levels[32][:, 112:]
+    torch.testing.assert_close(deep, F.normalize((taps[4] - 0.3) / (1 + 1e-5) ** 0.5, dim=1))
+    torch.testing.assert_close(deepest, F.normalize(taps[5] / (4 + 1e-5) ** 0.5, dim=1))
+
+
 # ---- groups of any size --------------------------------------------------------------------------------------------
 
 
@@ -288,7 +307,7 @@ def test_of_a_group_nothing_is_kept_but_its_vectors(small):
     images, sisms = some_group(2)
     vectors = small.learn(images, sisms)
     numbers = sum(vector[0].numel() for vector in vectors.values())
-    assert numbers == 2 * sum(small.config.compressed)
+    assert numbers == 2 * 3 * (112 + 192)  # both sides of three levels, channels of strides 16 and 32
     for vector in vectors.values():  # no view that keeps features alive
         assert vector.untyped_storage().nbytes() == vector.numel() * vector.element_size()
     assert not any(vector.requires_grad for vector in vectors.values())
@@ -328,3 +347,8 @@ class TestICNetOnLite0(ModelSuite):
     def loss(self, model, size):
         images, sisms = some_group(2)
         return model.loss(images, sisms, (sisms > 0.6).float())
+
+
+class TestICNetOnLite0Compressed(TestICNetOnLite0):
+    def build(self):
+        return icnet.lite0(compress=True)

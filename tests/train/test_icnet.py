@@ -1,7 +1,10 @@
 """ICNet at the start of its training: whose backbone it has, and what of it learns."""
 
+import json
+
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from fake_runs import make_hsnet_run
 from likewise.train import icnet
@@ -25,10 +28,24 @@ def test_it_takes_over_the_backbone_of_a_model_of_saliency_or_by_example(start):
     assert not torch.equal(plain["net.blocks.5.3.conv_pwl.weight"], trained["net.blocks.5.3.conv_pwl.weight"])
 
 
-def test_it_goes_on_from_another_icnet():
-    trained = load_trained(BUNDLED / "icnet-lite0.safetensors")[0].state_dict()
-    for name, value in icnet.build(section(start="icnet-lite0"), ()).state_dict().items():
-        torch.testing.assert_close(value, trained[name], rtol=0, atol=0)
+@pytest.mark.parametrize("compress", [True, False])
+def test_it_goes_on_from_another_icnet_with_the_same_features(compress, tmp_path):
+    torch.manual_seed(0)
+    run = section(compress=compress).model_dump(mode="json")
+    header = {"recipe": json.dumps({"name": "icnet-small", "model": run}), "classes": "[]"}
+    first = icnet.variant("lite0", compress=compress).state_dict()
+    save_file(first, tmp_path / "weights.safetensors", metadata=header)
+    model = icnet.build(section(start=str(tmp_path), compress=compress), ())
+    for name, value in model.state_dict().items():
+        torch.testing.assert_close(value, first[name], rtol=0, atol=0)
+    told = f"set model.compress={str(compress).lower()} to go on from it"
+    with pytest.raises(TrainingError, match=told):
+        icnet.build(section(start=str(tmp_path), compress=not compress), ())
+
+
+def test_features_of_vgg16_are_compressed():
+    with pytest.raises(ValueError, match=r"as published: set model\.compress=true"):
+        section(backbone="vgg16", compress=False)
 
 
 def test_only_the_named_part_of_the_backbone_learns():
@@ -36,6 +53,12 @@ def test_only_the_named_part_of_the_backbone_learns():
     asking = {name for name, value in model.backbone.named_parameters() if value.requires_grad}
     assert asking
     assert all(name.startswith("net.blocks.5.") for name in asking)
+    assert all(value.requires_grad for value in model.attend8.parameters())
+
+
+def test_without_anything_to_learn_the_backbone_stays_as_it_is():
+    model = icnet.build(section(learn=None), ())
+    assert not any(value.requires_grad for value in model.backbone.parameters())
     assert all(value.requires_grad for value in model.attend8.parameters())
 
 

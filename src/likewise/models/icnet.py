@@ -45,12 +45,13 @@ class ICNetConfig:
     """Channels, as published.
 
     Attributes:
-        compressed: of the features at strides 8, 16 and 32.
+        compressed: of the features at strides 8, 16 and 32. Without, the two deepest taps are compared as they are at
+            all three: each standardised and of length one, side by side.
         width: of the co-attention's output and of the decoder.
         refined: of each refinement's output.
     """
 
-    compressed: tuple[int, int, int] = (256, 256, 128)
+    compressed: tuple[int, int, int] | None = (256, 256, 128)
     width: int = 128
     refined: int = 32
 
@@ -147,16 +148,21 @@ class ICNet(nn.Module):
         self.backbone = backbone
         self.config = config = config or ICNetConfig()
         taps = [tap.channels for tap in backbone.taps]
-        pool = nn.MaxPool2d(2) if backbone.taps[-1].stride == 16 else nn.Identity()
-        channels8, channels16, channels32 = config.compressed
-        self.compress8 = conv1x1(taps[3], channels8)
-        self.compress16 = conv1x1(taps[4], channels16)
-        self.compress32 = nn.Sequential(
-            *(pool, conv1x1(taps[-1], channels32)),
-            *norm_relu(channels32, channels32),
-            *norm_relu(channels32, channels32),
-            conv3x3(channels32, channels32),
-        )
+        if config.compressed is None:
+            # the mean over all of training, not over its last groups, which are of a few classes
+            norms = (nn.BatchNorm2d(channels, momentum=None, affine=False) for channels in taps[-2:])
+            self.standardise = nn.ModuleList(norms)
+        else:
+            pool = nn.MaxPool2d(2) if backbone.taps[-1].stride == 16 else nn.Identity()
+            channels8, channels16, channels32 = config.compressed
+            self.compress8 = conv1x1(taps[3], channels8)
+            self.compress16 = conv1x1(taps[4], channels16)
+            self.compress32 = nn.Sequential(
+                *(pool, conv1x1(taps[-1], channels32)),
+                *norm_relu(channels32, channels32),
+                *norm_relu(channels32, channels32),
+                conv3x3(channels32, channels32),
+            )
         width, refined = config.width, config.refined
         self.attend8, self.attend16, self.attend32 = (CoAttention(stride, width) for stride in STRIDES)
         self.merge32to16 = Residual(width)
@@ -165,7 +171,11 @@ class ICNet(nn.Module):
         self.refinements = nn.ModuleList(Refinement(channels, refined) for channels in reversed(taps[:3]))
         for name, module in self.named_modules():
             if isinstance(module, nn.Conv2d) and not name.startswith("backbone."):
-                nn.init.normal_(module.weight, std=0.01)
+                if config.compressed is None:
+                    # of the published size, it takes hundreds of steps before anything reaches the predictions
+                    nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+                else:
+                    nn.init.normal_(module.weight, std=0.01)
                 nn.init.constant_(module.bias, 0)  # type: ignore[arg-type]
 
     def forward(self, images: Float[Tensor, "n 3 h w"], sisms: Float[Tensor, "n hs ws"]) -> Float[Tensor, "n ho wo"]:
@@ -185,13 +195,17 @@ class ICNet(nn.Module):
     def features(
         self, images: Float[Tensor, "n 3 h w"]
     ) -> tuple[list[Float[Tensor, "n _c _h _w"]], dict[int, Float[Tensor, "n _c _h _w"]]]:
-        """Three shallow features, from fine to coarse, and the compressed ones by their stride.
+        """Three shallow features, from fine to coarse, and those that are compared by their stride.
 
         Raises:
             ValueError: pictures that are not 224x224.
         """
         check_size(images, "pictures")
         *shallow, tap8, tap16 = (taps := self.backbone(images))[:5]
+        if self.config.compressed is None:
+            norms = zip(self.standardise, taps[-2:], strict=True)
+            deep = [F.normalize(standardise(tap), dim=1) for standardise, tap in norms]
+            return shallow, {stride: side_by_side(deep, SIZE // stride) for stride in STRIDES}
         return shallow, {8: self.compress8(tap8), 16: self.compress16(tap16), 32: self.compress32(taps[-1])}
 
     def vectors(self, levels: dict[int, Float[Tensor, "n _c _h _w"]], sisms: Float[Tensor, "n hs ws"]) -> Vectors:
@@ -271,6 +285,11 @@ class ICNet(nn.Module):
             raise ValueError("chunks are read twice, but this is an iterator; pass a list or a data loader")
         group = join([self.learn(*chunk) for chunk in chunks])
         return (self.segment(*chunk, group) for chunk in chunks)
+
+
+def side_by_side(parts: list[Float[Tensor, "n _c _h _w"]], side: int) -> Float[Tensor, "n c {side} {side}"]:
+    """The features brought to one size, their channels one after the other."""
+    return torch.cat([resize(part, (side, side), align_corners=True) for part in parts], dim=1)
 
 
 def join(parts: list[Vectors]) -> Vectors:
@@ -373,12 +392,15 @@ def vgg16() -> ICNet:
     return ICNet(Backbone(VGG16_BACKBONE, frozen=False))
 
 
-def lite0() -> ICNet:
-    """Ours, on the bundled backbone: half as wide, refined at strides 8, 8 and 4."""
-    return ICNet(Backbone(LITE0_BACKBONE, frozen=False), LITE0_CONFIG)
+def lite0(*, compress: bool = False) -> ICNet:
+    """Ours, on the bundled backbone: half as wide, refined at strides 8, 8 and 4; with compressed features or not."""
+    config = LITE0_CONFIG if compress else replace(LITE0_CONFIG, compressed=None)
+    return ICNet(Backbone(LITE0_BACKBONE, frozen=False), config)
 
 
-VARIANTS = {"vgg16": vgg16, "lite0": lite0}
+def variant(backbone: str, *, compress: bool) -> ICNet:
+    """The variant on that backbone, "vgg16" or "lite0"; the former always compresses."""
+    return vgg16() if backbone == "vgg16" else lite0(compress=compress)
 
 
 PUBLISHED_NAMES = {

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from likewise.models.icnet import SIZE, VARIANTS, ICNet
+from likewise.models.icnet import SIZE, ICNet, variant
 from likewise.models.panet import PANet
 from likewise.models.saliency import SaliencyNet
 from likewise.train.frozen import learn_only
@@ -26,7 +26,7 @@ def build(section: ICNetModel, classes: tuple[str, ...]) -> ICNet:
     Raises:
         TrainingError: that model is of another kind or has another backbone.
     """
-    model = VARIANTS[section.backbone]()
+    model = variant(section.backbone, compress=section.compress)
     if section.start is None:
         model.backbone = load_backbone(model.backbone.spec, weights=section.weights, frozen=False)
     else:
@@ -36,6 +36,11 @@ def build(section: ICNetModel, classes: tuple[str, ...]) -> ICNet:
             raise TrainingError(
                 f"{section.start} holds a {type(start).__name__} on {start.backbone.spec.name}; to start with is "
                 f"needed a run of saliency, panet or icnet on {section.backbone}"
+            )
+        if isinstance(start, ICNet) and start.config != model.config:
+            raise TrainingError(
+                f"{section.start} compares {'other' if section.compress else 'compressed'} features: set "
+                f"model.compress={str(not section.compress).lower()} to go on from it"
             )
         whole, part = (model, start) if isinstance(start, ICNet) else (model.backbone, start.backbone)
         whole.load_state_dict(part.state_dict())

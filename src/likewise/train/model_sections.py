@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from likewise.train.strict import Strict
 
@@ -73,14 +73,23 @@ class ICNetModel(Strict):
         weights: a file of ImageNet weights; without one they come from where the backbone's do.
         start: a run of panet that reads the backbone as deep as ICNet does, or a saliency model, "saliency-lite0" or a
             run of it, whose backbone is taken over as it was trained there; or a run of icnet, all of which is taken.
-        learn: modules of the backbone that learn; nothing means all.
+        learn: modules of the backbone that learn; nothing means all, null none.
+        compress: whether features are compressed before they are compared, as published; those of lite0 may be
+            compared as they are (`likewise.models.icnet.ICNetConfig`).
     """
 
     name: Literal["icnet"]
     backbone: Literal["vgg16", "lite0"]
     weights: Path | None = None
     start: str | None = None
-    learn: tuple[str, ...] = ()
+    learn: tuple[str, ...] | None = ()
+    compress: bool = True
+
+    @model_validator(mode="after")
+    def _vgg16_is_as_published(self) -> ICNetModel:
+        if self.backbone == "vgg16" and not self.compress:
+            raise ValueError("features of vgg16 are compressed, as published: set model.compress=true")
+        return self
 
 
 class SceneModel(Strict):
