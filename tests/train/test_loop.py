@@ -167,7 +167,9 @@ def small_data(recipe: Recipe, voc: Path, folder: Path) -> dict[str, Any]:
             "keep_every": None,
         }
     if recipe.data.kind == "episodes":
-        return {"root": make_coco(folder) if recipe.data.set == "coco20i" else voc, "size": 64}
+        own = "pascal5i" if recipe.data.set == "mixture" else recipe.data.set
+        root = make_coco(folder) if own == "coco20i" else voc
+        return {"set": own, "root": root, "sources": (), "held_out": None, "size": 64}
     for number in range(3):
         fakes.write_picture(folder / "image/cups" / f"{number}.jpg", fakes.noise(number))
         for kind in ("gt", "sism"):

@@ -57,7 +57,7 @@ def test_a_run_of_saliency_and_one_of_icnet_on_its_maps_end_in_models_that_load(
     network, classes = load_trained(first)
     assert isinstance(network, SaliencyNet)
     assert "cow" in classes
-    maps = (f"data.maps={first}", "data.pictures=2", "model.learn=[blocks.5]", "data.disturb=1")
+    maps = (f"data.maps={first}", f"model.start={first}", "data.pictures=2", "model.learn=[blocks.5]", "data.disturb=1")
     second = train(recipe(data, "icnet-lite0", *few, *maps), tmp_path / "icnet", show=False)
     network, _ = load_trained(second)
     assert isinstance(network, ICNet)
