@@ -1,4 +1,4 @@
-"""The arithmetic that models share: resizing, pooling under a mask, cosine similarity."""
+"""The arithmetic that models share: resizing, pooling under a mask, cosine similarity, soft IoU."""
 
 import torch
 import torch.nn.functional as F
@@ -74,3 +74,20 @@ def cosine_similarity(
     feature_norm = features.norm(dim=1, keepdim=True).clamp_min(eps)
     prototype_norm = prototypes.norm(dim=2)[:, :, None, None].clamp_min(eps)
     return inner / feature_norm / prototype_norm
+
+
+def soft_iou_loss(predictions: Float[Tensor, "n m h w"], masks: Float[Tensor, "n h w"]) -> Float[Tensor, ""]:
+    """One minus the mean, over pictures and their `m` predictions, of `sum(min) / sum(max)` over pixels.
+
+    Nothing is smoothed, as published. Where the mask is empty, the IoU is 0, without a gradient; it is 1 where the
+    prediction is empty too.
+
+    Args:
+        predictions: in [0, 1].
+        masks: in [0, 1].
+    """
+    masks = masks[:, None].expand_as(predictions)
+    intersection = torch.minimum(predictions, masks).sum(dim=(2, 3))
+    union = torch.maximum(predictions, masks).sum(dim=(2, 3))
+    empty = union == 0
+    return 1 - torch.where(empty, 1.0, intersection / union.masked_fill(empty, 1.0)).mean()

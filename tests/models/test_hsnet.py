@@ -224,7 +224,7 @@ def test_a_training_step_of_the_network_is_the_published_one(rule, golden, publi
     labels = inputs["network_64_target"].long()
     before = {name: value.clone() for name, value in model.backbone.state_dict().items()}
     close(model(**episode)[:, 0], arrays["network_64_logits"])
-    loss = model.loss(**episode, query_labels=labels)
+    loss = model.loss(**episode, query_labels=labels).query
     assert loss.item() == pytest.approx(case["loss"], rel=1e-5)
     optimizer = torch.optim.Adam([p for p in model.parameters() if p.requires_grad], lr=1e-3)
     loss.backward()
@@ -246,7 +246,7 @@ def test_void_pixels_are_trained_as_background():
     void = labels.clone()
     void[labels == 0] = 255
     with torch.no_grad():
-        assert model.loss(**episode, query_labels=labels) == model.loss(**episode, query_labels=void)
+        assert model.loss(**episode, query_labels=labels).query == model.loss(**episode, query_labels=void).query
 
 
 # ---- any size, any backbone, any number ---------------------------------------------------------------------------
@@ -275,7 +275,7 @@ class TestHSNet(ModelSuite):
         return model(**episode)
 
     def loss(self, model, size):
-        return model.loss(**some_episode(size))
+        return sum(model.loss(**some_episode(size)))
 
 
 class TestHSNetWithSeparableKernels(TestHSNet):
@@ -539,6 +539,42 @@ def test_what_is_known_to_be_background_makes_its_prototype():
     assumed, known = (model.learn(images, foreground, given)[0].prototypes for given in (None, background))
     torch.testing.assert_close(known[1], assumed[1])
     assert not torch.allclose(known[0], assumed[0], rtol=1e-2)
+
+
+def test_overlap_is_the_soft_iou_of_the_foreground_without_void():
+    model = hsnet.lite0(NARROW).eval()
+    episode = some_episode((64, 96))
+    labels = episode["query_labels"]
+    labels[:, :16] = 255
+    inputs = {name: part for name, part in episode.items() if name != "query_labels"}
+    with torch.no_grad():
+        told = model.loss(**episode).overlap.item()
+        probability = model(**inputs).softmax(dim=2)[:, :, 1, 16:]
+    truth = (labels[:, None, 16:] == 1).float()
+    shared = (probability * truth).sum(dim=(2, 3))
+    expected = shared / (probability.sum(dim=(2, 3)) + truth.sum(dim=(2, 3)) - shared)
+    assert told == pytest.approx(1 - expected.mean().item(), rel=1e-5)
+
+
+SELF_SUPPORTED = HSNetConfig(channels=(8, 8, 16), prototype_taps=("blocks.4.2", "blocks.5.3"), self_support=True)
+
+
+class TestHSNetWithSelfSupport(TestHSNet):
+    def build(self):
+        return hsnet.lite0(SELF_SUPPORTED)
+
+
+def test_with_self_support_learned_shots_answer_as_the_whole_episode_does():
+    model = hsnet.lite0(SELF_SUPPORTED).eval()
+    episode = some_episode((96, 128), shots=3)
+    supports = model.learn(episode["support_images"][0], episode["foreground"][0])
+    exact = model(episode["support_images"], episode["foreground"], episode["query_images"])
+    torch.testing.assert_close(model.segment(episode["query_images"], supports), exact, rtol=1e-4, atol=1e-4)
+
+
+def test_self_support_without_prototypes_is_refused():
+    with pytest.raises(ValueError, match="there are none: name `prototype_taps`"):
+        hsnet.lite0(HSNetConfig(self_support=True))
 
 
 def test_a_prototype_tap_that_the_backbone_lacks_is_refused():

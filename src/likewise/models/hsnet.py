@@ -39,12 +39,16 @@ from likewise.hypercorrelation import (
     squeeze,
     unit,
 )
-from likewise.ops import cosine_similarity, masked_average_pool, plane_size, resize, side_by_side
+from likewise.models.panet import IGNORE
+from likewise.ops import cosine_similarity, masked_average_pool, plane_size, resize, side_by_side, soft_iou_loss
+from likewise.self_support import with_query
 
 STRIDES = (8, 16, 32)
 SMALLEST_SIDE = 32
 PROTOTYPE_SCALE = 20.0
 """The factor of the prototypes' cosines in the logits at the start of training: PANet's."""
+JOINED_SCALE = 4.0
+"""Their factor before the decoder, where they are of the size of what they join then."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +64,8 @@ class HSNetConfig:
         channels: of the three layers of each squeeze block; the last are those of the mix blocks and of the decoder.
         prototype_taps: taps whose prototypes join in, as PANet has them: the cosines of the query with the foreground's
             and the background's mean feature go into the decoder, and once more into the logits. None as published.
+        self_support: the query counts as one more shot of these prototypes (`likewise.self_support`): the cosines with
+            both go into the decoder, and those with the latter into the logits.
     """
 
     kernel: str = "center-pivot"
@@ -67,6 +73,7 @@ class HSNetConfig:
     rescue: bool = True
     channels: tuple[int, int, int] = (16, 64, 128)
     prototype_taps: tuple[str, ...] = ()
+    self_support: bool = False
 
 
 class Query(NamedTuple):
@@ -79,6 +86,18 @@ class Query(NamedTuple):
 
     units: list[Tensor]
     compared: Float[Tensor, "b c h w"]
+
+
+class Losses(NamedTuple):
+    """What training minimises.
+
+    Attributes:
+        query: the cross-entropy of the logits, as published.
+        overlap: one minus the soft IoU of the foreground, a mean over queries and shots; void pixels do not count.
+    """
+
+    query: Float[Tensor, ""]
+    overlap: Float[Tensor, ""]
 
 
 class HSNet(nn.Module):
@@ -109,7 +128,9 @@ class HSNet(nn.Module):
         self.mix32to16 = block(kernel, (width, width, width, width), ((3, 1), (3, 1), (3, 1)))
         self.mix16to8 = block(kernel, (width, width, width, width), ((3, 1), (3, 1), (3, 1)))
         backbone.spec.with_taps(*self.config.prototype_taps)  # raises for a name that is no tap
-        joined = 2 if self.config.prototype_taps else 0
+        if self.config.self_support and not self.config.prototype_taps:
+            raise ValueError("self_support moves prototypes, and there are none: name `prototype_taps`")
+        joined = (4 if self.config.self_support else 2) if self.config.prototype_taps else 0
         self.decoder = nn.Sequential(
             *(convolution(width + joined, width), nn.ReLU()), *(convolution(width, width // 2), nn.ReLU())
         )
@@ -133,15 +154,25 @@ class HSNet(nn.Module):
             foreground: 1 where a support pixel belongs to the class, in [0, 1].
             query_images: normalised as the support is.
         """
-        shots, size = foreground.shape[1], plane_size(query_images)
+        shots, size, mask = foreground.shape[1], plane_size(query_images), foreground.flatten(0, 1)
         support, query = self.taps(support_images.flatten(0, 1)), self.look(query_images)
-        mask = foreground.flatten(0, 1)
         prototypes = reduce(self.prototypes(support, mask, 1 - mask), "(b s) two c -> b two c", "mean", s=shots)
         encoded = self.relate(
             [tap.repeat_interleave(shots, dim=0) for tap in query.units], self.support_features(support, mask)
         )
-        likeness = cosine_similarity(query.compared, prototypes).repeat_interleave(shots, dim=0)
+        likeness = self.likeness(query.compared, prototypes, shots).repeat_interleave(shots, dim=0)
         return rearrange(self.decode(encoded, size, likeness), "(b s) two h w -> b s two h w", s=shots)
+
+    def likeness(
+        self, compared: Float[Tensor, "b c h w"], prototypes: Float[Tensor, "b 2 c"], shots: int
+    ) -> Float[Tensor, "b n h w"]:
+        """The cosines with the background's and the foreground's prototype; those with self-support follow."""
+        cosines = cosine_similarity(compared, prototypes)
+        if not self.config.self_support:
+            return cosines
+        probabilities = (PROTOTYPE_SCALE * cosines).softmax(dim=1)
+        moved = with_query(compared, prototypes, probabilities, shots)
+        return torch.cat([cosines, cosine_similarity(compared, moved)], dim=1)
 
     def support_features(
         self, taps: list[Float[Tensor, "b _c _h _w"]], foreground: Float[Tensor, "b h w"]
@@ -264,7 +295,7 @@ class HSNet(nn.Module):
         """`segment`, of queries that `look` has seen already: several classes look at them one after the other."""
         supports = [support.to(query.compared) for support in supports]
         prototypes = torch.stack([support.prototypes for support in supports]).mean(dim=0, keepdim=True)
-        likeness = cosine_similarity(query.compared, prototypes.expand(len(query.compared), -1, -1))
+        likeness = self.likeness(query.compared, prototypes.expand(len(query.compared), -1, -1), len(supports))
         logits = [
             self.decode(self.relate_learned([tap[[index]] for tap in query.units], support), size, likeness[[index]])
             for index in range(len(query.compared))
@@ -317,19 +348,19 @@ class HSNet(nn.Module):
         self,
         encoded: Float[Tensor, "b c h w"],
         size: tuple[int, int],
-        likeness: Float[Tensor, "b 2 hl wl"] | None = None,
+        likeness: Float[Tensor, "b n hl wl"] | None = None,
     ) -> Float[Tensor, "b 2 ho wo"]:
         """Logits at the wanted size (height, width), by way of twice the encoded one (section 4.4).
 
         Args:
-            likeness: the cosine of every query position with the background's and the foreground's prototype; of no
-                use without `prototype_taps`.
+            likeness: from the method of that name; of no use without `prototype_taps`.
         """
         if not self.config.prototype_taps:
             return self.classify(self.decoder(encoded), size)
         assert likeness is not None
-        joined = torch.cat([encoded, resize(likeness, plane_size(encoded), align_corners=False)], dim=1)
-        prior = PROTOTYPE_SCALE * self.trust * resize(likeness, size, align_corners=False)
+        alike = JOINED_SCALE * resize(likeness, plane_size(encoded), align_corners=False)
+        joined = torch.cat([encoded, alike], dim=1)
+        prior = PROTOTYPE_SCALE * self.trust * resize(likeness[:, -2:], size, align_corners=False)
         return self.classify(self.decoder(joined), size) + prior
 
     def classify(self, context: Float[Tensor, "b c h w"], size: tuple[int, int]) -> Float[Tensor, "b 2 ho wo"]:
@@ -343,15 +374,20 @@ class HSNet(nn.Module):
         foreground: Float[Tensor, "b s h w"],
         query_images: Float[Tensor, "b 3 hq wq"],
         query_labels: Int[Tensor, "b hq wq"],
-    ) -> Float[Tensor, ""]:
-        """Cross-entropy over all query pixels and shots.
+    ) -> Losses:
+        """Over all query pixels and shots.
 
         Args:
-            query_labels: 1 for the class; everything else, void (255) too, counts as background as published.
+            query_labels: 1 for the class; everything else, void (255) too, counts as background in the cross-entropy,
+                as published.
         """
         logits = self(support_images, foreground, query_images)
-        target = (query_labels == 1).long()[:, None].expand(-1, logits.shape[1], -1, -1)
-        return F.cross_entropy(logits.flatten(0, 1), target.flatten(0, 1))
+        target = query_labels == 1
+        probability = logits.softmax(dim=2)[:, :, 1] * (query_labels != IGNORE)[:, None]
+        return Losses(
+            F.cross_entropy(logits.flatten(0, 1), target.long().repeat_interleave(logits.shape[1], dim=0)),
+            soft_iou_loss(probability, target.to(probability.dtype)),
+        )
 
 
 def block(kernel: str, channels: tuple[int, ...], shapes: tuple[tuple[int, int], ...]) -> nn.Sequential:

@@ -8,7 +8,9 @@ Jin, Xu, Cheng, Zhang, Guo, "ICNet: Intra-saliency Correlation Network for Co-Sa
                           |                                                                              v
                           +----> shallow features ------------------------> decode, refine <-------------+
 
-`vgg16` is the published program's; `lite0` is ours, thinner, with refinements at strides 8, 8 and 4.
+`vgg16` is the published program's; `lite0` is ours, thinner, with refinements at strides 8, 8 and 4, and it compares
+the two deepest features as a frozen backbone gives them, at all three levels: what the group agrees on is then as good
+as the backbone tells things apart, and learning cannot spoil it.
 We differ in three things. A group may be of any size: all single-image vectors come first, then each picture is
 compared with all of them, where the published program cuts a large group into smaller ones, with other results.
 Co-attention maps are made in double precision, because two positions that swap in their order change the output.
@@ -28,7 +30,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from likewise.backbones import BACKBONES, Backbone, Tap
-from likewise.ops import plane_size, resize
+from likewise.ops import plane_size, resize, soft_iou_loss
 
 SIZE = 224
 """Height and width of the pictures: the self-correlation has a channel for every position, so it cannot change."""
@@ -321,23 +323,6 @@ def co_attention(unit: Float[Tensor, "p c"], vectors: Float[Tensor, "group c"]) 
 
 def full_size(predictions: Float[Tensor, "n 1 h w"]) -> Float[Tensor, "n 1 ho wo"]:
     return resize(predictions, (SIZE, SIZE), align_corners=True)
-
-
-def soft_iou_loss(predictions: Float[Tensor, "n m h w"], masks: Float[Tensor, "n h w"]) -> Float[Tensor, ""]:
-    """One minus the mean, over pictures and their `m` predictions, of `sum(min) / sum(max)` over pixels.
-
-    Nothing is smoothed, as published. Where the mask is empty, the IoU is 0, without a gradient; it is 1 where the
-    prediction is empty too.
-
-    Args:
-        predictions: in [0, 1].
-        masks: in [0, 1].
-    """
-    masks = masks[:, None].expand_as(predictions)
-    intersection = torch.minimum(predictions, masks).sum(dim=(2, 3))
-    union = torch.maximum(predictions, masks).sum(dim=(2, 3))
-    empty = union == 0
-    return 1 - torch.where(empty, 1.0, intersection / union.masked_fill(empty, 1.0)).mean()
 
 
 def check_size(planes: Float[Tensor, "*n h w"], what: str) -> None:

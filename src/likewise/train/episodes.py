@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import UInt8
+from jaxtyping import Int64, UInt8
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
@@ -27,12 +27,16 @@ Predict = Callable[[Any, "Batch"], UInt8[Tensor, "b h w"]]
 
 
 class Batch(NamedTuple):
-    """Pictures and labels of `b` episodes. Labels are 0 for background, way + 1, and 255 for ignore."""
+    """Pictures and labels of `b` episodes. Labels are 0 for background, way + 1, and 255 for ignore.
+
+    `ways` are the places of each episode's classes among those of the material.
+    """
 
     supports: UInt8[Tensor, "b k s h w 3"]
     support_labels: UInt8[Tensor, "b k s h w"]
     queries: UInt8[Tensor, "b h w 3"]
     targets: UInt8[Tensor, "b h w"]
+    ways: Int64[Tensor, "b k"]
 
 
 class EpisodeMaterial(Material):
@@ -68,11 +72,12 @@ class EpisodeMaterial(Material):
 
         def draw(attempt: int) -> Batch:
             generator = np.random.default_rng((TRAINING, self.seed, step, place, attempt))
-            dataset = self.sources[0].dataset
-            if len(self.sources) > 1:
-                dataset = self.sources[generator.choice(len(self.sources), p=self.shares)].dataset
+            source = generator.choice(len(self.sources), p=self.shares) if len(self.sources) > 1 else 0
+            dataset = self.sources[source].dataset
             episode = draw_episode(dataset, self.data.shots, self.data.ways, generator)
-            return read_episode(dataset, episode, self.data, generator)
+            batch = read_episode(dataset, episode, self.data, generator)
+            before = sum(len(other.classes) for _, other in self.sources[:source])
+            return batch._replace(ways=batch.ways + before)
 
         return readable(draw, self.data.on_corrupt, step, names_of(self.sources))
 
@@ -171,4 +176,5 @@ def read_episode(
         torch.from_numpy(np.array([[[labels for _, labels in way] for way in supports]])),
         torch.from_numpy(query[None].copy()),
         torch.from_numpy(target[None].copy()),
+        torch.tensor([[dataset.classes.index(name) for name in episode.classes]]),
     )

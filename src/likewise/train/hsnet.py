@@ -1,14 +1,17 @@
-"""HSNet in training: episodes of one class, a frozen backbone."""
+"""HSNet in training: episodes of one class, frozen backbones."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from likewise.backbones import backbone_spec
+from likewise.backbones import Backbone, BackboneSpec, backbone_spec
 from likewise.data.layout import known
 from likewise.models.hsnet import HSNet, HSNetConfig, mean_probability
 from likewise.train.episodes import Batch, EpisodeMaterial
@@ -18,32 +21,66 @@ from likewise.train.recipes import Recipe
 from likewise.weights import load_backbone, load_trained
 
 
-def build(section: HSNetModel, classes: tuple[str, ...]) -> HSNet:
-    """HSNet at random, on a frozen backbone with ImageNet weights or those of a run of PANet.
+class Crossed(HSNet):
+    """HSNet that can look through other backbones than its own in training. They are no part of its state.
+
+    Args:
+        backbones: what to look through; the last is its own.
+        of_class: for each class of the material, the place of its backbone among these.
+    """
+
+    def __init__(self, backbones: list[Backbone], of_class: list[int], config: HSNetConfig) -> None:
+        super().__init__(backbones[-1], config)
+        self.others = backbones[:-1]  # a list, so that no module counts them among its own
+        self.of_class = torch.tensor(of_class)
+
+    @contextmanager
+    def through(self, place: int) -> Iterator[None]:
+        """Within, the features are those of this backbone."""
+        own: Any = self.backbone
+        if place < len(self.others):
+            self.backbone = self.others[place].to(next(self.parameters()).device)
+        try:
+            yield
+        finally:
+            self.backbone = own
+
+
+def build(section: HSNetModel, classes: tuple[str, ...]) -> Crossed:
+    """HSNet at random, on a frozen backbone with ImageNet weights or those of runs of PANet.
 
     Raises:
-        TrainingError: that run trained another backbone.
+        TrainingError: such a run trained another backbone.
     """
     spec = backbone_spec(section.backbone)
     modules = [tap.module for tap in spec.taps]
     known(section.first_tap, modules, f"tap of {section.backbone}")
     spec = spec.with_taps(*modules[modules.index(section.first_tap) :])
-    backbone = load_backbone(spec, weights=section.weights)
-    if section.start is not None:
-        trained: Any = load_trained(section.start)[0]
-        own = backbone.state_dict()
-        found = {name: value for name, value in trained.backbone.state_dict().items() if name in own}
-        if trained.backbone.spec.name != section.backbone or not found:
-            raise TrainingError(
-                f"{section.start} is a run on {trained.backbone.spec.name}, model.backbone is {section.backbone}: "
-                "take a run on the same"
-            )
-        backbone.load_state_dict(own | found)
+    runs = [start(spec, section, run) for run in section.start]
+    backbones = [backbone for backbone, _ in runs] or [load_backbone(spec, weights=section.weights)]
+    unseen = [[place for place, (_, trained) in enumerate(runs) if name not in trained] for name in classes]
+    of_class = [places[0] if places else len(backbones) - 1 for places in unseen]
     config = HSNetConfig(
-        channels=section.channels,
-        prototype_taps=section.prototype_taps,
+        channels=section.channels, prototype_taps=section.prototype_taps, self_support=section.self_support
     )
-    return HSNet(backbone, config)
+    return Crossed(backbones, of_class, config)
+
+
+def start(spec: BackboneSpec, section: HSNetModel, run: Path) -> tuple[Backbone, tuple[str, ...]]:
+    """The backbone of a run of PANet, and the classes that it was trained on."""
+    backbone = load_backbone(spec, weights=section.weights)
+    trained: Any
+    trained, classes = load_trained(run)
+    own = backbone.state_dict()
+    shared = {name: value for name, value in trained.backbone.state_dict().items() if name in own}
+    if trained.backbone.spec.name != section.backbone or not shared:
+        raise TrainingError(
+            f"{run} is a run on {trained.backbone.spec.name}, model.backbone is {section.backbone}: take a run on the "
+            "same"
+        )
+    backbone.load_state_dict(own | shared)
+    backbone.net = backbone.net.to(memory_format=torch.channels_last)
+    return backbone, classes
 
 
 def inputs(model: HSNet, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
@@ -53,8 +90,21 @@ def inputs(model: HSNet, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
     return images, (batch.support_labels[:, 0] == 1).to(images.dtype), model.backbone.normalise(batch.queries)
 
 
-def losses(model: HSNet, section: HSNetModel, batch: Batch, progress: Progress) -> dict[str, Float[Tensor, ""]]:
-    return {"query": model.loss(*inputs(model, batch), batch.targets.long())}
+def losses(model: Crossed, section: HSNetModel, batch: Batch, progress: Progress) -> dict[str, Float[Tensor, ""]]:
+    """The mean over the episodes, those of one backbone after those of another."""
+    places = model.of_class.to(batch.ways.device)[batch.ways[:, 0]]
+    found = []
+    for place in places.unique().tolist():
+        chosen = (places == place).nonzero()[:, 0]
+        with model.through(place):
+            loss = chosen_loss(model, section, Batch(*(part[chosen] for part in batch)))
+        found.append(loss * len(chosen) / len(places))
+    return {section.loss: torch.stack(found).sum()}
+
+
+def chosen_loss(model: HSNet, section: HSNetModel, batch: Batch) -> Float[Tensor, ""]:
+    found = model.loss(*inputs(model, batch), batch.targets.long())
+    return found.query if section.loss == "cross-entropy" else found.overlap
 
 
 def predict(model: HSNet, batch: Batch) -> UInt8[Tensor, "b h w"]:

@@ -36,18 +36,24 @@ class HSNetModel(Strict):
         backbone: its name; every tap of stride 8, 16 and 32 from `first_tap` on is compared.
         first_tap: the shallowest tap.
         weights: a file of ImageNet weights; without one they come from where the backbone's do.
-        start: a run of PANet on the same backbone, whose backbone is taken over as it was trained there.
+        start: runs of PANet on the same backbone; the last one's is taken over as it was trained there. Training looks
+            at each class through the first that was not trained on it, since features know the classes that they were
+            trained on better than any that they will meet in use; through the last if all were.
+        loss: of the logits, "cross-entropy" as published or "overlap", one minus the soft IoU of each query.
         channels: of the squeeze blocks' three layers (`HSNetConfig`).
         prototype_taps: taps whose prototypes join in (`HSNetConfig`).
+        self_support: the query makes prototypes too (`HSNetConfig`).
     """
 
     name: Literal["hsnet"]
     backbone: str
     first_tap: str
     weights: Path | None = None
-    start: Path | None = None
+    start: tuple[Path, ...] = ()
+    loss: Literal["cross-entropy", "overlap"] = "cross-entropy"
     channels: tuple[int, int, int] = (16, 64, 128)
     prototype_taps: tuple[str, ...] = ()
+    self_support: bool = False
 
 
 class SaliencyModel(Strict):
@@ -104,6 +110,7 @@ class SceneModel(Strict):
             learn either way, and batch norm of the heads learns always. Learning wants batches of eight and more.
         channels: of the heads, and of MCIBI's features and memory.
         dropout: of whole channels, before each classifier.
+        detail: refine the logits by the first tap, of a finer stride (`likewise.models.mcibi.Detail`).
     """
 
     backbone: str
@@ -113,6 +120,7 @@ class SceneModel(Strict):
     norms: Literal["frozen", "learning"] = "frozen"
     channels: int = Field(default=512, ge=1)
     dropout: float = Field(default=0.1, ge=0, lt=1)
+    detail: bool = False
 
 
 class MCIBIModel(SceneModel):
