@@ -166,7 +166,8 @@ def _trained_mcibi(section: dict[str, Any], classes: tuple[str, ...]) -> nn.Modu
 
 def _trained_fcn(section: dict[str, Any], classes: tuple[str, ...]) -> nn.Module:
     backbone = Backbone(backbone_spec(section["backbone"], taps=tuple(section["taps"])))
-    return mcibi.FCN(backbone, classes, convolutions=section["convolutions"], channels=section["channels"])
+    chosen = {name: section[name] for name in ("convolutions", "channels", "detail") if name in section}
+    return mcibi.FCN(backbone, classes, **chosen)
 
 
 def _trained_saliency(section: dict[str, Any], classes: tuple[str, ...]) -> nn.Module:

@@ -298,6 +298,24 @@ class TestFCNOnLite0(ModelSuite):
         return model.loss(*some_batch(size))
 
 
+def with_detail(name: str) -> MCIBI | FCN:
+    spec = BACKBONES["lite0-stride8"].with_taps("blocks.1.1", "blocks.2.1", "blocks.3.0")
+    backbone = Backbone(spec, frozen=False)
+    if name == "fcn":
+        return FCN(backbone, SEVEN, channels=16, detail=True)
+    return MCIBI(backbone, SEVEN, MCIBIConfig(channels=16, attention_channels=8, detail=True))
+
+
+class TestMCIBIWithDetail(TestMCIBIOnLite0):
+    def build(self):
+        return with_detail("mcibi")
+
+
+class TestFCNWithDetail(TestFCNOnLite0):
+    def build(self):
+        return with_detail("fcn")
+
+
 def small(**choices) -> MCIBI:
     return mcibi.lite0(SEVEN, MCIBIConfig(channels=16, attention_channels=8, **choices))
 
@@ -322,6 +340,26 @@ def test_a_backbone_of_one_tap_has_no_auxiliary_head():
     stages = model.stages(images)
     assert stages.auxiliary is None
     assert model.loss(stages, labels).auxiliary == 0
+
+
+def test_detail_adds_to_the_logits_at_the_stride_of_the_first_tap():
+    model = with_detail("mcibi").eval()
+    images, _ = some_batch((64, 96))
+    with torch.no_grad():
+        stages = model.stages(images)
+        assert stages.stage1.shape == (2, 7, 8, 12)
+        assert stages.stage2.shape == (2, 7, 16, 24)
+        close(model(images), F.interpolate(stages.stage2, size=(64, 96), mode="bilinear"))
+        for parameter in model.detail.join[-1].parameters():
+            parameter.zero_()
+        plain = model.stage2(model.relate(stages.features, stages.stage1))
+        close(model.stages(images).stage2, F.interpolate(plain, size=(16, 24), mode="bilinear"))
+
+
+def test_detail_needs_a_first_tap_of_a_finer_stride():
+    spec = BACKBONES["lite0-stride8"].with_taps("blocks.2.1", "blocks.3.0")
+    with pytest.raises(ValueError, match=r"finer stride than the last; blocks\.2\.1 has 8, blocks\.3\.0 has 8"):
+        FCN(Backbone(spec), SEVEN, channels=16, detail=True)
 
 
 def test_one_class_trains_without_a_consistency_loss():

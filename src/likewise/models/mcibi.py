@@ -38,7 +38,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Integer
 from torch import Tensor, nn
 
-from likewise.backbones import BACKBONES, Backbone
+from likewise.backbones import BACKBONES, Backbone, Tap
 from likewise.memory import IGNORE, DatasetMemory
 from likewise.models.image_context import CONTEXTS, Attention, unit
 from likewise.ops import plane_size, resize, resize_matrix
@@ -59,6 +59,8 @@ class MCIBIConfig:
         strategy: how the memory averages the pixels of a class; see `DatasetMemory`.
         published: the memory as the published program has it; see `DatasetMemory`.
         dropout: of whole channels, before each classifier.
+        detail: refine the logits of stage 2 by the backbone's first tap, which is of a finer stride (`Detail`); the
+            paper does not.
     """
 
     context: str = "none"
@@ -69,18 +71,19 @@ class MCIBIConfig:
     strategy: str = "cosine_similarity"
     published: bool = False
     dropout: float = 0.1
+    detail: bool = False
 
 
 class Stages(NamedTuple):
     """What training needs of a batch: the features the memory learns from, and logits at their size.
 
-    `auxiliary` is None for a backbone of a single tap.
+    `auxiliary` is None for a backbone that has no tap for it; `stage2` is as large as what refines it, if any does.
     """
 
     features: Float[Tensor, "b c h w"]
     auxiliary: Float[Tensor, "b k h w"] | None
     stage1: Float[Tensor, "b k h w"]
-    stage2: Float[Tensor, "b k h w"]
+    stage2: Float[Tensor, "b k h2 w2"]
 
 
 class Losses(NamedTuple):
@@ -96,6 +99,29 @@ def classifier(channels_in: int, channels: int, classes: int, *, kernel: int, dr
     return nn.Sequential(*unit(channels_in, channels, kernel), nn.Dropout2d(dropout), nn.Conv2d(channels, classes, 1))
 
 
+class Detail(nn.Module):
+    """Logits at a finer stride, from features there beside those that the logits were made of: thin things need both.
+
+    A small decoder as in Chen et al., "Encoder-Decoder with Atrous Separable Convolution for Semantic Image
+    Segmentation" (DeepLabv3+), ECCV 2018; it gives what is added to the resized logits.
+    """
+
+    def __init__(self, channels_fine: int, channels: int, classes: int, *, inner: int = 32) -> None:
+        super().__init__()
+        self.fine, self.coarse = unit(channels_fine, inner), unit(channels, 2 * inner)
+        self.join = nn.Sequential(*unit(3 * inner, 2 * inner, 3), nn.Conv2d(2 * inner, classes, 1))
+
+    def forward(
+        self,
+        logits: Float[Tensor, "b k h w"],
+        features: Float[Tensor, "b c h w"],
+        fine: Float[Tensor, "b cf hf wf"],
+    ) -> Float[Tensor, "b k hf wf"]:
+        size = plane_size(fine)
+        logits, coarse = (resize(part, size, align_corners=False) for part in (logits, self.coarse(features)))
+        return logits + self.join(torch.cat([self.fine(fine), coarse], dim=1))
+
+
 # ---- the model ----------------------------------------------------------------------------------------------------
 
 
@@ -104,7 +130,7 @@ class MCIBI(nn.Module):
 
     Args:
         backbone: its last tap, at stride 8 in the paper, gives the features; the one before, if any, feeds the
-            auxiliary head.
+            auxiliary head, but for the first where that is for `detail`.
         classes: names, in the order of their labels.
         config: the choices.
     """
@@ -136,24 +162,26 @@ class MCIBI(nn.Module):
             self.attend_within = Attention(channels, inner)
             self.fuse_within = unit(2 * channels, channels, 3)
         self.stage2 = head(channels, 1)
-        self.auxiliary = head(backbone.taps[-2].channels, 3) if len(backbone.taps) > 1 else None
+        self.detail = detail_of(backbone, channels, len(classes)) if config.detail else None
+        before = taps_before(backbone, config.detail)
+        self.auxiliary = head(before[-1].channels, 3) if before else None
 
     def forward(self, images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b k h w"]:
         """Logits at the size of the images, which are normalised for the backbone."""
-        top = self.backbone(images)[-1]
-        features = self.bottleneck(top)
+        levels = self.backbone(images)
+        features = self.bottleneck(top := levels[-1])
         stage1 = self.stage1(features)
         related = self.relate_within(features, self.relate(features, stage1), top, stage1)
-        return self.decode(self.stage2(related), plane_size(images))
+        return self.decode(self.classify(related, levels[0]), plane_size(images))
 
     def stages(self, images: Float[Tensor, "b 3 h w"]) -> Stages:
         """What `memory.update` and `loss` need: every head's logits, at the size of the features."""
-        *others, top = self.backbone(images)
-        features = self.bottleneck(top)
+        levels = self.backbone(images)
+        features = self.bottleneck(top := levels[-1])
         stage1 = self.stage1(features)
         related = self.relate_within(features, self.relate(features, stage1), top, stage1)
-        auxiliary = None if self.auxiliary is None else self.auxiliary(others[-1])
-        return Stages(features, auxiliary, stage1, self.stage2(related))
+        auxiliary = None if self.auxiliary is None else self.auxiliary(levels[-2])
+        return Stages(features, auxiliary, stage1, self.classify(related, levels[0]))
 
     def relate(self, features: Float[Tensor, "b c h w"], stage1: Float[Tensor, "b k h w"]) -> Float[Tensor, "b c h w"]:
         """The features beside what the memory knows of the classes that stage 1 found."""
@@ -177,6 +205,13 @@ class MCIBI(nn.Module):
             return related
         attended = self.attend_within(features, self.context(top, stage1))
         return self.fuse_within(torch.cat([attended, related], dim=1))
+
+    def classify(
+        self, related: Float[Tensor, "b c h w"], fine: Float[Tensor, "b cf hf wf"]
+    ) -> Float[Tensor, "b k h2 w2"]:
+        """The logits of stage 2, refined by the features `fine` if there is a detail head."""
+        logits = self.stage2(related)
+        return logits if self.detail is None else self.detail(logits, related, fine)
 
     def decode(self, logits: Float[Tensor, "b k h w"], size: tuple[int, int]) -> Float[Tensor, "b k ho wo"]:
         """The logits at the wanted size; their softmax is the probability."""
@@ -217,6 +252,7 @@ class FCN(nn.Module):
 
     Args:
         convolutions: 3x3, each with batch norm and ReLU, before the classifier.
+        detail: as in `MCIBIConfig`.
     """
 
     def __init__(
@@ -227,20 +263,28 @@ class FCN(nn.Module):
         convolutions: int = 2,
         channels: int = 512,
         dropout: float = 0.1,
+        detail: bool = False,
     ) -> None:
         super().__init__()
         self.backbone = backbone
         more = [layer for _ in range(convolutions - 1) for layer in unit(channels, channels, 3)]
         first, top = unit(backbone.taps[-1].channels, channels, 3), nn.Conv2d(channels, len(classes), 1)
         self.decoder = nn.Sequential(*first, *more, nn.Dropout2d(dropout), top)
+        self.detail = detail_of(backbone, channels, len(classes)) if detail else None
         self.auxiliary = None
-        if len(backbone.taps) > 1:
-            before = backbone.taps[-2].channels
-            self.auxiliary = classifier(before, channels, len(classes), kernel=3, dropout=dropout)
+        if before := taps_before(backbone, detail):
+            self.auxiliary = classifier(before[-1].channels, channels, len(classes), kernel=3, dropout=dropout)
 
     def forward(self, images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b k h w"]:
         """Logits at the size of the images."""
-        return resize(self.decoder(self.backbone(images)[-1]), plane_size(images), align_corners=False)
+        levels = self.backbone(images)
+        return resize(self.classify(levels[-1], levels[0]), plane_size(images), align_corners=False)
+
+    def classify(self, top: Float[Tensor, "b ct h w"], fine: Float[Tensor, "b cf hf wf"]) -> Float[Tensor, "b k h2 w2"]:
+        """The decoder's logits, refined by the features `fine` if there is a detail head."""
+        features = self.decoder[:-2](top)
+        logits = self.decoder[-2:](features)
+        return logits if self.detail is None else self.detail(logits, features, fine)
 
     def loss(
         self,
@@ -249,11 +293,11 @@ class FCN(nn.Module):
         weights: Float[Tensor, " k"] | None = None,
     ) -> Float[Tensor, ""]:
         """Cross-entropy, and 0.4 of the auxiliary head's; labels and weights as in `MCIBI.loss`."""
-        *others, top = self.backbone(images)
-        loss = cross_entropy(self.decoder(top), labels, weights)
+        levels = self.backbone(images)
+        loss = cross_entropy(self.classify(levels[-1], levels[0]), labels, weights)
         if self.auxiliary is None:
             return loss
-        return loss + 0.4 * cross_entropy(self.auxiliary(others[-1]), labels, weights)
+        return loss + 0.4 * cross_entropy(self.auxiliary(levels[-2]), labels, weights)
 
 
 def cross_entropy(
@@ -272,6 +316,26 @@ def cross_entropy(
         total = F.cross_entropy(resized, labels.long(), weights, ignore_index=IGNORE, reduction="sum")
     weight = weight_of_pixels(labels, weights)
     return total / weight.where(weight > 0, 1)
+
+
+def taps_before(backbone: Backbone, detail: bool) -> tuple[Tap, ...]:
+    """The taps before the last that are not for the detail head."""
+    return backbone.taps[int(detail) : -1]
+
+
+def detail_of(backbone: Backbone, channels: int, classes: int) -> Detail:
+    """The detail head for the backbone's first tap.
+
+    Raises:
+        ValueError: that is no finer than the last.
+    """
+    fine, top = backbone.taps[0], backbone.taps[-1]
+    if fine.stride >= top.stride:
+        raise ValueError(
+            f"detail needs a first tap of a finer stride than the last; {fine.module} has {fine.stride}, {top.module} "
+            f"has {top.stride}: add a shallower one, as blocks.1.1 of lite0-stride8"
+        )
+    return Detail(fine.channels, channels, classes)
 
 
 def weight_of_pixels(labels: Integer[Tensor, "b h w"], weights: Float[Tensor, " k"]) -> Float[Tensor, ""]:

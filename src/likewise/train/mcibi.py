@@ -54,6 +54,7 @@ def build_baseline(section: FCNModel, classes: tuple[str, ...]) -> FCN:
             convolutions=section.convolutions,
             channels=section.channels,
             dropout=section.dropout,
+            detail=section.detail,
         )
     )
 
