@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn.grad import conv2d_weight
 
 
 class QuickDepthwise(nn.Conv2d):
@@ -70,7 +71,7 @@ class _Depthwise(torch.autograd.Function):
         if ctx.needs_input_grad[1]:
             # torch is slower here in bfloat16 than in single precision
             apart = [_by_remainder(part, ctx.dilation).float() for part in (planes, gradient)]
-            of_weight = torch.nn.grad.conv2d_weight(
+            of_weight = conv2d_weight(
                 apart[0], weight.shape, apart[1], padding=weight.shape[-1] // 2, groups=len(weight)
             )
         return of_planes, of_weight, None
