@@ -93,7 +93,8 @@ class Losses(NamedTuple):
 
     Attributes:
         query: the cross-entropy of the logits, as published.
-        overlap: one minus the soft IoU of the foreground, a mean over queries and shots; void pixels do not count.
+        overlap: one minus the soft IoU of the foreground, of the pixels of all queries and shots together, as the
+            protocols add them up; void pixels do not count.
     """
 
     query: Float[Tensor, ""]
@@ -383,10 +384,12 @@ class HSNet(nn.Module):
         """
         logits = self(support_images, foreground, query_images)
         target = query_labels == 1
-        probability = logits.softmax(dim=2)[:, :, 1] * (query_labels != IGNORE)[:, None]
+        targets = target[:, None].expand(-1, logits.shape[1], -1, -1)
+        probability = logits.float().softmax(dim=2)[:, :, 1] * (query_labels != IGNORE)[:, None]
+        together = "b s h w -> 1 1 (b s h) w"
         return Losses(
-            F.cross_entropy(logits.flatten(0, 1), target.long().repeat_interleave(logits.shape[1], dim=0)),
-            soft_iou_loss(probability, target.to(probability.dtype)),
+            F.cross_entropy(logits.flatten(0, 1), targets.long().flatten(0, 1)),
+            soft_iou_loss(rearrange(probability, together), rearrange(targets, together)[0].float()),
         )
 
 
