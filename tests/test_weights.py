@@ -154,6 +154,15 @@ def test_the_weights_of_a_training_run_say_what_network_they_are_for(tmp_path):
     assert not any(parameter.requires_grad for parameter in loaded.parameters())
 
 
+def test_the_name_of_a_bundled_model_stands_for_its_run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    model, classes = load_trained("panet-lite0")
+    assert isinstance(model, panet.PANet)
+    assert len(classes) == 20
+    elsewhere = make_hsnet_run(tmp_path / "runs/panet-lite0", classes=("cat",))
+    assert load_trained(elsewhere)[1] == ("cat",)
+
+
 def test_a_run_of_hsnet_is_rebuilt_with_its_own_width_and_prototypes(tmp_path):
     run = make_hsnet_run(tmp_path, classes=("cat", "dog"), prototype_taps=("blocks.4.2", "blocks.6.0"))
     model, classes = load_trained(run)

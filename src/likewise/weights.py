@@ -107,8 +107,10 @@ def read_header(path: str | Path) -> dict[str, str]:
 
 
 def weights_of(run: str | Path) -> Path:
-    """The file of weights in a run's folder; a file is itself."""
+    """The file of weights in a run's folder, or of what is bundled by that name; a file is itself."""
     run = Path(run)
+    if run.name == str(run) and bundled(run.name):
+        return BUNDLED / f"{run.name}.safetensors"
     return run / "weights.safetensors" if run.is_dir() else run
 
 
@@ -120,6 +122,8 @@ def recipe_name(run: str | Path) -> str:
 
 def load_trained(path: str | Path) -> tuple[nn.Module, tuple[str, ...]]:
     """The model that `likewise train` left in a run's folder, or in its `weights.safetensors`, and its classes.
+
+    The name of a bundled model stands for the run that it came from.
 
     The file's header holds the recipe, which says what network it is, and the classes it was trained on.
 
