@@ -234,6 +234,16 @@ def test_lite0_compares_the_two_deepest_features_as_they_are_each_as_much_as_the
     torch.testing.assert_close(deepest, F.normalize(taps[5] / (4 + 1e-5) ** 0.5, dim=1))
 
 
+def test_the_level_of_a_network_becomes_one_half_and_the_order_of_its_probabilities_stays():
+    predictions = torch.tensor([0, 0.2, 0.85, 0.9, 1])[None, None]
+    found = icnet.calibrated(predictions, 0.85)[0, 0]
+    assert found[[0, 2, 4]].tolist() == pytest.approx([0, 0.5, 1])
+    assert (found.diff() > 0).all()
+    odds = 0.9 / 0.1 * (0.15 / 0.85)
+    assert found[3].item() == pytest.approx(odds / (1 + odds))
+    torch.testing.assert_close(icnet.calibrated(predictions, 0.5), predictions)
+
+
 # ---- groups of any size --------------------------------------------------------------------------------------------
 
 

@@ -51,11 +51,14 @@ class ICNetConfig:
             all three: each standardised and of length one, side by side.
         width: of the co-attention's output and of the decoder.
         refined: of each refinement's output.
+        level: the last prediction that counts as a probability of one half. The soft IoU makes a network surer than it
+            may be.
     """
 
     compressed: tuple[int, int, int] | None = (256, 256, 128)
     width: int = 128
     refined: int = 32
+    level: float = 0.5
 
 
 class Residual(nn.Module):
@@ -192,7 +195,7 @@ class ICNet(nn.Module):
         """
         shallow, levels = self.features(images)
         attended = self.relate(levels, self.vectors(levels, sisms))
-        return full_size(self.decode(attended, shallow, sisms)[-1])[:, 0]
+        return calibrated(full_size(self.decode(attended, shallow, sisms)[-1])[:, 0], self.config.level)
 
     def features(
         self, images: Float[Tensor, "n 3 h w"]
@@ -268,7 +271,8 @@ class ICNet(nn.Module):
         parts = [self.features(image) for image in images.split(1)]
         shallow = [torch.cat(level) for level in zip(*(part[0] for part in parts), strict=True)]
         levels = {stride: torch.cat([part[1][stride] for part in parts]) for stride in STRIDES}
-        return full_size(self.decode(self.relate(levels, group), shallow, sisms)[-1])[:, 0]
+        found = full_size(self.decode(self.relate(levels, group), shallow, sisms)[-1])[:, 0]
+        return calibrated(found, self.config.level)
 
     def cosegment(
         self, chunks: Iterable[tuple[Float[Tensor, "_n 3 _h _w"], Float[Tensor, "_n _hs _ws"]]]
@@ -325,6 +329,12 @@ def full_size(predictions: Float[Tensor, "n 1 h w"]) -> Float[Tensor, "n 1 ho wo
     return resize(predictions, (SIZE, SIZE), align_corners=True)
 
 
+def calibrated(predictions: Float[Tensor, "n h w"], level: float) -> Float[Tensor, "n h w"]:
+    """The predictions with their odds divided by those of `level`, which becomes one half."""
+    mine, others = predictions * (1 - level), (1 - predictions) * level
+    return mine / (mine + others)
+
+
 def check_size(planes: Float[Tensor, "*n h w"], what: str) -> None:
     height, width = plane_size(planes)
     if (height, width) != (SIZE, SIZE):
@@ -379,7 +389,7 @@ def vgg16() -> ICNet:
 
 def lite0(*, compress: bool = False) -> ICNet:
     """Ours, on the bundled backbone: half as wide, refined at strides 8, 8 and 4; with compressed features or not."""
-    config = LITE0_CONFIG if compress else replace(LITE0_CONFIG, compressed=None)
+    config = LITE0_CONFIG if compress else replace(LITE0_CONFIG, compressed=None, level=0.85)
     return ICNet(Backbone(LITE0_BACKBONE, frozen=False), config)
 
 
