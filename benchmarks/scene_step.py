@@ -11,15 +11,29 @@ import time
 from collections.abc import Callable
 
 import torch
+from torch import nn
 
 from likewise.backbones import BACKBONES
 from likewise.models.mcibi import FCN, MCIBI, MCIBIConfig
+from likewise.train.depthwise import quicken
 from likewise.train.frozen import learn_only
 from likewise.weights import load_backbone
 
 CLASSES = tuple(map(str, range(11)))
-TAPS = (("blocks.4.2", "blocks.6.0"), ("blocks.4.2", "blocks.5.3"), ("blocks.4.2", "blocks.5.0"))
-LEARN: tuple[tuple[str, ...], ...] = ((), ("blocks.3", "blocks.4", "blocks.5"))
+ALL, DEEP = "all", "from `blocks.3` on"
+POINTWISE = f"{DEEP}, not the depthwise"
+FLOAT, BFLOAT = torch.float32, torch.bfloat16
+# (read up to, what learns, precision, our own backward pass of the depthwise convolutions)
+CASES = (
+    ("blocks.6.0", ALL, FLOAT, False),
+    ("blocks.6.0", ALL, BFLOAT, True),
+    ("blocks.5.0", ALL, FLOAT, False),
+    ("blocks.5.0", DEEP, FLOAT, False),
+    ("blocks.5.0", DEEP, FLOAT, True),
+    ("blocks.5.0", DEEP, BFLOAT, False),
+    ("blocks.5.0", DEEP, BFLOAT, True),
+    ("blocks.5.0", POINTWISE, BFLOAT, True),
+)
 SMALL = MCIBIConfig(channels=128, attention_channels=64)
 
 
@@ -42,39 +56,44 @@ def main() -> None:
     torch.manual_seed(0)
     images = torch.randn(4, 3, 240, 320).contiguous(memory_format=torch.channels_last)
     labels = torch.randint(0, len(CLASSES), (4, 240, 320))
-    print("| read up to | learns | precision | backbone | with the baseline's head | with MCIBI's |")
-    print("|---|---|---|---|---|---|")
-    for taps in TAPS:
-        for learn in LEARN:
-            for precision in (torch.float32, torch.bfloat16):
-                backbone = load_backbone(BACKBONES["lite0-stride8"].with_taps(*taps), frozen=False)
-                backbone = backbone.to(memory_format=torch.channels_last)
-                learn_only(backbone, learn)
-                fcn, mcibi = FCN(backbone, CLASSES, channels=128), MCIBI(backbone, CLASSES, SMALL)
-                for model in (fcn, mcibi):
-                    model.train()
-                    backbone.eval()
+    print("| read up to | learns | precision | depthwise | backbone | with the baseline's head | with MCIBI's |")
+    print("|---|---|---|---|---|---|---|")
+    for top, learns, precision, quick in CASES:
+        backbone = load_backbone(BACKBONES["lite0-stride8"].with_taps("blocks.4.2", top), frozen=False)
+        backbone = backbone.to(memory_format=torch.channels_last)
+        if learns != ALL:
+            learn_only(backbone, ("blocks.3", "blocks.4", "blocks.5"))
+        if learns == POINTWISE:
+            for module in backbone.modules():
+                if isinstance(module, nn.Conv2d) and module.groups > 1:
+                    module.requires_grad_(False)
+        if quick:
+            quicken(backbone)
+        fcn, mcibi = FCN(backbone, CLASSES, channels=128), MCIBI(backbone, CLASSES, SMALL)
+        for model in (fcn, mcibi):
+            model.train()
+            backbone.eval()
 
-                def alone(backbone=backbone, precision=precision) -> None:
-                    with torch.autocast("cpu", precision, enabled=precision != torch.float32):
-                        levels = backbone(images)
-                    sum(level.float().mean() for level in levels if level.requires_grad).backward()
+        def alone(backbone=backbone, precision=precision) -> None:
+            with torch.autocast("cpu", precision, enabled=precision != torch.float32):
+                levels = backbone(images)
+            sum(level.float().mean() for level in levels if level.requires_grad).backward()
 
-                def with_fcn(model=fcn, precision=precision) -> None:
-                    with torch.autocast("cpu", precision, enabled=precision != torch.float32):
-                        loss = model.loss(images, labels)
-                    loss.backward()
+        def with_fcn(model=fcn, precision=precision) -> None:
+            with torch.autocast("cpu", precision, enabled=precision != torch.float32):
+                loss = model.loss(images, labels)
+            loss.backward()
 
-                def with_mcibi(model=mcibi, precision=precision) -> None:
-                    with torch.autocast("cpu", precision, enabled=precision != torch.float32):
-                        stages = model.stages(images)
-                        model.memory.update(stages.features.detach(), labels, 0.5)
-                        loss = torch.stack(list(model.loss(stages, labels))).sum()
-                    loss.backward()
+        def with_mcibi(model=mcibi, precision=precision) -> None:
+            with torch.autocast("cpu", precision, enabled=precision != torch.float32):
+                stages = model.stages(images)
+                model.memory.update(stages.features.detach(), labels, 0.5)
+                loss = torch.stack(list(model.loss(stages, labels))).sum()
+            loss.backward()
 
-                times = " | ".join(f"{seconds(step, turns):.2f} s" for step in (alone, with_fcn, with_mcibi))
-                told = ", ".join(learn) or "all"
-                print(f"| `{taps[1]}` | {told} | {str(precision)[6:]} | {times} |", flush=True)
+        times = " | ".join(f"{seconds(step, turns):.2f} s" for step in (alone, with_fcn, with_mcibi))
+        depthwise = "ours" if quick else "torch's"
+        print(f"| `{top}` | {learns} | {str(precision)[6:]} | {depthwise} | {times} |", flush=True)
 
 
 if __name__ == "__main__":
