@@ -133,7 +133,9 @@ class CoSaliency:
             raise ValueError("no pictures: a group has at least one")
         if isinstance(self.maps, MapFolder):
             self.maps.check(on_disk(pictures))
-        names, certainty, failed = [], [], []
+        names: list[str] = []
+        certainty: list[float] = []
+        failed: list[tuple[str, str]] = []
         # room for all from the start: thousands of small tensors that stay keep the allocator from giving back what
         # lies between them
         room: Vectors = {}

@@ -8,18 +8,20 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from likewise.models.icnet import Vectors
 
 LEVEL = 16
-"""The stride whose vectors are compared: on training pictures it tells intruders from members best."""
+"""The stride whose vectors are compared; on training pictures those of the others tell intruders alike."""
 
 FEW = 4
 """In smaller groups nobody can be told to be the odd one out."""
 
 APART = 5.0
+"""Robust deviations below the median: on training pictures 25% of the intruders lie there, and 1.5% of members."""
+
 LEAST_SPREAD = 0.03
 CERTAIN_FROM = 0.7
 """On training pictures, maps less certain than this have an IoU of 0.3 on average, the others of 0.7."""
@@ -68,16 +70,20 @@ def health_of(names: Sequence[str], vectors: Vectors, certainty: Sequence[float]
         certainty: of their maps (`certainty_of`).
     """
     agreement = agreement_of(vectors[LEVEL][:, 0]).numpy() if names else np.zeros(0)
-    outsiders: tuple[str, ...] = ()
-    if len(names) >= FEW:
-        median = np.median(agreement)
-        spread = max(1.4826 * float(np.median(np.abs(agreement - median))), LEAST_SPREAD)
-        outsiders = tuple(name for name, own in zip(names, agreement, strict=True) if own < median - APART * spread)
     return Health(
         dict(zip(names, agreement.tolist(), strict=True)),
-        outsiders,
+        tuple(name for name, odd in zip(names, far_below(agreement, APART), strict=True) if odd),
         tuple(name for name, own in zip(names, certainty, strict=True) if own < CERTAIN_FROM),
     )
+
+
+def far_below(agreement: Float[np.ndarray, " n"], apart: float) -> Bool[np.ndarray, " n"]:
+    """Who lies so many robust deviations below the median; nobody in a small group."""
+    if len(agreement) < FEW:
+        return np.zeros(len(agreement), bool)
+    median = np.median(agreement)
+    spread = max(1.4826 * float(np.median(np.abs(agreement - median))), LEAST_SPREAD)
+    return agreement < median - apart * spread
 
 
 def agreement_of(foreground: Float[Tensor, "n c"]) -> Float[Tensor, " n"]:

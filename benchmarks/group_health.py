@@ -1,0 +1,81 @@
+"""How well the health report of groups tells intruders from members, and bad saliency maps from good ones.
+
+    python benchmarks/group_health.py --data DATA/VOC-coseg --every 5
+
+On the pictures of each group that were trained on (all but every fifth), so that thresholds can be set here without a
+look at the others. Groups are drawn of some members of a group, in half of the draws with one picture of another group
+among them. Printed for each stride whose vectors may be compared and each distance in robust deviations
+(`likewise.predict.group_health`): how many of the intruders are named, how many of the members are, and in how many of
+the groups without an intruder somebody is. Then, for each certainty, the maps below and above it with their mean IoU.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from likewise.data.groups import cosaliency_groups
+from likewise.images import read_picture
+from likewise.models.icnet import STRIDES
+from likewise.paths import Picture
+from likewise.predict.co_saliency import CoSaliency
+from likewise.predict.group_health import agreement_of, far_below
+from likewise.predict.saliency import Saliency
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, help="image/<group>/, gt/<group>/")
+    parser.add_argument("--every", type=int, default=5, help="leave out every so-manieth picture of each group")
+    parser.add_argument("--model", default="icnet-lite0")
+    parser.add_argument("--maps", default="saliency-lite0")
+    parser.add_argument("--members", type=int, default=10)
+    parser.add_argument("--draws", type=int, default=40, help="of each group")
+    arguments = parser.parse_args()
+    groups = cosaliency_groups(arguments.data)
+    cosaliency = CoSaliency(arguments.model, maps=arguments.maps, device="cpu")
+    saliency = Saliency(arguments.maps, device="cpu")
+    learned, certainty, quality = {}, [], []
+    for name, pictures in groups.groups.items():
+        known = [picture for index, picture in enumerate(pictures) if (index + 1) % arguments.every]
+        learned[name] = cosaliency.learn([Picture(groups.picture_path(name, picture), picture) for picture in known])
+        certainty += learned[name].certainty
+        for picture in known:
+            found = saliency.segment(read_picture(groups.picture_path(name, picture))).mask
+            truth = groups.read_mask(name, picture)
+            quality.append((found & truth).sum() / max((found | truth).sum(), 1))
+    generator = np.random.default_rng(0)
+    draws = []
+    for name, group in learned.items():
+        others = [other for other in learned if other != name]
+        for draw in range(arguments.draws):
+            members = generator.permutation(len(group))[: arguments.members]
+            other = learned[others[generator.integers(len(others))]]
+            draws.append((group, members, other if draw % 2 else None, int(generator.integers(len(other)))))
+    print(f"{len(quality)} pictures of {len(learned)} groups, {len(draws)} draws; model {arguments.model}")
+    print("stride  deviations  intruders named  members named  groups without an intruder where somebody is named")
+    for stride in STRIDES:
+        found = []
+        for group, members, other, index in draws:
+            vectors = group.vectors[stride][members, 0]
+            if other is not None:
+                vectors = torch.cat([vectors, other.vectors[stride][index : index + 1, 0]])
+            found.append((agreement_of(vectors).numpy(), other is not None))
+        for apart in (2.0, 2.5, 3.0, 4.0, 5.0):
+            odd = [(far_below(agreement, apart), intruder) for agreement, intruder in found]
+            intruders = np.mean([named[-1] for named, intruder in odd if intruder])
+            members_named = np.mean(np.concatenate([named[:-1] if intruder else named for named, intruder in odd]))
+            disturbed = np.mean([named.any() for named, intruder in odd if not intruder])
+            print(f"{stride:6} {apart:11.1f} {intruders:16.3f} {members_named:14.3f} {disturbed:12.3f}")
+    sure, good = np.array(certainty), np.array(quality)
+    print("certainty  maps below it, their IoU  maps above it, their IoU")
+    for level in (0.6, 0.7, 0.8, 0.85):
+        low = sure < level
+        print(f"{level:9.2f} {low.sum():14} {good[low].mean():9.3f} {(~low).sum():15} {good[~low].mean():9.3f}")
+
+
+if __name__ == "__main__":
+    main()
