@@ -189,7 +189,7 @@ def test_a_shipped_recipe_trains(name: str, voc: Path, tmp_path: Path) -> None:
         state = {entry: value.half() for entry, value in Backbone(spec).net.state_dict().items()}
         save_file(state, settings["model"]["weights"])
     if "start" in settings["model"]:
-        settings["model"]["start"] = None
+        settings["model"]["start"] = () if settings["model"]["name"] == "hsnet" else None
     recipe = Recipe.model_validate(settings)
     run = train(recipe, tmp_path / "run", show=False)
     classes = TASKS[recipe.model.name].material(recipe).classes
