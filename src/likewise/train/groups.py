@@ -5,7 +5,6 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -25,7 +24,7 @@ from likewise.train.material import TRAINING, Material, TrainingError, readable
 from likewise.train.recipes import Recipe
 from likewise.train.saliency import draw_class, recorded
 from likewise.train.sources import names_of, sources_without_held_out
-from likewise.weights import BUNDLED, fingerprint, load_trained
+from likewise.weights import fingerprint, load_trained
 
 
 class Batch(NamedTuple):
@@ -126,8 +125,7 @@ def open_saliency(model: str) -> tuple[SaliencyNet, tuple[str, ...]]:
     Raises:
         TrainingError: a run of another kind.
     """
-    own = BUNDLED / f"{model}.safetensors"
-    network, classes = load_trained(own if own.is_file() else Path(model))
+    network, classes = load_trained(model)
     if not isinstance(network, SaliencyNet):
         raise TrainingError(f"{model} holds a {type(network).__name__}, no saliency network: name a run of saliency")
     return network, classes

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -17,7 +16,7 @@ from likewise.train.groups import Batch, GroupMaterial
 from likewise.train.material import Progress, TrainingError
 from likewise.train.model_sections import ICNetModel
 from likewise.train.recipes import Recipe
-from likewise.weights import BUNDLED, load_backbone, load_trained
+from likewise.weights import load_backbone, load_trained
 
 
 def build(section: ICNetModel, classes: tuple[str, ...]) -> ICNet:
@@ -30,8 +29,7 @@ def build(section: ICNetModel, classes: tuple[str, ...]) -> ICNet:
     if section.start is None:
         model.backbone = load_backbone(model.backbone.spec, weights=section.weights, frozen=False)
     else:
-        bundled = BUNDLED / f"{section.start}.safetensors"
-        start: Any = load_trained(bundled if bundled.is_file() else Path(section.start))[0]
+        start: Any = load_trained(section.start)[0]
         if not isinstance(start, SaliencyNet | PANet | ICNet) or start.backbone.spec.name != section.backbone:
             raise TrainingError(
                 f"{section.start} holds a {type(start).__name__} on {start.backbone.spec.name}; to start with is "
