@@ -46,6 +46,7 @@ def test_overrides_reach_every_depth_and_are_yaml() -> None:
         ("steps=many", "steps is 'many'"),
         ("steps=[", "the value of steps is no YAML"),
         ("optimiser.learning_rate=-1", "optimiser.learning_rate is -1: Input should be greater than 0"),
+        ("model.learn=blocks.5", "model.learn is 'blocks.5'; it is a list: write model.learn=[blocks.5]"),
         ("optimiser.momentum=0.9", "a recipe has no key 'optimiser.momentum' here"),
         ("optimiser.name=sgd", "optimiser.momentum is missing"),
         ("schedule.every=10", "`every` goes with the schedule 'step'"),

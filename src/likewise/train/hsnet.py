@@ -14,6 +14,7 @@ from torch import Tensor
 from likewise.backbones import Backbone, BackboneSpec, backbone_spec
 from likewise.data.layout import known
 from likewise.models.hsnet import HSNet, HSNetConfig, mean_probability
+from likewise.models.panet import PANet
 from likewise.train.episodes import Batch, EpisodeMaterial
 from likewise.train.material import Progress, TrainingError
 from likewise.train.model_sections import HSNetModel
@@ -50,7 +51,7 @@ def build(section: HSNetModel, classes: tuple[str, ...]) -> Crossed:
     """HSNet at random, on a frozen backbone with ImageNet weights or those of runs of PANet.
 
     Raises:
-        TrainingError: such a run trained another backbone.
+        TrainingError: such a run is of another kind, or on another backbone.
     """
     spec = backbone_spec(section.backbone)
     modules = [tap.module for tap in spec.taps]
@@ -67,16 +68,16 @@ def build(section: HSNetModel, classes: tuple[str, ...]) -> Crossed:
 
 
 def start(spec: BackboneSpec, section: HSNetModel, run: Path) -> tuple[Backbone, tuple[str, ...]]:
-    """The backbone of a run of PANet, and the classes that it was trained on."""
+    """The backbone of a run of PANet, or of HSNet, and the classes that it was trained on."""
     backbone = load_backbone(spec, weights=section.weights)
     trained: Any
     trained, classes = load_trained(run)
     own = backbone.state_dict()
     shared = {name: value for name, value in trained.backbone.state_dict().items() if name in own}
-    if trained.backbone.spec.name != section.backbone or not shared:
+    if not isinstance(trained, PANet | HSNet) or trained.backbone.spec.name != section.backbone or not shared:
         raise TrainingError(
-            f"{run} is a run on {trained.backbone.spec.name}, model.backbone is {section.backbone}: take a run on the "
-            "same"
+            f"{run} holds a {type(trained).__name__} on {trained.backbone.spec.name}; to start from is needed a run of "
+            f"panet or hsnet on {section.backbone}"
         )
     backbone.load_state_dict(own | shared)
     backbone.net = backbone.net.to(memory_format=torch.channels_last)

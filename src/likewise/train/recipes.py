@@ -264,6 +264,8 @@ def _told(problem: Any) -> str:
         return f"a recipe has no key {path!r} here{_nearest(path, [other for other in key_paths() if other != path])}"
     if problem["type"] == "missing":
         return f"{path} is missing"
+    if problem["type"] == "tuple_type":
+        return f"{path} is {problem['input']!r}; it is a list: write {path}=[{problem['input']}]"
     message = problem["msg"].removeprefix("Value error, ")
     return f"{path} is {problem['input']!r}: {message}" if path else message
 
