@@ -37,8 +37,8 @@ class HSNetModel(Strict):
         first_tap: the shallowest tap.
         weights: a file of ImageNet weights; without one they come from where the backbone's do.
         start: runs of PANet, or HSNet, on the same backbone; the last one's is taken over as it was trained there.
-            Training looks at each class through the first that was not trained on it, since features know the classes that they were
-            trained on better than any that they will meet in use; through the last if all were.
+            Training looks at each class through the first that was not trained on it, since features know the classes
+            that they were trained on better than any that they will meet in use; through the last if all were.
         loss: of the logits, "cross-entropy" as published or "overlap", one minus the soft IoU of a batch.
         channels: of the squeeze blocks' three layers (`HSNetConfig`).
         prototype_taps: taps whose prototypes join in (`HSNetConfig`).
