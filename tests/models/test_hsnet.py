@@ -516,8 +516,21 @@ def test_with_a_silent_decoder_the_joined_prototypes_are_panet():
     with torch.inference_mode():
         expected = panet(images[:, None], mask[:, None], 1 - mask[:, None], query[:, None])[:, 0]
         found = model(images, mask, query)
-    for shot in range(2):
-        torch.testing.assert_close(found[:, shot], expected, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(found, expected[:, None], rtol=1e-4, atol=1e-4)
+
+
+def test_with_prototypes_shots_share_what_they_say():
+    model = hsnet.lite0(NARROW).eval()
+    torch.nn.init.normal_(model.classifier[-1].weight)  # so that the decoder has a say
+    episode = some_episode((64, 96), shots=2)
+    images, mask, query = episode["support_images"], episode["foreground"], episode["query_images"]
+    with torch.inference_mode():
+        both = model(images, mask, query)
+        twice = model(images[:, :1].expand(-1, 2, -1, -1, -1), mask[:, :1].expand(-1, 2, -1, -1), query)
+        once = model(images[:, :1], mask[:, :1], query)
+    assert both.shape == (*once.shape[:2], 2, 64, 96)
+    torch.testing.assert_close(twice, once, rtol=1e-4, atol=1e-4)
+    assert not torch.allclose(both, once, rtol=1e-2)
 
 
 def test_learned_supports_carry_their_prototypes():

@@ -13,43 +13,25 @@ import numpy as np
 import pytest
 import torch
 from lightning_fabric import Fabric
-from PIL import Image
 from safetensors.torch import load_file, save_file
 
 import fakes
 from likewise.backbones import Backbone, backbone_spec
 from likewise.data.layout import DataSetError
-from likewise.images import PictureError
 from likewise.models.panet import PANet
-from likewise.train.episodes import EpisodeMaterial
 from likewise.train.loop import learning_rate, train
-from likewise.train.material import Progress, TrainingError, collate, loader
+from likewise.train.material import Progress, TrainingError
 from likewise.train.objective import TASKS, Objective
 from likewise.train.recipes import Recipe, load_recipe, recipe_names
 from likewise.train.run import last_checkpoint
 from likewise.weights import load_state
 from train.scene_folders import make_folder
+from train.small_voc import paint_objects, small
 
 
 @pytest.fixture(scope="module")
 def voc(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return fakes.make_voc(tmp_path_factory.mktemp("voc"), per_class=6)
-
-
-def small(voc: Path, *overrides: str) -> Recipe:
-    settings = (f"data.root={voc}", "data.size=64", "steps=6", "batch=2", "checkpoint_every=2", "workers=0")
-    return load_recipe("panet-voc-small", ["model.learn=[blocks.5]", *settings, *overrides])
-
-
-def paint_objects(voc: Path) -> Path:
-    """Every object in the colour of its class, on noise."""
-    for path in (voc / "VOC2012/SegmentationClassAug").glob("*.png"):
-        labels = np.asarray(Image.open(path))
-        picture = fakes.noise(int(labels.sum()), *labels.shape)
-        shown = (labels > 0) & (labels < 255)
-        picture[shown] = (12 * labels[shown, None].astype(int) * (1, 3, 7) % 256).astype(np.uint8)
-        Image.fromarray(picture).save(voc / "VOC2012/JPEGImages" / f"{path.stem}.jpg", quality=95)
-    return voc
 
 
 def rows(run: Path, name: str = "metrics.csv") -> list[dict[str, str]]:
@@ -308,24 +290,6 @@ def test_a_failure_in_one_of_several_processes_is_told(
         train(small(voc, "processes=2"), tmp_path, show=False)
 
 
-def episodes_of(recipe: Recipe) -> EpisodeMaterial:
-    found = TASKS["panet"].material(recipe)
-    assert isinstance(found, EpisodeMaterial)
-    return found
-
-
-def test_episodes_are_the_same_for_any_number_of_workers_and_any_share(voc: Path) -> None:
-    recipe = small(voc)
-    episodes = episodes_of(recipe)
-    alone = list(loader(episodes, 4, range(3), slice(0, 4), workers=0))
-    for index, batch in enumerate(loader(episodes, 4, range(1, 3), slice(0, 4), workers=2), start=1):
-        assert all(torch.equal(one, other) for one, other in zip(batch, alone[index], strict=True))
-    halves = [list(loader(episodes, 4, range(3), half, workers=0)) for half in (slice(0, 2), slice(2, 4))]
-    for whole, *parts in zip(alone, *halves, strict=True):
-        assert all(torch.equal(one, other) for one, other in zip(whole, collate(parts), strict=True))
-    assert not torch.equal(alone[0].queries, alone[1].queries)
-
-
 def test_the_global_generator_of_torch_does_not_move(voc: Path, tmp_path: Path) -> None:
     before = torch.get_rng_state()
     train(small(voc, "steps=1"), tmp_path, show=False)
@@ -347,22 +311,9 @@ def test_weights_are_selected_on_base_classes_that_are_not_trained_on(voc: Path,
     assert set(record["data"]["validation"]["entries"]) == {"bus", "car"}
 
 
-def test_a_picture_that_shows_a_validation_class_is_not_trained_on(voc: Path) -> None:
-    episodes = episodes_of(small(voc, "validation.classes=[bus]"))
-    assert episodes.held is not None
-    shown = {entry.picture for entry in episodes.held.entries}
-    assert not {entry.picture for entry in episodes.sources[0].dataset.entries} & shown
-
-
 def test_a_test_class_cannot_select(voc: Path, tmp_path: Path) -> None:
     with pytest.raises(DataSetError, match="there is no class of PASCAL-5i fold 0 trn to validate on 'bird'"):
         train(small(voc, "validation.classes=[bird]"), tmp_path, show=False)
-
-
-def test_keeping_every_base_class_for_validation_is_refused(voc: Path) -> None:
-    everything = ", ".join(episodes_of(small(voc)).classes)
-    with pytest.raises(DataSetError, match="all classes of PASCAL-5i fold 0 trn are kept for validation"):
-        episodes_of(small(voc, f"validation.classes=[{everything}]"))
 
 
 # ---- the parts -----------------------------------------------------------------------------------------------------
@@ -393,35 +344,3 @@ def test_cuda_where_there_is_none_is_refused(voc: Path, tmp_path: Path, monkeypa
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(TrainingError, match="set accelerator=cpu"):
         train(small(voc, "accelerator=cuda"), tmp_path, show=False)
-
-
-def test_a_corrupt_picture_stops_the_run_or_its_episode_is_drawn_anew(tmp_path: Path) -> None:
-    voc = fakes.make_voc(tmp_path / "voc", per_class=6)
-    recipe = small(voc)
-    episodes = episodes_of(recipe)
-    # one corrupt picture in three: among these episodes some hold one, and each can be replaced
-    for path in sorted((voc / "VOC2012/JPEGImages").glob("*.jpg"))[::3]:
-        path.write_bytes(path.read_bytes()[:200])
-    with pytest.raises(PictureError, match=r"\.jpg"):
-        [episodes.item(step, 0) for step in range(12)]
-    lenient = small(voc, "data.on_corrupt=skip")
-    episodes = episodes_of(lenient)
-    with pytest.warns(UserWarning, match=r"what step \d+ learns from is drawn anew: .*\.jpg"):
-        assert len([episodes.item(step, 0) for step in range(12)]) == 12
-    for path in (voc / "VOC2012/JPEGImages").glob("*.jpg"):
-        path.write_bytes(b"")
-    with (
-        pytest.warns(UserWarning, match="is drawn anew"),
-        pytest.raises(TrainingError, match="10 draws in a row hold pictures that cannot be read"),
-    ):
-        episodes.item(0, 0)
-
-
-def test_a_mirrored_picture_takes_its_labels_along(tmp_path: Path) -> None:
-    voc = paint_objects(fakes.make_voc(tmp_path / "voc", per_class=6))
-    plain, mirrored = (episodes_of(small(voc, f"data.mirror={chance}")) for chance in (0.0, 1.0))
-    for step in range(3):
-        one, other = plain.item(step, 0), mirrored.item(step, 0)
-        assert torch.equal(one.queries.flip(2), other.queries)
-        assert torch.equal(one.targets.flip(2), other.targets)
-        assert torch.equal(one.support_labels.flip(4), other.support_labels)

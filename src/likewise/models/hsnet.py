@@ -66,6 +66,9 @@ class HSNetConfig:
             and the background's mean feature go into the decoder, and once more into the logits. None as published.
         self_support: the query counts as one more shot of these prototypes (`likewise.self_support`): the cosines with
             both go into the decoder, and those with the latter into the logits.
+
+    Where prototypes join in, several shots are one: the decoder sees the mean of what they say, as the prototypes are
+    means. As published each shot is decoded on its own.
     """
 
     kernel: str = "center-pivot"
@@ -147,8 +150,8 @@ class HSNet(nn.Module):
         support_images: Float[Tensor, "b s 3 h w"],
         foreground: Float[Tensor, "b s h w"],
         query_images: Float[Tensor, "b 3 hq wq"],
-    ) -> Float[Tensor, "b s 2 hq wq"]:
-        """Logits at the size of the query: for each shot, background and foreground.
+    ) -> Float[Tensor, "b t 2 hq wq"]:
+        """Logits at the size of the query: background and foreground, of each shot, or where prototypes join in of all.
 
         Args:
             support_images: for each of `b` episodes, `s` shots, normalised for the backbone.
@@ -161,8 +164,8 @@ class HSNet(nn.Module):
         encoded = self.relate(
             [tap.repeat_interleave(shots, dim=0) for tap in query.units], self.support_features(support, mask)
         )
-        likeness = self.likeness(query.compared, prototypes, shots).repeat_interleave(shots, dim=0)
-        return rearrange(self.decode(encoded, size, likeness), "(b s) two h w -> b s two h w", s=shots)
+        likeness = self.likeness(query.compared, prototypes, shots)
+        return self.decode_shots(rearrange(encoded, "(b s) c h w -> b s c h w", s=shots), size, likeness)
 
     def likeness(
         self, compared: Float[Tensor, "b c h w"], prototypes: Float[Tensor, "b 2 c"], shots: int
@@ -278,8 +281,8 @@ class HSNet(nn.Module):
         query_images: Float[Tensor, "b 3 hq wq"],
         supports: list[Support],
         size: tuple[int, int] | None = None,
-    ) -> Float[Tensor, "b s 2 ho wo"]:
-        """What `forward` gives for these queries and each of the learned shots, sooner and in less memory.
+    ) -> Float[Tensor, "b t 2 ho wo"]:
+        """What `forward` gives for these queries and the learned shots, sooner and in less memory.
 
         Args:
             supports: from `learn`, of any sizes and in any precision.
@@ -292,17 +295,17 @@ class HSNet(nn.Module):
         return self.compare(self.look(query_images), supports, size or plane_size(query_images))
 
     @torch.inference_mode()
-    def compare(self, query: Query, supports: list[Support], size: tuple[int, int]) -> Float[Tensor, "b s 2 ho wo"]:
+    def compare(self, query: Query, supports: list[Support], size: tuple[int, int]) -> Float[Tensor, "b t 2 ho wo"]:
         """`segment`, of queries that `look` has seen already: several classes look at them one after the other."""
         supports = [support.to(query.compared) for support in supports]
         prototypes = torch.stack([support.prototypes for support in supports]).mean(dim=0, keepdim=True)
         likeness = self.likeness(query.compared, prototypes.expand(len(query.compared), -1, -1), len(supports))
-        logits = [
-            self.decode(self.relate_learned([tap[[index]] for tap in query.units], support), size, likeness[[index]])
-            for index in range(len(query.compared))
-            for support in supports
-        ]
-        return rearrange(torch.cat(logits), "(b s) two h w -> b s two h w", s=len(supports))
+        logits = []
+        for index in range(len(query.compared)):
+            units = [tap[[index]] for tap in query.units]
+            encoded = torch.stack([self.relate_learned(units, support) for support in supports], dim=1)
+            logits.append(self.decode_shots(encoded, size, likeness[[index]]))
+        return torch.cat(logits)
 
     def relate_learned(
         self, query: list[Float[Tensor, "1 _c _hq _wq"]], support: Support
@@ -344,6 +347,15 @@ class HSNet(nn.Module):
 
     def of_stride(self, taps: list[Tensor], stride: int) -> list[Tensor]:
         return [tap for tap, where in zip(taps, self.backbone.taps, strict=True) if where.stride == stride]
+
+    def decode_shots(
+        self, encoded: Float[Tensor, "b s c h w"], size: tuple[int, int], likeness: Float[Tensor, "b n hl wl"]
+    ) -> Float[Tensor, "b t 2 ho wo"]:
+        """`decode`, of each shot; where prototypes join in, of their mean (`HSNetConfig`)."""
+        if self.config.prototype_taps:
+            return self.decode(encoded.mean(dim=1), size, likeness)[:, None]
+        logits = [self.decode(shot, size) for shot in encoded.unbind(dim=1)]
+        return torch.stack(logits, dim=1)
 
     def decode(
         self,

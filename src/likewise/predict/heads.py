@@ -110,7 +110,7 @@ class HSNetHead:
 
     As published, the shots of a single class vote instead (section 4.5), and probabilities are 0 or 1; and a network
     with its authors' weights leaves a level at which the mask vanishes empty (`HSNetConfig.rescue`). Several classes
-    are not in the paper: there nothing changes.
+    are not in the paper: there nothing changes. A network with prototypes gives one answer of all shots itself.
 
     Pictures are brought to multiples of 16 pixels, at least 32: 400x400 stays as it is, as in the paper, and pictures
     of many sizes come to few, since the first of each size takes longer.
@@ -153,7 +153,7 @@ class HSNetHead:
         return compete(torch.stack([self.probability(way, size) for way in ways], dim=1))[0]
 
     def probability(self, logits: Float[Tensor, "s 2 h w"], size: tuple[int, int]) -> Float[Tensor, "1 ho wo"]:
-        """The mean over a class's shots, one after the other, since all of them at a photograph's size are large.
+        """The mean over a class's answers, one after the other, since all of them at a photograph's size are large.
 
         Logits are of the brought picture's size, and go back by the centres of pixels, as the picture came.
         """

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, PositiveInt, model_validator
 
 from likewise.train.strict import Strict
+
+
+def as_tuple(value: object) -> object:
+    """One number as the only one of several."""
+    return (value,) if isinstance(value, int) else value
 
 
 class Source(Strict):
@@ -80,7 +85,9 @@ class EpisodeData(LabelledData):
 
     Attributes:
         size: side of the squares to which pictures are brought.
-        shots, ways: of an episode.
+        shots: supports of each class of an episode; of several numbers the steps take one after the other, and
+            validation the first.
+        ways: classes of an episode.
         mirror: the chance that a picture is mirrored.
         scale: the range of a random factor on the sides, after which a square of `size` is cut out at random.
         jitter: the strength of random brightness, contrast and saturation.
@@ -88,7 +95,7 @@ class EpisodeData(LabelledData):
 
     kind: Literal["episodes"]
     size: int = Field(ge=32)
-    shots: int = Field(default=1, ge=1)
+    shots: Annotated[tuple[PositiveInt, ...], BeforeValidator(as_tuple), Field(min_length=1)] = (1,)
     ways: int = Field(default=1, ge=1)
     mirror: float = Field(ge=0, le=1)
     scale: tuple[float, float] = (1.0, 1.0)

@@ -74,7 +74,8 @@ class EpisodeMaterial(Material):
             generator = np.random.default_rng((TRAINING, self.seed, step, place, attempt))
             source = generator.choice(len(self.sources), p=self.shares) if len(self.sources) > 1 else 0
             dataset = self.sources[source].dataset
-            episode = draw_episode(dataset, self.data.shots, self.data.ways, generator)
+            shots = self.data.shots[step % len(self.data.shots)]
+            episode = draw_episode(dataset, shots, self.data.ways, generator)
             batch = read_episode(dataset, episode, self.data, generator)
             before = sum(len(other.classes) for _, other in self.sources[:source])
             return batch._replace(ways=batch.ways + before)
@@ -95,7 +96,7 @@ class EpisodeMaterial(Material):
         assert self.held is not None
         return (
             f"mIoU on base classes that were not trained on ({', '.join(self.held.classes)}): {self.count} "
-            f"1-way {self.data.shots}-shot episodes at {self.data.size}x{self.data.size}, pixels summed per class, "
+            f"1-way {self.data.shots[0]}-shot episodes at {self.data.size}x{self.data.size}, pixels summed per class, "
             "boundary left out. No test class was used"
         )
 
@@ -142,7 +143,7 @@ class ValidationEpisodes(Dataset[Batch]):
 
     def episode(self, index: int) -> Episode:
         generator = np.random.default_rng((VALIDATING, index))
-        return draw_episode(self.by_class[index % len(self.by_class)], self.data.shots, 1, generator)
+        return draw_episode(self.by_class[index % len(self.by_class)], self.data.shots[0], 1, generator)
 
     def __getitem__(self, index: int) -> Batch:
         return read_episode(self.by_class[index % len(self.by_class)], self.episode(index), self.data)
