@@ -68,7 +68,8 @@ class HSNetConfig:
             both go into the decoder, and those with the latter into the logits.
 
     Where prototypes join in, several shots are one: the decoder sees the mean of what they say, as the prototypes are
-    means. As published each shot is decoded on its own.
+    means, and what it adds to the prototypes' logits counts less the more shots there are, by the square root of their
+    number, as the error of a mean does. As published each shot is decoded on its own.
     """
 
     kernel: str = "center-pivot"
@@ -353,7 +354,7 @@ class HSNet(nn.Module):
     ) -> Float[Tensor, "b t 2 ho wo"]:
         """`decode`, of each shot; where prototypes join in, of their mean (`HSNetConfig`)."""
         if self.config.prototype_taps:
-            return self.decode(encoded.mean(dim=1), size, likeness)[:, None]
+            return self.decode(encoded.mean(dim=1), size, likeness, encoded.shape[1])[:, None]
         logits = [self.decode(shot, size) for shot in encoded.unbind(dim=1)]
         return torch.stack(logits, dim=1)
 
@@ -362,11 +363,13 @@ class HSNet(nn.Module):
         encoded: Float[Tensor, "b c h w"],
         size: tuple[int, int],
         likeness: Float[Tensor, "b n hl wl"] | None = None,
+        shots: int = 1,
     ) -> Float[Tensor, "b 2 ho wo"]:
         """Logits at the wanted size (height, width), by way of twice the encoded one (section 4.4).
 
         Args:
             likeness: from the method of that name; of no use without `prototype_taps`.
+            shots: that the encoded is the mean of; likewise.
         """
         if not self.config.prototype_taps:
             return self.classify(self.decoder(encoded), size)
@@ -374,7 +377,7 @@ class HSNet(nn.Module):
         alike = JOINED_SCALE * resize(likeness, plane_size(encoded), align_corners=False)
         joined = torch.cat([encoded, alike], dim=1)
         prior = PROTOTYPE_SCALE * self.trust * resize(likeness[:, -2:], size, align_corners=False)
-        return self.classify(self.decoder(joined), size) + prior
+        return prior + self.classify(self.decoder(joined), size) / shots**0.5
 
     def classify(self, context: Float[Tensor, "b c h w"], size: tuple[int, int]) -> Float[Tensor, "b 2 ho wo"]:
         height, width = plane_size(context)
