@@ -77,6 +77,15 @@ def test_of_a_group_only_vectors_are_kept(cosaliency, group):
         assert vector.untyped_storage().nbytes() == vector.numel() * vector.element_size()
 
 
+def test_the_map_of_a_picture_is_made_once_for_both_passes(group, monkeypatch):
+    cosaliency, made = CoSaliency(device="cpu"), []
+    prior = cosaliency.maps.prior
+    plane = prior.plane
+    monkeypatch.setattr(prior, "plane", lambda picture: made.append(picture.shape) or plane(picture))
+    assert len(list(cosaliency.cosegment(find_pictures([group])))) == 5
+    assert len(made) == 5
+
+
 def test_a_group_of_one_works_and_says_so(cosaliency, group):
     learned = cosaliency.learn([group / "0.png"])
     assert learned.names == (str(group / "0.png"),)

@@ -20,11 +20,11 @@ from likewise.backbones import Backbone
 from likewise.concept import Concept
 from likewise.data.episodes import Episode, EpisodeSet, load_episode
 from likewise.data.layout import IGNORE
-from likewise.evaluate.recent import Recent
 from likewise.examples import Example
 from likewise.images import PictureError, shown_size
 from likewise.predict.few_shot import FewShot
 from likewise.protocols import Likewise1, Protocol
+from likewise.recent import Recent
 
 MEMORY = 1 << 30
 """Bytes of features, and as many of concepts, that are remembered."""

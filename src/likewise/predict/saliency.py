@@ -8,6 +8,7 @@ Co-saliency starts from such maps (`likewise.predict.co_saliency`).
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -24,11 +25,15 @@ from likewise.predict.devices import torch_device
 from likewise.predict.few_shot import Result
 from likewise.predict.folding import fold_batch_norm
 from likewise.predict.onnx_saliency import OnnxSaliency
+from likewise.recent import Recent
 from likewise.weights import BUNDLED, bundled, fingerprint, load_trained
 
 DEFAULT_SALIENCY = "saliency-lite0"
 SIDE = 224
 """Pictures are brought to 224 x 224 pixels, as in training; a map is 56 x 56 before it is resized."""
+
+REMEMBERED = 32 << 20
+"""Bytes of maps that are remembered, since a group looks at each of its pictures twice: some 2,500 of our own."""
 
 SALIENT = ("salient",)
 """The one class of a saliency map."""
@@ -88,6 +93,7 @@ class Saliency:
             self.prior = OnnxSaliency(model)
         else:
             self.prior = Network(str(model), torch_device(device))
+        self.planes: Recent[Tensor] = Recent(REMEMBERED, lambda plane: plane.nbytes)
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -106,8 +112,10 @@ class Saliency:
 
     @torch.inference_mode()
     def square(self, picture: UInt8[np.ndarray, "h w 3"], side: int) -> Float[Tensor, "side side"]:
-        """The map at `side` x `side` pixels."""
-        return resize(self.prior.plane(picture), (side, side), align_corners=False)[0, 0]
+        """The map at `side` x `side` pixels; that of a picture seen lately is not made again."""
+        key = picture.shape, hashlib.blake2b(np.ascontiguousarray(picture).data, digest_size=16).digest()
+        plane = self.planes.get(key, lambda: self.prior.plane(picture))
+        return resize(plane, (side, side), align_corners=False)[0, 0]
 
 
 def as_result(probability: Float[Tensor, "h w"], classes: tuple[str, ...]) -> Result:

@@ -1,4 +1,4 @@
-from likewise.evaluate.recent import Recent
+from likewise.recent import Recent
 
 
 def test_a_value_is_made_once_while_there_is_room() -> None:
