@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 
 from likewise.backbones import BACKBONES, Backbone, backbone_spec
+from likewise.checkpoints.hsnet import from_checkpoint
 from likewise.hypercorrelation import stacked, unit, unstacked
 from likewise.models import hsnet
 from likewise.models.hsnet import HSNet, HSNetConfig
@@ -48,7 +49,7 @@ def published(rule, golden):
         changed = {entry: torch.tensor(value) for entry, value in overrides.items()}
         with torch.device("meta"):  # random weights would take longer than the tests
             model = VARIANTS[name](config)
-        model.load_state_dict(hsnet.from_checkpoint(states[name] | changed), strict=True, assign=True)
+        model.load_state_dict(from_checkpoint(states[name] | changed), strict=True, assign=True)
         return model.eval()
 
     return build
@@ -172,7 +173,7 @@ def test_the_learner_alone_reproduces_its_golden(rule, golden):
 def load_learner(model, rule, meta) -> dict[str, str]:
     """Load golden weights that were made from names without prefix; gives our name of each."""
     state = rule.make_state(meta["learner_entries"], meta["gain"]["learner alone"])
-    renamed = [next(iter(hsnet.from_checkpoint({f"hpn_learner.{name}": torch.tensor(0)}))) for name in state]
+    renamed = [next(iter(from_checkpoint({f"hpn_learner.{name}": torch.tensor(0)}))) for name in state]
     values = (torch.from_numpy(value) for value in state.values())
     keys = model.load_state_dict(dict(zip(renamed, values, strict=True)), strict=False)
     assert not keys.unexpected_keys
@@ -229,7 +230,7 @@ def test_a_training_step_of_the_network_is_the_published_one(rule, golden, publi
     optimizer = torch.optim.Adam([p for p in model.parameters() if p.requires_grad], lr=1e-3)
     loss.backward()
     for name, expected in case["gradients"].items():
-        (ours,) = hsnet.from_checkpoint({name: torch.tensor(0)})
+        (ours,) = from_checkpoint({name: torch.tensor(0)})
         gradient = model.get_parameter(ours).grad.double().abs().sum().item()
         assert gradient == pytest.approx(expected["abs_sum"], rel=1e-4, abs=1e-6)
     optimizer.step()
@@ -473,24 +474,6 @@ def test_a_single_class_competes_with_nobody():
 def test_a_pixel_that_no_class_claims_is_background():
     labels = hsnet.compete(torch.tensor([0.49, 0.3]).reshape(1, 2, 1, 1)).argmax(dim=1)
     assert labels.item() == 0
-
-
-# ---- checkpoints --------------------------------------------------------------------------------------------------
-
-
-def test_a_checkpoint_of_several_processes_loads_under_its_own_names(rule, golden):
-    meta, _ = golden("hsnet_resnet50")
-    state = {f"module.{name}": torch.zeros(shape) for name, shape in meta["entries"].items()}
-    state["module.backbone.fc.weight"] = torch.zeros(1000, 2048)
-    state["module.backbone.fc.bias"] = torch.zeros(1000)
-    with torch.device("meta"):
-        model = hsnet.resnet(50)
-    model.load_state_dict(hsnet.from_checkpoint(state), strict=True, assign=True)
-
-
-def test_a_foreign_checkpoint_names_the_entry_that_does_not_belong():
-    with pytest.raises(ValueError, match=r"'encoder\.weight' is no entry of HSNet's checkpoint"):
-        hsnet.from_checkpoint({"encoder.weight": torch.zeros(1)})
 
 
 # ---- a narrower one, with prototypes joined in ---------------------------------------------------------------------

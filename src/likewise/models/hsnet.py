@@ -452,7 +452,7 @@ def compete(probabilities: Float[Tensor, "b k h w"]) -> Float[Tensor, "b k+1 h w
     return torch.cat([torch.zeros_like(odds[:, :1]), odds], dim=1).softmax(dim=1)
 
 
-# ---- variants, and the names in their published checkpoints --------------------------------------------------------
+# ---- variants ------------------------------------------------------------------------------------------------------
 
 
 def vgg16(config: HSNetConfig | None = None) -> HSNet:
@@ -471,42 +471,3 @@ def lite0(config: HSNetConfig | None = None) -> HSNet:
     """Ours, on the bundled backbone: every block of stages 2 to 6 (2, 6 and 5 channels)."""
     spec = BACKBONES["lite0"]
     return HSNet(Backbone(spec.with_taps(*(tap.module for tap in spec.taps if tap.stride in STRIDES))), config)
-
-
-PUBLISHED_NAMES = {
-    "backbone.": "backbone.net.",
-    "hpn_learner.encoder_layer4.": "squeeze32.",
-    "hpn_learner.encoder_layer3.": "squeeze16.",
-    "hpn_learner.encoder_layer2.": "squeeze8.",
-    "hpn_learner.encoder_layer4to3.": "mix32to16.",
-    "hpn_learner.encoder_layer3to2.": "mix16to8.",
-    "hpn_learner.decoder1.": "decoder.",
-    "hpn_learner.decoder2.": "classifier.",
-}
-
-
-def from_checkpoint(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The published program's entries under our names, with or without `module.` before them.
-
-    The backbone's classifier, which is never used, is left out.
-
-    Raises:
-        ValueError: an entry that the published program does not have.
-    """
-    renamed = {}
-    for published, value in state.items():
-        name = published.removeprefix("module.")
-        if name.startswith(("backbone.fc.", "backbone.classifier.")):
-            continue
-        for theirs, ours in PUBLISHED_NAMES.items():
-            if name.startswith(theirs):
-                name = ours + name.removeprefix(theirs)
-                break
-        else:
-            raise ValueError(f"{published!r} is no entry of HSNet's checkpoint")
-        renamed[
-            name.replace(".conv1.", ".query.").replace(".conv2.", ".support.")
-            if not name.startswith("backbone.")
-            else name
-        ] = value
-    return renamed
