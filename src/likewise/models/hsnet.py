@@ -23,7 +23,7 @@ from typing import NamedTuple
 import torch
 import torch.nn.functional as F
 from einops import rearrange, reduce
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from likewise.backbones import BACKBONES, Backbone
@@ -419,37 +419,6 @@ def block(kernel: str, channels: tuple[int, ...], shapes: tuple[tuple[int, int],
 
 def convolution(channels_in: int, channels_out: int) -> nn.Conv2d:
     return nn.Conv2d(channels_in, channels_out, kernel_size=3, padding=1)
-
-
-# ---- several shots, several classes -------------------------------------------------------------------------------
-
-
-def vote(masks: Bool[Tensor, "b s h w"]) -> Bool[Tensor, "b h w"]:
-    """The paper's vote over shots (section 4.5), as published: at least half of the most votes found in the image."""
-    votes = masks.sum(dim=1)
-    most = votes.amax(dim=(1, 2), keepdim=True).clamp_min(1)
-    return votes / most >= 0.5
-
-
-def foreground_wins(logits: Float[Tensor, "*b 2 h w"]) -> Bool[Tensor, "*b h w"]:
-    """Where the foreground's logit is the larger; a tie is background."""
-    background, foreground = logits.unbind(dim=-3)
-    return foreground > background
-
-
-def mean_probability(logits: Float[Tensor, "b s 2 h w"]) -> Float[Tensor, "b h w"]:
-    """The foreground's probability, averaged over shots."""
-    return logits.softmax(dim=2)[:, :, 1].mean(dim=1)
-
-
-def compete(probabilities: Float[Tensor, "b k h w"]) -> Float[Tensor, "b k+1 h w"]:
-    """Probabilities of a shared background and `k` classes, from each class's probability on its own.
-
-    Every class keeps its odds against the background, so its order with the background does not change: a pixel is
-    background when no class reaches one half on its own.
-    """
-    odds = torch.logit(probabilities, eps=1e-6)
-    return torch.cat([torch.zeros_like(odds[:, :1]), odds], dim=1).softmax(dim=1)
 
 
 # ---- variants ------------------------------------------------------------------------------------------------------
