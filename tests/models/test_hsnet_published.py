@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from likewise.checkpoints.hsnet import from_checkpoint
-from likewise.hypercorrelation import unit
+from likewise.hypercorrelation.correlation import unit
 from likewise.models import hsnet
 from likewise.models.hsnet import HSNet, HSNetConfig
 from likewise.models.shots import foreground_wins, vote

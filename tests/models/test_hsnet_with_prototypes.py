@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from likewise.backbones import Backbone, backbone_spec
-from likewise.hypercorrelation import stacked, unstacked
+from likewise.hypercorrelation.supports import stacked, unstacked
 from likewise.models import hsnet
 from likewise.models.hsnet import HSNetConfig
 from likewise.models.panet import PANet

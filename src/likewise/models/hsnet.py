@@ -27,18 +27,10 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from likewise.backbones import BACKBONES, Backbone
-from likewise.hypercorrelation import (
-    KERNELS,
-    Support,
-    SupportLevel,
-    correlate,
-    enlarge,
-    masks_of_levels,
-    mix,
-    resize4d,
-    squeeze,
-    unit,
-)
+from likewise.hypercorrelation.correlation import correlate, masks_of_levels, resize4d, unit
+from likewise.hypercorrelation.kernels import KERNELS
+from likewise.hypercorrelation.squeezing import enlarge, mix, squeeze
+from likewise.hypercorrelation.supports import Support, SupportLevel
 from likewise.models.panet import IGNORE
 from likewise.ops import cosine_similarity, masked_average_pool, plane_size, resize, side_by_side, soft_iou_loss
 from likewise.self_support import with_query
