@@ -18,9 +18,9 @@ from torch import Tensor, nn
 from likewise.checkpoints.hsnet import from_checkpoint as from_hsnet
 from likewise.checkpoints.icnet import from_checkpoint as from_icnet
 from likewise.checkpoints.panet import from_resnet_checkpoint, from_vgg16_checkpoint
-from likewise.images import written
 from likewise.models import hsnet, icnet, panet
 from likewise.weights import WeightsError, load_state, misfits, read_header, read_state, told
+from likewise.writing import written
 
 FORMAT = 1
 

@@ -25,9 +25,11 @@ from likewise.evaluate.bootstrap import EpisodeCounts
 from likewise.evaluate.recent import Recent
 from likewise.evaluate.run import Run
 from likewise.evaluate.scoring import EpisodeScore, Part, Results, read_prediction, refuse_missing
-from likewise.images import PART_PREFIX, PictureError, read_labels, read_mask, save_pillow, written
+from likewise.images import PictureError, save_pillow
+from likewise.masks import read_labels, read_mask
 from likewise.metrics import Scores, interval
 from likewise.protocols import Protocol, read_episodes
+from likewise.writing import PART_PREFIX, written
 
 Segment = Callable[[EpisodeSet, Episode], np.ndarray]
 """From an episode to its query's labels, uint8 (h, w) with 0 and way + 1, at the size of the protocol."""

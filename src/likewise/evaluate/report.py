@@ -25,8 +25,8 @@ from likewise.draw import outline, overlay, palette
 from likewise.evaluate.loops import read_episode_mask
 from likewise.evaluate.run import Run
 from likewise.evaluate.scoring import EpisodeScore, Part, Results
-from likewise.images import written
 from likewise.metrics import Scores
+from likewise.writing import written
 
 if TYPE_CHECKING:
     from rich.table import Table
