@@ -2,7 +2,7 @@
 
     data, protocol --> start_run --> RUN/run.json, RUN/fold0/episodes.jsonl, ...
     episode --> segment ----> predict --> RUN/fold0/masks/00000.png, ...       (or anyone's program writes them)
-    masks, targets ---------> score ----> Results --> `likewise.evaluate.report`: a table, results.json, index.html
+    masks, targets ---------> score ----> Results --> tables, results.json, index.html (`likewise.evaluate.report`)
 
 A mask is a PNG of labels, at the protocol's size or the query's own, named by the line of the episode list, from
 00000. Between the loops lies a folder that anyone can read, compare or fill.
