@@ -9,6 +9,7 @@ import torch.nn.functional as F
 
 from likewise.checkpoints.icnet import from_checkpoint
 from likewise.models import icnet
+from likewise.models.icnet_blocks import co_attention
 from models.suite import ModelSuite
 
 LEVELS = {32: "7x7", 16: "14x14", 8: "28x28"}
@@ -59,7 +60,7 @@ def test_vgg16_reproduces_the_published_program_at_every_step(name, rule, golden
                 case = f"{level}{suffix}"
                 close(vectors[stride][:, side], arrays[f"{name}_siv_{case}"])
                 unit = F.normalize(levels[stride], dim=1).flatten(2)
-                attention = torch.stack([icnet.co_attention(u.T, vectors[stride][:, side]) for u in unit])
+                attention = torch.stack([co_attention(u.T, vectors[stride][:, side]) for u in unit])
                 close(attention.view(len(images), 1, *levels[stride].shape[2:]), arrays[f"{name}_csa_{case}"])
                 order = attention.argsort(dim=1, descending=True, stable=True)
                 np.testing.assert_array_equal(order, arrays[f"{name}_argsort_{case}"])
@@ -105,7 +106,7 @@ def test_an_empty_side_has_zero_vectors_and_zero_attention_as_published(value, r
         vectors = vgg16.vectors(levels, sisms)
         assert all(not vector[:, empty].any() for vector in vectors.values())
         unit = F.normalize(levels[8][0], dim=0).flatten(1).T
-        assert not icnet.co_attention(unit, vectors[8][:, empty]).any()
+        assert not co_attention(unit, vectors[8][:, empty]).any()
         output = vgg16(images, sisms)
     close(output[:, None, ::3, ::3], arrays[f"n3_of_n6_sism_all_{value}_prediction_224x224_every_3rd"])
 
@@ -172,28 +173,6 @@ def test_an_empty_mask_costs_all_unless_nothing_is_predicted_and_never_makes_the
 
 
 # ---- the relate step against the paper's words ---------------------------------------------------------------------
-
-
-def plain_correlate(level, features, vectors) -> torch.Tensor:
-    """One picture's correlation by the whole HW x HW matrix, its channels in order, and the convolution after it."""
-    unit = F.normalize(features, dim=0).flatten(1)
-    maps = F.normalize(torch.stack([vector @ unit for vector in vectors]), dim=1)
-    agreement = torch.stack([sum(a @ b for b in maps) for a in maps])
-    fused = sum(weight * m for weight, m in zip(agreement.softmax(0), maps, strict=True))
-    attention = (fused - fused.min()) / (fused.max() - fused.min() + 1e-12)
-    correlation = unit.T @ unit
-    channels = [attention * correlation[position] for position in attention.argsort(descending=True, stable=True)]
-    return level.correlation(torch.stack(channels)[:, :, None])[:, :, 0]
-
-
-def test_reordering_the_features_equals_reordering_the_self_correlation():
-    torch.manual_seed(0)
-    level = icnet.CoAttention(16, width=12).double()
-    torch.nn.init.normal_(level.correlation.bias)
-    features = torch.randn(20, 14, 14, dtype=torch.float64)
-    vectors = F.normalize(torch.randn(5, 20, dtype=torch.float64), dim=1)
-    ours, theirs = level.correlate(features, vectors).T, plain_correlate(level, features, vectors)
-    torch.testing.assert_close(ours, theirs, rtol=1e-11, atol=1e-13)
 
 
 def test_vectors_are_the_mean_of_unit_features_under_the_map_and_under_its_rest():
@@ -295,16 +274,6 @@ def test_the_order_of_a_group_changes_nothing(small):
     forwards = torch.cat([*small.cosegment(chunks_of(3, (images, sisms)))])
     turned = torch.cat([*small.cosegment(chunks_of(2, (images[order], sisms[order])))])
     torch.testing.assert_close(turned, forwards[order], rtol=0, atol=1e-6)
-
-
-def test_positions_keep_their_order_whatever_the_order_of_a_large_group():
-    generator = torch.Generator().manual_seed(0)
-    unit = F.normalize(torch.randn(784, 64, generator=generator), dim=1)
-    vectors = F.normalize(torch.randn(1000, 64, generator=generator), dim=1)
-    order = icnet.co_attention(unit, vectors).argsort()
-    for _ in range(5):
-        shuffled = vectors[torch.randperm(1000, generator=generator)]
-        assert torch.equal(icnet.co_attention(unit, shuffled).argsort(), order)
 
 
 def test_of_a_group_nothing_is_kept_but_its_vectors(small):
