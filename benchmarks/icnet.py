@@ -26,6 +26,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from likewise.models import icnet
+from likewise.models.icnet_blocks import CoAttention
 
 
 def plain_pool(features: Tensor, sisms: Tensor) -> Tensor:
@@ -33,7 +34,7 @@ def plain_pool(features: Tensor, sisms: Tensor) -> Tensor:
     return F.normalize((F.normalize(features, dim=1) * sisms).mean(dim=(2, 3)), dim=1)
 
 
-def plain_correlation(level: icnet.CoAttention, features: Tensor, vectors: Tensor) -> Tensor:
+def plain_correlation(level: CoAttention, features: Tensor, vectors: Tensor) -> Tensor:
     """The input of a side's residual unit, for the whole group."""
     unit = F.normalize(features, dim=1)
     maps = F.normalize(torch.einsum("nchw,kc->nkhw", unit, vectors).flatten(2), dim=2)
@@ -49,7 +50,7 @@ def plain_correlation(level: icnet.CoAttention, features: Tensor, vectors: Tenso
     return level.correlation(rearranged)
 
 
-def attentions(model: icnet.ICNet) -> dict[int, icnet.CoAttention]:
+def attentions(model: icnet.ICNet) -> dict[int, CoAttention]:
     return {8: model.attend8, 16: model.attend16, 32: model.attend32}
 
 

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from likewise.hypercorrelation import CenterPivotConv4d
+from likewise.hypercorrelation.kernels import CenterPivotConv4d
 from likewise.models.hsnet import STRIDES, HSNet
 
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from likewise import Example, FewShot
 from likewise.concept import Concept
-from likewise.images import read_labels, read_mask
+from likewise.masks import read_labels, read_mask
 
 EPISODES = 15
 

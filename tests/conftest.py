@@ -54,6 +54,17 @@ def golden(shared: Path) -> Callable[[str], tuple[dict, dict[str, np.ndarray]]]:
 
 
 @pytest.fixture
+def colours() -> np.ndarray:
+    """Four corners of different colours, so that every turn and flip shows."""
+    picture = np.zeros((16, 24, 3), dtype=np.uint8)
+    picture[:8, :12] = 255, 0, 0
+    picture[:8, 12:] = 0, 255, 0
+    picture[8:, :12] = 0, 0, 255
+    picture[8:, 12:] = 200, 200, 40
+    return picture
+
+
+@pytest.fixture
 def photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty folder `photos` in the working directory."""
     monkeypatch.chdir(tmp_path)

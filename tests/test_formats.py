@@ -22,7 +22,8 @@ from likewise.formats import (
     write_areas,
     write_coco,
 )
-from likewise.images import read_labels, read_mask, read_picture
+from likewise.images import read_picture
+from likewise.masks import read_labels, read_mask
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from likewise import __version__
-from likewise.images import written
+from likewise.writing import written
 
 FORMAT = 1
 THUMBNAIL = 96

@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool, UInt8
 
-from likewise.images import PictureError, Source, box_mask, parse_box, read_mask, read_picture, read_scribbles
+from likewise.images import PictureError, Source, read_picture
+from likewise.masks import box_mask, parse_box, read_mask, read_scribbles
 from likewise.paths import PICTURE_SUFFIXES, is_made, mask_beside, mask_names, visible
 
 DEFAULT_CLASS = "object"
@@ -25,9 +26,9 @@ class Example:
 
     Attributes:
         picture: a path, a Pillow image, or `(h w 3)` uint8 RGB.
-        mask: as `likewise.images.read_mask` takes it, of the picture's size.
+        mask: as `likewise.masks.read_mask` takes it, of the picture's size.
         box: `(x0, y0, x1, y1)` in pixels, the last two exclusive; all inside counts as object.
-        scribbles: strokes as `likewise.images.read_scribbles` takes them; what no stroke touches is unknown.
+        scribbles: strokes as `likewise.masks.read_scribbles` takes them; what no stroke touches is unknown.
         class_name: what the object is called; examples of one name are shots of one class.
         label: the value of the object in a mask of several classes.
     """

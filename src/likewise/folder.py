@@ -27,8 +27,9 @@ from likewise.formats import (
     checked_formats,
     regions_of,
 )
-from likewise.images import PART_PREFIX, read_picture, written
+from likewise.images import read_picture
 from likewise.paths import RECORDS, Picture, natural_order
+from likewise.writing import PART_PREFIX, written
 
 _SETTINGS = "settings.json"
 

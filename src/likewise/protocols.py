@@ -23,8 +23,8 @@ import numpy as np
 from likewise.data.episodes import Episode, EpisodeSet
 from likewise.data.layout import DataSetError, known
 from likewise.data.transforms import Nearest
-from likewise.images import written
 from likewise.metrics import FoldIoU, LikewiseIoU, PanetIoU, Scores
+from likewise.writing import written
 
 
 @runtime_checkable

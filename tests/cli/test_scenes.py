@@ -10,7 +10,7 @@ from PIL import Image
 from pycocotools.coco import COCO
 
 from fakes import noise, write_picture
-from likewise.images import read_labels
+from likewise.masks import read_labels
 from likewise.predict.scene_parser import SceneParser
 from predict.scene_runs import CLASSES, write_run
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from likewise.evaluate import kernels
-from likewise.hypercorrelation import KERNELS
+from likewise.hypercorrelation.kernels import KERNELS
 from likewise.models import hsnet
 
 

@@ -7,7 +7,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from likewise.checkpoints.icnet import from_checkpoint
 from likewise.models import icnet
+from likewise.models.icnet_blocks import co_attention
 from models.suite import ModelSuite
 
 LEVELS = {32: "7x7", 16: "14x14", 8: "28x28"}
@@ -22,7 +24,7 @@ def vgg16(rule, golden):
         if name.startswith("override:"):
             state[name.removeprefix("override:")] = torch.from_numpy(array)
     model = icnet.vgg16()
-    model.load_state_dict(icnet.from_checkpoint(state), strict=True)
+    model.load_state_dict(from_checkpoint(state), strict=True)
     return model.eval()
 
 
@@ -58,7 +60,7 @@ def test_vgg16_reproduces_the_published_program_at_every_step(name, rule, golden
                 case = f"{level}{suffix}"
                 close(vectors[stride][:, side], arrays[f"{name}_siv_{case}"])
                 unit = F.normalize(levels[stride], dim=1).flatten(2)
-                attention = torch.stack([icnet.co_attention(u.T, vectors[stride][:, side]) for u in unit])
+                attention = torch.stack([co_attention(u.T, vectors[stride][:, side]) for u in unit])
                 close(attention.view(len(images), 1, *levels[stride].shape[2:]), arrays[f"{name}_csa_{case}"])
                 order = attention.argsort(dim=1, descending=True, stable=True)
                 np.testing.assert_array_equal(order, arrays[f"{name}_argsort_{case}"])
@@ -104,7 +106,7 @@ def test_an_empty_side_has_zero_vectors_and_zero_attention_as_published(value, r
         vectors = vgg16.vectors(levels, sisms)
         assert all(not vector[:, empty].any() for vector in vectors.values())
         unit = F.normalize(levels[8][0], dim=0).flatten(1).T
-        assert not icnet.co_attention(unit, vectors[8][:, empty]).any()
+        assert not co_attention(unit, vectors[8][:, empty]).any()
         output = vgg16(images, sisms)
     close(output[:, None, ::3, ::3], arrays[f"n3_of_n6_sism_all_{value}_prediction_224x224_every_3rd"])
 
@@ -128,7 +130,7 @@ def test_vgg16_trains_as_the_published_program(rule, golden, vgg16):
     close(full[:, -1:, ::4, ::4], arrays["prediction_224x224_every_4th"], tolerance=2e-4)
     close(full[:, :1, ::7, ::7], arrays["prediction_28_resized_to_224_every_7th"], tolerance=2e-4)
     renamed = dict(
-        zip(meta["gradients"], icnet.from_checkpoint(dict.fromkeys(meta["gradients"], torch.tensor(0))), strict=True)
+        zip(meta["gradients"], from_checkpoint(dict.fromkeys(meta["gradients"], torch.tensor(0))), strict=True)
     )
     for entry, expected in meta["gradients"].items():
         gradient = vgg16.get_parameter(renamed[entry]).grad
@@ -139,18 +141,12 @@ def test_vgg16_trains_as_the_published_program(rule, golden, vgg16):
         ours = torch.from_numpy(rule.subsample(vgg16.get_parameter(renamed[entry]).grad.numpy(), expected.numel()))
         assert (ours - expected).abs().max() <= 3e-2 * expected.abs().max(), entry
     for entry, expected in meta["running_statistics_after_one_forward"].items():
-        (ours,) = icnet.from_checkpoint({entry: torch.tensor(0)})
+        (ours,) = from_checkpoint({entry: torch.tensor(0)})
         assert statistics[ours].double().sum().item() == pytest.approx(expected["sum"], rel=1e-3, abs=1e-3), entry
 
 
 def test_vgg16_has_the_published_number_of_parameters(golden):
     assert sum(p.numel() for p in icnet.vgg16().parameters()) == golden("icnet")[0]["parameters"]
-
-
-def test_a_checkpoint_with_a_foreign_entry_names_it_and_parallel_training_is_known():
-    with pytest.raises(ValueError, match=r"'fc\.weight' is no entry of ICNet's checkpoint"):
-        icnet.from_checkpoint({"fc.weight": torch.zeros(1)})
-    assert [*icnet.from_checkpoint({"module.Co6.conv.0.bias": torch.zeros(1)})] == ["attend32.merge.0.bias"]
 
 
 # ---- the loss ------------------------------------------------------------------------------------------------------
@@ -177,28 +173,6 @@ def test_an_empty_mask_costs_all_unless_nothing_is_predicted_and_never_makes_the
 
 
 # ---- the relate step against the paper's words ---------------------------------------------------------------------
-
-
-def plain_correlate(level, features, vectors) -> torch.Tensor:
-    """One picture's correlation by the whole HW x HW matrix, its channels in order, and the convolution after it."""
-    unit = F.normalize(features, dim=0).flatten(1)
-    maps = F.normalize(torch.stack([vector @ unit for vector in vectors]), dim=1)
-    agreement = torch.stack([sum(a @ b for b in maps) for a in maps])
-    fused = sum(weight * m for weight, m in zip(agreement.softmax(0), maps, strict=True))
-    attention = (fused - fused.min()) / (fused.max() - fused.min() + 1e-12)
-    correlation = unit.T @ unit
-    channels = [attention * correlation[position] for position in attention.argsort(descending=True, stable=True)]
-    return level.correlation(torch.stack(channels)[:, :, None])[:, :, 0]
-
-
-def test_reordering_the_features_equals_reordering_the_self_correlation():
-    torch.manual_seed(0)
-    level = icnet.CoAttention(16, width=12).double()
-    torch.nn.init.normal_(level.correlation.bias)
-    features = torch.randn(20, 14, 14, dtype=torch.float64)
-    vectors = F.normalize(torch.randn(5, 20, dtype=torch.float64), dim=1)
-    ours, theirs = level.correlate(features, vectors).T, plain_correlate(level, features, vectors)
-    torch.testing.assert_close(ours, theirs, rtol=1e-11, atol=1e-13)
 
 
 def test_vectors_are_the_mean_of_unit_features_under_the_map_and_under_its_rest():
@@ -300,16 +274,6 @@ def test_the_order_of_a_group_changes_nothing(small):
     forwards = torch.cat([*small.cosegment(chunks_of(3, (images, sisms)))])
     turned = torch.cat([*small.cosegment(chunks_of(2, (images[order], sisms[order])))])
     torch.testing.assert_close(turned, forwards[order], rtol=0, atol=1e-6)
-
-
-def test_positions_keep_their_order_whatever_the_order_of_a_large_group():
-    generator = torch.Generator().manual_seed(0)
-    unit = F.normalize(torch.randn(784, 64, generator=generator), dim=1)
-    vectors = F.normalize(torch.randn(1000, 64, generator=generator), dim=1)
-    order = icnet.co_attention(unit, vectors).argsort()
-    for _ in range(5):
-        shuffled = vectors[torch.randperm(1000, generator=generator)]
-        assert torch.equal(icnet.co_attention(unit, shuffled).argsort(), order)
 
 
 def test_of_a_group_nothing_is_kept_but_its_vectors(small):

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 
 from likewise.backbones import BACKBONES, Backbone, backbone_spec
+from likewise.checkpoints.mcibi import from_checkpoint
 from likewise.memory import IGNORE, coupled_momentum, polynomial_momentum
 from likewise.models import mcibi
 from likewise.models.mcibi import FCN, MCIBI, MCIBIConfig
@@ -51,7 +52,7 @@ def built(build, published) -> torch.nn.Module:
     """The model with the published entries for its own, without drawing random ones first."""
     with torch.device("meta"):
         model = build()
-    model.load_state_dict(mcibi.from_checkpoint(published), strict=True, assign=True)
+    model.load_state_dict(from_checkpoint(published), strict=True, assign=True)
     return model
 
 
@@ -120,7 +121,7 @@ def test_the_memory_module_alone_reproduces_the_published_one(case, rule, golden
     model = mcibi.lite0(SEVEN, config).eval()
     state = rule.make_state(meta["entries_per_case"][case], meta["gain"])
     state = {f"memory_module.{name}": torch.from_numpy(value) for name, value in state.items()}
-    unexpected = model.load_state_dict(mcibi.from_checkpoint(state), strict=False).unexpected_keys
+    unexpected = model.load_state_dict(from_checkpoint(state), strict=False).unexpected_keys
     assert unexpected == []
     features, stage1, context = (torch.from_numpy(rule.make_array(*spec[1:])) for spec in meta["inputs"].values())
     with torch.no_grad():
@@ -194,7 +195,7 @@ def test_losses_and_both_conventions_of_gradients_are_the_published_ones(case, r
 
     key = "gradients" if released else "gradients_when_backward_sees_the_memory_that_was_read"
     names = [name for name in expected[key] if name not in expected["parameters_without_gradient"]]
-    renamed = dict(zip(names, mcibi.from_checkpoint(dict.fromkeys(names, torch.zeros(1))), strict=True))
+    renamed = dict(zip(names, from_checkpoint(dict.fromkeys(names, torch.zeros(1))), strict=True))
     for name in names:
         total = model.get_parameter(renamed[name]).grad.double().abs().sum().item()
         assert total == pytest.approx(expected[key][name]["abs_sum"], rel=1e-4), name
@@ -219,7 +220,7 @@ def test_a_training_step_is_the_published_one(case, rule, golden, state_of):
     close(model.memory.vectors, arrays[f"{case}_memory_after"], 2e-4)
     assert model.stage2[1].num_batches_tracked.item() == expected["decoder_stage2_batches_tracked"]
     for name, moved in expected["running_statistics_after"].items():
-        (ours,) = mcibi.from_checkpoint({name: torch.zeros(1)})
+        (ours,) = from_checkpoint({name: torch.zeros(1)})
         assert model.get_buffer(ours).double().abs().sum().item() == pytest.approx(moved["abs_sum"], rel=1e-4)
 
 
@@ -399,20 +400,3 @@ def test_unknown_choices_are_refused():
         small(context="crf")
     with pytest.raises(ValueError, match="no aggregation 'max'; there are: soft, hard"):
         small(aggregation="max")
-
-
-# ---- checkpoints --------------------------------------------------------------------------------------------------
-
-
-def test_a_checkpoint_of_several_processes_loads_under_its_own_names(golden):
-    entries = golden("mcibi_nocontext")[0]["entries"]
-    state = {f"module.{name}": torch.zeros(shape) for name, shape in entries.items()}
-    state["module.memory_module.memory"][2, 0, 5] = 1
-    model = mcibi.resnet(50, SEVEN)
-    model.load_state_dict(mcibi.from_checkpoint(state), strict=True)
-    assert model.memory.seen[:, 0].tolist() == [k == 2 for k in range(7)]
-
-
-def test_a_foreign_checkpoint_names_the_entry_that_does_not_belong():
-    with pytest.raises(ValueError, match=r"'encoder\.weight' is no entry of MCIBI's checkpoint"):
-        mcibi.from_checkpoint({"encoder.weight": torch.zeros(1)})

@@ -11,8 +11,9 @@ from PIL import Image
 
 from fake_runs import make_hsnet_run
 from likewise import Concept, ConceptError, Example, FewShot
+from likewise.checkpoints.hsnet import from_checkpoint
 from likewise.models import hsnet, icnet
-from likewise.models.hsnet import compete, foreground_wins, vote
+from likewise.models.shots import compete, foreground_wins, vote
 from likewise.predict.heads import HSNetHead, brought, head_of
 
 
@@ -147,7 +148,7 @@ def test_as_published_masks_are_the_published_programs(rule, golden):
     state |= {name: torch.tensor(value) for name, value in overrides.items()}
     with torch.device("meta"):
         network = hsnet.resnet(50)
-    network.load_state_dict(hsnet.from_checkpoint(state), strict=True, assign=True)
+    network.load_state_dict(from_checkpoint(state), strict=True, assign=True)
     head = HSNetHead(network.eval().requires_grad_(False), published=True)
     query, images, masks = (
         torch.from_numpy(getattr(rule, function)(*arguments))

@@ -318,7 +318,8 @@ def _tested(run: Run) -> list[str]:
 
 
 def _report(results: Results, out: Path, run: Run | None = None) -> None:
-    from likewise.evaluate.report import tables, write_report
+    from likewise.evaluate.report import write_report
+    from likewise.evaluate.tables import tables
 
     page = write_report(results, out, run)
     for table in tables(results):

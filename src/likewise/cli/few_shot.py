@@ -224,7 +224,7 @@ def demo(
 
 def models() -> None:
     """List the models."""
-    from likewise.checkpoints import BY_EXAMPLE, CHECKPOINTS
+    from likewise.checkpoints.networks import BY_EXAMPLE, CHECKPOINTS
     from likewise.predict.co_saliency import DEFAULT_GROUP_MODEL
     from likewise.predict.networks import BUNDLED_MODELS
     from likewise.predict.saliency import DEFAULT_SALIENCY

@@ -8,7 +8,8 @@ from jaxtyping import UInt8
 
 from likewise.data.episodes import Entry, EpisodeSet, keep_present
 from likewise.data.layout import DataSetError, folders_in, known, pictures_in, read_list
-from likewise.images import read_mask, read_picture
+from likewise.images import read_picture
+from likewise.masks import read_mask
 
 FSS_CLASSES = {"trn": 520, "val": 240, "test": 240}
 """How many classes the splits of FSS-1000 have."""
@@ -83,7 +84,7 @@ def own_class(mask: np.ndarray, picture: str, class_name: str) -> UInt8[np.ndarr
 def class_folders(root: Path | str) -> EpisodeSet:
     """Any folder of `<class>/<picture>` with its mask beside it.
 
-    The mask of `a.jpg` is `a_mask.png` or `a.png` in the same folder; `likewise.images.read_mask` says what counts
+    The mask of `a.jpg` is `a_mask.png` or `a.png` in the same folder; `likewise.masks.read_mask` says what counts
     as the object. A picture without a mask, and a mask without its picture, count as missing.
     """
     root = Path(root)

@@ -23,7 +23,7 @@ from likewise.data.episodes import (
     one_class,
 )
 from likewise.data.layout import IGNORE, DataSetError, find_home, known
-from likewise.images import read_labels
+from likewise.masks import read_labels
 
 FOLD_CONVENTIONS = ("interleaved", "contiguous")
 

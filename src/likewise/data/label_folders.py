@@ -9,7 +9,7 @@ from jaxtyping import UInt8
 
 from likewise.data.episodes import LEAST_PIXELS, Entry, EpisodeSet, keep_present, one_class
 from likewise.data.layout import IGNORE, DataSetError, Presence, pictures_in
-from likewise.images import read_labels
+from likewise.masks import read_labels
 
 FOLDERS = (("photos", "labels"), ("images", "labels"), ("images", "annotations"))
 

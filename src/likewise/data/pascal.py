@@ -22,7 +22,7 @@ from likewise.data.episodes import (
     one_class,
 )
 from likewise.data.layout import DataSetError, find_home, known, read_list
-from likewise.images import read_labels
+from likewise.masks import read_labels
 
 
 def pascal5i(

@@ -14,7 +14,8 @@ from jaxtyping import UInt8
 
 from likewise.data.class_names import CAMVID, CITYSCAPES, CITYSCAPES_IDS, LIP, LIP_MIRRORED, PASCAL, mirrored_pairs
 from likewise.data.layout import IGNORE, DataSetError, Presence, find_home, known, natural, pictures_in, read_list
-from likewise.images import PictureError, read_labels
+from likewise.images import PictureError
+from likewise.masks import read_labels
 
 
 @dataclass(frozen=True)

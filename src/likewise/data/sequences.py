@@ -8,7 +8,7 @@ from jaxtyping import UInt8
 
 from likewise.data.episodes import Entry, EpisodeSet, keep_present
 from likewise.data.layout import find_home, folders_in, pictures_in
-from likewise.images import read_labels
+from likewise.masks import read_labels
 
 
 def davis_sequences(root: Path | str) -> EpisodeSet:

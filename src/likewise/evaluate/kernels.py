@@ -21,7 +21,7 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from likewise.data.layout import known
-from likewise.hypercorrelation import KERNELS, full_kernel
+from likewise.hypercorrelation.kernels import KERNELS, full_kernel
 from likewise.models import hsnet
 from likewise.models.hsnet import STRIDES, HSNet, HSNetConfig
 

@@ -2,7 +2,7 @@
 
     data, protocol --> start_run --> RUN/run.json, RUN/fold0/episodes.jsonl, ...
     episode --> segment ----> predict --> RUN/fold0/masks/00000.png, ...       (or anyone's program writes them)
-    masks, targets ---------> score ----> Results --> `likewise.evaluate.report`: a table, results.json, index.html
+    masks, targets ---------> score ----> Results --> tables, results.json, index.html (`likewise.evaluate.report`)
 
 A mask is a PNG of labels, at the protocol's size or the query's own, named by the line of the episode list, from
 00000. Between the loops lies a folder that anyone can read, compare or fill.
@@ -24,10 +24,12 @@ from likewise.draw import label_palette
 from likewise.evaluate.bootstrap import EpisodeCounts
 from likewise.evaluate.run import Run
 from likewise.evaluate.scoring import EpisodeScore, Part, Results, read_prediction, refuse_missing
-from likewise.images import PART_PREFIX, PictureError, read_labels, read_mask, save_pillow, written
+from likewise.images import PictureError, save_pillow
+from likewise.masks import read_labels, read_mask
 from likewise.metrics import Scores, interval
 from likewise.protocols import Protocol, read_episodes
 from likewise.recent import Recent
+from likewise.writing import PART_PREFIX, written
 
 Segment = Callable[[EpisodeSet, Episode], np.ndarray]
 """From an episode to its query's labels, uint8 (h, w) with 0 and way + 1, at the size of the protocol."""

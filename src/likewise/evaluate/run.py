@@ -16,8 +16,8 @@ from likewise import __version__
 from likewise.data import FOLDS, open_episodes
 from likewise.data.episodes import Episode, EpisodeSet
 from likewise.data.layout import known
-from likewise.images import written
 from likewise.protocols import Protocol, protocol, read_episodes, write_episodes
+from likewise.writing import written
 
 
 class RunError(ValueError):

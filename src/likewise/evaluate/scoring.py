@@ -18,7 +18,8 @@ from likewise.data.groups import GroupSet
 from likewise.data.layout import IGNORE, Presence, known
 from likewise.data.scenes import SceneSet
 from likewise.formats import WRITERS
-from likewise.images import PictureError, read_labels, read_picture, shown_size
+from likewise.images import PictureError, read_picture, shown_size
+from likewise.masks import read_labels
 from likewise.metrics import SceneIoU, Scores
 from likewise.saliency_metrics import MODES, CoSegmentation, Saliency
 

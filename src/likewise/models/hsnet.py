@@ -23,22 +23,14 @@ from typing import NamedTuple
 import torch
 import torch.nn.functional as F
 from einops import rearrange, reduce
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from likewise.backbones import BACKBONES, Backbone
-from likewise.hypercorrelation import (
-    KERNELS,
-    Support,
-    SupportLevel,
-    correlate,
-    enlarge,
-    masks_of_levels,
-    mix,
-    resize4d,
-    squeeze,
-    unit,
-)
+from likewise.hypercorrelation.correlation import correlate, masks_of_levels, resize4d, unit
+from likewise.hypercorrelation.kernels import KERNELS
+from likewise.hypercorrelation.squeezing import enlarge, mix, squeeze
+from likewise.hypercorrelation.supports import Support, SupportLevel
 from likewise.models.panet import IGNORE
 from likewise.ops import cosine_similarity, masked_average_pool, plane_size, resize, side_by_side, soft_iou_loss
 from likewise.self_support import with_query
@@ -421,38 +413,7 @@ def convolution(channels_in: int, channels_out: int) -> nn.Conv2d:
     return nn.Conv2d(channels_in, channels_out, kernel_size=3, padding=1)
 
 
-# ---- several shots, several classes -------------------------------------------------------------------------------
-
-
-def vote(masks: Bool[Tensor, "b s h w"]) -> Bool[Tensor, "b h w"]:
-    """The paper's vote over shots (section 4.5), as published: at least half of the most votes found in the image."""
-    votes = masks.sum(dim=1)
-    most = votes.amax(dim=(1, 2), keepdim=True).clamp_min(1)
-    return votes / most >= 0.5
-
-
-def foreground_wins(logits: Float[Tensor, "*b 2 h w"]) -> Bool[Tensor, "*b h w"]:
-    """Where the foreground's logit is the larger; a tie is background."""
-    background, foreground = logits.unbind(dim=-3)
-    return foreground > background
-
-
-def mean_probability(logits: Float[Tensor, "b s 2 h w"]) -> Float[Tensor, "b h w"]:
-    """The foreground's probability, averaged over shots."""
-    return logits.softmax(dim=2)[:, :, 1].mean(dim=1)
-
-
-def compete(probabilities: Float[Tensor, "b k h w"]) -> Float[Tensor, "b k+1 h w"]:
-    """Probabilities of a shared background and `k` classes, from each class's probability on its own.
-
-    Every class keeps its odds against the background, so its order with the background does not change: a pixel is
-    background when no class reaches one half on its own.
-    """
-    odds = torch.logit(probabilities, eps=1e-6)
-    return torch.cat([torch.zeros_like(odds[:, :1]), odds], dim=1).softmax(dim=1)
-
-
-# ---- variants, and the names in their published checkpoints --------------------------------------------------------
+# ---- variants ------------------------------------------------------------------------------------------------------
 
 
 def vgg16(config: HSNetConfig | None = None) -> HSNet:
@@ -471,42 +432,3 @@ def lite0(config: HSNetConfig | None = None) -> HSNet:
     """Ours, on the bundled backbone: every block of stages 2 to 6 (2, 6 and 5 channels)."""
     spec = BACKBONES["lite0"]
     return HSNet(Backbone(spec.with_taps(*(tap.module for tap in spec.taps if tap.stride in STRIDES))), config)
-
-
-PUBLISHED_NAMES = {
-    "backbone.": "backbone.net.",
-    "hpn_learner.encoder_layer4.": "squeeze32.",
-    "hpn_learner.encoder_layer3.": "squeeze16.",
-    "hpn_learner.encoder_layer2.": "squeeze8.",
-    "hpn_learner.encoder_layer4to3.": "mix32to16.",
-    "hpn_learner.encoder_layer3to2.": "mix16to8.",
-    "hpn_learner.decoder1.": "decoder.",
-    "hpn_learner.decoder2.": "classifier.",
-}
-
-
-def from_checkpoint(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The published program's entries under our names, with or without `module.` before them.
-
-    The backbone's classifier, which is never used, is left out.
-
-    Raises:
-        ValueError: an entry that the published program does not have.
-    """
-    renamed = {}
-    for published, value in state.items():
-        name = published.removeprefix("module.")
-        if name.startswith(("backbone.fc.", "backbone.classifier.")):
-            continue
-        for theirs, ours in PUBLISHED_NAMES.items():
-            if name.startswith(theirs):
-                name = ours + name.removeprefix(theirs)
-                break
-        else:
-            raise ValueError(f"{published!r} is no entry of HSNet's checkpoint")
-        renamed[
-            name.replace(".conv1.", ".query.").replace(".conv2.", ".support.")
-            if not name.startswith("backbone.")
-            else name
-        ] = value
-    return renamed

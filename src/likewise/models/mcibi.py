@@ -344,7 +344,7 @@ def weight_of_pixels(labels: Integer[Tensor, "b h w"], weights: Float[Tensor, " 
     return (pixels * weights).sum()
 
 
-# ---- variants, and the names in their published checkpoints --------------------------------------------------------
+# ---- variants ------------------------------------------------------------------------------------------------------
 
 
 def resnet(depth: int, classes: Sequence[str], config: MCIBIConfig | None = None) -> MCIBI:
@@ -356,48 +356,3 @@ def lite0(classes: Sequence[str], config: MCIBIConfig | None = None) -> MCIBI:
     """Ours, on the bundled backbone at stride 8, with 128 channels."""
     spec = BACKBONES["lite0-stride8"].with_taps("blocks.4.2", "blocks.6.0")
     return MCIBI(Backbone(spec, frozen=False), classes, config or MCIBIConfig(channels=128, attention_channels=64))
-
-
-PUBLISHED_NAMES = {
-    "backbone_net.stem.7.": "backbone.net.bn1.",
-    "backbone_net.stem.": "backbone.net.conv1.",
-    "backbone_net.layer": "backbone.net.layer",
-    "bottleneck.": "bottleneck.",
-    "decoder_stage1.": "stage1.",
-    "decoder_stage2.": "stage2.",
-    "decoder.": "decoder.",
-    "auxiliary_decoder.": "auxiliary.",
-    "memory_module.memory": "memory.vectors",
-    "memory_module.self_attention.": "attend.0.",
-    "memory_module.self_attentions.": "attend.",
-    "memory_module.self_attention_ms.": "attend_within.",
-    "memory_module.fuse_memory_conv.": "join_slots.",
-    "memory_module.bottleneck.": "fuse.",
-    "memory_module.bottleneck_ms.": "fuse_within.",
-    "context_within_image_module.parallel_branches.": "context.branches.",
-    "context_within_image_module.global_branch.": "context.pooled.",
-    "context_within_image_module.branches.": "context.branches.",
-    "context_within_image_module.bottleneck.": "context.join.",
-}
-
-
-def from_checkpoint(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The published program's entries, or its baseline's, under our names, with or without `module.` before them.
-
-    Whether a vector of the memory has been seen is not among them: there, one that is all zero has not.
-
-    Raises:
-        ValueError: an entry that the published program does not have.
-    """
-    renamed = {}
-    for published, value in state.items():
-        name = published.removeprefix("module.")
-        for theirs, ours in PUBLISHED_NAMES.items():
-            if name.startswith(theirs):
-                renamed[ours + name.removeprefix(theirs).replace("_project.", ".")] = value
-                break
-        else:
-            raise ValueError(f"{published!r} is no entry of MCIBI's checkpoint")
-    if "memory.vectors" in renamed:
-        renamed["memory.seen"] = renamed["memory.vectors"].any(dim=2)
-    return renamed

@@ -24,7 +24,7 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from likewise.checkpoints import CHECKPOINTS, imported_name, load_checkpoint, load_imported
+from likewise.checkpoints.networks import CHECKPOINTS, imported_name, load_checkpoint, load_imported
 from likewise.data.transforms import resize_picture
 from likewise.examples import Example
 from likewise.images import PictureError, Source, read_picture

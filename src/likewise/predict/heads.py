@@ -18,9 +18,10 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from likewise.concept import Concept
-from likewise.hypercorrelation import Support, stacked, unstacked
-from likewise.models.hsnet import SMALLEST_SIDE, HSNet, compete, foreground_wins, mean_probability, vote
+from likewise.hypercorrelation.supports import Support, stacked, unstacked
+from likewise.models.hsnet import SMALLEST_SIDE, HSNet
 from likewise.models.panet import PANet
+from likewise.models.shots import compete, foreground_wins, mean_probability, vote
 from likewise.ops import plane_size, resize
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from likewise.backbones import backbone_spec
-from likewise.checkpoints import BY_EXAMPLE, imported_name, load_checkpoint, load_imported
+from likewise.checkpoints.networks import BY_EXAMPLE, imported_name, load_checkpoint, load_imported
 from likewise.models.panet import PANet
 from likewise.predict import DEFAULT_MODEL
 from likewise.weights import BUNDLED, bundled, load_backbone, load_trained, recipe_name

@@ -23,8 +23,8 @@ from jaxtyping import Float, Float16
 from torch import Tensor, nn
 
 from likewise.backbones import Backbone, Tap
-from likewise.images import written
 from likewise.weights import fingerprint
+from likewise.writing import written
 
 KEY_BYTES = 16
 

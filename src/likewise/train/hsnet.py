@@ -13,8 +13,9 @@ from torch import Tensor
 
 from likewise.backbones import Backbone, BackboneSpec, backbone_spec
 from likewise.data.layout import known
-from likewise.models.hsnet import HSNet, HSNetConfig, mean_probability
+from likewise.models.hsnet import HSNet, HSNetConfig
 from likewise.models.panet import PANet
+from likewise.models.shots import mean_probability
 from likewise.train.episodes import Batch, EpisodeMaterial
 from likewise.train.material import Progress, TrainingError
 from likewise.train.model_sections import HSNetModel

@@ -11,7 +11,6 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from likewise.backbones import Backbone, backbone_spec
-from likewise.images import written
 from likewise.memory import DatasetMemory, coupled_momentum, polynomial_momentum
 from likewise.memory_picture import SNAPSHOTS
 from likewise.models.mcibi import FCN, MCIBI, MCIBIConfig, weight_of_pixels
@@ -22,6 +21,7 @@ from likewise.train.model_sections import FCNModel, MCIBIModel, SceneModel
 from likewise.train.scenes import Batch
 from likewise.train.shared_norm import share_norms
 from likewise.weights import load_backbone
+from likewise.writing import written
 
 
 def build(section: MCIBIModel, classes: tuple[str, ...]) -> MCIBI:

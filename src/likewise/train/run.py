@@ -21,10 +21,10 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.utils.tensorboard import SummaryWriter
 
-from likewise.images import written
 from likewise.train.material import Material, TrainingError
 from likewise.train.objective import Objective
 from likewise.train.recipes import Recipe
+from likewise.writing import written
 
 
 def claim_folder(folder: Path, recipe: Recipe) -> None:

@@ -5,15 +5,16 @@ from pathlib import Path
 import pytest
 import torch
 
+from likewise.checkpoints.mcibi import PUBLISHED_NAMES, from_checkpoint
+from likewise.checkpoints.scenes import import_scene_checkpoint
 from likewise.memory import DatasetMemory
 from likewise.models import mcibi
 from likewise.models.mcibi import FCN, MCIBI, MCIBIConfig
 from likewise.predict.scene_parser import SceneParser
-from likewise.scene_checkpoints import import_scene_checkpoint
 from likewise.weights import WeightsError
 
 NAMES = ("sky", "road", "car")
-OURS_TO_THEIRS = {ours: theirs for theirs, ours in reversed(mcibi.PUBLISHED_NAMES.items())}
+OURS_TO_THEIRS = {ours: theirs for theirs, ours in reversed(PUBLISHED_NAMES.items())}
 
 
 def published(model: torch.nn.Module) -> dict[str, torch.Tensor]:
@@ -24,7 +25,7 @@ def published(model: torch.nn.Module) -> dict[str, torch.Tensor]:
             continue
         ours = max((start for start in OURS_TO_THEIRS if name.startswith(start)), key=len)
         state[f"module.{OURS_TO_THEIRS[ours]}{name.removeprefix(ours)}"] = value
-    assert mcibi.from_checkpoint(state).keys() | {"memory.seen"} == model.state_dict().keys() | {"memory.seen"}
+    assert from_checkpoint(state).keys() | {"memory.seen"} == model.state_dict().keys() | {"memory.seen"}
     return state
 
 

@@ -10,8 +10,9 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from likewise import Example, FewShot
-from likewise.checkpoints import CHECKPOINTS, guess, import_checkpoint, load_checkpoint, load_imported
-from likewise.models import hsnet, panet
+from likewise.checkpoints.hsnet import from_checkpoint
+from likewise.checkpoints.networks import CHECKPOINTS, guess, import_checkpoint, load_checkpoint, load_imported
+from likewise.models import panet
 from likewise.weights import WeightsError, read_header
 
 GOLDEN = {
@@ -62,7 +63,7 @@ def test_an_imported_checkpoint_needs_no_further_word(best_model):
     header = read_header(path)
     assert header["source"] == "best_model.pt"
     assert header["source sha256"] == hashlib.sha256(best_model.read_bytes()).hexdigest()
-    expected = hsnet.from_checkpoint(torch.load(best_model, weights_only=True))
+    expected = from_checkpoint(torch.load(best_model, weights_only=True))
     torch.testing.assert_close(load_file(path), expected, rtol=0, atol=0)
     loaded = FewShot(str(path), side=64, device="cpu")
     named = FewShot("hsnet-vgg16", weights=best_model, side=64, device="cpu")

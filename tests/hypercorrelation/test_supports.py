@@ -1,0 +1,42 @@
+"""What examples show is kept under the mask alone, and comes back from a file's rows."""
+
+import pytest
+import torch
+
+from likewise.hypercorrelation.correlation import unit
+from likewise.hypercorrelation.supports import Support, SupportLevel, stacked, unstacked
+
+
+@pytest.fixture(autouse=True)
+def _seed():
+    torch.manual_seed(0)
+
+
+def test_a_support_level_keeps_the_foreground_and_nothing_else():
+    taps = [torch.zeros(3, 4, 5), torch.zeros(2, 4, 5)]
+    taps[0][:, 1, 2] = torch.tensor([1.0, 2.0, 3.0])
+    taps[1][:, 3, 4] = torch.tensor([4.0, 5.0])
+    level = SupportLevel.of(taps)
+    assert level.positions.tolist() == [[1, 2], [3, 4]]
+    assert level.plane == (4, 5)
+    assert level.features[0].tolist() == [[1, 2, 3], [0, 0, 0]]
+    for dense, tap in zip(level.dense(), taps, strict=True):
+        torch.testing.assert_close(dense[0], tap)
+
+
+def test_examples_of_different_sizes_are_stacked_and_come_back():
+    supports = []
+    for height, width in ((4, 5), (3, 7)):
+        taps = [unit(torch.rand(1, c, height, width))[0] * (torch.rand(height, width) > 0.5) for c in (3, 6)]
+        levels = {8: SupportLevel.of(taps), 16: SupportLevel.of([tap[:, ::2, ::2] for tap in taps])}
+        supports.append(Support(levels, torch.randn(2, 5)))
+    rows = stacked(supports)
+    assert all(len(row) == 2 for row in rows.values())
+    assert all(row.dtype == torch.float16 for name, row in rows.items() if "features" in name)
+    for support, again in zip(supports, unstacked(rows), strict=True):
+        for stride, level in support.levels.items():
+            assert again.levels[stride].plane == level.plane
+            assert again.levels[stride].positions.tolist() == level.positions.tolist()
+            for ours, theirs in zip(again.levels[stride].features, level.features, strict=True):
+                torch.testing.assert_close(ours, theirs.half())
+        torch.testing.assert_close(again.prototypes, support.prototypes.half())

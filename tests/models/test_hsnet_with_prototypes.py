@@ -1,0 +1,112 @@
+"""A narrower HSNet with prototypes joined in, and with those of the query itself."""
+
+import pytest
+import torch
+
+from likewise.backbones import Backbone, backbone_spec
+from likewise.hypercorrelation.supports import stacked, unstacked
+from likewise.models import hsnet
+from likewise.models.hsnet import HSNetConfig
+from likewise.models.panet import PANet
+from models.hsnet_suite import HSNetSuite, some_episode
+
+NARROW = HSNetConfig(channels=(16, 32, 64), prototype_taps=("blocks.4.2", "blocks.5.3"))
+
+
+class TestNarrowHSNetWithPrototypes(HSNetSuite):
+    def build(self):
+        return hsnet.lite0(NARROW)
+
+
+def test_with_a_silent_decoder_the_joined_prototypes_are_panet():
+    model = hsnet.lite0(NARROW).eval()
+    panet = PANet(Backbone(backbone_spec("lite0", taps=NARROW.prototype_taps))).eval()
+    panet.backbone.load_state_dict(
+        {name: value for name, value in model.backbone.state_dict().items() if name in panet.backbone.state_dict()}
+    )
+    torch.nn.init.zeros_(model.classifier[-1].weight)
+    torch.nn.init.zeros_(model.classifier[-1].bias)
+    episode = some_episode((96, 128), shots=2, support=(64, 96))
+    images, mask, query = episode["support_images"], episode["foreground"], episode["query_images"]
+    with torch.inference_mode():
+        expected = panet(images[:, None], mask[:, None], 1 - mask[:, None], query[:, None])[:, 0]
+        found = model(images, mask, query)
+    torch.testing.assert_close(found, expected[:, None], rtol=1e-4, atol=1e-4)
+
+
+def test_with_prototypes_shots_share_what_they_say():
+    model = hsnet.lite0(NARROW).eval()
+    torch.nn.init.normal_(model.classifier[-1].weight)  # so that the decoder has a say
+    episode = some_episode((64, 96), shots=2)
+    images, mask, query = episode["support_images"], episode["foreground"], episode["query_images"]
+    with torch.inference_mode():
+        both = model(images, mask, query)
+        once = model(images[:, :1], mask[:, :1], query)
+        twice = model(images[:, [0, 0]], mask[:, [0, 0]], query)
+        torch.nn.init.zeros_(model.classifier[-1].weight)
+        prior = model(images[:, :1], mask[:, :1], query)
+    assert both.shape == (1, 1, 2, 64, 96)
+    assert not torch.allclose(both, twice, rtol=1e-2)
+    torch.testing.assert_close(twice - prior, (once - prior) / 2**0.5, rtol=1e-3, atol=1e-3)
+
+
+def test_learned_supports_carry_their_prototypes():
+    model = hsnet.lite0(NARROW).eval()
+    episode = some_episode((96, 128), shots=2)
+    supports = model.learn(episode["support_images"][0], episode["foreground"][0])
+    exact = model(episode["support_images"], episode["foreground"], episode["query_images"])
+    torch.testing.assert_close(model.segment(episode["query_images"], supports), exact, rtol=1e-4, atol=1e-4)
+    halves = model.segment(episode["query_images"], unstacked(stacked(supports)))
+    torch.testing.assert_close(halves, exact, rtol=0, atol=2e-2)
+
+
+def test_what_is_known_to_be_background_makes_its_prototype():
+    model = hsnet.lite0(NARROW).eval()
+    episode = some_episode((64, 64), shots=1)
+    images, foreground = episode["support_images"][0], episode["foreground"][0]
+    background = torch.zeros_like(foreground)
+    background[:, -8:] = 1
+    assumed, known = (model.learn(images, foreground, given)[0].prototypes for given in (None, background))
+    torch.testing.assert_close(known[1], assumed[1])
+    assert not torch.allclose(known[0], assumed[0], rtol=1e-2)
+
+
+def test_overlap_is_the_soft_iou_of_all_foreground_together_without_void():
+    model = hsnet.lite0(NARROW).eval()
+    episode = some_episode((64, 96))
+    labels = episode["query_labels"]
+    labels[:, :16] = 255
+    inputs = {name: part for name, part in episode.items() if name != "query_labels"}
+    with torch.no_grad():
+        told = model.loss(**episode).overlap.item()
+        probability = model(**inputs).softmax(dim=2)[:, :, 1, 16:]
+    truth = (labels[:, None, 16:] == 1).float()
+    shared = (probability * truth).sum()
+    expected = shared / (probability + truth - probability * truth).sum()
+    assert told == pytest.approx(1 - expected.item(), rel=1e-5)
+
+
+SELF_SUPPORTED = HSNetConfig(channels=(8, 8, 16), prototype_taps=("blocks.4.2", "blocks.5.3"), self_support=True)
+
+
+class TestHSNetWithSelfSupport(HSNetSuite):
+    def build(self):
+        return hsnet.lite0(SELF_SUPPORTED)
+
+
+def test_with_self_support_learned_shots_answer_as_the_whole_episode_does():
+    model = hsnet.lite0(SELF_SUPPORTED).eval()
+    episode = some_episode((96, 128), shots=3)
+    supports = model.learn(episode["support_images"][0], episode["foreground"][0])
+    exact = model(episode["support_images"], episode["foreground"], episode["query_images"])
+    torch.testing.assert_close(model.segment(episode["query_images"], supports), exact, rtol=1e-4, atol=1e-4)
+
+
+def test_self_support_without_prototypes_is_refused():
+    with pytest.raises(ValueError, match="there are none: name `prototype_taps`"):
+        hsnet.lite0(HSNetConfig(self_support=True))
+
+
+def test_a_prototype_tap_that_the_backbone_lacks_is_refused():
+    with pytest.raises(ValueError, match=r"lite0 has no tap 'blocks\.9'; it has: "):
+        hsnet.lite0(HSNetConfig(prototype_taps=("blocks.9",)))
