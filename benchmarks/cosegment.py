@@ -7,11 +7,11 @@
     python benchmarks/cosegment.py memory
 
 `scores` compares, on the same pictures, the saliency maps alone with what ICNet makes of them and, with --then, with
-few-shot segmentation by the best masks. A group is made of the pictures that are scored and no others, or, with
---whole, of all pictures of the group, of which those are scored. Maps are stored as 8-bit PNG, with --out, so that
-`likewise evaluate groups` can score them too. Jaccard: mask against truth at one half, mean over the pictures of a
-group, then over groups. Max F: beta^2 0.3, of the curve averaged over all pictures. Intervals: 95%, bootstrap over the
-pictures of each group.
+the mean of that and of few-shot segmentation by the best masks, as `likewise cosegment --then segment` has it. A group
+is made of the pictures that are scored and no others, or, with --whole, of all pictures of the group, of which those
+are scored. Maps are stored as 8-bit PNG, with --out, so that `likewise evaluate groups` can score them too. Jaccard:
+mask against truth at one half, mean over the pictures of a group, then over groups. Max F: beta^2 0.3, of the curve
+averaged over all pictures. Intervals: 95%, bootstrap over the pictures of each group.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import argparse
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -33,7 +34,7 @@ from likewise.folder import segment_folder
 from likewise.images import save_image
 from likewise.metrics import interval
 from likewise.paths import Picture, find_pictures
-from likewise.predict.co_saliency import COMMON, CoSaliency
+from likewise.predict.co_saliency import COMMON, CoSaliency, joined
 from likewise.predict.few_shot import FewShot
 from likewise.predict.saliency import Saliency
 from likewise.saliency_metrics import icnet_f_curve
@@ -59,7 +60,9 @@ def predictions(arguments: argparse.Namespace, scored: GroupSet, whole: GroupSet
         "ICNet": lambda path, group: cosaliency.segment(path, groups[group]).probability,
     }
     if few_shot is not None:
-        ways[f"then {few_shot.model_name}"] = lambda path, group: few_shot.segment(path, concepts[group]).probability
+        ways[f"then {few_shot.model_name}"] = lambda path, group: (
+            joined(cosaliency.segment(path, groups[group]), few_shot.segment(path, concepts[group])).probability
+        )
     return ways
 
 
@@ -122,17 +125,17 @@ def speed(arguments: argparse.Namespace) -> None:
     files = [whole.picture_path(group, name) for group, names in whole.groups.items() for name in names]
     files = files[:: len(files) // arguments.pictures][: arguments.pictures]
     pictures = [Picture(path, f"{index}.jpg") for index, path in enumerate(files)]
-    cosaliency = CoSaliency(arguments.model, maps=arguments.maps, device="cpu")
-    cosaliency.learn(pictures[:4])
     rates = []
     for _ in range(arguments.rounds):
+        cosaliency = CoSaliency(arguments.model, maps=arguments.maps, device="cpu")  # a new one remembers no maps
+        cosaliency.learn(pictures[:4])
         with tempfile.TemporaryDirectory() as out:
             began = time.perf_counter()
             group = cosaliency.learn(pictures)
             learned = time.perf_counter()
             report = segment_folder(
                 pictures,
-                lambda pixels, group=group: cosaliency.segment(pixels, group),
+                partial(cosaliency.segment, group=group),
                 out,
                 classes=COMMON,
                 settings={},

@@ -1,5 +1,6 @@
 """Groups of pictures in, masks of what they share out."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from fakes import noise
 from likewise.images import PictureError
 from likewise.models.icnet import join
 from likewise.paths import find_pictures
-from likewise.predict.co_saliency import CoSaliency, read_ahead
+from likewise.predict.co_saliency import CoSaliency, joined, read_ahead
 from likewise.predict.saliency import Saliency
 
 
@@ -154,6 +155,16 @@ def test_the_best_masks_become_examples(cosaliency, group, monkeypatch):
     monkeypatch.setattr("likewise.predict.co_saliency.LEAST_SHARE", 0.99)
     with pytest.raises(ValueError, match="no mask of the group is fit to be an example"):
         cosaliency.examples(pictures, learned, count=2)
+
+
+def test_group_and_examples_are_joined_by_the_mean_of_their_probabilities(cosaliency, group):
+    pictures = find_pictures([group])
+    own = cosaliency.segment(pictures[0], cosaliency.learn(pictures))
+    sure = replace(own, probability=np.ones_like(own.probability))
+    both = joined(own, sure)
+    np.testing.assert_allclose(both.probability, (own.probability + 1) / 2, rtol=1e-6)
+    np.testing.assert_array_equal(both.mask, own.probability > 0)
+    assert both.classes == ("object",)
 
 
 def test_a_group_of_another_model_is_refused(cosaliency, group):

@@ -79,7 +79,10 @@ def cosegment(
     ] = "saliency-lite0",
     then: Annotated[
         str | None,
-        typer.Option("--then", help="segment: the best masks become examples, by which all pictures are segmented."),
+        typer.Option(
+            "--then",
+            help="segment: the best masks become examples; what these and the group say is averaged.",
+        ),
     ] = None,
     shots: Annotated[int, typer.Option("--shots", min=1, help="How many examples, with --then segment.")] = 5,
     format: Annotated[
@@ -155,7 +158,8 @@ def cosegment(
 def by_example(
     cosaliency: CoSaliency, members: dict[Path, list[Picture]], groups: dict[Path, Group], shots: int, device: str
 ) -> tuple[Callable[..., Any], dict[str, Any]]:
-    """A segmenter by the best masks of each group, and the settings of it."""
+    """A segmenter by the group and its best masks, and the settings of it."""
+    from likewise.predict.co_saliency import joined
     from likewise.predict.few_shot import FewShot
 
     few_shot = FewShot(device=device)
@@ -169,9 +173,16 @@ def by_example(
         concepts[folder] = few_shot.learn(examples)
 
     def segment(pixels: Any, picture: Picture) -> Any:
-        return few_shot.segment(pixels, concepts[picture.path.parent])
+        folder = picture.path.parent
+        own = cosaliency.segment(pixels, groups[folder], name=picture.name)
+        return joined(own, few_shot.segment(pixels, concepts[folder])) if folder in concepts else own
 
-    return segment, {"then": few_shot.model_name, "then weights": few_shot.fingerprint, "shots": shots}
+    return segment, {
+        "then": few_shot.model_name,
+        "joined": "mean",
+        "then weights": few_shot.fingerprint,
+        "shots": shots,
+    }
 
 
 def by_folder(pictures: list[Picture]) -> dict[Path, list[Picture]]:

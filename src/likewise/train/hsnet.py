@@ -61,7 +61,7 @@ def build(section: HSNetModel, classes: tuple[str, ...]) -> Crossed:
     runs = [start(spec, section, run) for run in section.start]
     backbones = [backbone for backbone, _ in runs] or [load_backbone(spec, weights=section.weights)]
     unseen = [[place for place, (_, trained) in enumerate(runs) if name not in trained] for name in classes]
-    of_class = [places[0] if places else len(backbones) - 1 for places in unseen]
+    of_class = [places[-1] if places else len(backbones) - 1 for places in unseen]
     config = HSNetConfig(
         channels=section.channels, prototype_taps=section.prototype_taps, self_support=section.self_support
     )
