@@ -34,6 +34,7 @@ from likewise.folder import segment_folder
 from likewise.images import save_image
 from likewise.metrics import interval
 from likewise.paths import Picture, find_pictures
+from likewise.predict import DEFAULT_MODEL
 from likewise.predict.co_saliency import COMMON, CoSaliency, joined
 from likewise.predict.few_shot import FewShot
 from likewise.predict.saliency import Saliency
@@ -49,7 +50,7 @@ def predictions(arguments: argparse.Namespace, scored: GroupSet, whole: GroupSet
     saliency = Saliency(arguments.maps, device="cpu")
     members = whole if arguments.whole else scored
     groups, concepts = {}, {}
-    few_shot = FewShot(device="cpu") if arguments.then else None
+    few_shot = FewShot(arguments.then, device="cpu") if arguments.then else None
     for group in scored.groups:
         files = [Picture(members.picture_path(group, name), name) for name in members.groups[group]]
         groups[group] = cosaliency.learn(files)
@@ -191,7 +192,7 @@ def main() -> None:
             command.add_argument("--every", type=int, help="score every so-manieth picture of each group")
             command.add_argument("--groups", nargs="*", default=(), help="score these groups whole")
             command.add_argument("--whole", action="store_true", help="pictures that are not scored join their group")
-            command.add_argument("--then", action="store_true", help="also few-shot, by the best masks")
+            command.add_argument("--then", nargs="?", const=DEFAULT_MODEL, help="also few-shot, by the best masks")
             command.add_argument("--shots", type=int, default=5)
             command.add_argument("--out", type=Path, help="a folder for the maps")
         else:
