@@ -27,6 +27,7 @@ def main() -> None:
     parser.add_argument("--runs", type=Path, required=True)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--split", choices=("val", "test"), default="test")
+    parser.add_argument("--side", type=int, help="the short side at which pictures are parsed; their own unless given")
     parser.add_argument("--scales", type=float, nargs="*", default=[0.75, 1.0, 1.25])
     parser.add_argument("--only", choices=tuple(RECIPES), help="one of the two")
     parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="of both recipes")
@@ -40,8 +41,8 @@ def main() -> None:
         for seed in options.seeds:
             settings = [f"data.root={options.data}", f"seed={seed}", *options.overrides]
             run = train(load_recipe(recipe, settings), options.runs / f"{recipe}-{seed}")
-            out = run / options.split
-            results = evaluate_scenes(run, scenes, out, scales=options.scales)
+            out = run / (options.split if options.side is None else f"{options.split}-{options.side}")
+            results = evaluate_scenes(run, scenes, out, scales=options.scales, side=options.side)
             write_results(results, out / "results.json")
             for part in results.parts:
                 found.setdefault(part.name, {}).setdefault(told, []).append(part.scores.values["mIoU"])

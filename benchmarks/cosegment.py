@@ -6,12 +6,13 @@
     python benchmarks/cosegment.py speed --data DATA/VOC-coseg
     python benchmarks/cosegment.py memory
 
-`scores` compares, on the same pictures, the saliency maps alone with what ICNet makes of them and, with --then, with
-the mean of that and of few-shot segmentation by the best masks, as `likewise cosegment --then segment` has it. A group
-is made of the pictures that are scored and no others, or, with --whole, of all pictures of the group, of which those
-are scored. Maps are stored as 8-bit PNG, with --out, so that `likewise evaluate groups` can score them too. Jaccard:
-mask against truth at one half, mean over the pictures of a group, then over groups. Max F: beta^2 0.3, of the curve
-averaged over all pictures. Intervals: 95%, bootstrap over the pictures of each group.
+`scores` compares, on the same pictures, the saliency maps alone, as their network gives them, with what ICNet makes of
+them and, with --then, with the mean of that and of few-shot segmentation by the best masks, as `likewise cosegment
+--then segment` has it. The latter two follow the pictures' edges, as users get them; for comparison the maps do so too,
+and ICNet does not. A group is made of the pictures that are scored and no others, or, with --whole, of all pictures of
+the group, of which those are scored. Maps are stored as 8-bit PNG, with --out, so that `likewise evaluate groups` can
+score them too. Jaccard: mask against truth at one half, mean over the pictures of a group, then over groups. Max F:
+beta^2 0.3, of the curve averaged over all pictures. Intervals: 95%, bootstrap over the pictures of each group.
 """
 
 from __future__ import annotations
@@ -47,7 +48,8 @@ MEGABYTE = 1 << 20
 def predictions(arguments: argparse.Namespace, scored: GroupSet, whole: GroupSet) -> dict[str, Callable]:
     """For each way, what gives the probability map of a picture of a group."""
     cosaliency = CoSaliency(arguments.model, maps=arguments.maps, device="cpu")
-    saliency = Saliency(arguments.maps, device="cpu")
+    own = CoSaliency(arguments.model, maps=arguments.maps, device="cpu", edges=False)
+    saliency, along = (Saliency(arguments.maps, device="cpu", edges=edges) for edges in (False, True))
     members = whole if arguments.whole else scored
     groups, concepts = {}, {}
     few_shot = FewShot(arguments.then, device="cpu") if arguments.then else None
@@ -58,6 +60,8 @@ def predictions(arguments: argparse.Namespace, scored: GroupSet, whole: GroupSet
             concepts[group] = few_shot.learn(cosaliency.examples(files, groups[group], count=arguments.shots))
     ways: dict[str, Callable] = {
         "saliency maps alone": lambda path, group: saliency.segment(path).probability,
+        "the maps along edges": lambda path, group: along.segment(path).probability,
+        "ICNet without edges": lambda path, group: own.segment(path, groups[group]).probability,
         "ICNet": lambda path, group: cosaliency.segment(path, groups[group]).probability,
     }
     if few_shot is not None:

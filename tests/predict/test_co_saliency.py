@@ -22,6 +22,11 @@ def cosaliency() -> CoSaliency:
     return CoSaliency(device="cpu")
 
 
+@pytest.fixture(scope="module")
+def unrefined() -> CoSaliency:
+    return CoSaliency(device="cpu", edges=False)
+
+
 @pytest.fixture
 def group(photos: Path) -> Path:
     """Five blurred pictures of different sizes with a red disc somewhere."""
@@ -44,17 +49,17 @@ def test_each_result_has_the_size_of_its_picture_and_they_are_masks_of_their_pro
         assert result.classes == ("object",)
 
 
-def test_two_passes_give_what_the_whole_group_at_once_gives(cosaliency, group):
+def test_two_passes_give_what_the_whole_group_at_once_gives(unrefined, group):
     pictures = find_pictures([group])
-    learned = cosaliency.learn(pictures)
+    learned = unrefined.learn(pictures)
     pixels = [np.array(Image.open(picture.path)) for picture in pictures]
-    images = torch.cat([cosaliency.image(one) for one in pixels])
+    images = torch.cat([unrefined.image(one) for one in pixels])
     with torch.inference_mode():
-        sisms = torch.stack([cosaliency.sism(one, "") for one in pixels])
-        parts = [cosaliency.network.learn(*(part[None] for part in pair)) for pair in zip(images, sisms, strict=True)]
-        whole = cosaliency.network.segment(images, sisms, join(parts))
+        sisms = torch.stack([unrefined.sism(one, "") for one in pixels])
+        parts = [unrefined.network.learn(*(part[None] for part in pair)) for pair in zip(images, sisms, strict=True)]
+        whole = unrefined.network.segment(images, sisms, join(parts))
     for index, picture in enumerate(pictures):
-        found = cosaliency.segment(picture, learned).probability
+        found = unrefined.segment(picture, learned).probability
         height, width = found.shape
         expected = torch.nn.functional.interpolate(
             whole[index][None, None], size=(height, width), mode="bilinear", align_corners=True

@@ -68,8 +68,9 @@ def test_several_classes_are_told_apart(few_shot):
     assert np.bincount(result.labels[truth], minlength=3).argmax() == 2
 
 
-def test_the_prediction_is_what_the_model_itself_gives(few_shot):
-    """The door adds nothing: reading, sizes and pools aside, it is PANet's own forward pass."""
+def test_without_edges_the_prediction_is_what_the_model_itself_gives():
+    """The door adds nothing but edges: reading, sizes and pools aside, it is PANet's own forward pass."""
+    few_shot = FewShot("panet-lite0", device="cpu", edges=False)
     picture, mask = scene(size=(320, 320))
     query, _ = scene(size=(320, 320), at=(200, 100), seed=1)
     result = few_shot.segment(query, few_shot.learn(Example(picture, mask=mask)))

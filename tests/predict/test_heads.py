@@ -25,7 +25,7 @@ def run(tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def few_shot(run: Path) -> FewShot:
     """A small HSNet, its classifier moved so that about half of a picture is foreground."""
-    few_shot = FewShot(str(run), side=160, device="cpu")
+    few_shot = FewShot(str(run), side=160, device="cpu", edges=False)
     picture, mask = scene()
     probability = few_shot.segment(picture, few_shot.learn(Example(picture, mask=mask))).probability
     few_shot.network.classifier[2].bias.data[0] += float(np.log(np.median(probability / (1 - probability))))

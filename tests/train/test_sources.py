@@ -52,6 +52,24 @@ def test_leaving_out_everything_is_refused(root: Path) -> None:
         open_sources(mixture(root, Source(set="cosaliency", folder=Path("groups"), without=("cups", "keys"))))
 
 
+def test_a_source_takes_the_names_that_the_others_give_its_classes(root: Path) -> None:
+    data = mixture(root, Source(set="cosaliency", folder=Path("groups"), without=("keys",), names={"cups": "bottle"}))
+    (left,) = open_sources(data)
+    assert left.dataset.classes == ("bottle",)
+    assert left.dataset.pictures_of == {"bottle": tuple(f"cups/{n}" for n in range(3))}
+    assert (left.dataset.read_class("cups/1", "bottle") == fakes.block(1, 1, border=0)).all()
+
+
+def test_a_class_to_rename_that_is_none_names_the_nearest(root: Path) -> None:
+    with pytest.raises(DataSetError, match="class of groups all to rename 'cup'; the nearest is 'cups'"):
+        open_sources(mixture(root, Source(set="cosaliency", folder=Path("groups"), names={"cup": "bottle"})))
+
+
+def test_two_classes_of_one_name_are_refused(root: Path) -> None:
+    with pytest.raises(DataSetError, match="two classes of groups all would be called keys"):
+        open_sources(mixture(root, Source(set="cosaliency", folder=Path("groups"), names={"cups": "keys"})))
+
+
 def test_sources_and_the_mixture_belong_together(root: Path) -> None:
     with pytest.raises(ValueError, match="`sources` go with the set 'mixture', and only with it"):
         mixture(root)

@@ -11,6 +11,7 @@ from typer.core import TyperCommand
 from likewise.cli.options import (
     BackboneName,
     Device,
+    Edges,
     Model,
     Precision,
     Side,
@@ -96,6 +97,7 @@ def segment(
     side: Side = None,
     device: Device = "auto",
     precision: Precision = "float32",
+    edges: Edges = True,
     force: Annotated[bool, typer.Option("--force", help="Do finished pictures again too.")] = False,
 ) -> None:
     """Find in all PATHS what the examples show.
@@ -114,7 +116,7 @@ def segment(
     given = [source for example in found for source in (example.mask, example.scribbles)]
     sources = [source for source in given if isinstance(source, Path)]
     pictures = find_pictures(paths, exclude=[out, *sources])
-    few_shot = open_few_shot(model, backbone, weights, side, device, precision)
+    few_shot = open_few_shot(model, backbone, weights, side, device, precision, edges=edges)
     concept = _concept(few_shot, found, concepts)
     settings = {
         "model": few_shot.model_name,
@@ -122,6 +124,7 @@ def segment(
         "weights": few_shot.fingerprint,
         "side": few_shot.side,
         "precision": few_shot.precision,
+        "edges": few_shot.edges,
         "concept": concept.digest(),
     }
     with shown_progress("segmenting", len(pictures)) as told:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from likewise.cli.options import Device, complain, say, shown_progress
+from likewise.cli.options import Device, Edges, complain, say, shown_progress
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,6 +33,7 @@ def saliency(
         str, typer.Option("--model", help="saliency-lite0, a run of it, or an ONNX saliency model by its path.")
     ] = "saliency-lite0",
     device: Device = "auto",
+    edges: Edges = True,
     force: Force = False,
 ) -> None:
     """Map what stands out in each picture on its own.
@@ -48,7 +49,7 @@ def saliency(
 
     formats = checked_formats(format or ["probability"])
     pictures = find_pictures(paths, exclude=[out])
-    maps = Saliency(model, device=device)
+    maps = Saliency(model, device=device, edges=edges)
     with shown_progress("mapping", len(pictures)) as told:
         report = segment_folder(
             pictures,
@@ -95,6 +96,7 @@ def cosegment(
         Path | None, typer.Option("--weights", help="The authors' checkpoint of a published network.")
     ] = None,
     device: Device = "auto",
+    edges: Edges = True,
     force: Force = False,
 ) -> None:
     """Find what the pictures of a folder share, without any example.
@@ -114,7 +116,7 @@ def cosegment(
         raise ValueError(f"--then is {then!r}; there is segment, which segments again by the best masks")
     beforehand = [maps] if Path(maps).is_dir() else []
     pictures = find_pictures(paths, exclude=[out, *beforehand])
-    cosaliency = CoSaliency(model, maps=maps, weights=weights, device=device)
+    cosaliency = CoSaliency(model, maps=maps, weights=weights, device=device, edges=edges)
     if isinstance(cosaliency.maps, MapFolder):
         cosaliency.maps.check(pictures)
     members = by_folder(pictures)
@@ -162,7 +164,7 @@ def by_example(
     from likewise.predict.co_saliency import joined
     from likewise.predict.few_shot import FewShot
 
-    few_shot = FewShot(device=device)
+    few_shot = FewShot(device=device, edges=cosaliency.edges)
     concepts = {}
     for folder, own in members.items():
         if not len(groups[folder]):

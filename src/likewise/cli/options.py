@@ -33,10 +33,21 @@ Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, mps, ...
 Precision = Annotated[
     str, typer.Option("--precision", help="float32; or bfloat16, quicker and coarser, where the device has it.")
 ]
+Edges = Annotated[
+    bool,
+    typer.Option("--edges/--no-edges", help="Outlines follow the picture's edges; or what the model says as it is."),
+]
 
 
 def open_few_shot(
-    model: str, backbone: str, weights: Path | None, side: int | None, device: str, precision: str
+    model: str,
+    backbone: str,
+    weights: Path | None,
+    side: int | None,
+    device: str,
+    precision: str,
+    *,
+    edges: bool = True,
 ) -> FewShot:
     """The model that the options name; `backbone` may have its taps behind an @."""
     from likewise.predict.few_shot import FewShot
@@ -50,6 +61,7 @@ def open_few_shot(
         side=side,
         device=device,
         precision=precision,
+        edges=edges,
     )
 
 

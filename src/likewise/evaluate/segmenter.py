@@ -61,11 +61,11 @@ def episode_segmenter(
     """A function from an episode to the labels of its query, at the size of the protocol; within the context.
 
     Under the papers' protocols several shots are joined as the model's paper does (`Head.as_published`: HSNet's vote),
-    under ours, likewise-1, as for people (`FewShot.segment`).
+    under ours, likewise-1, as for people (`FewShot.segment`). Masks are the model's own, without `FewShot.edges`.
 
     Raises (the function) `PictureError` for a picture that cannot be read, or that shows nothing of its class.
     """
-    backbone = few_shot.network.backbone
+    backbone, edges = few_shot.network.backbone, few_shot.edges
     concepts: Recent[Concept] = Recent(memory, lambda concept: sum(rows.nbytes for rows in concept.rows.values()))
 
     def learn(dataset: EpisodeSet, picture: str, classes: tuple[str, ...], way: int) -> Concept:
@@ -82,12 +82,12 @@ def episode_segmenter(
         ]
         return few_shot.segment(query_of(dataset, episode, protocol), first.merged(*others)).labels
 
-    few_shot.network.backbone = RememberingBackbone(backbone, memory)
+    few_shot.network.backbone, few_shot.edges = RememberingBackbone(backbone, memory), False
     try:
         with nullcontext() if isinstance(protocol, Likewise1) else few_shot.head.as_published():
             yield segment
     finally:
-        few_shot.network.backbone = backbone
+        few_shot.network.backbone, few_shot.edges = backbone, edges
 
 
 def model_settings(few_shot: FewShot) -> dict[str, str | int]:

@@ -85,6 +85,7 @@ class CoSaliency:
             or a folder of maps with the names of their pictures.
         weights: the checkpoint of the published network.
         device: "auto" takes the first accelerator there is, else the CPU; or a torch device such as "cuda:1".
+        edges: as for `likewise.FewShot`.
 
     Raises:
         ValueError: an unknown model or device, or one that is no ICNet.
@@ -98,7 +99,9 @@ class CoSaliency:
         maps: str | Path = DEFAULT_SALIENCY,
         weights: str | Path | None = None,
         device: str = "auto",
+        edges: bool = True,
     ) -> None:
+        self.edges = edges
         self.device = torch_device(device)
         self.model_name = model
         network: Any = open_icnet(model, weights)
@@ -113,7 +116,7 @@ class CoSaliency:
     def settings(self) -> dict[str, Any]:
         """What the results depend on besides the pictures and a folder of maps, for a run's records."""
         maps = str(self.maps.folder) if isinstance(self.maps, MapFolder) else self.maps.settings
-        return {"model": self.model_name, "weights": self.fingerprint, "maps": maps}
+        return {"model": self.model_name, "weights": self.fingerprint, "maps": maps, "edges": self.edges}
 
     @torch.inference_mode()
     def learn(
@@ -174,7 +177,8 @@ class CoSaliency:
         pixels = picture if isinstance(picture, np.ndarray) else read_picture(source_of(picture))
         sism = self.sism(pixels, name if name is not None else name_of(picture))
         probability = self.network.segment(self.image(pixels), sism[None], group.vectors)
-        return as_result(resize(probability[None], pixels.shape[:2], align_corners=True)[0, 0], COMMON)
+        plane = resize(probability[None], pixels.shape[:2], align_corners=True)[0, 0]
+        return as_result(plane, COMMON, pixels if self.edges else None)
 
     def cosegment(self, pictures: Sequence[Source | Picture]) -> Iterator[Result]:
         """Both passes: the result of each picture in turn.

@@ -28,6 +28,7 @@ from likewise.examples import Example, mark
 from likewise.images import Source, read_picture, shown_size
 from likewise.predict import DEFAULT_MODEL
 from likewise.predict.devices import torch_device, torch_precision
+from likewise.predict.edges import along_edges
 from likewise.predict.folding import fold_batch_norm
 from likewise.predict.heads import head_of
 from likewise.predict.networks import open_network
@@ -80,6 +81,7 @@ class FewShot:
             for an HSNet on another backbone than lite0.
         device: "auto" takes the first accelerator there is, else the CPU; or a torch device such as "cuda:1".
         precision: "float32", or "bfloat16" where the device computes in it.
+        edges: let outlines follow the picture's edges (`likewise.predict.edges`); without, what the model says.
 
     Raises:
         ValueError: an unknown model, backbone, tap, device or precision; the message says which there are.
@@ -96,7 +98,9 @@ class FewShot:
         side: int | None = None,
         device: str = "auto",
         precision: str = "float32",
+        edges: bool = True,
     ) -> None:
+        self.edges = edges
         self.device = torch_device(device)
         self.precision, self.dtype = precision, torch_precision(precision, self.device)
         opened = open_network(model, backbone, tuple(map(str, taps)), weights)
@@ -163,7 +167,7 @@ class FewShot:
         if self._prepared is None or self._prepared[0] is not concept:
             self._prepared = concept, self.head.prepare(concept, self.device)
         probabilities = self.head.segment(images, self._prepared[1], (pixels.shape[0], pixels.shape[1]))
-        return _result(probabilities, concept.classes)
+        return _result(along_edges(probabilities, pixels) if self.edges else probabilities, concept.classes)
 
     def check(self, concept: Concept) -> None:
         """Raise a `ConceptError` unless the concept was learned by exactly this model."""

@@ -22,6 +22,7 @@ from likewise.images import Source, read_picture
 from likewise.models.saliency import SaliencyNet
 from likewise.ops import resize
 from likewise.predict.devices import torch_device
+from likewise.predict.edges import along_edges
 from likewise.predict.few_shot import Result
 from likewise.predict.folding import fold_batch_norm
 from likewise.predict.onnx_saliency import OnnxSaliency
@@ -81,13 +82,15 @@ class Saliency:
     Args:
         model: "saliency-lite0", bundled, trained by us; a run of it; or the path of an ONNX model (`OnnxSaliency`).
         device: as for `likewise.FewShot`; an ONNX model runs on the CPU.
+        edges: as for `likewise.FewShot`, in `segment`; `square`, from which ICNet reads, is what the model says.
 
     Raises:
         ValueError: no such model, or an unknown device.
         WeightsError: weights that do not fit.
     """
 
-    def __init__(self, model: str | Path = DEFAULT_SALIENCY, *, device: str = "auto") -> None:
+    def __init__(self, model: str | Path = DEFAULT_SALIENCY, *, device: str = "auto", edges: bool = True) -> None:
+        self.edges = edges
         self.prior: Prior
         if str(model).endswith(".onnx"):
             self.prior = OnnxSaliency(model)
@@ -98,7 +101,7 @@ class Saliency:
     @property
     def settings(self) -> dict[str, Any]:
         """What the maps depend on, for a run's records."""
-        return {"model": self.prior.name, "weights": self.prior.fingerprint}
+        return {"model": self.prior.name, "weights": self.prior.fingerprint, "edges": self.edges}
 
     @torch.inference_mode()
     def segment(self, picture: Source) -> Result:
@@ -108,7 +111,8 @@ class Saliency:
             PictureError: a file that cannot be read.
         """
         pixels = read_picture(picture)
-        return as_result(resize(self.prior.plane(pixels), pixels.shape[:2], align_corners=False)[0, 0], SALIENT)
+        plane = resize(self.prior.plane(pixels), pixels.shape[:2], align_corners=False)[0, 0]
+        return as_result(plane, SALIENT, pixels if self.edges else None)
 
     @torch.inference_mode()
     def square(self, picture: UInt8[np.ndarray, "h w 3"], side: int) -> Float[Tensor, "side side"]:
@@ -118,9 +122,17 @@ class Saliency:
         return resize(plane, (side, side), align_corners=False)[0, 0]
 
 
-def as_result(probability: Float[Tensor, "h w"], classes: tuple[str, ...]) -> Result:
-    """A map of one class: what lies above one half is the mask, its mean probability the score."""
-    found = probability.clamp(0, 1).float().cpu().numpy()
+def as_result(
+    probability: Float[Tensor, "h w"], classes: tuple[str, ...], picture: UInt8[np.ndarray, "h w 3"] | None = None
+) -> Result:
+    """A map of one class: what lies above one half is the mask, its mean probability the score.
+
+    With a picture the map first follows its edges.
+    """
+    probability = probability.float().clamp(0, 1)
+    if picture is not None:
+        probability = along_edges(torch.stack([1 - probability, probability]), picture)[1]
+    found = probability.cpu().numpy()
     mask = found > 0.5
     score = float(found[mask].mean()) if mask.any() else 0.0
     return Result(mask, found, mask.astype(np.uint8), classes, (score,))

@@ -24,6 +24,8 @@ class Source(Strict):
         weight: how often it is drawn from, relative to the others.
         without: classes left out, with every picture in which they are labelled.
         as_one: the name of the one class that all classes of the set make together.
+        names: the names that classes go by in the other sets, where this one has its own; a backbone that was trained
+            on such a class is then known to have been.
     """
 
     set: Literal["pascal5i", "class_folders", "cosaliency", "davis", "label_folders"]
@@ -31,6 +33,7 @@ class Source(Strict):
     weight: float = Field(default=1.0, gt=0)
     without: tuple[str, ...] = ()
     as_one: str | None = None
+    names: dict[str, str] = Field(default_factory=dict)
 
 
 class HeldOut(Strict):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -73,7 +73,7 @@ def names_of(sources: list[Weighted]) -> str:
 
 
 def open_source(root: Path, source: Source) -> EpisodeSet:
-    rest = without_classes(OPENED[source.set](root / source.folder), source.without)
+    rest = renamed(without_classes(OPENED[source.set](root / source.folder), source.without), source.names)
     return rest if source.as_one is None else as_one_class(rest, source.as_one)
 
 
@@ -92,6 +92,29 @@ def without_classes(dataset: EpisodeSet, names: Iterable[str]) -> EpisodeSet:
     if not rest.entries:
         raise DataSetError(f"all classes of {dataset.name} are left out; leave some to train on")
     return rest
+
+
+def renamed(dataset: EpisodeSet, names: Mapping[str, str]) -> EpisodeSet:
+    """The set with some of its classes under other names.
+
+    Raises:
+        DataSetError: a name that is no class of the set, or two classes would have the same.
+    """
+    for name in names:
+        known(name, dataset.classes, f"class of {dataset.name} to rename")
+    classes = tuple(names.get(name, name) for name in dataset.classes)
+    if twice := sorted({name for name in classes if classes.count(name) > 1}):
+        raise DataSetError(f"two classes of {dataset.name} would be called {twice[0]}; give each a name of its own")
+    own = dict(zip(classes, dataset.classes, strict=True))
+    entries = tuple(Entry(entry.picture, names.get(entry.class_name, entry.class_name)) for entry in dataset.entries)
+    return replace(dataset, classes=classes, entries=entries, read_class=partial(under_own_name, dataset, own))
+
+
+def under_own_name(
+    dataset: EpisodeSet, own: Mapping[str, str], picture: str, class_name: str
+) -> UInt8[np.ndarray, "h w"]:
+    """What `dataset` says of the class that it knows by the name `own[class_name]`."""
+    return dataset.read_class(picture, own[class_name])
 
 
 def as_one_class(dataset: EpisodeSet, name: str) -> EpisodeSet:
