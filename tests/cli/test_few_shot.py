@@ -306,3 +306,15 @@ def test_settings_of_the_run_are_kept_with_the_results(likewise, discs):
     assert settings["model"] == DEFAULT_MODEL
     assert settings["precision"] == "float32"
     assert settings["backbone"].startswith("lite0@")
+
+
+def test_without_edges_outlines_are_the_models_own_and_need_a_folder_of_their_own(likewise, discs):
+    words = ("segment", discs / "disc1.jpg", "--like", discs / "disc0.jpg", "--format", "probability")
+    assert likewise(*words, "-o", "along")[0] == likewise(*words, "-o", "own", "--no-edges")[0] == 0
+    along, own = (
+        np.asarray(Image.open(f"{out}/disc1.probability.png")).astype(float) / 65535 for out in ("along", "own")
+    )
+    assert abs(along - own).max() > 0.05
+    code, _, err = likewise(*words, "-o", "along", "--no-edges")
+    assert code == 2
+    assert "edges was True and is now False" in err

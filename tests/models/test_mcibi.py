@@ -363,6 +363,29 @@ def test_detail_needs_a_first_tap_of_a_finer_stride():
         FCN(Backbone(spec), SEVEN, channels=16, detail=True)
 
 
+def test_overlap_is_the_mean_iou_over_classes_that_occur_all_pictures_together():
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(2, 4, 6, 5, generator=generator)
+    labels = torch.randint(0, 3, (2, 6, 5), generator=generator)  # the fourth class never occurs
+    labels[0, :2] = IGNORE
+    probability, ious = logits.softmax(dim=1), []
+    for index in range(3):
+        shared = both = 0.0
+        for picture, row, column in (labels != IGNORE).nonzero().tolist():
+            own = probability[picture, index, row, column].item()
+            truth = float(labels[picture, row, column] == index)
+            shared, both = shared + own * truth, both + max(own, truth)
+        ious.append(shared / both)
+    assert mcibi.overlap_loss(logits, labels).item() == pytest.approx(1 - np.mean(ious), abs=1e-6)
+
+
+def test_overlap_without_any_labelled_pixel_is_zero_and_without_error_it_is_nearly():
+    labels = torch.randint(0, 3, (1, 12, 12), generator=torch.Generator().manual_seed(0))
+    sure = 50 * F.one_hot(labels, 3).movedim(-1, 1).float()
+    assert mcibi.overlap_loss(sure, labels).item() == pytest.approx(0, abs=1e-6)
+    assert mcibi.overlap_loss(sure, torch.full_like(labels, IGNORE)).item() == 0
+
+
 def test_one_class_trains_without_a_consistency_loss():
     model = mcibi.lite0(("all",), MCIBIConfig(channels=16, attention_channels=8)).train()
     images, labels = some_batch((64, 64), classes=1)

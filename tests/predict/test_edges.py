@@ -39,7 +39,7 @@ def test_a_blurred_outline_moves_to_the_edge_of_the_picture(size: tuple[int, int
     before = blurred(mask, min(size) // 10)
     after = along_edges(before, painted(mask))
     assert iou(before[1].numpy() > 0.5, mask) < 0.91
-    assert iou(after[1].numpy() > 0.5, mask) > 0.97
+    assert iou(after[1].numpy() > 0.5, mask) > 0.94
 
 
 def test_where_the_picture_has_no_edge_probabilities_stay() -> None:

@@ -35,13 +35,14 @@ from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
+from einops import rearrange
 from jaxtyping import Float, Integer
 from torch import Tensor, nn
 
 from likewise.backbones import BACKBONES, Backbone, Tap
 from likewise.memory import IGNORE, DatasetMemory
 from likewise.models.image_context import CONTEXTS, Attention, unit
-from likewise.ops import plane_size, resize, resize_matrix
+from likewise.ops import plane_size, resize, resize_matrix, soft_iou_loss
 
 
 @dataclass(frozen=True)
@@ -87,12 +88,13 @@ class Stages(NamedTuple):
 
 
 class Losses(NamedTuple):
-    """What training minimises: their sum. The weights (0.4, 0.4, 1, 1) are already in them."""
+    """What training minimises: their sum. The weights (0.4, 0.4, 1, 1, and the caller's) are already in them."""
 
     auxiliary: Float[Tensor, ""]
     stage1: Float[Tensor, ""]
     stage2: Float[Tensor, ""]
     consistency: Float[Tensor, ""]
+    overlap: Float[Tensor, ""]
 
 
 def classifier(channels_in: int, channels: int, classes: int, *, kernel: int, dropout: float) -> nn.Sequential:
@@ -224,6 +226,7 @@ class MCIBI(nn.Module):
         weights: Float[Tensor, " k"] | None = None,
         *,
         consistency: bool = True,
+        overlap: float = 0.0,
     ) -> Losses:
         """Cross-entropies at the size of the labels, and that of the memory's vectors.
 
@@ -233,6 +236,7 @@ class MCIBI(nn.Module):
             consistency: with the loss that asks stage 2 to tell the memory's vectors apart, as it stands, so after
                 the update. Its gradient reaches stage 2 only. In training, batch norm sees the vectors as one more
                 batch; with less than two of them this loss is 0.
+            overlap: the weight of stage 2's `overlap_loss`, which the paper does not have.
         """
         none = stages.stage2.new_zeros(())
         vectors, classes = self.memory.rows()
@@ -244,6 +248,7 @@ class MCIBI(nn.Module):
             0.4 * cross_entropy(stages.stage1, labels, weights),
             cross_entropy(stages.stage2, labels, weights),
             told,
+            overlap * overlap_loss(stages.stage2, labels) if overlap else none,
         )
 
 
@@ -291,10 +296,15 @@ class FCN(nn.Module):
         images: Float[Tensor, "b 3 h w"],
         labels: Integer[Tensor, "b h w"],
         weights: Float[Tensor, " k"] | None = None,
+        *,
+        overlap: float = 0.0,
     ) -> Float[Tensor, ""]:
-        """Cross-entropy, and 0.4 of the auxiliary head's; labels and weights as in `MCIBI.loss`."""
+        """Cross-entropy, and 0.4 of the auxiliary head's; labels, weights and overlap as in `MCIBI.loss`."""
         levels = self.backbone(images)
-        loss = cross_entropy(self.classify(levels[-1], levels[0]), labels, weights)
+        logits = self.classify(levels[-1], levels[0])
+        loss = cross_entropy(logits, labels, weights)
+        if overlap:
+            loss = loss + overlap * overlap_loss(logits, labels)
         if self.auxiliary is None:
             return loss
         return loss + 0.4 * cross_entropy(self.auxiliary(levels[-2]), labels, weights)
@@ -308,14 +318,33 @@ def cross_entropy(
     """The mean over the labelled pixels, by their classes' weights, of the logits resized to them; 0 if none is."""
     weights = logits.new_ones(logits.shape[1], dtype=torch.float32) if weights is None else weights.float()
     with torch.autocast(logits.device.type, enabled=False):
-        logits = logits.float()
-        # as `resize` does; the backward pass of two products is several times as quick
-        rows = resize_matrix(logits.shape[2], labels.shape[1], align_corners=False, like=logits)
-        columns = resize_matrix(logits.shape[3], labels.shape[2], align_corners=False, like=logits)
-        resized = rows @ (logits @ columns.T)
+        resized = as_large_as(labels, logits.float())
         total = F.cross_entropy(resized, labels.long(), weights, ignore_index=IGNORE, reduction="sum")
     weight = weight_of_pixels(labels, weights)
     return total / weight.where(weight > 0, 1)
+
+
+def overlap_loss(logits: Float[Tensor, "b k h w"], labels: Integer[Tensor, "b hl wl"]) -> Float[Tensor, ""]:
+    """One minus the soft IoU of a class, of all pictures together, mean over the classes that occur; 0 if none does.
+
+    What mIoU counts, so that a class of few pixels weighs as much as one of many (Rahman and Wang, "Optimizing
+    Intersection-over-Union in Deep Neural Networks for Image Segmentation", ISVC 2016).
+    """
+    classes = labels[labels != IGNORE].unique().long()
+    if not len(classes):
+        return logits.new_zeros(())
+    with torch.autocast(logits.device.type, enabled=False):
+        probabilities = as_large_as(labels, logits.float()).softmax(dim=1)[:, classes]
+        probabilities = probabilities * (labels != IGNORE)[:, None]
+    masks = (labels[:, None] == classes[:, None, None]).to(probabilities.dtype)
+    return soft_iou_loss(rearrange(probabilities, "b k h w -> k 1 (b h) w"), rearrange(masks, "b k h w -> k (b h) w"))
+
+
+def as_large_as(labels: Integer[Tensor, "b hl wl"], logits: Float[Tensor, "b k h w"]) -> Float[Tensor, "b k hl wl"]:
+    """The logits at the size of the labels, as `resize` does; the backward pass of two products is much quicker."""
+    rows = resize_matrix(logits.shape[2], labels.shape[1], align_corners=False, like=logits)
+    columns = resize_matrix(logits.shape[3], labels.shape[2], align_corners=False, like=logits)
+    return rows @ (logits @ columns.T)
 
 
 def taps_before(backbone: Backbone, detail: bool) -> tuple[Tap, ...]:

@@ -15,6 +15,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
+from PIL import Image, ImageFilter
 from torch import Tensor
 
 from likewise.data.transforms import resize_picture
@@ -24,6 +25,8 @@ RADIUS = 0.05
 """Of a window, as a share of the picture's short side."""
 EPSILON = 1e-4
 """How much of the colours' variance, which lie in [0, 1], counts as no edge: that of a hundredth."""
+SMOOTHED = 0.008
+"""Standard deviation of the Gaussian that the colours pass first, as a share of the short side: texture is no edge."""
 GRID = 80
 """Windows are fitted on about so many positions along the short side."""
 LARGEST = 1024
@@ -39,7 +42,8 @@ def along_edges(probabilities: Float[Tensor, "k h w"], picture: UInt8[np.ndarray
     if (short := min(size)) > LARGEST:
         height, width = (max(1, round(length * LARGEST / short)) for length in size)
         picture, short = resize_picture(picture, height, width), LARGEST
-    colours = torch.tensor(picture, device=probabilities.device).movedim(2, 0)[None].float() / 255
+    smooth = Image.fromarray(picture).filter(ImageFilter.GaussianBlur(SMOOTHED * short))
+    colours = torch.tensor(np.asarray(smooth), device=probabilities.device).movedim(2, 0)[None].float() / 255
     window, every = 2 * max(1, round(RADIUS * short)) + 1, max(1, short // GRID)
     classes = [
         resize(

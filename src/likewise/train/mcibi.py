@@ -74,19 +74,20 @@ def losses(model: MCIBI, section: MCIBIModel, batch: Batch, progress: Progress) 
     model.memory.update(stages.features.detach(), batch.labels, momentum(section, progress))
     consistency = section.consistency and progress.step >= section.consistency_from * progress.steps
     weights = batch.weights[0].float()  # mixed precision brings all that comes in to its own
-    found = model.loss(stages, batch.labels, weights, consistency=consistency)
+    found = model.loss(stages, batch.labels, weights, consistency=consistency, overlap=section.overlap)
     share = share_of_pixels(batch.labels, weights)
     return {
         "stage 2": share * found.stage2,
         "stage 1": share * found.stage1,
         "auxiliary": share * found.auxiliary,
         "consistency": found.consistency,
+        "overlap": found.overlap,
     }
 
 
 def baseline_losses(model: FCN, section: FCNModel, batch: Batch, progress: Progress) -> dict[str, Float[Tensor, ""]]:
     weights = batch.weights[0].float()  # mixed precision brings all that comes in to its own
-    loss = model.loss(model.backbone.normalise(batch.pictures), batch.labels, weights)
+    loss = model.loss(model.backbone.normalise(batch.pictures), batch.labels, weights, overlap=section.overlap)
     return {"labels": share_of_pixels(batch.labels, weights) * loss}
 
 

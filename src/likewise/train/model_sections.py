@@ -111,6 +111,7 @@ class SceneModel(Strict):
         channels: of the heads, and of MCIBI's features and memory.
         dropout: of whole channels, before each classifier.
         detail: refine the logits by the first tap, of a finer stride (`likewise.models.mcibi.Detail`).
+        overlap: the weight of the last stage's `likewise.models.mcibi.overlap_loss`; the published losses do without.
     """
 
     backbone: str
@@ -121,6 +122,7 @@ class SceneModel(Strict):
     channels: int = Field(default=512, ge=1)
     dropout: float = Field(default=0.1, ge=0, lt=1)
     detail: bool = False
+    overlap: float = Field(default=0.0, ge=0)
 
 
 class MCIBIModel(SceneModel):
