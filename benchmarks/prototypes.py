@@ -25,7 +25,7 @@ from likewise.data.episodes import Episode, EpisodeSet, load_episode
 from likewise.data.pascal import pascal5i
 from likewise.models.panet import PANet, PANetConfig
 from likewise.ops import resize
-from likewise.predict.few_shot import DEFAULT_TAPS
+from likewise.predict.networks import DEFAULT_TAPS
 from likewise.weights import load_backbone
 
 SIZE, EPISODES, SEEDS = 320, 60, (0, 1, 2)

@@ -25,7 +25,7 @@ from likewise.examples import Example
 from likewise.folder import segment_folder
 from likewise.images import read_picture, save_image
 from likewise.paths import find_pictures
-from likewise.predict.few_shot import FewShot, prototypes_of
+from likewise.predict.few_shot import FewShot
 
 SIDE = 320
 
@@ -86,7 +86,9 @@ def main() -> None:
             ratios.append(theirs[-1] / ours[-1])
         query = tensor(pictures[1])
         with torch.inference_mode():
-            logits = few_shot.network.relate(few_shot.network.features(query), prototypes_of(concept))
+            logits = few_shot.network.relate(
+                few_shot.network.features(query), few_shot.head.prepare(concept, few_shot.device)
+            )
             logits = few_shot.network.decode(logits, (SIDE, SIDE))
         difference = (logits - plain(reference, support, weights, query)).abs().max().item()
         spread = statistics.quantiles(ratios, n=4)
