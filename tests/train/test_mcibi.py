@@ -155,6 +155,17 @@ def test_consistency_starts_where_the_recipe_says(folder, tmp_path):
     assert rows(never)[0]["consistency"] == 0
 
 
+@pytest.mark.parametrize("name", ["mcibi", "fcn"])
+def test_overlap_is_added_as_the_recipe_weighs_it(folder, tmp_path, name):
+    losses = {}
+    for weight in (0, 1, 2):
+        run = train(small(folder, f"model.overlap={weight}", "steps=1", name=name), tmp_path / str(weight), show=False)
+        losses[weight] = rows(run)[0]["loss"]
+    once = losses[1] - losses[0]
+    assert 0 < once < 1
+    assert losses[2] - losses[1] == pytest.approx(once, rel=1e-3)
+
+
 def test_momentum_is_polynomial_whatever_the_learning_rate_or_coupled_to_it(folder):
     recipe = small(folder)
     for step, rate in ((0, 1.0), (3, 0.2), (5, 0.7)):

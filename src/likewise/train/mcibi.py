@@ -76,13 +76,13 @@ def losses(model: MCIBI, section: MCIBIModel, batch: Batch, progress: Progress) 
     weights = batch.weights[0].float()  # mixed precision brings all that comes in to its own
     found = model.loss(stages, batch.labels, weights, consistency=consistency, overlap=section.overlap)
     share = share_of_pixels(batch.labels, weights)
-    return {
+    losses = {
         "stage 2": share * found.stage2,
         "stage 1": share * found.stage1,
         "auxiliary": share * found.auxiliary,
         "consistency": found.consistency,
-        "overlap": found.overlap,
     }
+    return losses | {"overlap": found.overlap} if section.overlap else losses
 
 
 def baseline_losses(model: FCN, section: FCNModel, batch: Batch, progress: Progress) -> dict[str, Float[Tensor, ""]]:
