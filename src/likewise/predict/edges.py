@@ -55,7 +55,7 @@ def along_edges(probabilities: Float[Tensor, "k h w"], picture: UInt8[np.ndarray
     ]
     found = torch.cat(classes)[:, 0].clamp(0, 1)
     found = found / found.sum(dim=0).clamp(min=1)
-    return torch.cat([1 - found.sum(dim=0, keepdim=True), found])
+    return torch.cat([(1 - found.sum(dim=0, keepdim=True)).clamp(min=0), found])
 
 
 def filtered(
