@@ -7,7 +7,7 @@ colours to the probabilities, so that these change where the colours do.
     probabilities, picture -> in windows of a coarse grid: probability = a . colour + b -> a, b of every pixel
 
 He, Sun, Tang, "Guided Image Filtering", TPAMI 2013, section 3; on a coarse grid as in He and Sun, "Fast Guided Filter",
-2015. It learns nothing, and was chosen on pictures that no result is measured on (docs/results.md).
+2015. It learns nothing; its settings were chosen on training pictures (docs/results.md).
 """
 
 from __future__ import annotations

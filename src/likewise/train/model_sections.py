@@ -111,7 +111,8 @@ class SceneModel(Strict):
         channels: of the heads, and of MCIBI's features and memory.
         dropout: of whole channels, before each classifier.
         detail: refine the logits by the first tap, of a finer stride (`likewise.models.mcibi.Detail`).
-        overlap: the weight of the last stage's `likewise.models.mcibi.overlap_loss`; the published losses do without.
+        overlap: the weight of the last stage's `likewise.models.mcibi.overlap_loss`, of the pictures that
+            one process holds; the published losses do without.
     """
 
     backbone: str
