@@ -8,7 +8,7 @@ from torch import nn
 from likewise.hypercorrelation import squeezing
 from likewise.hypercorrelation.correlation import correlate, unit
 from likewise.hypercorrelation.kernels import CenterPivotConv4d
-from likewise.hypercorrelation.squeezing import Window, convolve, mix, squeeze
+from likewise.hypercorrelation.squeezing import Window, convolve, mean_over_support, mix, squeeze
 from likewise.hypercorrelation.supports import SupportLevel
 
 
@@ -102,3 +102,10 @@ def test_a_mix_block_is_the_same_where_it_lies():
     with torch.inference_mode():
         found = mix(block, lying, (5, 6)).unflatten(4, (5, 6)).permute(0, 1, 4, 5, 2, 3)
         torch.testing.assert_close(found, block(x), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("lies", [torch.contiguous_format, torch.channels_last_3d])
+def test_the_mean_over_the_support_does_not_depend_on_how_a_level_lies(lies):
+    x = torch.randn(1, 8, 2, 3, 5 * 6).contiguous(memory_format=lies)
+    expected = x.unflatten(4, (5, 6)).mean(dim=(2, 3))
+    torch.testing.assert_close(mean_over_support(x, (5, 6)), expected)

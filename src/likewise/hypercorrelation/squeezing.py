@@ -130,6 +130,7 @@ def convolve_correlation(
     center = torch.cat(centers, dim=3)
     if center.numel():
         planes = F.conv2d(center.reshape(-1, taps, *grid), kernel.query.weight, padding=side // 2)
+        planes = planes.contiguous()  # to add what lies otherwise takes three times as long as to turn it first
         inside[:, :, out_rows, out_columns] += rearrange(planes, "(h w) d hq wq -> 1 d h w (hq wq)", h=len(center))
     return Patch(inside, bias, rows, columns, strided(support.plane, stride))
 
@@ -191,7 +192,7 @@ def convolve_patch(kernel: CenterPivotConv4d, patch: Patch, grid: tuple[int, int
     columns = Window.over(was_columns.first, was_columns.last, plane[1], side, stride)
     differs = channels_second(inside.new_zeros(1, rows.size, columns.size, inside.shape[-1], channels))
     height, width = inside.shape[2:4]
-    torch.sub(inside, outside[:, None, None, None], out=differs[:, :, :height, :width])
+    differs[:, :, :height, :width] = inside - outside[:, None, None, None]
     target = x[:, :, rows.outputs, columns.outputs]
     target += over_support_axes(kernel, differs, (rows, columns))
     (out_rows, in_rows), (out_columns, in_columns) = rows.centers(stride), columns.centers(stride)
@@ -260,6 +261,12 @@ def enlarge(
         return x
     planes = rearrange(x, "b c hs ws q -> b (c q) hs ws")
     return rearrange(resize(planes, plane, align_corners=True), "b (c q) hs ws -> b c hs ws q", c=x.shape[1])
+
+
+def mean_over_support(x: Float[Tensor, "b c hs ws q"], grid: tuple[int, int]) -> Float[Tensor, "b c hq wq"]:
+    """The mean over the support plane, by the order in which `x` lies in memory."""
+    flat = x.permute(0, 2, 3, 4, 1).flatten(3).flatten(1, 2)
+    return rearrange(flat.mean(dim=1), "b (hq wq c) -> b c hq wq", hq=grid[0], wq=grid[1])
 
 
 def biases(kernel: CenterPivotConv4d) -> Float[Tensor, " d"]:

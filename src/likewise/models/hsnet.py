@@ -29,7 +29,7 @@ from torch import Tensor, nn
 from likewise.backbones import BACKBONES, Backbone
 from likewise.hypercorrelation.correlation import correlate, masks_of_levels, resize4d, unit
 from likewise.hypercorrelation.kernels import KERNELS
-from likewise.hypercorrelation.squeezing import enlarge, mix, squeeze
+from likewise.hypercorrelation.squeezing import enlarge, mean_over_support, mix, squeeze
 from likewise.hypercorrelation.supports import Support, SupportLevel
 from likewise.models.panet import IGNORE
 from likewise.ops import cosine_similarity, masked_average_pool, plane_size, resize, side_by_side, soft_iou_loss
@@ -324,7 +324,7 @@ class HSNet(nn.Module):
             plane = squeezed[shallow].shape
             mixed = enlarge(mixed, grids[deep], grids[shallow], (plane[2], plane[3])) + squeezed[shallow]
             mixed = mix(block, mixed, grids[shallow])
-        return reduce(mixed, "b c hs ws (hq wq) -> b c hq wq", "mean", hq=grids[8][0])
+        return mean_over_support(mixed, grids[8])
 
     def check(self, supports: list[Support]) -> None:
         if not supports:
@@ -374,7 +374,7 @@ class HSNet(nn.Module):
     def classify(self, context: Float[Tensor, "b c h w"], size: tuple[int, int]) -> Float[Tensor, "b 2 ho wo"]:
         height, width = plane_size(context)
         logits = self.classifier(resize(context, (2 * height, 2 * width), align_corners=True))
-        return resize(logits, size, align_corners=True)
+        return resize(logits.contiguous(), size, align_corners=True)  # two channels: quicker when they lie first
 
     def loss(
         self,
