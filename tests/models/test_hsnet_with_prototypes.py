@@ -50,9 +50,24 @@ def test_with_prototypes_shots_share_what_they_say():
     torch.testing.assert_close(twice - prior, (once - prior) / 2**0.5, rtol=1e-3, atol=1e-3)
 
 
+def test_a_shot_of_a_larger_object_counts_for_more():
+    model = hsnet.lite0(NARROW).eval()
+    episode = some_episode((96, 128), shots=2)
+    images, mask, query = episode["support_images"], episode["foreground"], episode["query_images"]
+    mask[:, 0] = 0
+    mask[:, 0, 30:50, 30:50] = 1
+    mask[:, 1] = 0
+    mask[:, 1, 10:80, 10:80] = 1
+    with torch.inference_mode():
+        small, large = (model(images[:, [shot]], mask[:, [shot]], query) for shot in (0, 1))
+        both = model(images, mask, query)
+    assert (both - large).norm() < (both - small).norm()
+
+
 def test_learned_supports_carry_their_prototypes():
     model = hsnet.lite0(NARROW).eval()
     episode = some_episode((96, 128), shots=2)
+    episode["foreground"][0, 0, :, 24:] = 0  # the shots' areas weigh, so they should differ
     supports = model.learn(episode["support_images"][0], episode["foreground"][0])
     exact = model(episode["support_images"], episode["foreground"], episode["query_images"])
     torch.testing.assert_close(model.segment(episode["query_images"], supports), exact, rtol=1e-4, atol=1e-4)

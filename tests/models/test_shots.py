@@ -38,3 +38,15 @@ def test_a_single_class_competes_with_nobody():
 def test_a_pixel_that_no_class_claims_is_background():
     labels = shots.compete(torch.tensor([0.49, 0.3]).reshape(1, 2, 1, 1)).argmax(dim=1)
     assert labels.item() == 0
+
+
+def test_a_shot_counts_by_the_square_root_of_its_area():
+    weights = shots.weights_by_area(torch.tensor([0.04, 0.36, 0.0]))
+    torch.testing.assert_close(weights[:, 1], torch.tensor([0.25, 0.75, 0.0]), atol=2e-3, rtol=0)
+    sides = torch.tensor([0.96, 0.64, 1.0]).sqrt()
+    torch.testing.assert_close(weights[:, 0], sides / sides.sum())
+
+
+@pytest.mark.parametrize("area", [0.0, 0.3, 1.0])
+def test_shots_of_equal_areas_count_equally(area):
+    torch.testing.assert_close(shots.weights_by_area(torch.full((2, 4), area)), torch.full((2, 4, 2), 0.25))

@@ -33,6 +33,11 @@ class SupportLevel:
         features = tuple(tap[:, seen].T.contiguous() for tap in taps)
         return cls(features, seen.nonzero(), (seen.shape[0], seen.shape[1]))
 
+    @property
+    def area(self) -> float:
+        """The share of the plane's positions that are foreground, in (0, 1]."""
+        return len(self.positions) / (self.plane[0] * self.plane[1])
+
     def dense(self) -> list[Float[Tensor, "1 _c h w"]]:
         """The whole planes, zero where there is no foreground."""
         rows, columns = self.positions.unbind(dim=1)

@@ -32,6 +32,7 @@ from likewise.hypercorrelation.kernels import KERNELS
 from likewise.hypercorrelation.squeezing import enlarge, mean_over_support, mix, squeeze
 from likewise.hypercorrelation.supports import Support, SupportLevel
 from likewise.models.panet import IGNORE
+from likewise.models.shots import weights_by_area
 from likewise.ops import cosine_similarity, masked_average_pool, plane_size, resize, side_by_side, soft_iou_loss
 from likewise.self_support import with_query
 
@@ -60,8 +61,9 @@ class HSNetConfig:
             both go into the decoder, and those with the latter into the logits.
 
     Where prototypes join in, several shots are one: the decoder sees the mean of what they say, as the prototypes are
-    means, and what it adds to the prototypes' logits counts less the more shots there are, by the square root of their
-    number, as the error of a mean does. As published each shot is decoded on its own.
+    means, both with more weight for a shot whose object is larger (`shots.weights_by_area`); and what it adds to the
+    prototypes' logits counts less the more shots there are, by the square root of their number, as the error of a
+    mean does. As published each shot is decoded on its own.
     """
 
     kernel: str = "center-pivot"
@@ -153,12 +155,12 @@ class HSNet(nn.Module):
         """
         shots, size, mask = foreground.shape[1], plane_size(query_images), foreground.flatten(0, 1)
         support, query = self.taps(support_images.flatten(0, 1)), self.look(query_images)
-        prototypes = reduce(self.prototypes(support, mask, 1 - mask), "(b s) two c -> b two c", "mean", s=shots)
-        encoded = self.relate(
-            [tap.repeat_interleave(shots, dim=0) for tap in query.units], self.support_features(support, mask)
-        )
-        likeness = self.likeness(query.compared, prototypes, shots)
-        return self.decode_shots(rearrange(encoded, "(b s) c h w -> b s c h w", s=shots), size, likeness)
+        features = self.support_features(support, mask)
+        weights = weights_by_area(rearrange(self.areas(features), "(b s) -> b s", s=shots))
+        each = rearrange(self.prototypes(support, mask, 1 - mask), "(b s) two c -> b s two c", s=shots)
+        encoded = self.relate([tap.repeat_interleave(shots, dim=0) for tap in query.units], features)
+        likeness = self.likeness(query.compared, (weights[..., None] * each).sum(dim=1), shots)
+        return self.decode_shots(rearrange(encoded, "(b s) c h w -> b s c h w", s=shots), size, likeness, weights)
 
     def likeness(
         self, compared: Float[Tensor, "b c h w"], prototypes: Float[Tensor, "b 2 c"], shots: int
@@ -185,6 +187,11 @@ class HSNet(nn.Module):
             unit(tap * masks[where.stride][:, None].to(tap.dtype))
             for where, tap in zip(self.backbone.taps, taps, strict=True)
         ]
+
+    def areas(self, features: list[Float[Tensor, "b _c _h _w"]]) -> Float[Tensor, " b"]:
+        """The share of each shot's finest positions that `support_features` left any features at; at least one."""
+        seen = torch.stack([tap.any(dim=1) for tap in self.of_stride(features, STRIDES[0])]).any(dim=0).flatten(1)
+        return seen.sum(dim=1).clamp_min(1) / seen.shape[1]
 
     def prototypes(
         self,
@@ -291,13 +298,16 @@ class HSNet(nn.Module):
     def compare(self, query: Query, supports: list[Support], size: tuple[int, int]) -> Float[Tensor, "b t 2 ho wo"]:
         """`segment`, of queries that `look` has seen already: several classes look at them one after the other."""
         supports = [support.to(query.compared) for support in supports]
-        prototypes = torch.stack([support.prototypes for support in supports]).mean(dim=0, keepdim=True)
+        levels = [support.levels[STRIDES[0]] for support in supports]
+        weights = weights_by_area(query.compared.new_tensor([level.area for level in levels], dtype=torch.float32))
+        each = torch.stack([support.prototypes for support in supports])
+        prototypes = (weights[..., None] * each).sum(dim=0, keepdim=True).to(each.dtype)
         likeness = self.likeness(query.compared, prototypes.expand(len(query.compared), -1, -1), len(supports))
         logits = []
         for index in range(len(query.compared)):
             units = [tap[[index]] for tap in query.units]
             encoded = torch.stack([self.relate_learned(units, support) for support in supports], dim=1)
-            logits.append(self.decode_shots(encoded, size, likeness[[index]]))
+            logits.append(self.decode_shots(encoded, size, likeness[[index]], weights[None]))
         return torch.cat(logits)
 
     def relate_learned(
@@ -342,11 +352,16 @@ class HSNet(nn.Module):
         return [tap for tap, where in zip(taps, self.backbone.taps, strict=True) if where.stride == stride]
 
     def decode_shots(
-        self, encoded: Float[Tensor, "b s c h w"], size: tuple[int, int], likeness: Float[Tensor, "b n hl wl"]
+        self,
+        encoded: Float[Tensor, "b s c h w"],
+        size: tuple[int, int],
+        likeness: Float[Tensor, "b n hl wl"],
+        weights: Float[Tensor, "b s 2"],
     ) -> Float[Tensor, "b t 2 ho wo"]:
-        """`decode`, of each shot; where prototypes join in, of their mean (`HSNetConfig`)."""
+        """`decode`, of each shot; where prototypes join in, of their mean (`HSNetConfig`), weighted as they are."""
         if self.config.prototype_taps:
-            return self.decode(encoded.mean(dim=1), size, likeness, encoded.shape[1])[:, None]
+            together = (weights[..., 1, None, None, None].to(encoded.dtype) * encoded).sum(dim=1)
+            return self.decode(together, size, likeness, encoded.shape[1])[:, None]
         logits = [self.decode(shot, size) for shot in encoded.unbind(dim=1)]
         return torch.stack(logits, dim=1)
 

@@ -1,6 +1,7 @@
 """Several shots of a class made one, and several classes put side by side, where each was segmented on its own (HSNet).
 
 shots: logits of each --> foreground_wins --> vote, or mean_probability
+shots: area of each --> weights_by_area, of means over them
 classes: the probability of each --> compete
 """
 
@@ -27,6 +28,19 @@ def foreground_wins(logits: Float[Tensor, "*b 2 h w"]) -> Bool[Tensor, "*b h w"]
 def mean_probability(logits: Float[Tensor, "b s 2 h w"]) -> Float[Tensor, "b h w"]:
     """The foreground's probability, averaged over shots."""
     return logits.softmax(dim=2)[:, :, 1].mean(dim=1)
+
+
+def weights_by_area(areas: Float[Tensor, "*b s"]) -> Float[Tensor, "*b s 2"]:
+    """How much each shot counts in a mean over all of the background's and of the foreground's features; sums are 1.
+
+    By the square root of the area: the mean features of a small object are noisier, but not as much as its pixels are
+    fewer, for neighbours are alike. Equal areas give the plain mean.
+
+    Args:
+        areas: the share of each shot's picture that the object covers, in [0, 1].
+    """
+    sides = torch.stack([1 - areas, areas], dim=-1).clamp_min(1e-6).sqrt()
+    return sides / sides.sum(dim=-2, keepdim=True)
 
 
 def compete(probabilities: Float[Tensor, "b k h w"]) -> Float[Tensor, "b k+1 h w"]:
