@@ -3,11 +3,11 @@
 ResNet-50, 400x400, random weights, an object on a quarter of its picture. Reference and ours take turns; ours has batch
 norm folded, as `FewShot` uses it. Of the 1-shot pair a ratio is the median over the turns; of many queries against one
 5-shot concept it is the sum over all queries, the learning included. Both of the time on the clock and of the
-processors' time: they agree on a quiet machine; where others compute too, processor time is the one to read (and
-waiting threads must sleep: OMP_WAIT_POLICY=passive). The floor is the arithmetic that is left, at the rate at which
-this machine runs one large convolution.
+processors' time: they agree on a quiet machine; where others compute too, processor time is the one to read, and
+waiting threads must sleep (OMP_WAIT_POLICY=passive), which costs a third where nobody else computes. The floor is the
+arithmetic that is left, at the rate at which this machine runs one large convolution.
 
-    OMP_WAIT_POLICY=passive python benchmarks/hsnet.py [--turns 9] [--queries 100] [--threads 2]
+    python benchmarks/hsnet.py [--turns 9] [--queries 100] [--threads 2]
 """
 
 import argparse

@@ -20,7 +20,8 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 
-from likewise.memory import IGNORE, DatasetMemory
+from likewise.labels import IGNORE
+from likewise.memory import DatasetMemory
 
 IMAGES, CHANNELS, CLASSES, PLANE, SIDE, MOMENTUM = 2, 512, 150, 64, 512, 0.5
 FASTER, SMALLER, DIFFERENCE = 10, 20, 1e-5

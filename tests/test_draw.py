@@ -3,7 +3,8 @@ import pytest
 from skimage import color, data
 from skimage.draw import disk
 
-from likewise.draw import IGNORE, Tile, contact_sheet, label_palette, line_width, outline, overlay, palette
+from likewise.draw import Tile, contact_sheet, label_palette, line_width, outline, overlay, palette
+from likewise.labels import IGNORE
 
 
 def test_a_class_keeps_its_colour_however_many_there_are() -> None:

@@ -10,14 +10,8 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from likewise.memory import (
-    IGNORE,
-    DatasetMemory,
-    MemoryMismatch,
-    check_labels,
-    coupled_momentum,
-    polynomial_momentum,
-)
+from likewise.labels import IGNORE
+from likewise.memory import DatasetMemory, MemoryMismatch, check_labels, coupled_momentum, polynomial_momentum
 
 SEVEN = tuple("abcdefg")
 

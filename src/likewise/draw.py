@@ -9,7 +9,7 @@ from jaxtyping import Bool, UInt8
 from PIL import Image, ImageDraw, ImageFont
 from scipy import ndimage
 
-IGNORE = 255
+from likewise.labels import IGNORE
 
 # Paul Tol's "vibrant" scheme, told apart under the common colour blindnesses; those rare in photographs
 # first.

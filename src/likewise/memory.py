@@ -24,9 +24,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from likewise.labels import IGNORE
 from likewise.ops import plane_size, resize_matrix
 
-IGNORE = 255
 STRATEGIES = ("cosine_similarity", "mean")
 
 # Below this mean weight (1 - cosine) the features differ from the memory by rounding only.

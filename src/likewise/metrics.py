@@ -12,8 +12,9 @@ import numpy as np
 from jaxtyping import Int64, UInt8
 
 from likewise.data.episodes import Episode
-from likewise.data.layout import IGNORE, known
+from likewise.data.layout import known
 from likewise.images import shown_size
+from likewise.labels import IGNORE
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,9 @@ import pytest
 import fakes
 from likewise.data.class_names import PASCAL
 from likewise.data.episodes import Entry
-from likewise.data.layout import IGNORE, DataSetError
+from likewise.data.layout import DataSetError
 from likewise.data.pascal import pascal5i, pascal_leakage
+from likewise.labels import IGNORE
 
 
 @pytest.fixture(scope="module")

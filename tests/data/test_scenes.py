@@ -7,7 +7,7 @@ from scipy.io import savemat
 
 import fakes
 from likewise.data.class_names import LIP, LIP_MIRRORED, PASCAL, mirrored_pairs
-from likewise.data.layout import IGNORE, DataSetError
+from likewise.data.layout import DataSetError
 from likewise.data.scenes import (
     SceneSet,
     ade20k_scenes,
@@ -19,6 +19,7 @@ from likewise.data.scenes import (
     voc_scenes,
 )
 from likewise.images import PictureError
+from likewise.labels import IGNORE
 
 
 def write_pair(picture: Path, labels: Path, *values: int) -> None:

@@ -6,7 +6,8 @@ import torch
 import torch.nn.functional as F
 
 from likewise.backbones import BACKBONES, Backbone, backbone_spec
-from likewise.memory import IGNORE, polynomial_momentum
+from likewise.labels import IGNORE
+from likewise.memory import polynomial_momentum
 from likewise.models import mcibi
 from likewise.models.mcibi import FCN, MCIBI, MCIBIConfig
 from models.suite import ModelSuite

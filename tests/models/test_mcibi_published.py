@@ -9,7 +9,8 @@ import torch.nn.functional as F
 
 from likewise.backbones import BACKBONES, Backbone
 from likewise.checkpoints.mcibi import from_checkpoint
-from likewise.memory import IGNORE, coupled_momentum
+from likewise.labels import IGNORE
+from likewise.memory import coupled_momentum
 from likewise.models import mcibi
 from likewise.models.mcibi import FCN, MCIBI, MCIBIConfig
 

@@ -22,7 +22,8 @@ from likewise.data.episodes import (
     leakage,
     one_class,
 )
-from likewise.data.layout import IGNORE, DataSetError, find_home, known
+from likewise.data.layout import DataSetError, find_home, known
+from likewise.labels import IGNORE
 from likewise.masks import read_labels
 
 FOLD_CONVENTIONS = ("interleaved", "contiguous")

@@ -12,9 +12,10 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import UInt8
 
-from likewise.data.layout import IGNORE, DataSetError, Presence, known
+from likewise.data.layout import DataSetError, Presence, known
 from likewise.data.transforms import Nearest, resize_labels, resize_picture
 from likewise.images import PictureError, read_picture, shown_size
+from likewise.labels import IGNORE
 
 LEAST_PIXELS = 2048
 """The stated rule where no list is given: a class is in a picture that has at least so many of its pixels."""

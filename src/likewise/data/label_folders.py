@@ -8,7 +8,8 @@ import numpy as np
 from jaxtyping import UInt8
 
 from likewise.data.episodes import LEAST_PIXELS, Entry, EpisodeSet, keep_present, one_class
-from likewise.data.layout import IGNORE, DataSetError, Presence, pictures_in
+from likewise.data.layout import DataSetError, Presence, pictures_in
+from likewise.labels import IGNORE
 from likewise.masks import read_labels
 
 FOLDERS = (("photos", "labels"), ("images", "labels"), ("images", "annotations"))

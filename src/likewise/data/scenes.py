@@ -13,8 +13,9 @@ import numpy as np
 from jaxtyping import UInt8
 
 from likewise.data.class_names import CAMVID, CITYSCAPES, CITYSCAPES_IDS, LIP, LIP_MIRRORED, PASCAL, mirrored_pairs
-from likewise.data.layout import IGNORE, DataSetError, Presence, find_home, known, natural, pictures_in, read_list
+from likewise.data.layout import DataSetError, Presence, find_home, known, natural, pictures_in, read_list
 from likewise.images import PictureError
+from likewise.labels import IGNORE
 from likewise.masks import read_labels
 
 

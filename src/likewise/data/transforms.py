@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
-from likewise.data.layout import IGNORE
+from likewise.labels import IGNORE
 
 Nearest = Literal["floor", "centre"]
 """How a resized label map picks its pixels; see `resize_labels`."""

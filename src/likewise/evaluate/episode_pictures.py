@@ -8,12 +8,12 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from likewise.data.episodes import load_episode
-from likewise.data.layout import IGNORE
 from likewise.data.transforms import resize_labels, resize_picture
 from likewise.draw import outline, overlay, palette
 from likewise.evaluate.loops import read_episode_mask
 from likewise.evaluate.run import Run
 from likewise.evaluate.scoring import EpisodeScore
+from likewise.labels import IGNORE
 
 SHOWN = 9
 QUERY_SIDE, SHOT_SIDE = 400, 260

@@ -15,10 +15,11 @@ from PIL import Image, ImageOps
 
 from likewise.data.episodes import Episode
 from likewise.data.groups import GroupSet
-from likewise.data.layout import IGNORE, Presence, known
+from likewise.data.layout import Presence, known
 from likewise.data.scenes import SceneSet
 from likewise.formats import WRITERS
 from likewise.images import PictureError, read_picture, shown_size
+from likewise.labels import IGNORE
 from likewise.masks import read_labels
 from likewise.metrics import SceneIoU, Scores
 from likewise.saliency_metrics import MODES, CoSegmentation, Saliency

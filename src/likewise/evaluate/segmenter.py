@@ -19,9 +19,9 @@ from torch import Tensor, nn
 from likewise.backbones import Backbone
 from likewise.concept import Concept
 from likewise.data.episodes import Episode, EpisodeSet, load_episode
-from likewise.data.layout import IGNORE
 from likewise.examples import Example
 from likewise.images import PictureError, shown_size
+from likewise.labels import IGNORE
 from likewise.predict.few_shot import FewShot
 from likewise.protocols import Likewise1, Protocol
 from likewise.recent import Recent

@@ -31,7 +31,7 @@ from likewise.hypercorrelation.correlation import correlate, masks_of_levels, re
 from likewise.hypercorrelation.kernels import KERNELS
 from likewise.hypercorrelation.squeezing import enlarge, mean_over_support, mix, squeeze
 from likewise.hypercorrelation.supports import Support, SupportLevel
-from likewise.models.panet import IGNORE
+from likewise.labels import IGNORE
 from likewise.models.shots import weights_by_area
 from likewise.ops import cosine_similarity, masked_average_pool, plane_size, resize, side_by_side, soft_iou_loss
 from likewise.self_support import with_query

@@ -40,7 +40,8 @@ from jaxtyping import Float, Integer
 from torch import Tensor, nn
 
 from likewise.backbones import BACKBONES, Backbone, Tap
-from likewise.memory import IGNORE, DatasetMemory
+from likewise.labels import IGNORE
+from likewise.memory import DatasetMemory
 from likewise.models.image_context import CONTEXTS, Attention, unit
 from likewise.ops import plane_size, resize, resize_matrix, soft_iou_loss
 

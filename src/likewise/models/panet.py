@@ -24,9 +24,8 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from likewise.backbones import BACKBONES, Backbone
+from likewise.labels import IGNORE
 from likewise.ops import cosine_similarity, masked_average_pool, plane_size, resize, side_by_side
-
-IGNORE = 255
 
 
 @dataclass(frozen=True)

@@ -17,10 +17,10 @@ from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
 from likewise.backbones import BACKBONES, Backbone
+from likewise.labels import IGNORE
 from likewise.ops import plane_size, resize
 
 WIDTH = 64
-IGNORE = 255
 
 
 class Smooth(nn.Module):

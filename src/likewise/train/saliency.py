@@ -12,9 +12,9 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from likewise.data.episodes import EpisodeSet
-from likewise.data.layout import IGNORE
 from likewise.data.transforms import Augmentation
 from likewise.images import read_picture
+from likewise.labels import IGNORE
 from likewise.models.saliency import LITE0_BACKBONE, SaliencyNet
 from likewise.train.cropping import random_part
 from likewise.train.data_sections import PictureData

@@ -14,10 +14,11 @@ from jaxtyping import Float, Float32, Int, UInt8
 from torch import Tensor
 
 from likewise.data import SCENES, open_scenes
-from likewise.data.layout import IGNORE, DataSetError
+from likewise.data.layout import DataSetError
 from likewise.data.scenes import Scene, SceneSet, folder_scenes
 from likewise.data.transforms import Augmentation, resize_labels, resize_picture
 from likewise.images import PictureError, read_picture, shown_size
+from likewise.labels import IGNORE
 from likewise.metrics import SceneIoU
 from likewise.ops import resize
 from likewise.train.data_sections import SceneData

@@ -17,9 +17,10 @@ from likewise.data.episodes import Entry, EpisodeSet
 from likewise.data.groups import cosaliency_groups, episodes_of_groups
 from likewise.data.held_out import files_of, held_out_groups, without_pictures
 from likewise.data.label_folders import label_folders
-from likewise.data.layout import IGNORE, DataSetError, known
+from likewise.data.layout import DataSetError, known
 from likewise.data.pascal import pascal5i
 from likewise.data.sequences import davis_sequences
+from likewise.labels import IGNORE
 from likewise.train.data_sections import LabelledData, Source
 
 OPENED: dict[str, Callable[[Path], EpisodeSet]] = {
