@@ -42,6 +42,8 @@ PROTOTYPE_SCALE = 20.0
 """The factor of the prototypes' cosines in the logits at the start of training: PANet's."""
 JOINED_SCALE = 4.0
 """Their factor before the decoder, where they are of the size of what they join then."""
+CAUTION = 0.75
+"""So much lower would the foreground's logit be of very many shots than of one, where prototypes join in."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,8 @@ class HSNetConfig:
     Where prototypes join in, several shots are one: the decoder sees the mean of what they say, as the prototypes are
     means, both with more weight for a shot whose object is larger (`shots.weights_by_area`); and what it adds to the
     prototypes' logits counts less the more shots there are, by the square root of their number, as the error of a
-    mean does. As published each shot is decoded on its own.
+    mean does. Because a mean of prototypes is nearer to everything than one of them, and the foreground's gains more by
+    it, the foreground's logit then falls by up to `CAUTION`. As published each shot is decoded on its own.
     """
 
     kernel: str = "center-pivot"
@@ -384,7 +387,8 @@ class HSNet(nn.Module):
         alike = JOINED_SCALE * resize(likeness, plane_size(encoded), align_corners=False)
         joined = torch.cat([encoded, alike], dim=1)
         prior = PROTOTYPE_SCALE * self.trust * resize(likeness[:, -2:], size, align_corners=False)
-        return prior + self.classify(self.decoder(joined), size) / shots**0.5
+        lowered = prior.new_tensor([0.0, CAUTION * (1 - shots**-0.5)])[:, None, None]
+        return prior + self.classify(self.decoder(joined), size) / shots**0.5 - lowered
 
     def classify(self, context: Float[Tensor, "b c h w"], size: tuple[int, int]) -> Float[Tensor, "b 2 ho wo"]:
         height, width = plane_size(context)
