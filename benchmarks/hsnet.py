@@ -27,6 +27,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from likewise.evaluate.kernels import status_of_process
 from likewise.models import hsnet
+from likewise.models.hsnet_learned import learn, segment
 from likewise.predict.folding import fold_batch_norm
 
 SIZE, SHOTS = 400, 5
@@ -150,14 +151,14 @@ def print_peak_of(what: str) -> None:
     model = network() if what == "reference" else ours(DTYPES[what])
     images, masks, query = episode(1)
     query = query.to(next(model.parameters()).dtype)
-    supports = model.learn(images[0].to(query.dtype), masks[0].to(query.dtype)) if what != "reference" else []
+    supports = learn(model, images[0].to(query.dtype), masks[0].to(query.dtype)) if what != "reference" else []
     Path("/proc/self/clear_refs").write_text("5")  # the highest memory so far counts from here
     before = status_of_process("VmRSS")
     for _ in range(2):
         if what == "reference":
             reference_logits(model, images, masks, query)
         else:
-            model.segment(query, supports)
+            segment(model, query, supports)
     print(status_of_process("VmHWM") - before)
 
 
@@ -181,15 +182,15 @@ def main() -> None:
 
     def pair(label: str) -> Tensor:
         model, dtype = models[label], next(models[label].parameters()).dtype
-        return model.segment(query.to(dtype), model.learn(images[0, :1].to(dtype), masks[0, :1].to(dtype)))
+        return segment(model, query.to(dtype), learn(model, images[0, :1].to(dtype), masks[0, :1].to(dtype)))
 
-    def learn(label: str) -> None:
+    def keep(label: str) -> None:
         model, dtype = models[label], next(models[label].parameters()).dtype
-        learned[label] = model.learn(images[0].to(dtype), masks[0].to(dtype))
+        learned[label] = learn(model, images[0].to(dtype), masks[0].to(dtype))
 
     def against_concept(label: str, query: Tensor) -> Tensor:
         model, dtype = models[label], next(models[label].parameters()).dtype
-        return model.segment(query.to(dtype), learned[label])
+        return segment(model, query.to(dtype), learned[label])
 
     compare(
         "1-shot pair",
@@ -198,13 +199,13 @@ def main() -> None:
         arguments.turns,
     )
     for label in models:  # the first pass is slow
-        learn(label)
+        keep(label)
         against_concept(label, query)
     compare_queries(
         arguments.queries,
         query,
         lambda query: reference_logits(plain, images, masks, query),
-        {label: lambda label=label: learn(label) for label in models},
+        {label: lambda label=label: keep(label) for label in models},
         {label: lambda query, label=label: against_concept(label, query) for label in models},
     )
     counts = {

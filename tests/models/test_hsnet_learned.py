@@ -7,6 +7,7 @@ from likewise.backbones import Backbone, backbone_spec
 from likewise.hypercorrelation.supports import stacked, unstacked
 from likewise.models import hsnet
 from likewise.models.hsnet import HSNet, HSNetConfig
+from likewise.models.hsnet_learned import learn, segment
 from models.hsnet_suite import some_episode
 
 
@@ -18,9 +19,9 @@ def test_segmenting_with_learned_supports_gives_what_forward_gives(kernel, query
     del episode["query_labels"]
     episode["foreground"][0, 1] = 1
     with torch.inference_mode():
-        supports = model.learn(episode["support_images"][0], episode["foreground"][0])
+        supports = learn(model, episode["support_images"][0], episode["foreground"][0])
         torch.testing.assert_close(
-            model.segment(episode["query_images"], supports), model(**episode), rtol=1e-4, atol=1e-5
+            segment(model, episode["query_images"], supports), model(**episode), rtol=1e-4, atol=1e-5
         )
 
 
@@ -30,33 +31,33 @@ def test_several_queries_and_learned_shots_of_different_sizes_do_not_see_each_ot
     supports = [
         support
         for episode in (first, second)
-        for support in model.learn(episode["support_images"][0], episode["foreground"][0])
+        for support in learn(model, episode["support_images"][0], episode["foreground"][0])
     ]
     queries = torch.cat([first["query_images"], first["query_images"].flip(-1)])
-    together = model.segment(queries, supports, size=(50, 40))
+    together = segment(model, queries, supports, size=(50, 40))
     assert together.shape == (2, 3, 2, 50, 40)
     for query, shot in ((0, 2), (1, 0)):
-        alone = model.segment(queries[[query]], [supports[shot]], size=(50, 40))
+        alone = segment(model, queries[[query]], [supports[shot]], size=(50, 40))
         torch.testing.assert_close(together[query, shot], alone[0, 0], rtol=1e-4, atol=1e-5)
 
 
 def test_supports_kept_in_half_precision_answer_nearly_the_same():
     model = hsnet.lite0().eval()
     episode = some_episode((128, 96), shots=1)
-    supports = model.learn(episode["support_images"][0], episode["foreground"][0])
+    supports = learn(model, episode["support_images"][0], episode["foreground"][0])
     halves = unstacked(stacked(supports))
-    exact = model.segment(episode["query_images"], supports)
-    torch.testing.assert_close(model.segment(episode["query_images"], halves), exact, rtol=0, atol=2e-3)
+    exact = segment(model, episode["query_images"], supports)
+    torch.testing.assert_close(segment(model, episode["query_images"], halves), exact, rtol=0, atol=2e-3)
 
 
 def test_supports_of_another_backbone_and_no_supports_are_refused():
     model, other = hsnet.lite0().eval(), HSNet(Backbone(backbone_spec("regnetx_002", taps=("2", "3", "4")))).eval()
     episode = some_episode((64, 64), shots=1)
-    supports = other.learn(episode["support_images"][0], episode["foreground"][0])
+    supports = learn(other, episode["support_images"][0], episode["foreground"][0])
     with pytest.raises(ValueError, match=r"the support has 3 taps .* lite0 has 13 of .* learn it again on this"):
-        model.segment(episode["query_images"], supports)
+        segment(model, episode["query_images"], supports)
     with pytest.raises(ValueError, match="no supports to segment with: learn at least one example first"):
-        model.segment(episode["query_images"], [])
+        segment(model, episode["query_images"], [])
 
 
 def test_the_edge_of_a_mask_does_not_depend_on_the_precision():
@@ -75,7 +76,7 @@ def test_the_edge_of_a_mask_does_not_depend_on_the_precision():
 def test_in_bfloat16_it_answers_nearly_the_same():
     model = hsnet.lite0().eval()
     episode = some_episode((128, 96), shots=1)
-    supports = model.learn(episode["support_images"][0], episode["foreground"][0])
-    exact = model.segment(episode["query_images"], supports)
-    short = model.bfloat16().segment(episode["query_images"].bfloat16(), supports)
+    supports = learn(model, episode["support_images"][0], episode["foreground"][0])
+    exact = segment(model, episode["query_images"], supports)
+    short = segment(model.bfloat16(), episode["query_images"].bfloat16(), supports)
     torch.testing.assert_close(short.float(), exact, rtol=0, atol=2e-2)

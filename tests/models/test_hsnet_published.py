@@ -10,6 +10,7 @@ from likewise.checkpoints.hsnet import from_checkpoint
 from likewise.hypercorrelation.correlation import unit
 from likewise.models import hsnet
 from likewise.models.hsnet import HSNet, HSNetConfig
+from likewise.models.hsnet_learned import learn, segment
 from likewise.models.shots import foreground_wins, vote
 
 AS_PUBLISHED = HSNetConfig(rescue=False)
@@ -224,14 +225,14 @@ def test_segmenting_reproduces_the_published_program_at_its_own_size(rule, golde
     meta, arrays = golden("hsnet_resnet50_400")
     model = published("resnet50").to(memory_format=torch.channels_last)
     episode = episode_of(rule, meta)
-    supports = model.learn(episode["support_images"][:, 0], episode["foreground"][:, 0])
-    close(model.segment(episode["query_images"], supports)[:, 0], arrays["logits"])
+    supports = learn(model, episode["support_images"][:, 0], episode["foreground"][:, 0])
+    close(segment(model, episode["query_images"], supports)[:, 0], arrays["logits"])
 
 
 def test_segmenting_without_support_masking_is_the_dagger_variant(rule, golden, published):
     meta, arrays = golden("hsnet_resnet50")
     model = published("resnet50", HSNetConfig(mask_support=False))
     episode = episode_of(rule, meta)
-    supports = model.learn(episode["support_images"][:, 0], episode["foreground"][:, 0])
-    found = torch.stack([model.segment(episode["query_images"][[i]], [supports[i]])[0, 0] for i in range(2)])
+    supports = learn(model, episode["support_images"][:, 0], episode["foreground"][:, 0])
+    found = torch.stack([segment(model, episode["query_images"][[i]], [supports[i]])[0, 0] for i in range(2)])
     close(found, arrays["logits_without_support_masking"])

@@ -7,6 +7,7 @@ from likewise.backbones import Backbone, backbone_spec
 from likewise.hypercorrelation.supports import stacked, unstacked
 from likewise.models import hsnet
 from likewise.models.hsnet import CAUTION, HSNetConfig
+from likewise.models.hsnet_learned import learn, segment
 from likewise.models.panet import PANet
 from models.hsnet_suite import HSNetSuite, some_episode
 
@@ -70,10 +71,10 @@ def test_learned_supports_carry_their_prototypes():
     model = hsnet.lite0(NARROW).eval()
     episode = some_episode((96, 128), shots=2)
     episode["foreground"][0, 0, :, 24:] = 0  # the shots' areas weigh, so they should differ
-    supports = model.learn(episode["support_images"][0], episode["foreground"][0])
+    supports = learn(model, episode["support_images"][0], episode["foreground"][0])
     exact = model(episode["support_images"], episode["foreground"], episode["query_images"])
-    torch.testing.assert_close(model.segment(episode["query_images"], supports), exact, rtol=1e-4, atol=1e-4)
-    halves = model.segment(episode["query_images"], unstacked(stacked(supports)))
+    torch.testing.assert_close(segment(model, episode["query_images"], supports), exact, rtol=1e-4, atol=1e-4)
+    halves = segment(model, episode["query_images"], unstacked(stacked(supports)))
     torch.testing.assert_close(halves, exact, rtol=0, atol=2e-2)
 
 
@@ -83,7 +84,7 @@ def test_what_is_known_to_be_background_makes_its_prototype():
     images, foreground = episode["support_images"][0], episode["foreground"][0]
     background = torch.zeros_like(foreground)
     background[:, -8:] = 1
-    assumed, known = (model.learn(images, foreground, given)[0].prototypes for given in (None, background))
+    assumed, known = (learn(model, images, foreground, given)[0].prototypes for given in (None, background))
     torch.testing.assert_close(known[1], assumed[1])
     assert not torch.allclose(known[0], assumed[0], rtol=1e-2)
 
@@ -114,9 +115,9 @@ class TestHSNetWithSelfSupport(HSNetSuite):
 def test_with_self_support_learned_shots_answer_as_the_whole_episode_does():
     model = hsnet.lite0(SELF_SUPPORTED).eval()
     episode = some_episode((96, 128), shots=3)
-    supports = model.learn(episode["support_images"][0], episode["foreground"][0])
+    supports = learn(model, episode["support_images"][0], episode["foreground"][0])
     exact = model(episode["support_images"], episode["foreground"], episode["query_images"])
-    torch.testing.assert_close(model.segment(episode["query_images"], supports), exact, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(segment(model, episode["query_images"], supports), exact, rtol=1e-4, atol=1e-4)
 
 
 def test_self_support_without_prototypes_is_refused():

@@ -13,6 +13,8 @@ We differ in five things. Pictures need not be square, nor of one size. Support 
 sizes were rounded down on the way) are resized to the finer. Pictures with a side below 32 pixels are first enlarged
 to 32. A support mask too small for a level takes the weights of the finest level that holds it, and prototypes may
 join in (both: `HSNetConfig`).
+
+For one concept and many pictures, `likewise.models.hsnet_learned` gives the same answers sooner.
 """
 
 from __future__ import annotations
@@ -29,8 +31,6 @@ from torch import Tensor, nn
 from likewise.backbones import BACKBONES, Backbone
 from likewise.hypercorrelation.correlation import correlate, masks_of_levels, resize4d, unit
 from likewise.hypercorrelation.kernels import KERNELS
-from likewise.hypercorrelation.squeezing import enlarge, mean_over_support, mix, squeeze
-from likewise.hypercorrelation.supports import Support, SupportLevel
 from likewise.labels import IGNORE
 from likewise.models.shots import weights_by_area
 from likewise.ops import cosine_similarity, masked_average_pool, plane_size, resize, side_by_side, soft_iou_loss
@@ -254,102 +254,6 @@ class HSNet(nn.Module):
         mixed = self.mix32to16(resize4d(self.squeeze32(level32), squeezed16.shape[2:]) + squeezed16)
         mixed = self.mix16to8(resize4d(mixed, squeezed8.shape[2:]) + squeezed8)
         return reduce(mixed, "b c hq wq hs ws -> b c hq wq", "mean")
-
-    @torch.no_grad()
-    def learn(
-        self,
-        images: Float[Tensor, "b 3 h w"],
-        foreground: Float[Tensor, "b h w"],
-        background: Float[Tensor, "b h w"] | None = None,
-    ) -> list[Support]:
-        """What `segment` needs to know of each shot: for each stride, the features of its foreground positions.
-
-        Args:
-            background: 1 where a pixel is known not to belong to the class; what is not foreground unless given.
-        """
-        taps = self.taps(images)
-        masked = self.support_features(taps, foreground)
-        prototypes = self.prototypes(taps, foreground, 1 - foreground if background is None else background)
-        return [
-            Support(
-                {stride: SupportLevel.of([tap[shot] for tap in self.of_stride(masked, stride)]) for stride in STRIDES},
-                prototypes[shot],
-            )
-            for shot in range(len(images))
-        ]
-
-    @torch.inference_mode()
-    def segment(
-        self,
-        query_images: Float[Tensor, "b 3 hq wq"],
-        supports: list[Support],
-        size: tuple[int, int] | None = None,
-    ) -> Float[Tensor, "b t 2 ho wo"]:
-        """What `forward` gives for these queries and the learned shots, sooner and in less memory.
-
-        Args:
-            supports: from `learn`, of any sizes and in any precision.
-            size: of the logits, height and width; that of the query unless given.
-
-        Raises:
-            ValueError: no supports, or some that were learned on another backbone.
-        """
-        self.check(supports)
-        return self.compare(self.look(query_images), supports, size or plane_size(query_images))
-
-    @torch.inference_mode()
-    def compare(self, query: Query, supports: list[Support], size: tuple[int, int]) -> Float[Tensor, "b t 2 ho wo"]:
-        """`segment`, of queries that `look` has seen already: several classes look at them one after the other."""
-        supports = [support.to(query.compared) for support in supports]
-        levels = [support.levels[STRIDES[0]] for support in supports]
-        weights = weights_by_area(query.compared.new_tensor([level.area for level in levels], dtype=torch.float32))
-        each = torch.stack([support.prototypes for support in supports])
-        prototypes = (weights[..., None] * each).sum(dim=0, keepdim=True).to(each.dtype)
-        likeness = self.likeness(query.compared, prototypes.expand(len(query.compared), -1, -1), len(supports))
-        logits = []
-        for index in range(len(query.compared)):
-            units = [tap[[index]] for tap in query.units]
-            encoded = torch.stack([self.relate_learned(units, support) for support in supports], dim=1)
-            logits.append(self.decode_shots(encoded, size, likeness[[index]], weights[None]))
-        return torch.cat(logits)
-
-    def relate_learned(
-        self, query: list[Float[Tensor, "1 _c _hq _wq"]], support: Support
-    ) -> Float[Tensor, "1 c hq wq"]:
-        """`relate` for one query and one learned shot, both in the model's precision."""
-        if self.config.kernel != "center-pivot":
-            dense = [level.dense() for level in support.levels.values()]
-            return self.squeeze_and_mix(
-                *(
-                    correlate(self.of_stride(query, stride), taps)
-                    for stride, taps in zip(support.levels, dense, strict=True)
-                )
-            )
-        blocks = {8: self.squeeze8, 16: self.squeeze16, 32: self.squeeze32}
-        grids, squeezed = {}, {}
-        for stride, block in blocks.items():
-            taps = self.of_stride(query, stride)
-            grids[stride] = grid = (taps[0].shape[2], taps[0].shape[3])
-            flat = [rearrange(tap, "1 c h w -> (h w) c").contiguous() for tap in taps]
-            squeezed[stride] = squeeze(block, flat, grid, support.levels[stride])
-        mixed = squeezed[32]
-        for block, deep, shallow in ((self.mix32to16, 32, 16), (self.mix16to8, 16, 8)):
-            plane = squeezed[shallow].shape
-            mixed = enlarge(mixed, grids[deep], grids[shallow], (plane[2], plane[3])) + squeezed[shallow]
-            mixed = mix(block, mixed, grids[shallow])
-        return mean_over_support(mixed, grids[8])
-
-    def check(self, supports: list[Support]) -> None:
-        if not supports:
-            raise ValueError("no supports to segment with: learn at least one example first")
-        channels = [tap.channels for stride in STRIDES for tap in self.backbone.taps if tap.stride == stride]
-        for support in supports:
-            found = [tap.shape[1] for level in support.levels.values() for tap in level.features]
-            if found != channels:
-                raise ValueError(
-                    f"the support has {len(found)} taps of {sum(found)} channels, {self.backbone.spec.name} has "
-                    f"{len(channels)} of {sum(channels)}: it was learned on another backbone, learn it again on this"
-                )
 
     def of_stride(self, taps: list[Tensor], stride: int) -> list[Tensor]:
         return [tap for tap, where in zip(taps, self.backbone.taps, strict=True) if where.stride == stride]

@@ -20,6 +20,7 @@ from torch import Tensor
 from likewise.concept import Concept
 from likewise.hypercorrelation.supports import Support, stacked, unstacked
 from likewise.models.hsnet import SMALLEST_SIDE, HSNet
+from likewise.models.hsnet_learned import compare, learn, segment
 from likewise.models.panet import PANet
 from likewise.models.shots import compete, foreground_wins, mean_probability, vote
 from likewise.ops import plane_size, resize
@@ -133,7 +134,7 @@ class HSNetHead:
         background: Bool[Tensor, "1 hm wm"],
     ) -> dict[str, Tensor]:
         size = plane_size(images)
-        return stacked(self.network.learn(images, brought(foreground, size), brought(background, size)))
+        return stacked(learn(self.network, images, brought(foreground, size), brought(background, size)))
 
     def prepare(self, concept: Concept, device: torch.device) -> list[list[Support]]:
         """The shots of each class."""
@@ -147,10 +148,10 @@ class HSNetHead:
         self, images: Float[Tensor, "1 3 h w"], prepared: list[list[Support]], size: tuple[int, int]
     ) -> Float[Tensor, "classes ho wo"]:
         if self.votes and len(prepared) == 1:
-            foreground = vote(foreground_wins(self.network.segment(images, prepared[0], size)))
+            foreground = vote(foreground_wins(segment(self.network, images, prepared[0], size)))
             return torch.cat([~foreground, foreground]).float()
         query, plane = self.network.look(images), plane_size(images)
-        ways = [self.network.compare(query, way, plane)[0].float() for way in prepared]
+        ways = [compare(self.network, query, way, plane)[0].float() for way in prepared]
         return compete(torch.stack([self.probability(way, size) for way in ways], dim=1))[0]
 
     def probability(self, logits: Float[Tensor, "s 2 h w"], size: tuple[int, int]) -> Float[Tensor, "1 ho wo"]:

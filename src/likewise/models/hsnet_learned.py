@@ -1,0 +1,120 @@
+"""HSNet on examples that are learned once: the same answers as from whole episodes, sooner and in less memory.
+
+examples --> learn --> supports: what is under their masks, and nothing of what is outside --+
+query ---> HSNet.look ----------------------------------------------------------------------+--> compare --> logits
+"""
+
+from __future__ import annotations
+
+import torch
+from einops import rearrange
+from jaxtyping import Float
+from torch import Tensor
+
+from likewise.hypercorrelation.correlation import correlate
+from likewise.hypercorrelation.squeezing import enlarge, mean_over_support, mix, squeeze
+from likewise.hypercorrelation.supports import Support, SupportLevel
+from likewise.models.hsnet import STRIDES, HSNet, Query
+from likewise.models.shots import weights_by_area
+from likewise.ops import plane_size
+
+
+@torch.no_grad()
+def learn(
+    model: HSNet,
+    images: Float[Tensor, "b 3 h w"],
+    foreground: Float[Tensor, "b h w"],
+    background: Float[Tensor, "b h w"] | None = None,
+) -> list[Support]:
+    """What `segment` needs to know of each shot: for each stride, the features of its foreground positions.
+
+    Args:
+        background: 1 where a pixel is known not to belong to the class; what is not foreground unless given.
+    """
+    taps = model.taps(images)
+    masked = model.support_features(taps, foreground)
+    prototypes = model.prototypes(taps, foreground, 1 - foreground if background is None else background)
+    return [
+        Support(
+            {stride: SupportLevel.of([tap[shot] for tap in model.of_stride(masked, stride)]) for stride in STRIDES},
+            prototypes[shot],
+        )
+        for shot in range(len(images))
+    ]
+
+
+@torch.inference_mode()
+def segment(
+    model: HSNet,
+    query_images: Float[Tensor, "b 3 hq wq"],
+    supports: list[Support],
+    size: tuple[int, int] | None = None,
+) -> Float[Tensor, "b t 2 ho wo"]:
+    """What `HSNet.forward` gives for these queries and the learned shots, sooner and in less memory.
+
+    Args:
+        supports: from `learn`, of any sizes and in any precision.
+        size: of the logits, height and width; that of the query unless given.
+
+    Raises:
+        ValueError: no supports, or some that were learned on another backbone.
+    """
+    check(model, supports)
+    return compare(model, model.look(query_images), supports, size or plane_size(query_images))
+
+
+@torch.inference_mode()
+def compare(model: HSNet, query: Query, supports: list[Support], size: tuple[int, int]) -> Float[Tensor, "b t 2 ho wo"]:
+    """`segment`, of queries that `HSNet.look` has seen already: several classes look at them one after the other."""
+    supports = [support.to(query.compared) for support in supports]
+    levels = [support.levels[STRIDES[0]] for support in supports]
+    weights = weights_by_area(query.compared.new_tensor([level.area for level in levels], dtype=torch.float32))
+    each = torch.stack([support.prototypes for support in supports])
+    prototypes = (weights[..., None] * each).sum(dim=0, keepdim=True).to(each.dtype)
+    likeness = model.likeness(query.compared, prototypes.expand(len(query.compared), -1, -1), len(supports))
+    logits = []
+    for index in range(len(query.compared)):
+        units = [tap[[index]] for tap in query.units]
+        encoded = torch.stack([relate_learned(model, units, support) for support in supports], dim=1)
+        logits.append(model.decode_shots(encoded, size, likeness[[index]], weights[None]))
+    return torch.cat(logits)
+
+
+def relate_learned(
+    model: HSNet, query: list[Float[Tensor, "1 _c _hq _wq"]], support: Support
+) -> Float[Tensor, "1 c hq wq"]:
+    """`HSNet.relate` for one query and one learned shot, both in the model's precision."""
+    if model.config.kernel != "center-pivot":
+        dense = [level.dense() for level in support.levels.values()]
+        return model.squeeze_and_mix(
+            *(
+                correlate(model.of_stride(query, stride), taps)
+                for stride, taps in zip(support.levels, dense, strict=True)
+            )
+        )
+    blocks = {8: model.squeeze8, 16: model.squeeze16, 32: model.squeeze32}
+    grids, squeezed = {}, {}
+    for stride, block in blocks.items():
+        taps = model.of_stride(query, stride)
+        grids[stride] = grid = (taps[0].shape[2], taps[0].shape[3])
+        flat = [rearrange(tap, "1 c h w -> (h w) c").contiguous() for tap in taps]
+        squeezed[stride] = squeeze(block, flat, grid, support.levels[stride])
+    mixed = squeezed[32]
+    for block, deep, shallow in ((model.mix32to16, 32, 16), (model.mix16to8, 16, 8)):
+        plane = squeezed[shallow].shape
+        mixed = enlarge(mixed, grids[deep], grids[shallow], (plane[2], plane[3])) + squeezed[shallow]
+        mixed = mix(block, mixed, grids[shallow])
+    return mean_over_support(mixed, grids[8])
+
+
+def check(model: HSNet, supports: list[Support]) -> None:
+    if not supports:
+        raise ValueError("no supports to segment with: learn at least one example first")
+    channels = [tap.channels for stride in STRIDES for tap in model.backbone.taps if tap.stride == stride]
+    for support in supports:
+        found = [tap.shape[1] for level in support.levels.values() for tap in level.features]
+        if found != channels:
+            raise ValueError(
+                f"the support has {len(found)} taps of {sum(found)} channels, {model.backbone.spec.name} has "
+                f"{len(channels)} of {sum(channels)}: it was learned on another backbone, learn it again on this"
+            )
