@@ -13,6 +13,7 @@ from fake_runs import make_hsnet_run
 from likewise import Concept, ConceptError, Example, FewShot
 from likewise.checkpoints.hsnet import from_checkpoint
 from likewise.models import hsnet, icnet
+from likewise.models.hsnet_learned import learn, segment
 from likewise.models.shots import compete, foreground_wins, vote
 from likewise.predict.heads import HSNetHead, brought, head_of
 
@@ -120,7 +121,7 @@ def test_as_published_the_shots_of_a_class_vote(few_shot):
     with few_shot.head.as_published():
         voted = few_shot.segment(query, concept)
     (supports,) = few_shot.head.prepare(concept, torch.device("cpu"))
-    logits = few_shot.network.segment(few_shot._images(query), supports)
+    logits = segment(few_shot.network, few_shot._images(query), supports)
     np.testing.assert_array_equal(voted.mask, vote(foreground_wins(logits))[0].numpy())
     by_mean = few_shot.segment(query, concept)
     assert (by_mean.mask != voted.mask).any()
@@ -219,8 +220,8 @@ def test_strokes_beside_the_object_reach_the_background_prototype(tmp_path):
     torch.testing.assert_close(drawn[0, 1], masked[0, 1])
     above = np.zeros_like(mask)
     above[:20] = True
-    (expected,) = few_shot.network.learn(
-        few_shot._images(picture), *(torch.from_numpy(plane)[None].float() for plane in (mask, above))
+    (expected,) = learn(
+        few_shot.network, few_shot._images(picture), *(torch.from_numpy(plane)[None].float() for plane in (mask, above))
     )
     torch.testing.assert_close(drawn[0], expected.prototypes.half())
     assert (drawn[0, 0] - masked[0, 0]).abs().max() > 0.01
