@@ -14,7 +14,8 @@ import torch
 from torch import nn
 
 from likewise.backbones import BACKBONES
-from likewise.models.mcibi import FCN, MCIBI, MCIBIConfig
+from likewise.models.fcn import FCN
+from likewise.models.mcibi import MCIBI, MCIBIConfig
 from likewise.train.depthwise import quicken
 from likewise.train.frozen import learn_only
 from likewise.weights import load_backbone

@@ -178,9 +178,6 @@ def test_labels_beyond_8_bits_and_colours_are_refused(tmp_path: Path, colours: n
         read_labels(tmp_path / "colour.png")
 
 
-# --- scribbles ------------------------------------------------------------------------------------------------------
-
-
 SIZE = (80, 120)
 
 
@@ -253,9 +250,6 @@ def test_scribbles_that_cannot_be_meant_are_refused(tmp_path: Path) -> None:
         read_scribbles(photograph, size=SIZE)
     with pytest.raises(PictureError, match=r"scribbles picture is 120x80 .* picture is 120x81"):
         read_scribbles(foreground.astype(np.uint8), size=(81, 120))
-
-
-# --- boxes ----------------------------------------------------------------------------------------------------------
 
 
 @given(

@@ -52,9 +52,6 @@ def plainly_updated(memory: DatasetMemory, features, labels, momentum) -> torch.
     return vectors
 
 
-# ---- the published numbers ----------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("case", ["mean", "cosine_similarity", "two_feats_cosine_similarity", "constant_momentum_0.1"])
 def test_updates_are_the_published_ones(case, rule, golden):
     meta, arrays = golden("mcibi_memory_update")
@@ -83,9 +80,6 @@ def test_the_momentum_of_the_paper_is_a_polynomial_of_its_own(golden):
         assert polynomial_momentum(progress) == pytest.approx(step["momentum"])
     assert polynomial_momentum(0) == pytest.approx(0.9)
     assert polynomial_momentum(1) == pytest.approx(0.009)
-
-
-# ---- update, against its slow form --------------------------------------------------------------------------------
 
 
 @settings(max_examples=30, deadline=None)
@@ -203,9 +197,6 @@ def test_labels_beyond_the_classes_are_refused_with_value_and_count():
     assert not memory.seen.any()
 
 
-# ---- over processes -----------------------------------------------------------------------------------------------
-
-
 def _step(memory: DatasetMemory, part: slice) -> None:
     for step in range(3):
         features, labels = some_batch(images=4, seed=step)
@@ -238,9 +229,6 @@ def test_two_processes_equal_one_with_the_whole_batch(tmp_path):
         assert torch.equal(first.seen, alone.seen)
         assert torch.equal(second.seen, alone.seen)
         torch.testing.assert_close(first.vectors, alone.vectors, rtol=0, atol=1e-6)
-
-
-# ---- read ---------------------------------------------------------------------------------------------------------
 
 
 def filled(slots: int = 1, published: bool = False) -> DatasetMemory:
@@ -321,9 +309,6 @@ def test_rows_are_a_copy_of_the_vectors_that_count_with_their_classes(published,
     assert classes.tolist() == [k for k in range(7) for _ in range(2) if published or k != 3]
     vectors.zero_()
     assert memory.vectors.any()
-
-
-# ---- what it is built from, saved and compared --------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

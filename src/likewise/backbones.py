@@ -162,9 +162,6 @@ def _drop_what_follows(net: nn.Module, last: str) -> tuple[str, ...]:
     return tuple(dropped)
 
 
-# ---- the networks ------------------------------------------------------------------------------------------------
-
-
 def _lite0(name: str, *, stride: int, about: str) -> BackboneSpec:
     """EfficientNet-Lite0, tapped at every block; past `stride` it dilates instead of striding."""
     # (stage, blocks, stride, channels) of EfficientNet-Lite0

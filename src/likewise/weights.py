@@ -21,7 +21,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from likewise.backbones import Backbone, BackboneSpec, backbone_spec
-from likewise.models import hsnet, icnet, mcibi, panet, saliency
+from likewise.models import fcn, hsnet, icnet, mcibi, panet, saliency
 
 LITE0_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 HUB_TIMEOUT_SECONDS = 5
@@ -171,7 +171,7 @@ def _trained_mcibi(section: dict[str, Any], classes: tuple[str, ...]) -> nn.Modu
 def _trained_fcn(section: dict[str, Any], classes: tuple[str, ...]) -> nn.Module:
     backbone = Backbone(backbone_spec(section["backbone"], taps=tuple(section["taps"])))
     chosen = {name: section[name] for name in ("convolutions", "channels", "detail") if name in section}
-    return mcibi.FCN(backbone, classes, **chosen)
+    return fcn.FCN(backbone, classes, **chosen)
 
 
 def _trained_saliency(section: dict[str, Any], classes: tuple[str, ...]) -> nn.Module:

@@ -10,9 +10,9 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from likewise import Example, FewShot
-from likewise.checkpoints.hsnet import from_checkpoint
 from likewise.checkpoints.networks import CHECKPOINTS, guess, import_checkpoint, load_checkpoint, load_imported
 from likewise.models import panet
+from likewise.models.hsnet import from_checkpoint
 from likewise.weights import WeightsError, read_header
 
 GOLDEN = {

@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from likewise.checkpoints.mcibi import PUBLISHED_NAMES, from_checkpoint
 from likewise.checkpoints.scenes import import_scene_checkpoint
 from likewise.memory import DatasetMemory
 from likewise.models import mcibi
-from likewise.models.mcibi import FCN, MCIBI, MCIBIConfig
+from likewise.models.fcn import FCN
+from likewise.models.mcibi import MCIBI, PUBLISHED_NAMES, MCIBIConfig, from_checkpoint
 from likewise.predict.scene_parser import SceneParser
 from likewise.weights import WeightsError
 

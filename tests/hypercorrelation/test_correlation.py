@@ -27,9 +27,6 @@ def test_the_unit_of_a_zero_vector_is_zero():
     assert not unit(torch.zeros(1, 3, 2, 2)).any()
 
 
-# ---- small objects ------------------------------------------------------------------------------------------------
-
-
 def planes_of(size: int) -> dict[int, torch.Size]:
     return {stride: torch.Size((size // stride, size // stride)) for stride in (8, 16, 32)}
 

@@ -6,10 +6,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from likewise.checkpoints.hsnet import from_checkpoint
 from likewise.hypercorrelation.correlation import unit
 from likewise.models import hsnet
-from likewise.models.hsnet import HSNet, HSNetConfig
+from likewise.models.hsnet import HSNet, HSNetConfig, from_checkpoint
 from likewise.models.hsnet_learned import learn, segment
 from likewise.models.shots import foreground_wins, vote
 
@@ -236,3 +235,18 @@ def test_segmenting_without_support_masking_is_the_dagger_variant(rule, golden, 
     supports = learn(model, episode["support_images"][:, 0], episode["foreground"][:, 0])
     found = torch.stack([segment(model, episode["query_images"][[i]], [supports[i]])[0, 0] for i in range(2)])
     close(found, arrays["logits_without_support_masking"])
+
+
+def test_a_checkpoint_of_several_processes_loads_under_its_own_names(rule, golden):
+    meta, _ = golden("hsnet_resnet50")
+    state = {f"module.{name}": torch.zeros(shape) for name, shape in meta["entries"].items()}
+    state["module.backbone.fc.weight"] = torch.zeros(1000, 2048)
+    state["module.backbone.fc.bias"] = torch.zeros(1000)
+    with torch.device("meta"):
+        model = hsnet.resnet(50)
+    model.load_state_dict(from_checkpoint(state), strict=True, assign=True)
+
+
+def test_a_foreign_checkpoint_names_the_entry_that_does_not_belong():
+    with pytest.raises(ValueError, match=r"'encoder\.weight' is no entry of HSNet's checkpoint"):
+        from_checkpoint({"encoder.weight": torch.zeros(1)})

@@ -7,8 +7,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from likewise.checkpoints.icnet import from_checkpoint
 from likewise.models import icnet
+from likewise.models.icnet import from_checkpoint
 from likewise.models.icnet_blocks import co_attention
 from models.suite import ModelSuite
 
@@ -43,9 +43,6 @@ def close(ours, theirs, tolerance=1e-5) -> None:
     ours, theirs = torch.as_tensor(ours).detach(), torch.as_tensor(theirs)
     atol = tolerance * max(theirs.abs().max().item(), 1.0)
     torch.testing.assert_close(ours, theirs, rtol=0, atol=atol, check_dtype=False)
-
-
-# ---- the published program -----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", ["n1", "n3", "n6"])
@@ -149,9 +146,6 @@ def test_vgg16_has_the_published_number_of_parameters(golden):
     assert sum(p.numel() for p in icnet.vgg16().parameters()) == golden("icnet")[0]["parameters"]
 
 
-# ---- the loss ------------------------------------------------------------------------------------------------------
-
-
 def test_the_loss_is_the_published_one_on_hard_soft_and_empty_masks(golden):
     _, arrays = golden("icnet_train")
     predictions = torch.from_numpy(arrays["loss_alone_predictions"])
@@ -170,9 +164,6 @@ def test_an_empty_mask_costs_all_unless_nothing_is_predicted_and_never_makes_the
     assert loss.item() == 0
     assert predictions.grad.isfinite().all()
     assert icnet.soft_iou_loss(torch.full((2, 1, 4, 4), 1e-30), masks).item() == 1
-
-
-# ---- the relate step against the paper's words ---------------------------------------------------------------------
 
 
 def test_vectors_are_the_mean_of_unit_features_under_the_map_and_under_its_rest():
@@ -216,9 +207,6 @@ def test_the_level_of_a_network_becomes_one_half_and_the_order_of_its_probabilit
     odds = 0.9 / 0.1 * (0.15 / 0.85)
     assert found[3].item() == pytest.approx(odds / (1 + odds))
     torch.testing.assert_close(icnet.calibrated(predictions, 0.5), predictions)
-
-
-# ---- groups of any size --------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
@@ -306,9 +294,6 @@ def test_another_size_than_224_is_refused(what, small):
             run(images, sisms)
 
 
-# ---- what every model must do --------------------------------------------------------------------------------------
-
-
 class TestICNetOnLite0(ModelSuite):
     SIZES = ((224, 224), (224, 224))
 
@@ -326,3 +311,9 @@ class TestICNetOnLite0(ModelSuite):
 class TestICNetOnLite0Compressed(TestICNetOnLite0):
     def build(self):
         return icnet.lite0(compress=True)
+
+
+def test_a_checkpoint_with_a_foreign_entry_names_it_and_parallel_training_is_known():
+    with pytest.raises(ValueError, match=r"'fc\.weight' is no entry of ICNet's checkpoint"):
+        from_checkpoint({"fc.weight": torch.zeros(1)})
+    assert [*from_checkpoint({"module.Co6.conv.0.bias": torch.zeros(1)})] == ["attend32.merge.0.bias"]

@@ -8,11 +8,12 @@ import torch
 import torch.nn.functional as F
 
 from likewise.backbones import BACKBONES, Backbone
-from likewise.checkpoints.mcibi import from_checkpoint
 from likewise.labels import IGNORE
 from likewise.memory import coupled_momentum
 from likewise.models import mcibi
-from likewise.models.mcibi import FCN, MCIBI, MCIBIConfig
+from likewise.models.fcn import FCN
+from likewise.models.mcibi import MCIBI, MCIBIConfig, from_checkpoint
+from likewise.models.scene_heads import cross_entropy
 
 SEVEN = tuple("abcdefg")
 EVAL = ("mcibi_aspp", "mcibi_ppm", "mcibi_nocontext", "mcibi_nocontext_hard", "mcibi_nocontext_two_feats")
@@ -58,9 +59,6 @@ def built(build, published) -> torch.nn.Module:
 
 def close(ours, theirs, tolerance=5e-5) -> None:
     torch.testing.assert_close(torch.as_tensor(ours).detach(), torch.as_tensor(theirs), rtol=0, atol=tolerance)
-
-
-# ---- the published numbers ----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", EVAL)
@@ -231,6 +229,20 @@ def test_cross_entropy_is_the_published_one_and_zero_where_that_is_not_a_number(
     logits = torch.from_numpy(rule.make_array(*meta["inputs"]["cross_entropy_alone_logits"][1:]))
     labels = torch.from_numpy(rule.make_labels(*meta["inputs"]["cross_entropy_alone_labels"][1:]))
     # the golden has the weight of a stage-1 loss in it
-    close(0.4 * mcibi.cross_entropy(logits, labels), arrays["cross_entropy_alone"], 1e-6)
+    close(0.4 * cross_entropy(logits, labels), arrays["cross_entropy_alone"], 1e-6)
     assert np.isnan(arrays["cross_entropy_alone_all_ignored"])
-    assert mcibi.cross_entropy(logits, torch.full_like(labels, IGNORE)).item() == 0
+    assert cross_entropy(logits, torch.full_like(labels, IGNORE)).item() == 0
+
+
+def test_a_checkpoint_of_several_processes_loads_under_its_own_names(golden):
+    entries = golden("mcibi_nocontext")[0]["entries"]
+    state = {f"module.{name}": torch.zeros(shape) for name, shape in entries.items()}
+    state["module.memory_module.memory"][2, 0, 5] = 1
+    model = mcibi.resnet(50, tuple("abcdefg"))
+    model.load_state_dict(from_checkpoint(state), strict=True)
+    assert model.memory.seen[:, 0].tolist() == [k == 2 for k in range(7)]
+
+
+def test_a_foreign_checkpoint_names_the_entry_that_does_not_belong():
+    with pytest.raises(ValueError, match=r"'encoder\.weight' is no entry of MCIBI's checkpoint"):
+        from_checkpoint({"encoder.weight": torch.zeros(1)})

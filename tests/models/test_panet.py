@@ -6,8 +6,8 @@ import torch
 import torch.nn.functional as F
 
 from likewise.backbones import Backbone, backbone_spec
-from likewise.checkpoints.panet import from_resnet_checkpoint, from_vgg16_checkpoint
 from likewise.models import panet
+from likewise.models.panet import from_resnet_checkpoint, from_vgg16_checkpoint
 from models.suite import ModelSuite
 
 VGG_CASES = (
@@ -270,3 +270,10 @@ def test_a_batch_of_episodes_equals_the_episodes_one_by_one():
     with torch.no_grad():
         alone = [model(**{k: v for k, v in one.items() if k != "query_labels"}) for one in (first, second)]
         torch.testing.assert_close(model(**batch), torch.cat(alone), rtol=1e-4, atol=1e-4)
+
+
+def test_a_foreign_checkpoint_names_the_entry_that_does_not_belong():
+    with pytest.raises(ValueError, match=r"'fc\.weight' is no entry of PANet's VGG-16 checkpoint"):
+        from_vgg16_checkpoint({"fc.weight": torch.zeros(1)})
+    with pytest.raises(ValueError, match=r"'fc\.weight' is no entry of PANet's ResNet checkpoint"):
+        from_resnet_checkpoint({"fc.weight": torch.zeros(1)})

@@ -11,8 +11,8 @@ from PIL import Image
 
 from fake_runs import make_hsnet_run
 from likewise import Concept, ConceptError, Example, FewShot
-from likewise.checkpoints.hsnet import from_checkpoint
 from likewise.models import hsnet, icnet
+from likewise.models.hsnet import from_checkpoint
 from likewise.models.hsnet_learned import learn, segment
 from likewise.models.shots import compete, foreground_wins, vote
 from likewise.predict.heads import HSNetHead, brought, head_of

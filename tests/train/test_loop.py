@@ -53,9 +53,6 @@ def unbroken(voc: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return train(small(voc), tmp_path_factory.mktemp("runs") / "unbroken", show=False)
 
 
-# ---- a run ---------------------------------------------------------------------------------------------------------
-
-
 def test_a_run_leaves_weights_that_load_and_a_record_of_where_they_are_from(unbroken: Path, voc: Path) -> None:
     model = TASKS["panet"].build(small(voc).model, ())
     assert isinstance(model, PANet)
@@ -189,9 +186,6 @@ def test_a_folder_of_classes_of_ones_own_trains(tmp_path: Path) -> None:
     assert json.loads((run / "record.json").read_text())["data"]["training"][0]["entries"] == {"cups": 3, "keys": 3}
 
 
-# ---- stopping and going on -----------------------------------------------------------------------------------------
-
-
 def killed_after(step: int, recipe: Recipe, run: Path) -> None:
     """Train in another process, and kill it once it has done that step."""
     path = run.with_suffix(".json")
@@ -267,9 +261,6 @@ def test_a_loss_that_is_not_a_number_stops_the_run_with_its_state_saved(
     assert not (tmp_path / "weights.safetensors").exists()
 
 
-# ---- the same for any number of workers and processes --------------------------------------------------------------
-
-
 def test_two_processes_give_the_losses_of_one_with_the_doubled_batch(unbroken: Path, voc: Path, tmp_path: Path) -> None:
     run = train(small(voc, "processes=2"), tmp_path, show=False)
     assert losses(run) == pytest.approx(losses(unbroken), rel=1e-4)
@@ -296,9 +287,6 @@ def test_the_global_generator_of_torch_does_not_move(voc: Path, tmp_path: Path) 
     assert torch.equal(torch.get_rng_state(), before)
 
 
-# ---- base-class validation -----------------------------------------------------------------------------------------
-
-
 def test_weights_are_selected_on_base_classes_that_are_not_trained_on(voc: Path, tmp_path: Path) -> None:
     wanted = ("validation.classes=[bus, car]", "validation.every=2", "validation.episodes=4", "average=null")
     run = train(small(voc, *wanted), tmp_path, show=False)
@@ -314,9 +302,6 @@ def test_weights_are_selected_on_base_classes_that_are_not_trained_on(voc: Path,
 def test_a_test_class_cannot_select(voc: Path, tmp_path: Path) -> None:
     with pytest.raises(DataSetError, match="there is no class of PASCAL-5i fold 0 trn to validate on 'bird'"):
         train(small(voc, "validation.classes=[bird]"), tmp_path, show=False)
-
-
-# ---- the parts -----------------------------------------------------------------------------------------------------
 
 
 def test_the_learning_rate_follows_the_schedule(voc: Path) -> None:

@@ -134,9 +134,6 @@ def test_labels_follow_the_picture_to_the_side_of_training(folder):
         SceneMaterial(small(folder, "data.side=40")).item(0, 0)
 
 
-# ---- bad input -------------------------------------------------------------------------------------------------------
-
-
 def test_labels_beyond_the_classes_name_file_value_and_count(tmp_path):
     make_folder(tmp_path)
     labels = np.array(Image.open(tmp_path / "labels/2.png"))

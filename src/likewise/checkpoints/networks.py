@@ -15,9 +15,6 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from likewise.checkpoints.hsnet import from_checkpoint as from_hsnet
-from likewise.checkpoints.icnet import from_checkpoint as from_icnet
-from likewise.checkpoints.panet import from_resnet_checkpoint, from_vgg16_checkpoint
 from likewise.models import hsnet, icnet, panet
 from likewise.weights import WeightsError, load_state, misfits, read_header, read_state, told
 from likewise.writing import written
@@ -41,13 +38,13 @@ class Published:
 
 
 CHECKPOINTS: dict[str, Published] = {
-    "panet-vgg16": Published("panet", panet.vgg16, from_vgg16_checkpoint),
-    "panet-resnet50": Published("panet", lambda: panet.resnet(50), from_resnet_checkpoint),
-    "panet-resnet101": Published("panet", lambda: panet.resnet(101), from_resnet_checkpoint),
-    "hsnet-vgg16": Published("hsnet", hsnet.vgg16, from_hsnet),
-    "hsnet-resnet50": Published("hsnet", lambda: hsnet.resnet(50), from_hsnet),
-    "hsnet-resnet101": Published("hsnet", lambda: hsnet.resnet(101), from_hsnet),
-    "icnet-vgg16": Published("icnet", icnet.vgg16, from_icnet),
+    "panet-vgg16": Published("panet", panet.vgg16, panet.from_vgg16_checkpoint),
+    "panet-resnet50": Published("panet", lambda: panet.resnet(50), panet.from_resnet_checkpoint),
+    "panet-resnet101": Published("panet", lambda: panet.resnet(101), panet.from_resnet_checkpoint),
+    "hsnet-vgg16": Published("hsnet", hsnet.vgg16, hsnet.from_checkpoint),
+    "hsnet-resnet50": Published("hsnet", lambda: hsnet.resnet(50), hsnet.from_checkpoint),
+    "hsnet-resnet101": Published("hsnet", lambda: hsnet.resnet(101), hsnet.from_checkpoint),
+    "icnet-vgg16": Published("icnet", icnet.vgg16, icnet.from_checkpoint),
 }
 """The published networks whose checkpoints can be read."""
 

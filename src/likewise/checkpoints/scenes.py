@@ -13,8 +13,8 @@ from typing import Any
 from safetensors.torch import save_file
 from torch import Tensor
 
-from likewise.checkpoints.mcibi import from_checkpoint
 from likewise.data.scenes import read_class_table
+from likewise.models.mcibi import from_checkpoint
 from likewise.weights import TRAINED, WeightsError, load_state, read_state
 from likewise.writing import written
 

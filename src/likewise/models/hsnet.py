@@ -32,6 +32,7 @@ from likewise.backbones import BACKBONES, Backbone
 from likewise.hypercorrelation.correlation import correlate, masks_of_levels, resize4d, unit
 from likewise.hypercorrelation.kernels import KERNELS
 from likewise.labels import IGNORE
+from likewise.models.renaming import renamed
 from likewise.models.shots import weights_by_area
 from likewise.ops import cosine_similarity, masked_average_pool, plane_size, resize, side_by_side, soft_iou_loss
 from likewise.self_support import with_query
@@ -100,6 +101,19 @@ class Losses(NamedTuple):
 
     query: Float[Tensor, ""]
     overlap: Float[Tensor, ""]
+
+
+def block(kernel: str, channels: tuple[int, ...], shapes: tuple[tuple[int, int], ...]) -> nn.Sequential:
+    """4D convolutions of the given (kernel, stride), each followed by group norm over all four axes and ReLU."""
+    layers: list[nn.Module] = []
+    for channels_in, channels_out, (side, stride) in zip(channels, channels[1:], shapes, strict=False):
+        layers.append(KERNELS[kernel](channels_in, channels_out, kernel=side, stride=stride))
+        layers += [nn.GroupNorm(4, channels_out), nn.ReLU()]
+    return nn.Sequential(*layers)
+
+
+def convolution(channels_in: int, channels_out: int) -> nn.Conv2d:
+    return nn.Conv2d(channels_in, channels_out, kernel_size=3, padding=1)
 
 
 class HSNet(nn.Module):
@@ -323,20 +337,35 @@ class HSNet(nn.Module):
         )
 
 
-def block(kernel: str, channels: tuple[int, ...], shapes: tuple[tuple[int, int], ...]) -> nn.Sequential:
-    """4D convolutions of the given (kernel, stride), each followed by group norm over all four axes and ReLU."""
-    layers: list[nn.Module] = []
-    for channels_in, channels_out, (side, stride) in zip(channels, channels[1:], shapes, strict=False):
-        layers.append(KERNELS[kernel](channels_in, channels_out, kernel=side, stride=stride))
-        layers += [nn.GroupNorm(4, channels_out), nn.ReLU()]
-    return nn.Sequential(*layers)
+PUBLISHED_NAMES = {
+    "backbone.": "backbone.net.",
+    "hpn_learner.encoder_layer4.": "squeeze32.",
+    "hpn_learner.encoder_layer3.": "squeeze16.",
+    "hpn_learner.encoder_layer2.": "squeeze8.",
+    "hpn_learner.encoder_layer4to3.": "mix32to16.",
+    "hpn_learner.encoder_layer3to2.": "mix16to8.",
+    "hpn_learner.decoder1.": "decoder.",
+    "hpn_learner.decoder2.": "classifier.",
+}
 
 
-def convolution(channels_in: int, channels_out: int) -> nn.Conv2d:
-    return nn.Conv2d(channels_in, channels_out, kernel_size=3, padding=1)
+def from_checkpoint(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The published program's entries under our names, with or without `module.` before them.
 
+    The backbone's classifier, which is never used, is left out.
 
-# ---- variants ------------------------------------------------------------------------------------------------------
+    Raises:
+        ValueError: an entry that the published program does not have.
+    """
+    found = {}
+    for published, value in state.items():
+        if published.removeprefix("module.").startswith(("backbone.fc.", "backbone.classifier.")):
+            continue
+        name = renamed(published, PUBLISHED_NAMES, "HSNet")
+        if not name.startswith("backbone."):
+            name = name.replace(".conv1.", ".query.").replace(".conv2.", ".support.")
+        found[name] = value
+    return found
 
 
 def vgg16(config: HSNetConfig | None = None) -> HSNet:

@@ -35,15 +35,15 @@ from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
-from einops import rearrange
 from jaxtyping import Float, Integer
 from torch import Tensor, nn
 
-from likewise.backbones import BACKBONES, Backbone, Tap
-from likewise.labels import IGNORE
+from likewise.backbones import BACKBONES, Backbone
 from likewise.memory import DatasetMemory
 from likewise.models.image_context import CONTEXTS, Attention, unit
-from likewise.ops import plane_size, resize, resize_matrix, soft_iou_loss
+from likewise.models.renaming import renamed
+from likewise.models.scene_heads import classifier, cross_entropy, detail_of, overlap_loss, taps_before
+from likewise.ops import plane_size, resize
 
 
 @dataclass(frozen=True)
@@ -96,36 +96,6 @@ class Losses(NamedTuple):
     stage2: Float[Tensor, ""]
     consistency: Float[Tensor, ""]
     overlap: Float[Tensor, ""]
-
-
-def classifier(channels_in: int, channels: int, classes: int, *, kernel: int, dropout: float) -> nn.Sequential:
-    return nn.Sequential(*unit(channels_in, channels, kernel), nn.Dropout2d(dropout), nn.Conv2d(channels, classes, 1))
-
-
-class Detail(nn.Module):
-    """Logits at a finer stride, from features there beside those that the logits were made of: thin things need both.
-
-    A small decoder as in Chen et al., "Encoder-Decoder with Atrous Separable Convolution for Semantic Image
-    Segmentation" (DeepLabv3+), ECCV 2018; it gives what is added to the resized logits.
-    """
-
-    def __init__(self, channels_fine: int, channels: int, classes: int, *, inner: int = 32) -> None:
-        super().__init__()
-        self.fine, self.coarse = unit(channels_fine, inner), unit(channels, 2 * inner)
-        self.join = nn.Sequential(*unit(3 * inner, 2 * inner, 3), nn.Conv2d(2 * inner, classes, 1))
-
-    def forward(
-        self,
-        logits: Float[Tensor, "b k h w"],
-        features: Float[Tensor, "b c h w"],
-        fine: Float[Tensor, "b cf hf wf"],
-    ) -> Float[Tensor, "b k hf wf"]:
-        size = plane_size(fine)
-        logits, coarse = (resize(part, size, align_corners=False) for part in (logits, self.coarse(features)))
-        return logits + self.join(torch.cat([self.fine(fine), coarse], dim=1))
-
-
-# ---- the model ----------------------------------------------------------------------------------------------------
 
 
 class MCIBI(nn.Module):
@@ -253,128 +223,44 @@ class MCIBI(nn.Module):
         )
 
 
-class FCN(nn.Module):
-    """The published package's baseline: the same backbone and heads without the memory.
-
-    Args:
-        convolutions: 3x3, each with batch norm and ReLU, before the classifier.
-        detail: as in `MCIBIConfig`.
-    """
-
-    def __init__(
-        self,
-        backbone: Backbone,
-        classes: Sequence[str],
-        *,
-        convolutions: int = 2,
-        channels: int = 512,
-        dropout: float = 0.1,
-        detail: bool = False,
-    ) -> None:
-        super().__init__()
-        self.backbone = backbone
-        more = [layer for _ in range(convolutions - 1) for layer in unit(channels, channels, 3)]
-        first, top = unit(backbone.taps[-1].channels, channels, 3), nn.Conv2d(channels, len(classes), 1)
-        self.decoder = nn.Sequential(*first, *more, nn.Dropout2d(dropout), top)
-        self.detail = detail_of(backbone, channels, len(classes)) if detail else None
-        self.auxiliary = None
-        if before := taps_before(backbone, detail):
-            self.auxiliary = classifier(before[-1].channels, channels, len(classes), kernel=3, dropout=dropout)
-
-    def forward(self, images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b k h w"]:
-        """Logits at the size of the images."""
-        levels = self.backbone(images)
-        return resize(self.classify(levels[-1], levels[0]), plane_size(images), align_corners=False)
-
-    def classify(self, top: Float[Tensor, "b ct h w"], fine: Float[Tensor, "b cf hf wf"]) -> Float[Tensor, "b k h2 w2"]:
-        """The decoder's logits, refined by the features `fine` if there is a detail head."""
-        features = self.decoder[:-2](top)
-        logits = self.decoder[-2:](features)
-        return logits if self.detail is None else self.detail(logits, features, fine)
-
-    def loss(
-        self,
-        images: Float[Tensor, "b 3 h w"],
-        labels: Integer[Tensor, "b h w"],
-        weights: Float[Tensor, " k"] | None = None,
-        *,
-        overlap: float = 0.0,
-    ) -> Float[Tensor, ""]:
-        """Cross-entropy, and 0.4 of the auxiliary head's; labels, weights and overlap as in `MCIBI.loss`."""
-        levels = self.backbone(images)
-        logits = self.classify(levels[-1], levels[0])
-        loss = cross_entropy(logits, labels, weights)
-        if overlap:
-            loss = loss + overlap * overlap_loss(logits, labels)
-        if self.auxiliary is None:
-            return loss
-        return loss + 0.4 * cross_entropy(self.auxiliary(levels[-2]), labels, weights)
+PUBLISHED_NAMES = {
+    "backbone_net.stem.7.": "backbone.net.bn1.",
+    "backbone_net.stem.": "backbone.net.conv1.",
+    "backbone_net.layer": "backbone.net.layer",
+    "bottleneck.": "bottleneck.",
+    "decoder_stage1.": "stage1.",
+    "decoder_stage2.": "stage2.",
+    "decoder.": "decoder.",
+    "auxiliary_decoder.": "auxiliary.",
+    "memory_module.memory": "memory.vectors",
+    "memory_module.self_attention.": "attend.0.",
+    "memory_module.self_attentions.": "attend.",
+    "memory_module.self_attention_ms.": "attend_within.",
+    "memory_module.fuse_memory_conv.": "join_slots.",
+    "memory_module.bottleneck.": "fuse.",
+    "memory_module.bottleneck_ms.": "fuse_within.",
+    "context_within_image_module.parallel_branches.": "context.branches.",
+    "context_within_image_module.global_branch.": "context.pooled.",
+    "context_within_image_module.branches.": "context.branches.",
+    "context_within_image_module.bottleneck.": "context.join.",
+}
 
 
-def cross_entropy(
-    logits: Float[Tensor, "b k h w"],
-    labels: Integer[Tensor, "b hl wl"],
-    weights: Float[Tensor, " k"] | None = None,
-) -> Float[Tensor, ""]:
-    """The mean over the labelled pixels, by their classes' weights, of the logits resized to them; 0 if none is."""
-    weights = logits.new_ones(logits.shape[1], dtype=torch.float32) if weights is None else weights.float()
-    with torch.autocast(logits.device.type, enabled=False):
-        resized = as_large_as(labels, logits.float())
-        total = F.cross_entropy(resized, labels.long(), weights, ignore_index=IGNORE, reduction="sum")
-    weight = weight_of_pixels(labels, weights)
-    return total / weight.where(weight > 0, 1)
+def from_checkpoint(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The published program's entries, or its baseline's, under our names, with or without `module.` before them.
 
-
-def overlap_loss(logits: Float[Tensor, "b k h w"], labels: Integer[Tensor, "b hl wl"]) -> Float[Tensor, ""]:
-    """One minus the soft IoU of a class, of all pictures together, mean over the classes that occur; 0 if none does.
-
-    What mIoU counts, so that a class of few pixels weighs as much as one of many (Rahman and Wang, "Optimizing
-    Intersection-over-Union in Deep Neural Networks for Image Segmentation", ISVC 2016).
-    """
-    classes = labels[labels != IGNORE].unique().long()
-    if not len(classes):
-        return logits.new_zeros(())
-    with torch.autocast(logits.device.type, enabled=False):
-        probabilities = as_large_as(labels, logits.float()).softmax(dim=1)[:, classes]
-        probabilities = probabilities * (labels != IGNORE)[:, None]
-    masks = (labels[:, None] == classes[:, None, None]).to(probabilities.dtype)
-    return soft_iou_loss(rearrange(probabilities, "b k h w -> k 1 (b h) w"), rearrange(masks, "b k h w -> k (b h) w"))
-
-
-def as_large_as(labels: Integer[Tensor, "b hl wl"], logits: Float[Tensor, "b k h w"]) -> Float[Tensor, "b k hl wl"]:
-    """The logits at the size of the labels, as `resize` does; the backward pass of two products is much quicker."""
-    rows = resize_matrix(logits.shape[2], labels.shape[1], align_corners=False, like=logits)
-    columns = resize_matrix(logits.shape[3], labels.shape[2], align_corners=False, like=logits)
-    return rows @ (logits @ columns.T)
-
-
-def taps_before(backbone: Backbone, detail: bool) -> tuple[Tap, ...]:
-    """The taps before the last that are not for the detail head."""
-    return backbone.taps[int(detail) : -1]
-
-
-def detail_of(backbone: Backbone, channels: int, classes: int) -> Detail:
-    """The detail head for the backbone's first tap.
+    Whether a vector of the memory has been seen is not among them: there, one that is all zero has not.
 
     Raises:
-        ValueError: that is no finer than the last.
+        ValueError: an entry that the published program does not have.
     """
-    fine, top = backbone.taps[0], backbone.taps[-1]
-    if fine.stride >= top.stride:
-        raise ValueError(
-            f"detail needs a first tap of a finer stride than the last; {fine.module} has {fine.stride}, {top.module} "
-            f"has {top.stride}: add a shallower one, as blocks.1.1 of lite0-stride8"
-        )
-    return Detail(fine.channels, channels, classes)
-
-
-def weight_of_pixels(labels: Integer[Tensor, "b h w"], weights: Float[Tensor, " k"]) -> Float[Tensor, ""]:
-    """The sum over the labelled pixels of what their classes weigh."""
-    pixels = labels.long().flatten().bincount(minlength=IGNORE + 1)[: len(weights)]
-    return (pixels * weights).sum()
-
-
-# ---- variants ------------------------------------------------------------------------------------------------------
+    found = {
+        renamed(published, PUBLISHED_NAMES, "MCIBI").replace("_project.", "."): value
+        for published, value in state.items()
+    }
+    if "memory.vectors" in found:
+        found["memory.seen"] = found["memory.vectors"].any(dim=2)
+    return found
 
 
 def resnet(depth: int, classes: Sequence[str], config: MCIBIConfig | None = None) -> MCIBI:

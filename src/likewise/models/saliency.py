@@ -95,8 +95,6 @@ def saliency_loss(logits: Float[Tensor, "b h w"], labels: UInt8[Tensor, "b h w"]
     return entropy / counted.sum().clamp_min(1) + (1 - iou).mean()
 
 
-# ---- variants ------------------------------------------------------------------------------------------------------
-
 LITE0_BACKBONE = BACKBONES["lite0"].with_taps("blocks.1.1", "blocks.2.1", "blocks.4.2", "blocks.5.3")
 
 

@@ -28,7 +28,8 @@ from torch import Tensor
 from likewise.data.class_names import mirrored_pairs
 from likewise.data.transforms import resize_picture
 from likewise.images import Source, read_picture
-from likewise.models.mcibi import FCN, MCIBI
+from likewise.models.fcn import FCN
+from likewise.models.mcibi import MCIBI
 from likewise.ops import resize, resize_matrix
 from likewise.predict.devices import torch_device
 from likewise.weights import fingerprint, load_trained, read_header

@@ -13,7 +13,9 @@ from torch import Tensor
 from likewise.backbones import Backbone, backbone_spec
 from likewise.memory import DatasetMemory, coupled_momentum, polynomial_momentum
 from likewise.memory_picture import SNAPSHOTS
-from likewise.models.mcibi import FCN, MCIBI, MCIBIConfig, weight_of_pixels
+from likewise.models.fcn import FCN
+from likewise.models.mcibi import MCIBI, MCIBIConfig
+from likewise.models.scene_heads import weight_of_pixels
 from likewise.train.depthwise import quicken
 from likewise.train.frozen import learn_only
 from likewise.train.material import Progress

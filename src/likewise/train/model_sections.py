@@ -110,8 +110,8 @@ class SceneModel(Strict):
             learn either way, and batch norm of the heads learns always. Learning wants batches of eight and more.
         channels: of the heads, and of MCIBI's features and memory.
         dropout: of whole channels, before each classifier.
-        detail: refine the logits by the first tap, of a finer stride (`likewise.models.mcibi.Detail`).
-        overlap: the weight of the last stage's `likewise.models.mcibi.overlap_loss`, of the pictures that
+        detail: refine the logits by the first tap, of a finer stride (`likewise.models.scene_heads.Detail`).
+        overlap: the weight of the last stage's `likewise.models.scene_heads.overlap_loss`, of the pictures that
             one process holds; the published losses do without.
     """
 

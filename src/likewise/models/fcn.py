@@ -1,0 +1,76 @@
+"""FCN: scene segmentation without any memory, the published package's baseline for MCIBI.
+
+Long, Shelhamer, Darrell, "Fully Convolutional Networks for Semantic Segmentation", CVPR 2015.
+
+    images --> backbone --> decoder --> detail (if any) --> resize
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from jaxtyping import Float, Integer
+from torch import Tensor, nn
+
+from likewise.backbones import Backbone
+from likewise.models.image_context import unit
+from likewise.models.scene_heads import classifier, cross_entropy, detail_of, overlap_loss, taps_before
+from likewise.ops import plane_size, resize
+
+
+class FCN(nn.Module):
+    """Logits of every pixel for each class, from MCIBI's backbone and heads without the memory.
+
+    Args:
+        convolutions: 3x3, each with batch norm and ReLU, before the classifier.
+        detail: refine the logits by the backbone's first tap, which is of a finer stride (`scene_heads.Detail`).
+    """
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        classes: Sequence[str],
+        *,
+        convolutions: int = 2,
+        channels: int = 512,
+        dropout: float = 0.1,
+        detail: bool = False,
+    ) -> None:
+        super().__init__()
+        self.backbone = backbone
+        more = [layer for _ in range(convolutions - 1) for layer in unit(channels, channels, 3)]
+        first, top = unit(backbone.taps[-1].channels, channels, 3), nn.Conv2d(channels, len(classes), 1)
+        self.decoder = nn.Sequential(*first, *more, nn.Dropout2d(dropout), top)
+        self.detail = detail_of(backbone, channels, len(classes)) if detail else None
+        self.auxiliary = None
+        if before := taps_before(backbone, detail):
+            self.auxiliary = classifier(before[-1].channels, channels, len(classes), kernel=3, dropout=dropout)
+
+    def forward(self, images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b k h w"]:
+        """Logits at the size of the images."""
+        levels = self.backbone(images)
+        return resize(self.classify(levels[-1], levels[0]), plane_size(images), align_corners=False)
+
+    def classify(self, top: Float[Tensor, "b ct h w"], fine: Float[Tensor, "b cf hf wf"]) -> Float[Tensor, "b k h2 w2"]:
+        """The decoder's logits, refined by the features `fine` if there is a detail head."""
+        features = self.decoder[:-2](top)
+        logits = self.decoder[-2:](features)
+        return logits if self.detail is None else self.detail(logits, features, fine)
+
+    def loss(
+        self,
+        images: Float[Tensor, "b 3 h w"],
+        labels: Integer[Tensor, "b h w"],
+        weights: Float[Tensor, " k"] | None = None,
+        *,
+        overlap: float = 0.0,
+    ) -> Float[Tensor, ""]:
+        """Cross-entropy, and 0.4 of the auxiliary head's; labels, weights and overlap as in `MCIBI.loss`."""
+        levels = self.backbone(images)
+        logits = self.classify(levels[-1], levels[0])
+        loss = cross_entropy(logits, labels, weights)
+        if overlap:
+            loss = loss + overlap * overlap_loss(logits, labels)
+        if self.auxiliary is None:
+            return loss
+        return loss + 0.4 * cross_entropy(self.auxiliary(levels[-2]), labels, weights)
