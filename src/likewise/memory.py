@@ -1,19 +1,17 @@
 """A memory of the whole data set: what the features of each class look like, over all the pictures seen so far.
 
 Jin, Gong, Yu, Chu, Wang, Wang, Shao, "Mining Contextual Information Beyond Image for Semantic Segmentation", ICCV 2021.
-`read` mixes the classes' vectors by a pixel's class probabilities; `update` moves them towards the
-features of labelled pixels. Nothing else writes.
+`read` mixes the classes' vectors by a pixel's class probabilities; `update` moves them towards the features of labelled
+pixels. Nothing else writes.
 
 The published update resizes the features to the size of the labels. Resizing is linear, so `update` gives the same
-numbers from three things at the size of the features: the inner products with the memory, which resize as scalars; the
-inner products of neighbouring features, from which the norm of any resized feature follows; and the pixels' weights,
-which go through the transposed resize (as in `ops.masked_average_pool`).
+numbers from what `likewise.resized_features` finds at the size of the features.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -25,7 +23,8 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from likewise.labels import IGNORE
-from likewise.ops import plane_size, resize_matrix
+from likewise.ops import plane_size
+from likewise.resized_features import ResizedFeatures
 
 STRATEGIES = ("cosine_similarity", "mean")
 
@@ -141,7 +140,7 @@ class DatasetMemory(nn.Module):
         self, features: Float[Tensor, "b c h w"], labels: Int[Tensor, "b hl wl"]
     ) -> tuple[Float[Tensor, "k m c"], Float[Tensor, "k m"]]:
         """The mean of the pixels of each slot, over all processes, and their number."""
-        resized = _Resized(plane_size(features), (labels.shape[1], labels.shape[2]), like=features)
+        resized = ResizedFeatures(plane_size(features), (labels.shape[1], labels.shape[2]), like=features)
         alike = torch.full_like(self.seen, self.strategy == "mean") | ~self.seen.all(dim=1, keepdim=True)
 
         def over_the_batch() -> tuple[Tensor, Tensor, Tensor]:
@@ -162,7 +161,7 @@ class DatasetMemory(nn.Module):
         self,
         features: Float[Tensor, "c h w"],
         labels: Int[Tensor, "hl wl"],
-        resized: _Resized,
+        resized: ResizedFeatures,
         alike: Bool[Tensor, "k m"],
     ) -> Float[Tensor, "k m c+2"]:
         """For each slot: the sum of its pixels' features by their weights, that of the weights, how many pixels.
@@ -184,7 +183,7 @@ class DatasetMemory(nn.Module):
         return torch.cat([total, planes.sum(dim=1, keepdim=True), pixels[:, None]], dim=1).view(classes, slots, -1)
 
     def _most_alike(
-        self, features: Float[Tensor, "c h w"], labels: Int[Tensor, "hl wl"], resized: _Resized
+        self, features: Float[Tensor, "c h w"], labels: Int[Tensor, "hl wl"], resized: ResizedFeatures
     ) -> tuple[Float[Tensor, "hl wl"], Int[Tensor, "hl wl"]]:
         """The largest cosine of each resized feature with a vector of its class, and which slot that is."""
         slots = self.seen.shape[1]
@@ -255,60 +254,6 @@ class DatasetMemory(nn.Module):
         memory = cls(named, vectors.shape[2], slots=vectors.shape[1], **settings)
         memory.load_state_dict({"vectors": vectors, "seen": seen})
         return memory
-
-
-class _Resized:
-    """What the features of one image are at the pixels of a label map, without resizing them."""
-
-    def __init__(self, size_in: tuple[int, int], size_out: tuple[int, int], *, like: Tensor) -> None:
-        self.rows = resize_matrix(size_in[0], size_out[0], align_corners=False, like=like)
-        self.columns = resize_matrix(size_in[1], size_out[1], align_corners=False, like=like)
-
-    def squared_norm(self, features: Float[Tensor, "c h w"]) -> Float[Tensor, "hl wl"]:
-        """The squared norm of every resized feature: a quadratic form in the inner products of four neighbours."""
-
-        def inner(one: Tensor, other: Tensor) -> Tensor:
-            return (one * other).sum(dim=0)  # einsum would move the channels first
-
-        left, right = features[..., :-1], features[..., 1:]
-        up, down = features[:, :-1], features[:, 1:]
-        alone = self.columns.square().T
-        pairs = (self.columns[:, :-1] * self.columns[:, 1:]).T
-        same = inner(features, features) @ alone + 2 * inner(left, right) @ pairs
-        across = inner(left[:, :-1], right[:, 1:]) + inner(right[:, :-1], left[:, 1:])
-        between = inner(up, down) @ alone + across @ pairs
-        return (self.rows.square() @ same + 2 * self.rows[:, :-1] * self.rows[:, 1:] @ between).clamp_min_(0)
-
-    def at_pixels(self, planes: Float[Tensor, "row p"], row: Int[Tensor, "hl wl"]) -> Float[Tensor, "hl wl"]:
-        """At each pixel, the resized plane that `row` names there."""
-        found = torch.zeros_like(row, dtype=planes.dtype)
-        for position, weight in self.corners():
-            found.addcmul_(planes.flatten()[position.add_(row, alpha=planes.shape[1])], weight)
-        return found
-
-    def transposed(
-        self, weight: Float[Tensor, "hl wl"], row: Int[Tensor, "hl wl"], rows: int
-    ) -> Float[Tensor, "{rows} p"]:
-        """The weights brought to the features by the transposed resize, each in the plane that `row` names."""
-        positions = self.rows.shape[1] * self.columns.shape[1]
-        planes = weight.new_zeros(rows * positions)
-        for position, share in self.corners():
-            planes.index_add_(0, position.add_(row, alpha=positions).flatten(), share.mul_(weight).flatten())
-        return planes.view(rows, positions)
-
-    def corners(self) -> Iterator[tuple[Int[Tensor, "hl wl"], Float[Tensor, "hl wl"]]]:
-        """The four positions that each pixel lies between, one at a time, and their shares in it."""
-        for y, share_y in _neighbours(self.rows):
-            for x, share_x in _neighbours(self.columns):
-                yield (y * self.columns.shape[1])[:, None] + x, share_y[:, None] * share_x
-
-
-def _neighbours(matrix: Float[Tensor, "out in"]) -> list[tuple[Int[Tensor, " out"], Float[Tensor, " out"]]]:
-    """The two inputs of each output of a resize, and their weights."""
-    first = (matrix != 0).int().argmax(dim=1)
-    second = (first + 1).clamp_max(matrix.shape[1] - 1)
-    weight = matrix.gather(1, first[:, None])[:, 0]
-    return [(first, weight), (second, 1 - weight)]
 
 
 def _over_processes(values: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
