@@ -109,6 +109,7 @@ def test_two_processes_that_share_a_batch_do_what_one_does_alone(folder, tmp_pat
         "batch=4",
         "steps=3",
         "model.dropout=0",
+        "model.overlap=0",  # that of half a batch is not half of the whole batch's
         "validation.every=100",
         "optimiser.learning_rate=0.01",
     )
