@@ -41,7 +41,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path)
     parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--every", type=int, default=1, help="take every so manieth picture")
+    parser.add_argument("--every", type=int, default=1, help="1 for all pictures, 2 for every second, ...")
     options = parser.parse_args()
     model, names = open_network(options.run)
     if not isinstance(model, MCIBI):

@@ -19,7 +19,7 @@ from likewise.models.mcibi import MCIBI
 from likewise.weights import load_trained
 
 SNAPSHOTS = "memory"
-"""The folder in a run where training keeps the memory as it was at each validation."""
+"""The folder in a run where training keeps the memory as it was at each tenth of the steps."""
 
 PAPER, INK, FAINT = (250, 249, 246), (34, 36, 42), (112, 116, 126)
 LOW, HIGH, NEVER = np.array((240, 238, 232)), np.array((0, 86, 140)), (222, 220, 214)
@@ -36,7 +36,7 @@ class Snapshot:
 
 
 def read_memories(path: Path) -> list[Snapshot]:
-    """The memory of a run at each validation, in order, or the one that its weights or a file hold.
+    """The memory of a run at each tenth of its steps, in order, or the one that its weights or a file hold.
 
     Raises:
         ValueError: no memory there.

@@ -19,7 +19,7 @@ import fakes
 from likewise.backbones import Backbone, backbone_spec
 from likewise.data.layout import DataSetError
 from likewise.models.panet import PANet
-from likewise.train.loop import learning_rate, train
+from likewise.train.loop import ends_a_tenth, learning_rate, train
 from likewise.train.material import Progress, TrainingError
 from likewise.train.objective import TASKS, Objective
 from likewise.train.recipes import Recipe, load_recipe, recipe_names
@@ -302,6 +302,13 @@ def test_weights_are_selected_on_base_classes_that_are_not_trained_on(voc: Path,
 def test_a_test_class_cannot_select(voc: Path, tmp_path: Path) -> None:
     with pytest.raises(DataSetError, match="there is no class of PASCAL-5i fold 0 trn to validate on 'bird'"):
         train(small(voc, "validation.classes=[bird]"), tmp_path, show=False)
+
+
+@pytest.mark.parametrize(
+    ("steps", "expected"), [(20, [*range(2, 21, 2)]), (25, [3, 5, 8, 10, 13, 15, 18, 20, 23, 25]), (3, [1, 2, 3])]
+)
+def test_a_long_run_has_ten_tenths_and_a_short_one_a_step_for_each(steps: int, expected: list[int]) -> None:
+    assert [step for step in range(1, steps + 1) if ends_a_tenth(step, steps)] == expected
 
 
 def test_the_learning_rate_follows_the_schedule(voc: Path) -> None:

@@ -41,7 +41,7 @@ def train(recipe: Recipe, run: str | Path | None = None, *, show: bool = True) -
     """Train by a recipe, from where the run's last checkpoint stands, and give the run's folder.
 
     In it: `weights.safetensors`, `record.json`, `metrics.csv`, `tensorboard/`, `checkpoints/`, `recipe.json`; where
-    something is validated `validation.csv`; of MCIBI the memory at each validation.
+    something is validated `validation.csv`; of MCIBI the memory at each tenth of the steps.
 
     Args:
         run: the folder; `runs/` and the recipe's name by default.
@@ -149,9 +149,9 @@ def _loop(fabric: Fabric, recipe: Recipe, folder: Path, show: bool) -> None:
             state.step = step + 1
             state.seconds += time.perf_counter() - began
             logs.step(values, rate, state)
+            if plain.task.keep is not None and fabric.is_global_zero and ends_a_tenth(state.step, recipe.steps):
+                plain.task.keep(plain.model, folder, state.step)
             if state.step % recipe.validation.every == 0 or state.step == recipe.steps:
-                if plain.task.keep is not None and fabric.is_global_zero:
-                    plain.task.keep(plain.model, folder, state.step)
                 validate(state.step)
             if state.step % recipe.checkpoint_every == 0 or state.step == recipe.steps:
                 if fabric.is_global_zero:
@@ -163,6 +163,11 @@ def _loop(fabric: Fabric, recipe: Recipe, folder: Path, show: bool) -> None:
                 save_weights(folder, plain, recipe, material.classes, recipe.steps)
         write_record(folder, recipe, material, state, str(fabric.device))
     fabric.barrier()
+
+
+def ends_a_tenth(step: int, steps: int) -> bool:
+    """Whether a tenth of all steps is done after this one, counted from 1, and was not before it."""
+    return 10 * step // steps > 10 * (step - 1) // steps
 
 
 def presence(material: Material) -> list[str]:

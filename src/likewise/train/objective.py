@@ -29,7 +29,7 @@ class Task:
         build: the model at the start of training, from the recipe's section and the classes of the material.
         losses: the parts of the loss, by name, whose sum is minimised; each a mean over the batch.
         material: what the model learns from.
-        keep: leaves something of the model at that step in the run's folder, at each validation.
+        keep: leaves something of the model at that step in the run's folder, at each tenth of the steps.
     """
 
     build: Callable[[Any, tuple[str, ...]], Any]
