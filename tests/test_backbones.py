@@ -2,12 +2,14 @@
 
 import copy
 from concurrent.futures import ThreadPoolExecutor
+from math import ceil
 
 import pytest
 import timm
 import torch
+import torch.nn.functional as F
 
-from likewise.backbones import BACKBONES, Backbone, backbone_spec
+from likewise.backbones import BACKBONES, Backbone, BackboneSpec, Tap, backbone_spec
 
 
 @pytest.mark.parametrize("name", BACKBONES)
@@ -82,8 +84,9 @@ def test_a_backbone_can_be_copied():
         ("convnext_atto", (), (64, 96)),
         ("vit_tiny_patch16_224", ("5", "-1"), (64, 96)),
         ("vit_small_patch14_dinov2", (), (56, 84)),
-        ("vit_small_patch16_dinov3", (), (64, 96)),
-        ("swin_tiny_patch4_window7_224", (), (96, 64)),
+        ("vit_small_patch16_dinov3", (), (65, 97)),
+        ("swin_tiny_patch4_window7_224", ("0", "-1"), (97, 63)),
+        ("hrnet_w18_small", ("1", "4"), (33, 70)),
     ],
 )
 def test_any_timm_model_with_feature_maps_is_a_backbone_at_any_size(name, taps, size):
@@ -91,8 +94,50 @@ def test_any_timm_model_with_feature_maps_is_a_backbone_at_any_size(name, taps, 
     features = backbone(torch.randn(1, 3, *size))
     assert len(features) == max(len(taps), 1)
     for tap, feature in zip(backbone.taps, features, strict=True):
-        assert feature.shape[1:] == (tap.channels, size[0] // tap.stride, size[1] // tap.stride)
+        assert feature.shape[1:] == (tap.channels, ceil(size[0] / tap.stride), ceil(size[1] / tap.stride))
     assert not any(parameter.requires_grad for parameter in backbone.parameters())
+
+
+def test_sides_that_do_not_suit_are_filled_up_with_the_mean_colour():
+    backbone = Backbone(backbone_spec("vit_tiny_patch16_224"))
+    images = torch.randn(1, 3, 40, 64)
+    (found,), (expected,) = backbone(images), backbone(F.pad(images, (0, 0, 0, 8)))
+    torch.testing.assert_close(found, expected)
+    (cut,) = Backbone(backbone_spec("hrnet_w18_small", taps=("1",)))(torch.randn(1, 3, 33, 64))
+    assert cut.shape[-2:] == (9, 16)
+
+
+@pytest.mark.parametrize(
+    ("name", "taps", "expected"),
+    [
+        ("resnet50-stride8", (), [(1024, 13, 9), (2048, 13, 9)]),
+        ("resnet101-stride8", (), [(1024, 13, 9), (2048, 13, 9)]),
+        ("resnest101-stride8", (), [(1024, 13, 9), (2048, 13, 9)]),
+        ("hrnet-w48", (), [(720, 25, 17)]),
+        ("vit_large_patch16_384", ("15", "-1"), [(1024, 7, 5), (1024, 7, 5)]),
+    ],
+)
+def test_the_backbones_of_mcibi_give_the_planes_it_reads(name, taps, expected):
+    with torch.device("meta"):
+        features = Backbone(backbone_spec(name, taps=taps))(torch.empty(1, 3, 97, 65))
+    assert [feature.shape[1:] for feature in features] == expected
+
+
+def test_the_branches_of_hrnet_stand_side_by_side():
+    branches = {"features_only": True, "feature_location": "", "out_indices": (1, 2, 3, 4)}
+    spec = BackboneSpec("small", "hrnet_w18_small", (Tap("branches", 4, 240),), options=branches, joined=True)
+    joined = Backbone(spec)
+    images = torch.randn(1, 3, 64, 96)
+    (found,) = joined(images)
+    parts = joined.net(images)
+    assert found.shape == (1, 240, 16, 24)
+    torch.testing.assert_close(found[:, :16], parts[0])
+    torch.testing.assert_close(found[:, -128:], F.interpolate(parts[3], size=(16, 24), mode="bilinear"))
+
+
+def test_a_network_of_one_picture_size_is_refused():
+    with pytest.raises(ValueError, match=r"beit_base_patch16_224 takes pictures of one size only .* choose another"):
+        backbone_spec("beit_base_patch16_224")
 
 
 def test_an_unknown_backbone_names_the_nearest():

@@ -72,7 +72,7 @@ def test_a_runs_snapshots_come_in_order_and_without_any_its_weights_give_the_mem
 
 
 def test_what_holds_no_memory_is_refused(tmp_path: Path):
-    with pytest.raises(ValueError, match="holds a FCN, which has no memory"):
+    with pytest.raises(ValueError, match="holds FCN, which has no memory"):
         read_memories(write_run(tmp_path / "fcn", "fcn"))
     with pytest.raises(ValueError, match="there is no such run or memory"):
         read_memories(tmp_path / "nothing")

@@ -3,6 +3,7 @@
 import json
 import pickle
 import time
+from dataclasses import replace
 
 import pytest
 import timm
@@ -12,7 +13,7 @@ from torch import nn
 
 from fake_runs import FIRST_TAP, make_hsnet_run
 from likewise import weights
-from likewise.backbones import backbone_spec
+from likewise.backbones import BACKBONES, backbone_spec
 from likewise.models import hsnet, panet
 from likewise.weights import (
     WeightsError,
@@ -86,6 +87,16 @@ def test_a_timm_vision_transformer_loads_from_a_file(tmp_path):
         (features,) = backbone(torch.zeros(1, 3, 224, 224))
         (expected,) = net.forward_intermediates(torch.zeros(1, 3, 224, 224), indices=1, intermediates_only=True)
     torch.testing.assert_close(features, expected)
+
+
+def test_branches_load_from_a_file_of_the_whole_network_without_a_word(tmp_path, caplog):
+    net = timm.create_model("hrnet_w18_small")
+    save_file(net.state_dict(), tmp_path / "hrnet.safetensors")
+    spec = replace(BACKBONES["hrnet-w48"], timm="hrnet_w18_small")
+    backbone = load_backbone(spec, weights=tmp_path / "hrnet.safetensors")
+    whole = net.state_dict()
+    assert all(torch.equal(value, whole[name]) for name, value in backbone.net.state_dict().items())
+    assert not caplog.records
 
 
 @pytest.mark.parametrize("name", ["resnet50", "convnext_atto"])

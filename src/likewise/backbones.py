@@ -11,13 +11,17 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from functools import partial
+from math import ceil
 from typing import Any
 
 import timm
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float, UInt8
 from timm.layers import Format
 from torch import Tensor, nn
+
+from likewise.ops import side_by_side
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
@@ -51,6 +55,9 @@ class BackboneSpec:
         mean, std: of the normalisation, for pixels in [0, 1].
         options: further arguments of `timm.create_model`.
         alter: changes the network that timm built.
+        multiple: the sides of an image are brought to multiples of this by zeros, the mean colour, to the right and
+            below; the feature maps are cut to what the image covers.
+        joined: timm's feature levels stand side by side at the size of the first, as one tap.
         weights: where weights come from when none are named: "bundled" with the installation, the "hub", or "none".
         about: one line for people.
     """
@@ -62,6 +69,8 @@ class BackboneSpec:
     std: tuple[float, float, float] = IMAGENET_STD
     options: dict[str, Any] = field(default_factory=dict)
     alter: Callable[[nn.Module], None] | None = None
+    multiple: int = 1
+    joined: bool = False
     weights: str = "hub"
     about: str = ""
 
@@ -128,8 +137,22 @@ class Backbone(nn.Module):
 
     def forward(self, images: Float[Tensor, "b 3 h w"]) -> list[Float[Tensor, "b _c _h _w"]]:
         """Feature maps, shallow to deep, of images normalised with the spec's mean and std."""
+        height, width = images.shape[-2:]
+        below, right = -height % self.spec.multiple, -width % self.spec.multiple
+        if not (below or right):
+            return self.levels(images)
+        levels = self.levels(F.pad(images, (0, right, 0, below)))
+        return [
+            level[..., : ceil(height / tap.stride), : ceil(width / tap.stride)]
+            for level, tap in zip(levels, self.taps, strict=True)
+        ]
+
+    def levels(self, images: Float[Tensor, "b 3 h w"]) -> list[Float[Tensor, "b _c _h _w"]]:
+        """Feature maps of images whose sides suit the network."""
         if not self.by_hooks:
             features = self.net(images)
+            if self.spec.joined:
+                return [side_by_side(features, align_corners=False)]
             # Swin and its like keep channels last; EfficientNet and HRNet do not say, and keep them first.
             last = getattr(self.net, "output_fmt", Format.NCHW) == Format.NHWC
             return [f.permute(0, 3, 1, 2) for f in features] if last else features
@@ -199,9 +222,16 @@ def _residual(name: str, timm_name: str, blocks: tuple[int, ...], *, deep: bool,
 
 
 def _residual_stride8(name: str, timm_name: str, *, about: str) -> BackboneSpec:
-    """MCIBI's ResNet: a stem of three 3x3 convolutions (32, 32, 64), layers 3 and 4 dilated, read after their ReLU."""
+    """MCIBI's ResNet and ResNeSt: a stem of three 3x3 convolutions, layers 3 and 4 dilated, read after their ReLU."""
     taps = (Tap("layer3", 8, 1024), Tap("layer4", 8, 2048))
     return BackboneSpec(name, timm_name, taps, options={"output_stride": 8}, about=about)
+
+
+def _high_resolution(name: str, timm_name: str, width: int, *, about: str) -> BackboneSpec:
+    """HRNet as segmentation reads it (Wang et al., TPAMI 2020, HRNetV2): its four branches side by side at stride 4."""
+    options = {"features_only": True, "feature_location": "", "out_indices": (1, 2, 3, 4)}
+    taps = (Tap("branches", 4, (1 + 2 + 4 + 8) * width),)
+    return BackboneSpec(name, timm_name, taps, options=options, multiple=32, joined=True, about=about)
 
 
 def _vgg16(name: str, *, dilated: bool, about: str) -> BackboneSpec:
@@ -245,6 +275,8 @@ BACKBONES: dict[str, BackboneSpec] = {
         _residual("resnet101-deep", "resnet101", (3, 4, 23, 3), deep=True, about="ResNet-101, deep stem, stride 8"),
         _residual_stride8("resnet50-stride8", "resnet50c.gluon_in1k", about="ResNet-50 of MCIBI's program: stride 8"),
         _residual_stride8("resnet101-stride8", "resnet101c.gluon_in1k", about="ResNet-101 of MCIBI's program"),
+        _residual_stride8("resnest101-stride8", "resnest101e.in1k", about="ResNeSt-101, dilated to stride 8"),
+        _high_resolution("hrnet-w48", "hrnet_w48.ms_in1k", 48, about="HRNet-W48, four branches at stride 4"),
     )
 }
 
@@ -268,7 +300,7 @@ def backbone_spec(name: str, *, taps: tuple[str, ...] = ()) -> BackboneSpec:
         hint = f"; did you mean {', '.join(near)}?" if near else "; `likewise backbones` lists ours"
         raise ValueError(f"no backbone is called {name!r}{hint}")
     indices = tuple(_level_index(name, tap) for tap in taps) or (-1,)
-    options, levels = _levels(name, indices)
+    options, multiple, levels = _levels(name, indices)
     settings: Any = timm.get_pretrained_cfg(name, allow_unregistered=False)
     return BackboneSpec(
         name,
@@ -277,6 +309,7 @@ def backbone_spec(name: str, *, taps: tuple[str, ...] = ()) -> BackboneSpec:
         mean=tuple(settings.mean),
         std=tuple(settings.std),
         options=options,
+        multiple=multiple,
         about="timm",
     )
 
@@ -290,14 +323,24 @@ def _level_index(name: str, tap: str) -> int:
     return int(tap)
 
 
-def _levels(name: str, indices: tuple[int, ...]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """timm's options that give these feature levels for images of any size, and what timm says of each level."""
+def _levels(name: str, indices: tuple[int, ...]) -> tuple[dict[str, Any], int, list[dict[str, Any]]]:
+    """timm's options that give these feature levels for images of any size, and what timm says of each level.
+
+    Between them what sides must be multiples of: the deepest stride that the network has.
+    """
     for any_size in ({"dynamic_img_size": True}, {"strict_img_size": False}, {}):
         options: dict[str, Any] = {"features_only": True, "out_indices": indices, **any_size}
         try:
             with torch.device("meta"):
-                net: Any = timm.create_model(name, pretrained=False, **options)
+                net: Any = timm.create_model(name, pretrained=False, **options).eval()
         except TypeError:  # this network knows no such option
             continue
-        return options, net.feature_info.get_dicts()
+        multiple = max(level["reduction"] for level in net.feature_info.info)
+        try:
+            net(torch.empty(1, 3, 4 * multiple, 6 * multiple, device="meta"))
+        except Exception as error:  # an assertion or anything else, deep inside the network
+            raise ValueError(
+                f"timm's {name} takes pictures of one size only ({error}), so it cannot be a backbone; choose another"
+            ) from error
+        return options, multiple, net.feature_info.get_dicts()
     raise ValueError(f"timm's {name} gives no feature maps, so it cannot be a backbone; choose another")

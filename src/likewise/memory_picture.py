@@ -50,7 +50,7 @@ def read_memories(path: Path) -> list[Snapshot]:
         return [Snapshot(DatasetMemory.load(path))]
     model, _ = load_trained(path)
     if not isinstance(model, MCIBI):
-        raise ValueError(f"{path}: holds a {type(model).__name__}, which has no memory; give a run of mcibi")
+        raise ValueError(f"{path} holds {type(model).__name__}, which has no memory; give a run of mcibi")
     return [Snapshot(model.memory)]
 
 

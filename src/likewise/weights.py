@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
@@ -242,10 +243,15 @@ def _loaded_by_timm(spec: BackboneSpec, source: str) -> nn.Module:
                 spec.timm, pretrained=True, pretrained_cfg_overlay={"file": source}, **spec.options
             )
 
+    log = logging.getLogger("timm.models")
+    level = log.level
+    log.setLevel(logging.ERROR)  # of entries that the features do not need it would warn, each by its name
     try:
         net, again = loaded(0), loaded(1).state_dict()
     except (RuntimeError, KeyError, ValueError) as error:
         raise WeightsError(f"{source}: does not fit {spec.name} ({_first_line(error)})") from error
+    finally:
+        log.setLevel(level)
     # timm passes over entries that a file lacks; those keep their random values, so they differ between seeds.
     missing = [name for name, value in net.state_dict().items() if not torch.equal(value, again[name])]
     if missing:

@@ -187,11 +187,11 @@ def test_wrong_models_are_refused_with_what_there_is(tmp_path):
         CoSaliency("icnet-vgg16")
     with pytest.raises(ValueError, match="icnet-lite0 has weights of its own"):
         CoSaliency(weights=tmp_path / "x.pth")
-    with pytest.raises(ValueError, match="holds a HSNet, which reads no groups; take a run of icnet"):
+    with pytest.raises(ValueError, match="holds HSNet, which reads no groups; take a run of icnet"):
         CoSaliency(str(make_hsnet_run(tmp_path / "run")))
     with pytest.raises(ValueError, match="no saliency model is called 'salient'; there are saliency-lite0"):
         CoSaliency(maps="salient")
-    with pytest.raises(ValueError, match="holds a HSNet, no saliency network"):
+    with pytest.raises(ValueError, match="holds HSNet, no saliency network"):
         Saliency(str(tmp_path / "run"))
 
 

@@ -159,7 +159,7 @@ def test_settings_that_cannot_be_are_refused(run, tmp_path):
 
 
 def test_a_run_of_another_method_is_refused(tmp_path):
-    with pytest.raises(ValueError, match="holds a PANet, which does not label scenes"):
+    with pytest.raises(ValueError, match="holds PANet, which does not label scenes"):
         SceneParser(BUNDLED / "panet-lite0.safetensors", device="cpu")
 
 

@@ -100,7 +100,7 @@ def test_the_loss_is_of_each_backbones_episodes_by_their_number(runs: list[Path]
 
 
 def test_a_run_of_another_kind_or_on_another_backbone_is_refused(runs: list[Path]) -> None:
-    with pytest.raises(TrainingError, match=r"run0 holds a HSNet on lite0; .* panet or hsnet on lite0-stride8"):
+    with pytest.raises(TrainingError, match=r"run0 holds HSNet on lite0; .* panet or hsnet on lite0-stride8"):
         hsnet.build(section(runs[0], backbone="lite0-stride8"), CLASSES)
-    with pytest.raises(TrainingError, match=r"saliency-lite0 holds a SaliencyNet on lite0; .* panet or hsnet on lite0"):
+    with pytest.raises(TrainingError, match=r"saliency-lite0 holds SaliencyNet on lite0; .* panet or hsnet on lite0"):
         hsnet.build(section(Path("saliency-lite0")), CLASSES)

@@ -65,7 +65,7 @@ def test_without_anything_to_learn_the_backbone_stays_as_it_is():
 def test_a_start_of_another_kind_or_backbone_is_refused(tmp_path):
     run = make_hsnet_run(tmp_path / "run")
     with pytest.raises(
-        TrainingError, match=r"run holds a HSNet on lite0; .* needed a run of saliency, panet or icnet on lite0"
+        TrainingError, match=r"run holds HSNet on lite0; .* needed a run of saliency, panet or icnet on lite0"
     ):
         icnet.build(section(start=str(run)), ())
     with pytest.raises(

@@ -265,7 +265,7 @@ def open_icnet(model: str, weights: str | Path | None) -> ICNet:
     imported = imported_name(path)
     network = load_imported(path, imported) if imported is not None else load_trained(path)[0]
     if not isinstance(network, ICNet):
-        raise ValueError(f"{model} holds a {type(network).__name__}, which reads no groups; take a run of icnet")
+        raise ValueError(f"{model} holds {type(network).__name__}, which reads no groups; take a run of icnet")
     return network
 
 

@@ -62,7 +62,7 @@ class Network:
             )
         trained = load_trained(own)[0]
         if not isinstance(trained, SaliencyNet):
-            raise ValueError(f"{model} holds a {type(trained).__name__}, no saliency network; take a run of saliency")
+            raise ValueError(f"{model} holds {type(trained).__name__}, no saliency network; take a run of saliency")
         network: Any = trained
         self.name, self.fingerprint, self.device = model, fingerprint(network), device
         network.eval().requires_grad_(False)

@@ -231,7 +231,7 @@ def open_network(model: str | Path) -> tuple[Any, tuple[str, ...]]:
     network, classes = load_trained(model)
     if not isinstance(network, MCIBI | FCN):
         raise ValueError(
-            f"{model} holds a {type(network).__name__}, which does not label scenes; give a run of mcibi or fcn"
+            f"{model} holds {type(network).__name__}, which does not label scenes; give a run of mcibi or fcn"
         )
     return network, classes
 

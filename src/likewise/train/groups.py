@@ -127,7 +127,7 @@ def open_saliency(model: str) -> tuple[SaliencyNet, tuple[str, ...]]:
     """
     network, classes = load_trained(model)
     if not isinstance(network, SaliencyNet):
-        raise TrainingError(f"{model} holds a {type(network).__name__}, no saliency network: name a run of saliency")
+        raise TrainingError(f"{model} holds {type(network).__name__}, no saliency network: name a run of saliency")
     return network, classes
 
 

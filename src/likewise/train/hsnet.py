@@ -77,7 +77,7 @@ def start(spec: BackboneSpec, section: HSNetModel, run: Path) -> tuple[Backbone,
     shared = {name: value for name, value in trained.backbone.state_dict().items() if name in own}
     if not isinstance(trained, PANet | HSNet) or trained.backbone.spec.name != section.backbone or not shared:
         raise TrainingError(
-            f"{run} holds a {type(trained).__name__} on {trained.backbone.spec.name}; to start from is needed a run of "
+            f"{run} holds {type(trained).__name__} on {trained.backbone.spec.name}; to start from is needed a run of "
             f"panet or hsnet on {section.backbone}"
         )
     backbone.load_state_dict(own | shared)

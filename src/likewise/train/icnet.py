@@ -32,7 +32,7 @@ def build(section: ICNetModel, classes: tuple[str, ...]) -> ICNet:
         start: Any = load_trained(section.start)[0]
         if not isinstance(start, SaliencyNet | PANet | ICNet) or start.backbone.spec.name != section.backbone:
             raise TrainingError(
-                f"{section.start} holds a {type(start).__name__} on {start.backbone.spec.name}; to start with is "
+                f"{section.start} holds {type(start).__name__} on {start.backbone.spec.name}; to start with is "
                 f"needed a run of saliency, panet or icnet on {section.backbone}"
             )
         if isinstance(start, ICNet) and start.config != model.config:
