@@ -50,7 +50,7 @@ def test_with_prototypes_shots_share_what_they_say():
     lowered = torch.tensor([0, CAUTION * (1 - 0.5**0.5)])[:, None, None]
     assert both.shape == (1, 1, 2, 64, 96)
     assert not torch.allclose(both, twice, rtol=1e-2)
-    torch.testing.assert_close(twice - prior + lowered, (once - prior) / 2**0.5, rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(twice - prior + lowered, (once - prior) / 2, rtol=1e-3, atol=1e-3)
 
 
 def test_a_shot_of_a_larger_object_counts_for_more():

@@ -43,7 +43,7 @@ PROTOTYPE_SCALE = 20.0
 """The factor of the prototypes' cosines in the logits at the start of training: PANet's."""
 JOINED_SCALE = 4.0
 """Their factor before the decoder, where they are of the size of what they join then."""
-CAUTION = 0.75
+CAUTION = 0.5
 """So much lower would the foreground's logit be of very many shots than of one, where prototypes join in."""
 
 
@@ -65,9 +65,9 @@ class HSNetConfig:
 
     Where prototypes join in, several shots are one: the decoder sees the mean of what they say, as the prototypes are
     means, both with more weight for a shot whose object is larger (`shots.weights_by_area`); and what it adds to the
-    prototypes' logits counts less the more shots there are, by the square root of their number, as the error of a
-    mean does. Because a mean of prototypes is nearer to everything than one of them, and the foreground's gains more by
-    it, the foreground's logit then falls by up to `CAUTION`. As published each shot is decoded on its own.
+    prototypes' logits counts as one shot of all: it has to mend less, the better the prototypes are. Because a mean of
+    prototypes is nearer to everything than one of them, and the foreground's gains more by it, the foreground's logit
+    then falls by up to `CAUTION`. As published each shot is decoded on its own.
     """
 
     kernel: str = "center-pivot"
@@ -306,7 +306,7 @@ class HSNet(nn.Module):
         joined = torch.cat([encoded, alike], dim=1)
         prior = PROTOTYPE_SCALE * self.trust * resize(likeness[:, -2:], size, align_corners=False)
         lowered = prior.new_tensor([0.0, CAUTION * (1 - shots**-0.5)])[:, None, None]
-        return prior + self.classify(self.decoder(joined), size) / shots**0.5 - lowered
+        return prior + self.classify(self.decoder(joined), size) / shots - lowered
 
     def classify(self, context: Float[Tensor, "b c h w"], size: tuple[int, int]) -> Float[Tensor, "b 2 ho wo"]:
         height, width = plane_size(context)
