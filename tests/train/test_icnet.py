@@ -69,7 +69,8 @@ def test_a_start_of_another_kind_or_backbone_is_refused(tmp_path):
     ):
         icnet.build(section(start=str(run)), ())
     with pytest.raises(
-        TrainingError, match=r"a SaliencyNet on lite0; .* needed a run of saliency, panet or icnet on vgg16"
+        TrainingError,
+        match=r"saliency-lite0 holds SaliencyNet on lite0; .* needed a run of saliency, panet or icnet on vgg16",
     ):
         icnet.build(section(backbone="vgg16", start="saliency-lite0"), ())
 
