@@ -1,14 +1,14 @@
 """Does training help, or harm, on things of another kind? The bundled models beside the untrained.
 
-    python benchmarks/unseen.py --data ../shared/data
+    python benchmarks/unseen.py --data ../shared/data [--shots 5]
     python benchmarks/unseen.py --data ../shared/data --half runs
 
-Protocol: 1-shot; 15 episodes for each DAVIS sequence (example and query are two of its frames), for each garment or
-body part of CCP that covers over 1% of at least 8 of its first 250 photographs, and for each class of CamVid's val
-split that covers as much of 8 of every second picture; pictures at their own size, outlines along edges as users get
-them; intersections and unions summed per class, IoU averaged over classes. `panet-lite0` was trained on none of these,
-nor were they looked at for any choice of it. Intervals: 95% bootstrap over classes, of the paired difference to the
-untrained.
+Protocol: 1-shot unless told otherwise; 15 episodes for each DAVIS sequence (example and query are two of its frames),
+for each garment or body part of CCP that covers over 1% of at least 8 of its first 250 photographs, and for each
+class of CamVid's val split that covers as much of 8 of every second picture; pictures at their own size, outlines
+along edges as users get them; intersections and unions summed per class, IoU averaged over classes. `panet-lite0` was
+trained on none of these, nor were they looked at for any choice of it. Intervals: 95% bootstrap over classes, of the
+paired difference to the untrained.
 
 `hsnet-lite0` was trained on DAVIS and CCP, so it is measured on CamVid alone, which was looked at when its weights were
 averaged. With `--half`, the recipe hsnet-mixture, of which it is made, is trained on every second sequence and on every
@@ -108,13 +108,14 @@ def other_halves(root: Path) -> dict[str, Classes]:
     }
 
 
-def iou(few_shot: FewShot, examples: list[Example]) -> float:
-    generator, learned = np.random.default_rng(0), dict[int, Concept]()
+def iou(few_shot: FewShot, examples: list[Example], shots: int) -> float:
+    generator, learned = np.random.default_rng(0), dict[tuple[int, ...], Concept]()
     intersection = union = 0
     for _ in range(EPISODES):
-        query, support = generator.choice(len(examples), 2, replace=False)
+        query, *drawn = generator.choice(len(examples), 1 + shots, replace=False)
+        support = tuple(drawn)
         if support not in learned:
-            learned[support] = few_shot.learn(examples[support])
+            learned[support] = few_shot.learn([examples[index] for index in support])
         mask = examples[query].mask
         truth = mask if isinstance(mask, np.ndarray) else read_mask(mask, label=examples[query].label)
         found = few_shot.segment(examples[query].picture, learned[support]).mask
@@ -127,6 +128,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--half", type=Path, metavar="RUNS", help="train HSNet on halves, into this folder")
+    parser.add_argument("--shots", type=int, default=1, help="at most seven, since a class may have eight pictures")
     arguments = parser.parse_args()
     root, runs = arguments.data, arguments.half
     if runs is None:
@@ -138,10 +140,10 @@ def main() -> None:
     untrained, panet, by_hsnet = (FewShot(name) for name in ("panet", "panet-lite0", hsnet))
     for name, classes in measured.items():
         trained = [panet, by_hsnet] if name in of_hsnet else [panet]
-        before = np.array([iou(untrained, examples) for examples in classes.values()])
+        before = np.array([iou(untrained, examples, arguments.shots) for examples in classes.values()])
         print(f"{name}, {len(classes)} classes: untrained {before.mean():.3f}", flush=True)
         for model in trained:
-            scores = np.array([iou(model, examples) for examples in classes.values()])
+            scores = np.array([iou(model, examples, arguments.shots) for examples in classes.values()])
             gain = scores - before
             drawn = np.random.default_rng(0).choice(gain, (2000, len(gain))).mean(axis=1)
             low, high = np.percentile(drawn, (2.5, 97.5))
