@@ -128,7 +128,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--half", type=Path, metavar="RUNS", help="train HSNet on halves, into this folder")
-    parser.add_argument("--shots", type=int, default=1, help="at most seven, since a class may have eight pictures")
+    parser.add_argument("--shots", type=int, choices=range(1, 8), default=1, help="a class has eight pictures or more")
     arguments = parser.parse_args()
     root, runs = arguments.data, arguments.half
     if runs is None:

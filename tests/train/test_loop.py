@@ -241,6 +241,12 @@ def test_a_folder_with_a_run_of_other_settings_is_refused_and_the_settings_are_n
     train(small(voc, "workers=3", "checkpoint_every=1"), unbroken, show=False)
 
 
+def test_what_was_refused_can_be_mended_in_the_same_folder(voc: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"no tap 'blocks\.9'"):
+        train(small(voc, "model.taps=[blocks.9]"), tmp_path, show=False)
+    assert (train(small(voc, "steps=1"), tmp_path, show=False) / "weights.safetensors").is_file()
+
+
 def test_a_loss_that_is_not_a_number_stops_the_run_with_its_state_saved(
     voc: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

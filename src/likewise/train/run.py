@@ -28,11 +28,14 @@ from likewise.writing import written
 
 
 def claim_folder(folder: Path, recipe: Recipe) -> None:
-    """Make the folder this run's, unless it is already that of one with other settings."""
+    """Make the folder this run's, unless one with other settings has begun there.
+
+    A run that was refused, for a name that is not known or a file that is not there, leaves its recipe alone.
+    """
     # these do not change what comes out
     indifferent = {"workers", "checkpoint_every", "source", "licences"}
     path = folder / "recipe.json"
-    if path.is_file():
+    if path.is_file() and any(entry != path for entry in folder.iterdir()):
         there = Recipe.model_validate_json(path.read_text(encoding="utf-8"))
         settings = [_flat(one.model_dump(mode="json", exclude=indifferent)) for one in (there, recipe)]
         keys = sorted(key for key in settings[0] | settings[1] if settings[0].get(key) != settings[1].get(key))
