@@ -52,6 +52,14 @@ def test_the_header_is_plain_json_that_says_what_was_learned(tmp_path):
     assert header["version"] == likewise.__version__
 
 
+def test_examples_of_which_less_is_known_are_not_added():
+    known = some_concept("cat")
+    fuller = replace(known, rows={**known.rows, "spread": torch.zeros(1, 4, 4)})
+    for one, other in ((known, fuller), (fuller, known)):
+        with pytest.raises(ConceptError, match=r"lacks 'spread', which panet did not learn .*: learn it again"):
+            one.merged(other)
+
+
 def test_merging_adds_examples_to_classes_of_one_name_and_appends_new_classes():
     pets = some_concept("cat", "dog").merged(some_concept("horse", "cat", "cat"))
     assert pets.classes == ("cat", "dog", "horse")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -75,10 +75,12 @@ class Concept:
         """This concept with the examples and classes of the others added; classes of one name become one.
 
         Raises:
-            ConceptError: another model, backbone, weights or size than this one's.
+            ConceptError: another model, backbone, weights or size than this one's, or learned by another likewise.
         """
         for other in others:
             other.check(self.model, self.backbone, self.fingerprint, self.side, who="the other concept")
+            for one, two in ((self, other), (other, self)):
+                one.check_rows(two.rows)
         concepts = (self, *others)
         classes = tuple(dict.fromkeys(name for concept in concepts for name in concept.classes))
         return replace(
@@ -100,6 +102,14 @@ class Concept:
                     f"the concept was learned with {what} {found[what]}, {who} has {what} {value}: "
                     "learn it again from its examples with that model, or choose the model it was learned with"
                 )
+
+    def check_rows(self, names: Iterable[str]) -> None:
+        """Raise a `ConceptError` unless all these rows were learned."""
+        if missing := sorted(set(names) - set(self.rows)):
+            raise ConceptError(
+                f"the concept lacks {missing[0]!r}, which {self.model} did not learn in an earlier likewise: learn it "
+                "again from its examples"
+            )
 
     def digest(self) -> str:
         """Sixteen hexadecimal digits that change with what was learned, whatever the examples' files are called."""

@@ -55,12 +55,19 @@ def masked_average_pool(
         align_corners: the convention of the resize.
         eps: added to the number of mask pixels.
     """
-    rows = resize_matrix(features.shape[-2], mask.shape[-2], align_corners=align_corners, like=features)
-    columns = resize_matrix(features.shape[-1], mask.shape[-1], align_corners=align_corners, like=features)
     mask = mask.to(features.dtype)
-    weights = einsum(rows, mask, columns, "hm h, b hm wm, wm w -> b h w")
+    weights = pixel_weights(mask, plane_size(features), align_corners=align_corners)
     total = einsum(features, weights, "b c h w, b h w -> b c")
     return total / (mask.sum(dim=(1, 2))[:, None] + eps)
+
+
+def pixel_weights(
+    mask: Float[Tensor, "b hm wm"], size: tuple[int, int], *, align_corners: bool
+) -> Float[Tensor, "b h w"]:
+    """How much each feature counts in a sum under the mask, if features of this `size` are resized to the mask's."""
+    rows = resize_matrix(size[0], mask.shape[-2], align_corners=align_corners, like=mask)
+    columns = resize_matrix(size[1], mask.shape[-1], align_corners=align_corners, like=mask)
+    return einsum(rows, mask, columns, "hm h, b hm wm, wm w -> b h w")
 
 
 def cosine_similarity(

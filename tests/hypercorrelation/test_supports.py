@@ -5,6 +5,7 @@ import torch
 
 from likewise.hypercorrelation.correlation import unit
 from likewise.hypercorrelation.supports import Support, SupportLevel, stacked, unstacked
+from likewise.prototypes import Shown
 
 
 @pytest.fixture(autouse=True)
@@ -29,7 +30,7 @@ def test_examples_of_different_sizes_are_stacked_and_come_back():
     for height, width in ((4, 5), (3, 7)):
         taps = [unit(torch.rand(1, c, height, width))[0] * (torch.rand(height, width) > 0.5) for c in (3, 6)]
         levels = {8: SupportLevel.of(taps), 16: SupportLevel.of([tap[:, ::2, ::2] for tap in taps])}
-        supports.append(Support(levels, torch.randn(2, 5)))
+        supports.append(Support(levels, Shown(torch.randn(2, 5), torch.rand(2, 5), torch.rand(2), torch.rand(5, 5))))
     rows = stacked(supports)
     assert all(len(row) == 2 for row in rows.values())
     assert all(row.dtype == torch.float16 for name, row in rows.items() if "features" in name)
@@ -39,4 +40,5 @@ def test_examples_of_different_sizes_are_stacked_and_come_back():
             assert again.levels[stride].positions.tolist() == level.positions.tolist()
             for ours, theirs in zip(again.levels[stride].features, level.features, strict=True):
                 torch.testing.assert_close(ours, theirs.half())
-        torch.testing.assert_close(again.prototypes, support.prototypes.half())
+        for ours, theirs in zip(again.shown, support.shown, strict=True):
+            torch.testing.assert_close(ours, theirs.half())

@@ -9,6 +9,8 @@ from likewise.models import hsnet
 from likewise.models.hsnet import CAUTION, HSNetConfig
 from likewise.models.hsnet_learned import learn, segment
 from likewise.models.panet import PANet
+from likewise.ops import resize
+from likewise.prototypes import SCALE, Shown, likeness, show, together
 from models.hsnet_suite import HSNetSuite, some_episode
 
 NARROW = HSNetConfig(channels=(16, 32, 64), prototype_taps=("blocks.4.2", "blocks.5.3"))
@@ -19,7 +21,7 @@ class TestNarrowHSNetWithPrototypes(HSNetSuite):
         return hsnet.lite0(NARROW)
 
 
-def test_with_a_silent_decoder_the_joined_prototypes_are_panet_but_for_the_caution():
+def test_with_a_silent_decoder_the_prototypes_of_one_shot_are_panet():
     model = hsnet.lite0(NARROW).eval()
     panet = PANet(Backbone(backbone_spec("lite0", taps=NARROW.prototype_taps))).eval()
     panet.backbone.load_state_dict(
@@ -27,13 +29,28 @@ def test_with_a_silent_decoder_the_joined_prototypes_are_panet_but_for_the_cauti
     )
     torch.nn.init.zeros_(model.classifier[-1].weight)
     torch.nn.init.zeros_(model.classifier[-1].bias)
-    episode = some_episode((96, 128), shots=2, support=(64, 96))
+    episode = some_episode((96, 128), shots=1, support=(64, 96))
     images, mask, query = episode["support_images"], episode["foreground"], episode["query_images"]
     with torch.inference_mode():
         expected = panet(images[:, None], mask[:, None], 1 - mask[:, None], query[:, None])[:, 0]
         found = model(images, mask, query)
-    lowered = torch.tensor([0, CAUTION * (1 - 0.5**0.5)])[:, None, None]
-    torch.testing.assert_close(found, (expected - lowered)[:, None], rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(found, expected[:, None], rtol=1e-4, atol=1e-4)
+
+
+def test_with_a_silent_decoder_those_of_several_are_their_likeness_but_for_the_caution():
+    model = hsnet.lite0(NARROW).eval()
+    torch.nn.init.zeros_(model.classifier[-1].weight)
+    episode = some_episode((96, 128), shots=2, support=(64, 96))
+    images, mask, query = episode["support_images"], episode["foreground"], episode["query_images"]
+    with torch.inference_mode():
+        found = model(images, mask, query)
+        shown = show(model.compared(model.taps(images[0])), 1 - mask[0], mask[0])
+        prototypes = together(Shown(*(part[None] for part in shown)), torch.full((1, 2, 2), 0.5))
+        assert prototypes.whitening is not None
+        cosines = likeness(model.look(query).compared, prototypes, self_support=False)
+    expected = SCALE * resize(cosines, (96, 128), align_corners=False)
+    expected[:, 1] -= CAUTION / 2
+    torch.testing.assert_close(found, expected[:, None], rtol=1e-4, atol=1e-4)
 
 
 def test_with_prototypes_shots_share_what_they_say():
@@ -44,13 +61,21 @@ def test_with_prototypes_shots_share_what_they_say():
     with torch.inference_mode():
         both = model(images, mask, query)
         once = model(images[:, :1], mask[:, :1], query)
-        twice = model(images[:, [0, 0]], mask[:, [0, 0]], query)
-        torch.nn.init.zeros_(model.classifier[-1].weight)
-        prior = model(images[:, :1], mask[:, :1], query)
-    lowered = torch.tensor([0, CAUTION * (1 - 0.5**0.5)])[:, None, None]
+        swapped = model(images[:, [1, 0]], mask[:, [1, 0]], query)
     assert both.shape == (1, 1, 2, 64, 96)
-    assert not torch.allclose(both, twice, rtol=1e-2)
-    torch.testing.assert_close(twice - prior + lowered, (once - prior) / 2, rtol=1e-3, atol=1e-3)
+    assert not torch.allclose(both, once, rtol=1e-2)
+    torch.testing.assert_close(both, swapped, rtol=1e-3, atol=1e-3)
+
+
+def test_what_the_decoder_adds_counts_less_the_more_shots_there_are():
+    model = hsnet.lite0(NARROW).eval()
+    torch.nn.init.normal_(model.classifier[-1].weight)
+    encoded, alike = torch.randn(1, 64, 8, 12), torch.rand(1, 2, 8, 12)
+    with torch.inference_mode():
+        once, twice = (model.decode(encoded, (64, 96), alike, shots) for shots in (1, 2))
+    prior = SCALE * resize(alike, (64, 96), align_corners=False)
+    lowered = torch.tensor([0, CAUTION / 2])[:, None, None]
+    torch.testing.assert_close(twice - prior + lowered, (once - prior) / 4, rtol=1e-3, atol=1e-3)
 
 
 def test_a_shot_of_a_larger_object_counts_for_more():
@@ -84,7 +109,7 @@ def test_what_is_known_to_be_background_makes_its_prototype():
     images, foreground = episode["support_images"][0], episode["foreground"][0]
     background = torch.zeros_like(foreground)
     background[:, -8:] = 1
-    assumed, known = (learn(model, images, foreground, given)[0].prototypes for given in (None, background))
+    assumed, known = (learn(model, images, foreground, given)[0].shown.means for given in (None, background))
     torch.testing.assert_close(known[1], assumed[1])
     assert not torch.allclose(known[0], assumed[0], rtol=1e-2)
 

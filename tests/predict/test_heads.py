@@ -2,6 +2,7 @@
 
 import shutil
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from PIL import Image
 
 from fake_runs import make_hsnet_run
 from likewise import Concept, ConceptError, Example, FewShot
+from likewise.hypercorrelation.supports import unstacked
 from likewise.models import hsnet, icnet
 from likewise.models.hsnet import from_checkpoint
 from likewise.models.hsnet_learned import learn, segment
@@ -120,8 +122,7 @@ def test_as_published_the_shots_of_a_class_vote(few_shot):
     query, _ = scene((160, 160), seed=5)
     with few_shot.head.as_published():
         voted = few_shot.segment(query, concept)
-    (supports,) = few_shot.head.prepare(concept, torch.device("cpu"))
-    logits = segment(few_shot.network, few_shot._images(query), supports)
+    logits = segment(few_shot.network, few_shot._images(query), unstacked(concept.rows))
     np.testing.assert_array_equal(voted.mask, vote(foreground_wins(logits))[0].numpy())
     by_mean = few_shot.segment(query, concept)
     assert (by_mean.mask != voted.mask).any()
@@ -156,14 +157,15 @@ def test_as_published_masks_are_the_published_programs(rule, golden):
         for function, *arguments in (meta["inputs"][name] for name in ("query_img", "support_imgs", "support_masks"))
     )
     with torch.inference_mode(), head.as_published():
-        ways = [[]]
-        for image, mask in zip(images[0], masks[0] == 1, strict=True):
-            rows = head.learn(image[None], mask[None], ~mask[None])
-            ways[0] += head.prepare(one_shot(rows), torch.device("cpu"))[0]
+        shots = [
+            one_shot(head.learn(image[None], mask[None], ~mask[None]))
+            for image, mask in zip(images[0], masks[0] == 1, strict=True)
+        ]
+        five, two = (head.prepare(shots[0].merged(*shots[1:count]), torch.device("cpu")) for count in (5, 2))
         found = {
-            "net_balanced_final_5shot": head.segment(query, ways, (128, 128))[1],
-            "orig_size_final_5shot": head.segment(query, ways, (90, 150))[1],
-            "net_balanced_final_2shot": head.segment(query, [ways[0][:2]], (128, 128))[1],
+            "net_balanced_final_5shot": head.segment(query, five, (128, 128))[1],
+            "orig_size_final_5shot": head.segment(query, five, (90, 150))[1],
+            "net_balanced_final_2shot": head.segment(query, two, (128, 128))[1],
         }
     for case, mask in found.items():
         expected = arrays[case][0]
@@ -215,16 +217,23 @@ def test_strokes_beside_the_object_reach_the_background_prototype(tmp_path):
     picture, mask = scene((160, 160))
     strokes = np.where(mask, 1, 0).astype(np.uint8)
     strokes[:20] = 2
-    drawn = few_shot.learn(Example(picture, scribbles=strokes)).rows["prototypes"]
-    masked = few_shot.learn(Example(picture, mask=mask)).rows["prototypes"]
+    drawn = few_shot.learn(Example(picture, scribbles=strokes)).rows["means"]
+    masked = few_shot.learn(Example(picture, mask=mask)).rows["means"]
     torch.testing.assert_close(drawn[0, 1], masked[0, 1])
     above = np.zeros_like(mask)
     above[:20] = True
     (expected,) = learn(
         few_shot.network, few_shot._images(picture), *(torch.from_numpy(plane)[None].float() for plane in (mask, above))
     )
-    torch.testing.assert_close(drawn[0], expected.prototypes.half())
+    torch.testing.assert_close(drawn[0], expected.shown.means.half())
     assert (drawn[0, 0] - masked[0, 0]).abs().max() > 0.01
+
+
+def test_concepts_of_an_earlier_likewise_are_refused(few_shot):
+    concept = few_shot.learn(example())
+    rows = {name: row for name, row in concept.rows.items() if name != "squares"}
+    with pytest.raises(ConceptError, match=r"lacks 'squares', .* learn it again from its examples"):
+        few_shot.segment(scene()[0], replace(concept, rows=rows))
 
 
 def test_concepts_of_another_run_or_method_are_refused(few_shot, tmp_path):

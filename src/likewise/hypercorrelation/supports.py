@@ -1,4 +1,4 @@
-"""What examples show, learned once: unit features under the mask, and nothing of what is outside."""
+"""What examples show, learned once: unit features under the mask, and of what is outside no more than statistics."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
+
+from likewise.prototypes import Shown
 
 
 @dataclass(frozen=True)
@@ -60,15 +62,17 @@ class Support:
 
     Attributes:
         levels: by stride.
-        prototypes: of its background and its foreground; of no channels where the model compares none.
+        shown: what its background and its foreground say to prototypes; of no channels where the model compares none.
     """
 
     levels: dict[int, SupportLevel]
-    prototypes: Float[Tensor, "2 c"]
+    shown: Shown
 
     def to(self, like: Tensor) -> Support:
-        """On the device and in the precision of `like`."""
-        return Support({stride: level.to(like) for stride, level in self.levels.items()}, self.prototypes.to(like))
+        """On the device and in the precision of `like`, but for what the spread is made of: in single precision."""
+        means, *sums = self.shown
+        shown = Shown(means.to(like), *(part.to(like.device, torch.float32) for part in sums))
+        return Support({stride: level.to(like) for stride, level in self.levels.items()}, shown)
 
 
 def stacked(supports: list[Support]) -> dict[str, Tensor]:
@@ -76,7 +80,8 @@ def stacked(supports: list[Support]) -> dict[str, Tensor]:
 
     Examples hold different numbers of positions: rows are padded with zeros, and their positions with -1.
     """
-    rows = {"prototypes": torch.stack([support.prototypes.cpu().half() for support in supports])}
+    parts = {name: [getattr(support.shown, name) for support in supports] for name in Shown._fields}
+    rows = {name: torch.stack([part.cpu().half() for part in of_each]) for name, of_each in parts.items()}
     for stride in supports[0].levels:
         levels = [support.levels[stride] for support in supports]
         rows[f"{stride}.plane"] = torch.tensor([level.plane for level in levels], dtype=torch.int32)
@@ -91,7 +96,7 @@ def stacked(supports: list[Support]) -> dict[str, Tensor]:
 def unstacked(rows: dict[str, Tensor]) -> list[Support]:
     """The examples that `stacked` was given, their features in half precision."""
     strides = sorted(int(name.removesuffix(".plane")) for name in rows if name.endswith(".plane"))
-    supports = [Support({}, prototypes) for prototypes in rows["prototypes"]]
+    supports = [Support({}, Shown(*parts)) for parts in zip(*(rows[name] for name in Shown._fields), strict=True)]
     for stride in strides:
         taps = sum(name.startswith(f"{stride}.features.") for name in rows)
         for example, support in enumerate(supports):

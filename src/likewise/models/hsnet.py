@@ -34,16 +34,14 @@ from likewise.hypercorrelation.kernels import KERNELS
 from likewise.labels import IGNORE
 from likewise.models.renaming import renamed
 from likewise.models.shots import weights_by_area
-from likewise.ops import cosine_similarity, masked_average_pool, plane_size, resize, side_by_side, soft_iou_loss
-from likewise.self_support import with_query
+from likewise.ops import plane_size, resize, side_by_side, soft_iou_loss
+from likewise.prototypes import SCALE, Shown, likeness, show, together
 
 STRIDES = (8, 16, 32)
 SMALLEST_SIDE = 32
-PROTOTYPE_SCALE = 20.0
-"""The factor of the prototypes' cosines in the logits at the start of training: PANet's."""
 JOINED_SCALE = 4.0
 """Their factor before the decoder, where they are of the size of what they join then."""
-CAUTION = 0.5
+CAUTION = 0.25
 """So much lower would the foreground's logit be of very many shots than of one, where prototypes join in."""
 
 
@@ -60,14 +58,15 @@ class HSNetConfig:
         channels: of the three layers of each squeeze block; the last are those of the mix blocks and of the decoder.
         prototype_taps: taps whose prototypes join in, as PANet has them: the cosines of the query with the foreground's
             and the background's mean feature go into the decoder, and once more into the logits. None as published.
-        self_support: the query counts as one more shot of these prototypes (`likewise.self_support`): the cosines with
-            both go into the decoder, and those with the latter into the logits.
+        self_support: the query joins the shots of these prototypes (`likewise.prototypes`): the cosines with both go
+            into the decoder, and those with the latter into the logits.
 
     Where prototypes join in, several shots are one: the decoder sees the mean of what they say, as the prototypes are
-    means, both with more weight for a shot whose object is larger (`shots.weights_by_area`); and what it adds to the
-    prototypes' logits counts as one shot of all: it has to mend less, the better the prototypes are. Because a mean of
-    prototypes is nearer to everything than one of them, and the foreground's gains more by it, the foreground's logit
-    then falls by up to `CAUTION`. As published each shot is decoded on its own.
+    means, both with more weight for a shot whose object is larger (`shots.weights_by_area`); prototypes and query are
+    whitened by how features spread within the classes (`likewise.prototypes`); and what the decoder adds to the
+    prototypes' logits counts one by the square of the shots: it has to mend less, the better the prototypes are.
+    Because a mean of prototypes is nearer to everything than one of them, and the foreground's gains more by it, the
+    foreground's logit then falls by up to `CAUTION`. As published each shot is decoded on its own.
     """
 
     kernel: str = "center-pivot"
@@ -174,21 +173,11 @@ class HSNet(nn.Module):
         support, query = self.taps(support_images.flatten(0, 1)), self.look(query_images)
         features = self.support_features(support, mask)
         weights = weights_by_area(rearrange(self.areas(features), "(b s) -> b s", s=shots))
-        each = rearrange(self.prototypes(support, mask, 1 - mask), "(b s) two c -> b s two c", s=shots)
+        shown = self.show(support, mask, 1 - mask)
+        prototypes = together(Shown(*(part.unflatten(0, (-1, shots)) for part in shown)), weights)
         encoded = self.relate([tap.repeat_interleave(shots, dim=0) for tap in query.units], features)
-        likeness = self.likeness(query.compared, (weights[..., None] * each).sum(dim=1), shots)
-        return self.decode_shots(rearrange(encoded, "(b s) c h w -> b s c h w", s=shots), size, likeness, weights)
-
-    def likeness(
-        self, compared: Float[Tensor, "b c h w"], prototypes: Float[Tensor, "b 2 c"], shots: int
-    ) -> Float[Tensor, "b n h w"]:
-        """The cosines with the background's and the foreground's prototype; those with self-support follow."""
-        cosines = cosine_similarity(compared, prototypes)
-        if not self.config.self_support:
-            return cosines
-        probabilities = (PROTOTYPE_SCALE * cosines).softmax(dim=1)
-        moved = with_query(compared, prototypes, probabilities, shots)
-        return torch.cat([cosines, cosine_similarity(compared, moved)], dim=1)
+        alike = likeness(query.compared, prototypes, self_support=self.config.self_support)
+        return self.decode_shots(rearrange(encoded, "(b s) c h w -> b s c h w", s=shots), size, alike, weights)
 
     def support_features(
         self, taps: list[Float[Tensor, "b _c _h _w"]], foreground: Float[Tensor, "b h w"]
@@ -210,16 +199,14 @@ class HSNet(nn.Module):
         seen = torch.stack([tap.any(dim=1) for tap in self.of_stride(features, STRIDES[0])]).any(dim=0).flatten(1)
         return seen.sum(dim=1).clamp_min(1) / seen.shape[1]
 
-    def prototypes(
+    def show(
         self,
         taps: list[Float[Tensor, "b _c _h _w"]],
         foreground: Float[Tensor, "b h w"],
         background: Float[Tensor, "b h w"],
-    ) -> Float[Tensor, "b 2 c"]:
-        """The mean features of the background and of the foreground; of no channels without `prototype_taps`."""
-        features = self.compared(taps)
-        sides = [masked_average_pool(features, mask, align_corners=False) for mask in (background, foreground)]
-        return torch.stack(sides, dim=1)
+    ) -> Shown:
+        """What makes prototypes of each shot; of no channels without `prototype_taps`."""
+        return show(self.compared(taps), background, foreground)
 
     def compared(self, taps: list[Float[Tensor, "b _c _h _w"]]) -> Float[Tensor, "b c h w"]:
         """The taps that make prototypes, side by side at the size of the shallowest; without any, no channels."""
@@ -296,7 +283,7 @@ class HSNet(nn.Module):
         """Logits at the wanted size (height, width), by way of twice the encoded one (section 4.4).
 
         Args:
-            likeness: from the method of that name; of no use without `prototype_taps`.
+            likeness: from `likewise.prototypes.likeness`; of no use without `prototype_taps`.
             shots: that the encoded is the mean of; likewise.
         """
         if not self.config.prototype_taps:
@@ -304,9 +291,9 @@ class HSNet(nn.Module):
         assert likeness is not None
         alike = JOINED_SCALE * resize(likeness, plane_size(encoded), align_corners=False)
         joined = torch.cat([encoded, alike], dim=1)
-        prior = PROTOTYPE_SCALE * self.trust * resize(likeness[:, -2:], size, align_corners=False)
-        lowered = prior.new_tensor([0.0, CAUTION * (1 - shots**-0.5)])[:, None, None]
-        return prior + self.classify(self.decoder(joined), size) / shots - lowered
+        prior = SCALE * self.trust * resize(likeness[:, -2:], size, align_corners=False)
+        lowered = prior.new_tensor([0.0, CAUTION * (1 - 1 / shots)])[:, None, None]
+        return prior + self.classify(self.decoder(joined), size) / shots**2 - lowered
 
     def classify(self, context: Float[Tensor, "b c h w"], size: tuple[int, int]) -> Float[Tensor, "b 2 ho wo"]:
         height, width = plane_size(context)

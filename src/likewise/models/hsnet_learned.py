@@ -1,10 +1,12 @@
 """HSNet on examples that are learned once: the same answers as from whole episodes, sooner and in less memory.
 
-examples --> learn --> supports: what is under their masks, and nothing of what is outside --+
-query ---> HSNet.look ----------------------------------------------------------------------+--> compare --> logits
+examples --> learn --> supports: what is under their masks, and little of what is outside --> gather --+
+query ---> HSNet.look ---------------------------------------------------------------------------------+--> compare
 """
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import torch
 from einops import rearrange
@@ -17,6 +19,20 @@ from likewise.hypercorrelation.supports import Support, SupportLevel
 from likewise.models.hsnet import STRIDES, HSNet, Query
 from likewise.models.shots import weights_by_area
 from likewise.ops import plane_size
+from likewise.prototypes import Prototypes, Shown, likeness, together
+
+
+class Gathered(NamedTuple):
+    """The learned shots of one class.
+
+    Attributes:
+        weights: how much each counts in a mean of the background and of the foreground.
+        prototypes: of all.
+    """
+
+    supports: list[Support]
+    weights: Float[Tensor, "1 s 2"]
+    prototypes: Prototypes
 
 
 @torch.no_grad()
@@ -33,11 +49,11 @@ def learn(
     """
     taps = model.taps(images)
     masked = model.support_features(taps, foreground)
-    prototypes = model.prototypes(taps, foreground, 1 - foreground if background is None else background)
+    shown = model.show(taps, foreground, 1 - foreground if background is None else background)
     return [
         Support(
             {stride: SupportLevel.of([tap[shot] for tap in model.of_stride(masked, stride)]) for stride in STRIDES},
-            prototypes[shot],
+            Shown(*(part[shot] for part in shown)),
         )
         for shot in range(len(images))
     ]
@@ -60,23 +76,29 @@ def segment(
         ValueError: no supports, or some that were learned on another backbone.
     """
     check(model, supports)
-    return compare(model, model.look(query_images), supports, size or plane_size(query_images))
+    query = model.look(query_images)
+    return compare(model, query, gather(supports, query.compared), size or plane_size(query_images))
 
 
 @torch.inference_mode()
-def compare(model: HSNet, query: Query, supports: list[Support], size: tuple[int, int]) -> Float[Tensor, "b t 2 ho wo"]:
+def gather(supports: list[Support], like: Tensor) -> Gathered:
+    """The learned shots of one class as `compare` takes them, on the device and in the precision of `like`."""
+    supports = [support.to(like) for support in supports]
+    areas = [support.levels[STRIDES[0]].area for support in supports]
+    weights = weights_by_area(torch.tensor([areas], device=like.device))
+    shown = zip(*(support.shown for support in supports), strict=True)
+    return Gathered(supports, weights, together(Shown(*(torch.stack(parts)[None] for parts in shown)), weights))
+
+
+@torch.inference_mode()
+def compare(model: HSNet, query: Query, shots: Gathered, size: tuple[int, int]) -> Float[Tensor, "b t 2 ho wo"]:
     """`segment`, of queries that `HSNet.look` has seen already: several classes look at them one after the other."""
-    supports = [support.to(query.compared) for support in supports]
-    levels = [support.levels[STRIDES[0]] for support in supports]
-    weights = weights_by_area(query.compared.new_tensor([level.area for level in levels], dtype=torch.float32))
-    each = torch.stack([support.prototypes for support in supports])
-    prototypes = (weights[..., None] * each).sum(dim=0, keepdim=True).to(each.dtype)
-    likeness = model.likeness(query.compared, prototypes.expand(len(query.compared), -1, -1), len(supports))
     logits = []
     for index in range(len(query.compared)):
         units = [tap[[index]] for tap in query.units]
-        encoded = torch.stack([relate_learned(model, units, support) for support in supports], dim=1)
-        logits.append(model.decode_shots(encoded, size, likeness[[index]], weights[None]))
+        encoded = torch.stack([relate_learned(model, units, support) for support in shots.supports], dim=1)
+        alike = likeness(query.compared[[index]], shots.prototypes, self_support=model.config.self_support)
+        logits.append(model.decode_shots(encoded, size, alike, shots.weights))
     return torch.cat(logits)
 
 

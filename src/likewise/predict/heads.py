@@ -20,10 +20,11 @@ from torch import Tensor
 from likewise.concept import Concept
 from likewise.hypercorrelation.supports import Support, stacked, unstacked
 from likewise.models.hsnet import SMALLEST_SIDE, HSNet
-from likewise.models.hsnet_learned import compare, learn, segment
+from likewise.models.hsnet_learned import Gathered, compare, gather, learn
 from likewise.models.panet import PANet
 from likewise.models.shots import compete, foreground_wins, mean_probability, vote
 from likewise.ops import plane_size, resize
+from likewise.prototypes import Shown
 
 
 @runtime_checkable
@@ -136,21 +137,26 @@ class HSNetHead:
         size = plane_size(images)
         return stacked(learn(self.network, images, brought(foreground, size), brought(background, size)))
 
-    def prepare(self, concept: Concept, device: torch.device) -> list[list[Support]]:
-        """The shots of each class."""
+    def prepare(self, concept: Concept, device: torch.device) -> list[Gathered]:
+        """The shots of each class.
+
+        Raises:
+            ConceptError: a concept of an earlier likewise, which kept less of each example.
+        """
+        concept.check_rows(Shown._fields)
         like = torch.empty(0, device=device, dtype=next(self.network.parameters()).dtype)
         ways: list[list[Support]] = [[] for _ in concept.classes]
         for index, support in zip(concept.class_of, unstacked(concept.rows), strict=True):
-            ways[index].append(support.to(like))
-        return ways
+            ways[index].append(support)
+        return [gather(way, like) for way in ways]
 
     def segment(
-        self, images: Float[Tensor, "1 3 h w"], prepared: list[list[Support]], size: tuple[int, int]
+        self, images: Float[Tensor, "1 3 h w"], prepared: list[Gathered], size: tuple[int, int]
     ) -> Float[Tensor, "classes ho wo"]:
-        if self.votes and len(prepared) == 1:
-            foreground = vote(foreground_wins(segment(self.network, images, prepared[0], size)))
-            return torch.cat([~foreground, foreground]).float()
         query, plane = self.network.look(images), plane_size(images)
+        if self.votes and len(prepared) == 1:
+            foreground = vote(foreground_wins(compare(self.network, query, prepared[0], size)))
+            return torch.cat([~foreground, foreground]).float()
         ways = [compare(self.network, query, way, plane)[0].float() for way in prepared]
         return compete(torch.stack([self.probability(way, size) for way in ways], dim=1))[0]
 
