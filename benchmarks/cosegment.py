@@ -35,8 +35,7 @@ from likewise.folder import segment_folder
 from likewise.images import save_image
 from likewise.metrics import interval
 from likewise.paths import Picture, find_pictures
-from likewise.predict import DEFAULT_MODEL
-from likewise.predict.co_saliency import COMMON, CoSaliency, joined
+from likewise.predict.co_saliency import BY_BEST_MASKS, COMMON, CoSaliency, joined
 from likewise.predict.few_shot import FewShot
 from likewise.predict.saliency import Saliency
 from likewise.saliency_metrics import icnet_f_curve
@@ -196,7 +195,7 @@ def main() -> None:
             command.add_argument("--every", type=int, help="score every so-manieth picture of each group")
             command.add_argument("--groups", nargs="*", default=(), help="score these groups whole")
             command.add_argument("--whole", action="store_true", help="pictures that are not scored join their group")
-            command.add_argument("--then", nargs="?", const=DEFAULT_MODEL, help="also few-shot, by the best masks")
+            command.add_argument("--then", nargs="?", const=BY_BEST_MASKS, help="also few-shot, by the best masks")
             command.add_argument("--shots", type=int, default=5)
             command.add_argument("--out", type=Path, help="a folder for the maps")
         else:

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image, ImageFilter
 
 from fakes import noise
-from likewise.predict import DEFAULT_MODEL
+from likewise.predict.co_saliency import BY_BEST_MASKS
 
 HERE = Path(sys.executable).parent
 
@@ -106,7 +106,7 @@ def test_then_segment_segments_again_by_the_best_masks(likewise, groups):
     assert "photos/red: examples are" in out
     assert len(files_of("out")) == 6
     settings = json.loads(Path("out/.likewise/settings.json").read_text())
-    assert settings["then"] == DEFAULT_MODEL
+    assert settings["then"] == BY_BEST_MASKS
     assert settings["shots"] == 2
 
 

@@ -163,7 +163,7 @@ def test_no_examples_and_tiny_pictures_are_refused(few_shot):
 def test_unknown_models_devices_and_sides_are_refused():
     with pytest.raises(
         ValueError,
-        match=r"no model is called 'hsnet2'; there are panet-lite0, hsnet-lite0, panet, panet-vgg16, .*hsnet-resnet50",
+        match=r"no model is called 'hsnet2'; there are hsnet-lite0, panet-lite0, panet, panet-vgg16, .*hsnet-resnet50",
     ):
         FewShot(model="hsnet2")
     with pytest.raises(ValueError, match="device 'tpu9' cannot be used here"):

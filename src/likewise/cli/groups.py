@@ -161,10 +161,10 @@ def by_example(
     cosaliency: CoSaliency, members: dict[Path, list[Picture]], groups: dict[Path, Group], shots: int, device: str
 ) -> tuple[Callable[..., Any], dict[str, Any]]:
     """A segmenter by the group and its best masks, and the settings of it."""
-    from likewise.predict.co_saliency import joined
+    from likewise.predict.co_saliency import BY_BEST_MASKS, joined
     from likewise.predict.few_shot import FewShot
 
-    few_shot = FewShot(device=device, edges=cosaliency.edges)
+    few_shot = FewShot(BY_BEST_MASKS, device=device, edges=cosaliency.edges)
     concepts = {}
     for folder, own in members.items():
         if not len(groups[folder]):

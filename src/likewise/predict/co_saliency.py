@@ -40,6 +40,8 @@ from likewise.predict.saliency import DEFAULT_SALIENCY, Saliency, as_result
 from likewise.weights import BUNDLED, bundled, fingerprint, load_trained
 
 DEFAULT_GROUP_MODEL = "icnet-lite0"
+BY_BEST_MASKS = "panet-lite0"
+"""What segments by a group's best masks. Not the default of few-shot: that has seen pictures that tell how well."""
 COMMON = ("object",)
 """The one class of a result."""
 

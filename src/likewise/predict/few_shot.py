@@ -70,7 +70,7 @@ class FewShot:
     (`likewise.predict.heads`). Batch norm of our own backbones is folded into their convolutions.
 
     Args:
-        model: "panet-lite0", the default, or "hsnet-lite0", bundled, trained by us; "panet", PANet without training, on
+        model: "hsnet-lite0", the default, or "panet-lite0", bundled, trained by us; "panet", PANet without training, on
             any backbone; a folder of `likewise train`; a published network, "panet-vgg16", "panet-resnet50",
             "panet-resnet101", "hsnet-vgg16", "hsnet-resnet50", "hsnet-resnet101", with its authors' checkpoint; or a
             file of `likewise weights import`.

@@ -13,7 +13,7 @@ from likewise.models.panet import PANet
 from likewise.predict import DEFAULT_MODEL
 from likewise.weights import BUNDLED, bundled, load_backbone, load_trained, recipe_name
 
-BUNDLED_MODELS = ("panet-lite0", "hsnet-lite0")
+BUNDLED_MODELS = ("hsnet-lite0", "panet-lite0")
 """Those trained by us, there or not."""
 
 DEFAULT_TAPS: dict[str, tuple[str, ...]] = {"lite0": ("blocks.4.2", "blocks.5.3", "blocks.6.0")}
