@@ -1,6 +1,6 @@
 """Does training help, or harm, on things of another kind? The bundled models beside the untrained.
 
-    python benchmarks/unseen.py --data ../shared/data [--shots 5]
+    python benchmarks/unseen.py --data ../shared/data [--shots 5] [--models runs/panet-fold0 runs/hsnet-fold0]
     python benchmarks/unseen.py --data ../shared/data --half runs
 
 Protocol: 1-shot unless told otherwise; 15 episodes for each DAVIS sequence (example and query are two of its frames),
@@ -33,6 +33,9 @@ from likewise.train.recipes import load_recipe
 
 EPISODES = 15
 PHOTOGRAPHS = 250
+
+SEEN = {"hsnet-lite0": ("DAVIS", "CCP")}
+"""What bundled models were trained on."""
 
 Classes = dict[str, list[Example]]
 
@@ -127,19 +130,20 @@ def iou(few_shot: FewShot, examples: list[Example], shots: int) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
+    parser.add_argument("--models", nargs="+", default=["panet-lite0", "hsnet-lite0"], help="beside the untrained")
     parser.add_argument("--half", type=Path, metavar="RUNS", help="train HSNet on halves, into this folder")
     parser.add_argument("--shots", type=int, choices=range(1, 8), default=1, help="a class has eight pictures or more")
     arguments = parser.parse_args()
     root, runs = arguments.data, arguments.half
     if runs is None:
         measured = {"DAVIS": davis(root), "CCP": ccp(root, label_files(root)[:PHOTOGRAPHS]), "CamVid": camvid(root)}
-        hsnet, of_hsnet = "hsnet-lite0", ("CamVid",)
+        names = arguments.models
     else:
         measured = other_halves(root)
-        hsnet, of_hsnet = str(trained_on_halves(root, runs)), tuple(measured)
-    untrained, panet, by_hsnet = (FewShot(name) for name in ("panet", "panet-lite0", hsnet))
+        names = ["panet-lite0", str(trained_on_halves(root, runs))]
+    untrained, models = FewShot("panet"), {name: FewShot(name) for name in names}
     for name, classes in measured.items():
-        trained = [panet, by_hsnet] if name in of_hsnet else [panet]
+        trained = [few_shot for model, few_shot in models.items() if name not in SEEN.get(model, ())]
         before = np.array([iou(untrained, examples, arguments.shots) for examples in classes.values()])
         print(f"{name}, {len(classes)} classes: untrained {before.mean():.3f}", flush=True)
         for model in trained:

@@ -31,7 +31,10 @@ from likewise.ops import cosine_similarity, masked_average_pool, pixel_weights, 
 SCALE = 20.0
 """The factor of cosines that make probabilities: PANet's."""
 SHRINKAGE = 40.0
-"""The variance that is added to the spread in every direction, as a multiple of its mean, for two examples."""
+"""The variance that is added to the spread in every direction, as a multiple of its mean, for two examples.
+
+Of more examples it is divided by their number less one.
+"""
 SURE = (0.6, 0.85)
 """From which probability on a position is surely background, foreground."""
 LEAST = 12
@@ -92,12 +95,13 @@ def show(
     return Shown(torch.stack(sides, dim=1), weights @ unit.mT, weights.sum(dim=2), squares)
 
 
-def together(shown: Shown, weights: Float[Tensor, "b s 2"]) -> Prototypes:
+def together(shown: Shown, weights: Float[Tensor, "b s 2"], *, shrinkage: float = SHRINKAGE) -> Prototypes:
     """The examples of each class as one, whitened where there are several.
 
     Args:
         shown: of `b` classes with `s` examples each.
         weights: how much each example counts in the mean of the background and in that of the foreground.
+        shrinkage: as `SHRINKAGE`.
     """
     shots, channels = shown.means.shape[1], shown.means.shape[-1]
     means = (weights[..., None] * shown.means).sum(dim=1).to(shown.means.dtype)
@@ -105,7 +109,7 @@ def together(shown: Shown, weights: Float[Tensor, "b s 2"]) -> Prototypes:
         return Prototypes(means, None, shots)
     spread = shown.spread()
     mean_variance = spread.diagonal(dim1=1, dim2=2).mean(dim=1).clamp_min(1e-12)
-    ridge = SHRINKAGE / (shots - 1) * mean_variance[:, None, None]
+    ridge = shrinkage / (shots - 1) * mean_variance[:, None, None]
     identity = torch.eye(channels, device=spread.device).expand_as(spread)
     root = torch.linalg.cholesky(spread / ridge + identity)
     whitening = torch.linalg.solve_triangular(root, identity, upper=False).to(means.dtype)

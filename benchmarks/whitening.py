@@ -1,0 +1,99 @@
+"""What whitening brings to the prototypes of several examples, on classes that the features were not trained on.
+
+    python benchmarks/whitening.py --data PASCAL [--runs runs] [--shots 2 5 10]
+
+After `benchmarks/hsnet_folds.py`, whose six PANets of ten classes each are asked for the classes of the two folds that
+they have not seen, on training pictures. No test picture takes part.
+
+Protocol: 320x320, 1-way, the same episodes for every row, the classes of a fold in turn; pixels summed per class,
+boundary left out; mIoU of the five classes of a fold, then the mean over its three PANets. Nothing but prototypes:
+HSNet's learned part is not asked. The foreground's logit is lowered as in HSNet.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections import defaultdict
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from likewise.data.class_names import PASCAL
+from likewise.data.pascal import pascal5i
+from likewise.labels import IGNORE
+from likewise.models.hsnet import CAUTION
+from likewise.models.panet import PANet
+from likewise.models.shots import weights_by_area
+from likewise.ops import plane_size, resize
+from likewise.prototypes import SCALE, Shown, likeness, show, together
+from likewise.train.data_sections import EpisodeData
+from likewise.train.episodes import Batch, ValidationEpisodes
+from likewise.train.material import collate
+from likewise.weights import load_trained
+
+ROWS = ("PANet", "self-support alone", *(f"whitened, shrinkage {value}" for value in (20, 40, 80, 160)))
+
+
+def answers(model: PANet, batch: Batch) -> dict[str, Tensor]:
+    """How much more the foreground's logit is than the background's, for each row."""
+    pictures, query = (model.backbone.normalise(part) for part in (batch.supports[0, 0], batch.queries))
+    features, query = model.features(pictures), model.features(query)
+    foreground = (batch.support_labels[0, 0] == 1).float()
+    shown = Shown(*(part[None] for part in show(features, 1 - foreground, foreground)))
+    equal = torch.full((1, len(features), 2), 1 / len(features))
+    weights = weights_by_area(foreground.mean(dim=(1, 2))[None])
+    lowered = CAUTION * (1 - 1 / len(features))
+
+    def logit(weights: Tensor, shrinkage: float, *, self_support: bool) -> Tensor:
+        found = likeness(query, together(shown, weights, shrinkage=shrinkage), self_support=self_support)[:, -2:]
+        background, wanted = (SCALE * resize(found, plane_size(batch.targets), align_corners=False))[0]
+        return wanted - background
+
+    rows = {"PANet": logit(equal, 1e9, self_support=False)}
+    rows["self-support alone"] = logit(weights, 1e9, self_support=True) - lowered
+    for row in ROWS[2:]:
+        rows[row] = logit(weights, float(row.rpartition(" ")[2]), self_support=True) - lowered
+    return rows
+
+
+@torch.inference_mode()
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, help="with VOC2012 and splits")
+    parser.add_argument("--runs", type=Path, default=Path("runs"))
+    parser.add_argument("--shots", type=int, nargs="+", default=[2, 5, 10])
+    parser.add_argument("--episodes", type=int, default=60, help="of each PANet and fold")
+    arguments = parser.parse_args()
+    pictures = pascal5i(arguments.data, None, split="trn")
+    for shots in arguments.shots:
+        scores: dict[tuple[str, int], list[float]] = defaultdict(list)
+        for pair in combinations(range(4), 2):
+            model, _ = load_trained(arguments.runs / f"panet-pair{pair[0]}{pair[1]}")
+            model.eval()
+            for fold in pair:
+                held = pictures.only(PASCAL[5 * fold : 5 * fold + 5])
+                data = EpisodeData(
+                    kind="episodes", set="pascal5i", root=arguments.data, size=320, shots=(shots,), mirror=0
+                )
+                counts = {row: np.zeros((5, 2)) for row in ROWS}
+                loader = DataLoader(ValidationEpisodes(held, data, arguments.episodes), 1, collate_fn=collate)
+                for index, batch in enumerate(loader):
+                    truth, counted = batch.targets[0] == 1, batch.targets[0] != IGNORE
+                    for row, logit in answers(model, batch).items():
+                        found = (logit > 0) & counted
+                        both, either = (found & truth).sum().item(), (found | truth).sum().item()
+                        counts[row][index % 5] += both, either
+                for row, (both, either) in ((row, count.T) for row, count in counts.items()):
+                    scores[row, fold].append(float((both / either).mean()))
+        print(f"{shots} shots{'':26s} mean  " + "  ".join(f"fold {fold}" for fold in range(4)))
+        for row in ROWS:
+            folds = [float(np.mean(scores[row, fold])) for fold in range(4)]
+            print(f"  {row:30s} {np.mean(folds):.3f}   " + "   ".join(f"{value:.3f}" for value in folds), flush=True)
+
+
+if __name__ == "__main__":
+    main()
