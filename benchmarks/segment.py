@@ -5,9 +5,9 @@
 Both sides do the same work on the same pictures (320x320 crops of scikit-image's photographs, in JPEG files), taking
 turns in one process; the number is the median of the ratios of their times. The plain reference treats each picture as
 an episode of its own: it computes the support's features again, resizes them to the mask's size before pooling, and
-keeps memory's default layout. Its logits must equal ours. The default model, with one example and with five, takes turns
-with both. Then one run over all pictures, through the same code as
-`likewise segment`, with the process's memory noted on the way.
+keeps memory's default layout. Its logits must equal ours. The default model takes turns with both, with one example and
+with five. Then one run over all pictures, through the same code as `likewise segment`, with the process's memory noted
+on the way.
 """
 
 import argparse

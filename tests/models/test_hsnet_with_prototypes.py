@@ -6,7 +6,7 @@ import torch
 from likewise.backbones import Backbone, backbone_spec
 from likewise.hypercorrelation.supports import stacked, unstacked
 from likewise.models import hsnet
-from likewise.models.hsnet import CAUTION, HSNetConfig
+from likewise.models.hsnet import CAUTION, DECODED_SHOTS, HSNetConfig
 from likewise.models.hsnet_learned import learn, segment
 from likewise.models.panet import PANet
 from likewise.ops import resize
@@ -70,12 +70,35 @@ def test_with_prototypes_shots_share_what_they_say():
 def test_what_the_decoder_adds_counts_less_the_more_shots_there_are():
     model = hsnet.lite0(NARROW).eval()
     torch.nn.init.normal_(model.classifier[-1].weight)
-    encoded, alike = torch.randn(1, 64, 8, 12), torch.rand(1, 2, 8, 12)
+    encoded, alike = torch.randn(1, 1, 64, 8, 12), torch.rand(1, 2, 8, 12)
     with torch.inference_mode():
-        once, twice = (model.decode(encoded, (64, 96), alike, shots) for shots in (1, 2))
+        once, twice = (
+            model.decode_shots(
+                encoded.expand(-1, shots, -1, -1, -1), (64, 96), alike, torch.full((1, shots, 2), 1 / shots)
+            )
+            for shots in (1, 2)
+        )
     prior = SCALE * resize(alike, (64, 96), align_corners=False)
     lowered = torch.tensor([0, CAUTION / 2])[:, None, None]
     torch.testing.assert_close(twice - prior + lowered, (once - prior) / 4, rtol=1e-3, atol=1e-3)
+
+
+def test_of_very_many_shots_prototypes_answer_alone():
+    model = hsnet.lite0(NARROW).eval()
+    few, many = (some_episode((64, 96), shots=shots) for shots in (DECODED_SHOTS, DECODED_SHOTS + 1))
+    for episode in (few, many):
+        del episode["query_labels"]
+    answers = []
+    for deviation in (0.0, 1.0):
+        torch.nn.init.normal_(model.classifier[-1].weight, std=deviation)
+        with torch.inference_mode():
+            answers.append([model(**episode) for episode in (few, many)])
+    assert (answers[0][0] - answers[1][0]).abs().max() > 1e-3
+    torch.testing.assert_close(answers[0][1], answers[1][1])
+    supports = learn(model, many["support_images"][0], many["foreground"][0])
+    torch.testing.assert_close(
+        segment(model, many["query_images"], supports), answers[1][1].clone(), rtol=1e-4, atol=1e-4
+    )
 
 
 def test_a_shot_of_a_larger_object_counts_for_more():

@@ -45,6 +45,10 @@ CAUTION = 0.25
 """So much lower would the foreground's logit be of very many shots than of one, where prototypes join in."""
 
 
+DECODED_SHOTS = 5
+"""Of more shots the decoder would count so little, where prototypes join in, that it is not asked."""
+
+
 @dataclass(frozen=True)
 class HSNetConfig:
     """What can be chosen.
@@ -64,7 +68,8 @@ class HSNetConfig:
     Where prototypes join in, several shots are one: the decoder sees the mean of what they say, as the prototypes are
     means, both with more weight for a shot whose object is larger (`shots.weights_by_area`); prototypes and query are
     whitened by how features spread within the classes (`likewise.prototypes`); and what the decoder adds to the
-    prototypes' logits counts one by the square of the shots: it has to mend less, the better the prototypes are.
+    prototypes' logits counts one by the square of the shots: it has to mend less, the better the prototypes are. Of
+    more than `DECODED_SHOTS` nothing is decoded: prototypes answer alone, and more shots do not take longer.
     Because a mean of prototypes is nearer to everything than one of them, and the foreground's gains more by it, the
     foreground's logit then falls by up to `CAUTION`. As published each shot is decoded on its own.
     """
@@ -175,9 +180,16 @@ class HSNet(nn.Module):
         weights = weights_by_area(rearrange(self.areas(features), "(b s) -> b s", s=shots))
         shown = self.show(support, mask, 1 - mask)
         prototypes = together(Shown(*(part.unflatten(0, (-1, shots)) for part in shown)), weights)
-        encoded = self.relate([tap.repeat_interleave(shots, dim=0) for tap in query.units], features)
         alike = likeness(query.compared, prototypes, self_support=self.config.self_support)
-        return self.decode_shots(rearrange(encoded, "(b s) c h w -> b s c h w", s=shots), size, alike, weights)
+        encoded = None
+        if self.decoded(shots):
+            encoded = self.relate([tap.repeat_interleave(shots, dim=0) for tap in query.units], features)
+            encoded = encoded.unflatten(0, (-1, shots))
+        return self.decode_shots(encoded, size, alike, weights)
+
+    def decoded(self, shots: int) -> bool:
+        """Whether so many shots of a class are related to the query at all (`HSNetConfig`)."""
+        return not self.config.prototype_taps or shots <= DECODED_SHOTS
 
     def support_features(
         self, taps: list[Float[Tensor, "b _c _h _w"]], foreground: Float[Tensor, "b h w"]
@@ -261,39 +273,43 @@ class HSNet(nn.Module):
 
     def decode_shots(
         self,
-        encoded: Float[Tensor, "b s c h w"],
+        encoded: Float[Tensor, "b s c h w"] | None,
         size: tuple[int, int],
         likeness: Float[Tensor, "b n hl wl"],
         weights: Float[Tensor, "b s 2"],
     ) -> Float[Tensor, "b t 2 ho wo"]:
-        """`decode`, of each shot; where prototypes join in, of their mean (`HSNetConfig`), weighted as they are."""
-        if self.config.prototype_taps:
+        """`decode`, of each shot; where prototypes join in, of their mean (`HSNetConfig`), weighted as they are.
+
+        Args:
+            encoded: of no use where the shots are not `decoded`, and None there.
+            likeness: from `likewise.prototypes.likeness`; of no use without `prototype_taps`.
+        """
+        if not self.config.prototype_taps:
+            assert encoded is not None
+            return torch.stack([self.decode(shot, size) for shot in encoded.unbind(dim=1)], dim=1)
+        shots = weights.shape[1]
+        logits = SCALE * self.trust * resize(likeness[:, -2:], size, align_corners=False)
+        logits = logits - logits.new_tensor([0.0, CAUTION * (1 - 1 / shots)])[:, None, None]
+        if encoded is not None:
             together = (weights[..., 1, None, None, None].to(encoded.dtype) * encoded).sum(dim=1)
-            return self.decode(together, size, likeness, encoded.shape[1])[:, None]
-        logits = [self.decode(shot, size) for shot in encoded.unbind(dim=1)]
-        return torch.stack(logits, dim=1)
+            logits = logits + self.decode(together, size, likeness) / shots**2
+        return logits[:, None]
 
     def decode(
         self,
         encoded: Float[Tensor, "b c h w"],
         size: tuple[int, int],
         likeness: Float[Tensor, "b n hl wl"] | None = None,
-        shots: int = 1,
     ) -> Float[Tensor, "b 2 ho wo"]:
         """Logits at the wanted size (height, width), by way of twice the encoded one (section 4.4).
 
         Args:
-            likeness: from `likewise.prototypes.likeness`; of no use without `prototype_taps`.
-            shots: that the encoded is the mean of; likewise.
+            likeness: as in `decode_shots`; None without `prototype_taps`.
         """
-        if not self.config.prototype_taps:
-            return self.classify(self.decoder(encoded), size)
-        assert likeness is not None
-        alike = JOINED_SCALE * resize(likeness, plane_size(encoded), align_corners=False)
-        joined = torch.cat([encoded, alike], dim=1)
-        prior = SCALE * self.trust * resize(likeness[:, -2:], size, align_corners=False)
-        lowered = prior.new_tensor([0.0, CAUTION * (1 - 1 / shots)])[:, None, None]
-        return prior + self.classify(self.decoder(joined), size) / shots**2 - lowered
+        if likeness is not None:
+            alike = JOINED_SCALE * resize(likeness, plane_size(encoded), align_corners=False)
+            encoded = torch.cat([encoded, alike], dim=1)
+        return self.classify(self.decoder(encoded), size)
 
     def classify(self, context: Float[Tensor, "b c h w"], size: tuple[int, int]) -> Float[Tensor, "b 2 ho wo"]:
         height, width = plane_size(context)

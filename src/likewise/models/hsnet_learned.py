@@ -95,8 +95,10 @@ def compare(model: HSNet, query: Query, shots: Gathered, size: tuple[int, int]) 
     """`segment`, of queries that `HSNet.look` has seen already: several classes look at them one after the other."""
     logits = []
     for index in range(len(query.compared)):
-        units = [tap[[index]] for tap in query.units]
-        encoded = torch.stack([relate_learned(model, units, support) for support in shots.supports], dim=1)
+        encoded = None
+        if model.decoded(len(shots.supports)):
+            units = [tap[[index]] for tap in query.units]
+            encoded = torch.stack([relate_learned(model, units, support) for support in shots.supports], dim=1)
         alike = likeness(query.compared[[index]], shots.prototypes, self_support=model.config.self_support)
         logits.append(model.decode_shots(encoded, size, alike, shots.weights))
     return torch.cat(logits)
