@@ -5,7 +5,18 @@ import torch
 import torch.nn.functional as F
 
 from likewise.ops import cosine_similarity, masked_average_pool
-from likewise.prototypes import LEAST, SHRINKAGE, SURE, Prototypes, Shown, likeness, show, together, with_query
+from likewise.prototypes import (
+    LEAST,
+    MOST_TRUSTED,
+    SHRINKAGE,
+    SURE,
+    Prototypes,
+    Shown,
+    likeness,
+    show,
+    together,
+    with_query,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -79,13 +90,13 @@ def test_a_direction_in_which_a_class_differs_counts_for_less():
     means = torch.tensor([[1.0, 1.0, 0.0, 0.0], [-1.0, 0.0, 1.0, 0.0]])
     query = torch.tensor([-1.0, 1.0, 0.0, 0.0])[None, :, None, None]  # like the background but for the first axis
     told = []
-    for shots in (1, 2, 100):
+    for shots in (1, 2, 1 + MOST_TRUSTED, 100):
         shown = shown_of(means.expand(1, shots, 2, 4), spread)
         cosines = likeness(query, together(shown, torch.full((1, shots, 2), 1 / shots)), self_support=False)
         told.append((cosines[0, 0] - cosines[0, 1]).item())
-    assert told[0] < told[1] < told[2]
+    assert told[0] < told[1] < told[2] == pytest.approx(told[3], abs=1e-5)
     assert told[0] == pytest.approx(-0.5)
-    assert told[2] > 0
+    assert told[2] > -0.05
 
 
 def test_whitening_is_the_mahalanobis_distance_with_a_ridge():
@@ -105,6 +116,20 @@ def test_examples_without_any_spread_are_not_whitened_to_nonsense(channels):
     shown = shown_of(torch.ones(1, 3, 2, channels), torch.zeros(channels, channels))
     prototypes = together(shown, torch.full((1, 3, 2), 1 / 3))
     torch.testing.assert_close(prototypes.means, torch.ones(1, 2, channels))
+
+
+@pytest.mark.parametrize("shots", [2, 500])
+def test_flat_pictures_in_half_precision_leave_finite_prototypes(shots):
+    flat = torch.zeros(1, 32)
+    flat[0, 0], flat[0, 1:] = 0.9, 0.07  # one channel outweighs all others, and rounding all that varies
+    features = flat[..., None, None].expand(1, 32, 8, 8)
+    background, foreground = (mask[:1] for mask in sides())
+    shown = show(features, background, foreground)
+    rows = Shown(*(part[None].half().expand(-1, shots, *part.shape[1:]) for part in shown))
+    prototypes = together(rows._replace(means=rows.means.float()), torch.full((1, shots, 2), 1 / shots))
+    cosines = likeness(features, prototypes, self_support=True)
+    assert cosines.isfinite().all()
+    assert cosines.min() > 0.99
 
 
 def test_with_self_support_its_cosines_follow():

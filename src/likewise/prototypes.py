@@ -35,6 +35,8 @@ SHRINKAGE = 40.0
 
 Of more examples it is divided by their number less one.
 """
+MOST_TRUSTED = 10
+"""By no more than this: with more examples it was not tried."""
 SURE = (0.6, 0.85)
 """From which probability on a position is surely background, foreground."""
 LEAST = 12
@@ -108,11 +110,10 @@ def together(shown: Shown, weights: Float[Tensor, "b s 2"], *, shrinkage: float 
     if shots == 1 or not channels:
         return Prototypes(means, None, shots)
     spread = shown.spread()
-    mean_variance = spread.diagonal(dim1=1, dim2=2).mean(dim=1).clamp_min(1e-12)
-    ridge = shrinkage / (shots - 1) * mean_variance[:, None, None]
-    identity = torch.eye(channels, device=spread.device).expand_as(spread)
-    root = torch.linalg.cholesky(spread / ridge + identity)
-    whitening = torch.linalg.solve_triangular(root, identity, upper=False).to(means.dtype)
+    variances, directions = torch.linalg.eigh(spread)
+    variances = variances.clamp_min(0)  # rows are kept in half precision, so some may come out below
+    ridge = shrinkage / min(shots - 1, MOST_TRUSTED) * variances.mean(dim=1, keepdim=True).clamp_min(1e-6)
+    whitening = ((1 + variances / ridge).rsqrt()[..., None] * directions.mT).to(means.dtype)
     return Prototypes(einsum(whitening, means, "b d c, b side c -> b side d"), whitening, shots)
 
 
