@@ -79,8 +79,11 @@ class Concept:
         """
         for other in others:
             other.check(self.model, self.backbone, self.fingerprint, self.side, who="the other concept")
-            for one, two in ((self, other), (other, self)):
-                one.check_rows(two.rows)
+            if other.rows.keys() != self.rows.keys():
+                raise ConceptError(
+                    f"{self.model} keeps more of each example than an earlier likewise did, by which one of these "
+                    "concepts was learned: learn that one again from its examples"
+                )
         concepts = (self, *others)
         classes = tuple(dict.fromkeys(name for concept in concepts for name in concept.classes))
         return replace(
@@ -107,8 +110,8 @@ class Concept:
         """Raise a `ConceptError` unless all these rows were learned."""
         if missing := sorted(set(names) - set(self.rows)):
             raise ConceptError(
-                f"the concept lacks {missing[0]!r}, which {self.model} did not learn in an earlier likewise: learn it "
-                "again from its examples"
+                f"the concept lacks {missing[0]!r}, which {self.model} did not keep in an earlier likewise: learn it again "
+                "from its examples"
             )
 
     def digest(self) -> str:

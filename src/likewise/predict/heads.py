@@ -36,12 +36,14 @@ class Head(Protocol):
         side: to about `side` x `side` pixels pictures are brought unless told otherwise.
         multiple: what the sides of a brought picture are multiples of.
         smallest: the shortest side of a brought picture.
+        rows: names of rows that every concept has.
     """
 
     network: Any
     side: int
     multiple: int
     smallest: int
+    rows: tuple[str, ...]
 
     def learn(
         self,
@@ -72,6 +74,8 @@ class PANetHead:
 
     Pictures are brought to whole strides of the deepest features.
     """
+
+    rows: tuple[str, ...] = ("foreground", "background")
 
     def __init__(self, network: PANet) -> None:
         self.network = network
@@ -123,6 +127,8 @@ class HSNetHead:
         published: whether its weights are its authors'.
     """
 
+    rows: tuple[str, ...] = Shown._fields
+
     def __init__(self, network: HSNet, *, published: bool) -> None:
         self.network, self.published, self.votes = network, published, False
         self.side = 320 if network.backbone.spec.name == "lite0" else 400
@@ -138,12 +144,7 @@ class HSNetHead:
         return stacked(learn(self.network, images, brought(foreground, size), brought(background, size)))
 
     def prepare(self, concept: Concept, device: torch.device) -> list[Gathered]:
-        """The shots of each class.
-
-        Raises:
-            ConceptError: a concept of an earlier likewise, which kept less of each example.
-        """
-        concept.check_rows(Shown._fields)
+        """The shots of each class."""
         like = torch.empty(0, device=device, dtype=next(self.network.parameters()).dtype)
         ways: list[list[Support]] = [[] for _ in concept.classes]
         for index, support in zip(concept.class_of, unstacked(concept.rows), strict=True):
