@@ -110,8 +110,8 @@ class Concept:
         """Raise a `ConceptError` unless all these rows were learned."""
         if missing := sorted(set(names) - set(self.rows)):
             raise ConceptError(
-                f"the concept lacks {missing[0]!r}, which {self.model} did not keep in an earlier likewise: learn it again "
-                "from its examples"
+                f"the concept lacks {missing[0]!r}, which {self.model} did not keep in an earlier likewise: learn it "
+                "again from its examples"
             )
 
     def digest(self) -> str:
