@@ -82,8 +82,15 @@ def convolution_flops(x, weight, bias, padding, stride, *_, out_shape=None, **__
     return 2 * x[0] * weight[0] * weight[1] * pairs
 
 
+def linear_flops(x, weight, *_, out_shape=None, **__) -> int:
+    return 2 * x[0] * x[1] * weight[0]
+
+
 def flops(run: Callable[[], object]) -> int:
-    counted = {torch.ops.aten.mkldnn_convolution: convolution_flops}
+    counted = {
+        torch.ops.aten.mkldnn_convolution: convolution_flops,
+        torch.ops.mkldnn._linear_pointwise: linear_flops,
+    }
     with FlopCounterMode(display=False, custom_mapping=counted) as counter:
         run()
     return counter.get_total_flops()

@@ -8,16 +8,18 @@ and the first layer leaves one constant for each channel outside of it.
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from einops import rearrange
-from jaxtyping import Float, Float32
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from likewise.hypercorrelation.kernels import CenterPivotConv4d
-from likewise.hypercorrelation.products import product
+from likewise.hypercorrelation.norms import abreast, moments, normalise, scaled, together
+from likewise.hypercorrelation.products import rectified_product
 from likewise.hypercorrelation.supports import SupportLevel
 from likewise.ops import resize
 
@@ -66,9 +68,13 @@ class Window(NamedTuple):
 
 
 class Patch(NamedTuple):
-    """A level that is `inside` on some rows and columns of its support plane, and `outside` on all the others."""
+    """A level that is something else on some rows and columns of its support plane, and `outside` on all the others.
 
-    inside: Float[Tensor, "1 c h w q"]
+    Attributes:
+        tiles: what it is there, of some query positions each.
+    """
+
+    tiles: list[Float[Tensor, "1 c h w _t"]]
     outside: Float[Tensor, " c"]
     rows: Window
     columns: Window
@@ -88,8 +94,8 @@ def squeeze(
     """
     layers: Any = block
     first, norm, _, second, second_norm, _, third, third_norm, _ = layers
-    patch = normalise_patch(norm, convolve_correlation(first, query, grid, support))
-    x = normalise(second_norm, convolve_patch(second, patch, grid))
+    patch = convolve_correlation(first, query, grid, support)
+    x = normalise(second_norm, convolve_patch(second, norm, patch, grid))
     return normalise(third_norm, convolve(third, x, grid))
 
 
@@ -112,94 +118,77 @@ def convolve_correlation(
     at = (support.positions[:, 0] - top) * columns.size + support.positions[:, 1] - left
     (out_rows, in_rows), (out_columns, in_columns) = rows.centers(stride), columns.centers(stride)
     bias = biases(kernel)
-    inside = query[0].new_empty(1, kernel.support.out_channels, rows.span, columns.span, positions)
-    centers = []
     held = taps * rows.size * columns.size
     tile = -(-positions // max(1, positions * held // TILE))
-    correlation = query[0].new_zeros(taps, rows.size * columns.size, tile)
+    tiles, centers = [], []
     for begin in range(0, positions, tile):
         end = min(begin + tile, positions)
-        # What lies between the foreground's positions is zero from the start, and stays so.
-        correlation = correlation[..., : end - begin]
+        if begin == 0 or end - begin < tile:
+            # What lies between the foreground's positions is zero from the start, and stays so.
+            correlation = query[0].new_zeros(rows.size * columns.size, end - begin, taps)
         for tap in range(taps):
-            found = product(support.features[tap], query[tap][begin:end]).relu_()
-            correlation[tap].index_copy_(0, at, found)
-        planes = correlation.view(1, taps, rows.size, columns.size, end - begin)
-        inside[..., begin:end] = over_support_axes(kernel, planes, (rows, columns), bias)
-        centers.append(planes[0, :, in_rows, in_columns].permute(1, 2, 0, 3).clone())
-    center = torch.cat(centers, dim=3)
+            found = rectified_product(support.features[tap], query[tap][begin:end])
+            correlation[:, :, tap].index_copy_(0, at, found)
+        planes = channels_second(correlation.view(1, rows.size, columns.size, end - begin, taps))
+        tiles.append(over_support_axes(kernel, planes, (rows, columns), bias))
+        centers.append(planes[:, :, in_rows, in_columns].clone())
+    center = torch.cat(centers, dim=4)
     if center.numel():
-        planes = F.conv2d(center.reshape(-1, taps, *grid), kernel.query.weight, padding=side // 2)
-        planes = planes.contiguous()  # to add what lies otherwise takes three times as long as to turn it first
-        inside[:, :, out_rows, out_columns] += rearrange(planes, "(h w) d hq wq -> 1 d h w (hq wq)", h=len(center))
-    return Patch(inside, bias, rows, columns, strided(support.plane, stride))
+        planes = over_query_axes(kernel.query.weight, center, grid)
+        for inside, added in zip(tiles, planes.split(tile, dim=4), strict=True):
+            inside[:, :, out_rows, out_columns] += added
+    return Patch(tiles, bias, rows, columns, strided(support.plane, stride))
 
 
-def normalise_patch(norm: nn.GroupNorm, patch: Patch) -> Patch:
-    """Group norm over the whole level and ReLU; what is outside counts as often as it would be there."""
-    inside, outside, rows, columns, plane = patch
-    rest = plane[0] * plane[1] * inside.shape[-1] - inside[0, 0].numel()
-    total, squares = sums(inside)
-    constant = outside.float()
-    count = inside[0, 0].numel() + rest
-    moments = group_moments(norm, total + rest * constant, squares + rest * constant.square(), count)
-    constant = rectified_norm(norm, constant[None], *moments)[0]
-    return Patch(rectified_norm(norm, inside, *moments), constant.to(outside.dtype), rows, columns, plane)
+def convolve_patch(
+    kernel: CenterPivotConv4d, norm: nn.GroupNorm, patch: Patch, grid: tuple[int, int]
+) -> Float[Tensor, "1 d ho wo q"]:
+    """Group norm over the whole level, ReLU, and a layer on it: on what it is outside, plus on what differs from that.
 
-
-def normalise(norm: nn.GroupNorm, x: Float[Tensor, "1 c hs ws q"]) -> Float[Tensor, "1 c hs ws q"]:
-    """Group norm over all positions, and ReLU."""
-    return rectified_norm(norm, x, *group_moments(norm, *sums(x), x[0, 0].numel()))
-
-
-def sums(x: Float[Tensor, "1 c hs ws q"]) -> tuple[Float32[Tensor, " c"], Float32[Tensor, " c"]]:
-    """Of each channel's values and of their squares.
-
-    Made by `sum`, which adds in pairs. The library's group norm of a tensor with its channels last adds one by one,
-    and is off by 1e-4 over so many positions.
+    What is outside counts in the norm as often as it would be there.
     """
-    axes = (0, 2, 3, 4)
-    return x.sum(dim=axes, dtype=torch.float32), x.square().sum(dim=axes, dtype=torch.float32)
+    tiles, constant, was_rows, was_columns, plane = patch
+    side, stride, channels, positions = kernel.support.kernel_size[0], kernel.stride, len(constant), math.prod(grid)
+    height, width = tiles[0].shape[2:4]
+    alike = moments(norm, constant.view(1, -1, 1, 1, 1))
+    around = alike._replace(positions=(plane[0] * plane[1] - height * width) * positions)
+    whole = together([around, *(moments(norm, tile) for tile in tiles)])
+    constant = scaled(norm, constant[None], whole)[0].relu_()
 
-
-def group_moments(
-    norm: nn.GroupNorm, total: Float32[Tensor, " c"], squares: Float32[Tensor, " c"], count: int
-) -> tuple[Float32[Tensor, " c"], Float32[Tensor, " c"]]:
-    """Mean and variance of each channel's group, where every channel has `count` values."""
-    mean, square = ((values / count).view(norm.num_groups, -1).mean(dim=1) for values in (total, squares))
-    size = len(total) // norm.num_groups
-    return mean.repeat_interleave(size), (square - mean.square()).clamp_min(0).repeat_interleave(size)
-
-
-def rectified_norm(
-    norm: nn.GroupNorm, x: Float[Tensor, "1 c *rest"], mean: Float32[Tensor, " c"], variance: Float32[Tensor, " c"]
-) -> Float[Tensor, "1 c *rest"]:
-    weight, bias = norm.weight.float(), norm.bias.float()
-    return F.batch_norm(x, mean, variance, weight, bias, training=False, eps=norm.eps).relu_()
-
-
-def convolve_patch(kernel: CenterPivotConv4d, patch: Patch, grid: tuple[int, int]) -> Float[Tensor, "1 d ho wo q"]:
-    """A layer on a level that is constant but for a patch: on the constant, plus on what the patch differs by."""
-    inside, outside, was_rows, was_columns, plane = patch
-    side, stride, channels = kernel.support.kernel_size[0], kernel.stride, len(outside)
-    constant = outside[None, :, None, None]
-    over_support = F.conv2d(constant.expand(-1, -1, *plane), kernel.support.weight, biases(kernel), stride, side // 2)
-    over_query = F.conv2d(constant.expand(-1, -1, *grid), kernel.query.weight, padding=side // 2)
-    x = rearrange(over_support, "1 d h w -> 1 h w 1 d") + rearrange(over_query, "1 d hq wq -> 1 1 1 (hq wq) d")
-    x = channels_second(x)
-
+    x = convolve_constant(kernel, constant, plane, grid)
     rows = Window.over(was_rows.first, was_rows.last, plane[0], side, stride)
     columns = Window.over(was_columns.first, was_columns.last, plane[1], side, stride)
-    differs = channels_second(inside.new_zeros(1, rows.size, columns.size, inside.shape[-1], channels))
-    height, width = inside.shape[2:4]
-    differs[:, :, :height, :width] = inside - outside[:, None, None, None]
     target = x[:, :, rows.outputs, columns.outputs]
-    target += over_support_axes(kernel, differs, (rows, columns))
     (out_rows, in_rows), (out_columns, in_columns) = rows.centers(stride), columns.centers(stride)
-    centers = differs[:, :, in_rows, in_columns]
-    if centers.numel():
-        target[:, :, out_rows, out_columns] += over_query_axes(kernel.query.weight, centers, grid)
+    centers = []
+    for inside, part in zip(tiles, target.split(tiles[0].shape[4], dim=4), strict=True):
+        differs = channels_second(inside.new_zeros(1, rows.size, columns.size, inside.shape[4], channels))
+        lower = scaled(norm, inside, whole, less=constant)
+        torch.maximum(
+            lower, -constant[:, None, None, None], out=differs[:, :, :height, :width]
+        )  # ReLU, when what is outside is 0
+        part += over_support_axes(kernel, differs, (rows, columns))
+        centers.append(differs[:, :, in_rows, in_columns].clone())
+    center = torch.cat(centers, dim=4)
+    if center.numel():
+        target[:, :, out_rows, out_columns] += over_query_axes(kernel.query.weight, center, grid)
     return x
+
+
+def convolve_constant(
+    kernel: CenterPivotConv4d, constant: Float[Tensor, " c"], plane: tuple[int, int], grid: tuple[int, int]
+) -> Float[Tensor, "1 d ho wo q"]:
+    """A layer on a level that is the same everywhere; what comes out is not, at the borders of both planes."""
+    side, even, positions = kernel.support.kernel_size[0], constant[None, :, None, None], math.prod(grid)
+    over_support = F.conv2d(
+        even.expand(-1, -1, *plane), kernel.support.weight, biases(kernel), kernel.stride, side // 2
+    )
+    over_query = F.conv2d(even.expand(-1, -1, *grid), kernel.query.weight, padding=side // 2)
+    _, channels, height, width = over_support.shape
+    neighbours = abreast(positions, channels)  # long rows are sooner added than short ones
+    rows = over_query.permute(0, 2, 3, 1).reshape(1, 1, 1, -1, neighbours * channels)
+    x = rows + over_support.permute(0, 2, 3, 1)[:, :, :, None].repeat(1, 1, 1, 1, neighbours)
+    return channels_second(x.view(1, height, width, positions, channels))
 
 
 def convolve(

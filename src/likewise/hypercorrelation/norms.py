@@ -1,0 +1,75 @@
+"""Group norm and ReLU of levels that lie in memory with their channels last, whole or in parts."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Float32
+from torch import Tensor, nn
+
+WIDTH = 1024
+"""So many values are summed side by side."""
+
+
+class Moments(NamedTuple):
+    """Of a level, or of a part of it.
+
+    Attributes:
+        mean, variance: of each group of channels.
+        positions: how many values each channel has.
+    """
+
+    mean: Float32[Tensor, " g"]
+    variance: Float32[Tensor, " g"]
+    positions: int
+
+
+def normalise(norm: nn.GroupNorm, x: Float[Tensor, "1 c hs ws q"]) -> Float[Tensor, "1 c hs ws q"]:
+    """Group norm over all positions, and ReLU."""
+    return scaled(norm, x, moments(norm, x)).relu_()
+
+
+def moments(norm: nn.GroupNorm, x: Float[Tensor, "1 c hs ws q"]) -> Moments:
+    """Of a level with its channels last."""
+    groups, channels, positions = norm.num_groups, x.shape[1], x[0, 0].numel()
+    if x.device.type != "cpu":
+        variance, mean = torch.var_mean(x.float().unflatten(1, (groups, -1)), dim=(0, 2, 3, 4, 5), correction=0)
+        return Moments(mean, variance, positions)
+    # The library adds row to row in single precision, which is off by 1e-5 after 100,000 rows. How long a row is does
+    # not matter to it: neighbours side by side are as many more channels, of as many fewer rows.
+    neighbours = abreast(positions, channels)
+    rows = x.permute(0, 2, 3, 4, 1).reshape(-1, neighbours * channels)
+    running = torch.zeros(2, neighbours * channels)  # of no use, but the result is as precise as they are
+    mean, variance = torch.ops.aten.batch_norm_update_stats(rows, *running, 0.0)
+    between, mean = torch.var_mean(mean.view(neighbours, groups, -1), dim=(0, 2), correction=0)
+    return Moments(mean, variance.view(neighbours, groups, -1).mean(dim=(0, 2)) + between, positions)
+
+
+def together(parts: list[Moments]) -> Moments:
+    """Of a level, from those of all its parts."""
+    counts = [part.positions for part in parts]
+    mean, variance = torch.stack([part.mean for part in parts]), torch.stack([part.variance for part in parts])
+    share = (mean.new_tensor(counts) / sum(counts))[:, None]
+    # Counted from one of them: of parts that are almost the same the shares' rounding would be more than the variance.
+    total = mean[0] + (share * (mean - mean[0])).sum(dim=0)
+    return Moments(total, (share * (variance + (mean - total).square())).sum(dim=0), sum(counts))
+
+
+def abreast(positions: int, channels: int) -> int:
+    """How many neighbours can be one row without one being left over: as many as are at most `WIDTH` wide."""
+    return max(count for count in range(1, max(WIDTH // channels, 1) + 1) if positions % count == 0)
+
+
+def scaled(
+    norm: nn.GroupNorm, x: Float[Tensor, "1 c *rest"], whole: Moments, less: Float[Tensor, " c"] | float = 0.0
+) -> Float[Tensor, "1 c *rest"]:
+    """Group norm of a part of a level, less a constant of each channel.
+
+    Args:
+        whole: of the level.
+    """
+    mean, variance = (each[:, None].expand(-1, x.shape[1] // len(each)).flatten() for each in whole[:2])
+    weight, bias = norm.weight.float(), norm.bias.float() - less
+    return F.batch_norm(x, mean, variance, weight, bias, training=False, eps=norm.eps)
