@@ -28,7 +28,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from likewise.evaluate.kernels import status_of_process
 from likewise.models import hsnet
 from likewise.models.hsnet_learned import learn, segment
-from likewise.predict.folding import fold_batch_norm
+from likewise.predict.ready import made_ready
 
 SIZE, SHOTS = 400, 5
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
@@ -51,10 +51,8 @@ def network() -> hsnet.HSNet:
 
 
 def ours(dtype: torch.dtype) -> hsnet.HSNet:
-    """The same as `likewise.predict` opens it."""
-    model = network()
-    fold_batch_norm(model.backbone)
-    return model.to(dtype, memory_format=torch.channels_last)
+    """The same as `likewise.predict` makes it ready."""
+    return made_ready(network(), torch.device("cpu"), dtype, fold=True)
 
 
 def seconds(run: Callable[[], object]) -> tuple[float, float]:

@@ -1,6 +1,7 @@
 """A concept survives its file, grows without retraining, and refuses what it does not fit."""
 
 import json
+import math
 import struct
 from dataclasses import replace
 
@@ -105,6 +106,17 @@ def test_files_that_are_no_concept_are_refused_by_name(tmp_path):
     save_file({"x": torch.zeros(1)}, tmp_path / "partial.concept", {"likewise": "concept", "format": "1"})
     with pytest.raises(ConceptError, match="damaged"):
         Concept.load(tmp_path / "partial.concept")
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_a_concept_of_numbers_that_are_none_is_refused(value, tmp_path):
+    concept = some_concept("cat")
+    name = next(name for name, rows in concept.rows.items() if rows.is_floating_point())
+    concept.rows[name].view(-1)[-1] = value
+    concept.save(tmp_path / "cat.concept")
+    message = rf"cat\.concept: a damaged concept \('rows\.{name}' holds numbers that are infinite or undefined\)"
+    with pytest.raises(ConceptError, match=message):
+        Concept.load(tmp_path / "cat.concept")
 
 
 def test_a_thumbnail_keeps_the_aspect_of_the_picture():

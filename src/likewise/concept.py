@@ -148,7 +148,7 @@ class Concept:
         """The concept in a file.
 
         Raises:
-            ConceptError: no such file, not a concept, or one of a later format.
+            ConceptError: no such file, not a concept, a damaged one, or one of a later format.
         """
         path = Path(path)
         if not path.is_file():
@@ -163,6 +163,11 @@ class Concept:
             raise ConceptError(f"{path}: a safetensors file, but not a concept of likewise")
         if int(header["format"]) > FORMAT:
             raise ConceptError(f"{path}: of format {header['format']}, this likewise reads {FORMAT}; update likewise")
+        for name, tensor in tensors.items():
+            if tensor.is_floating_point() and not tensor.isfinite().all():
+                raise ConceptError(
+                    f"{path}: a damaged concept ({name!r} holds numbers that are infinite or undefined); learn it again"
+                )
         try:
             return cls(
                 model=header["model"],

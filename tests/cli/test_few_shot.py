@@ -50,6 +50,11 @@ def test_help_names_every_command_in_under_half_a_second_and_without_torch():
     assert seconds < (0.5 if not os.environ.get("CI") else 2)
 
 
+def test_it_runs_as_a_module_too():
+    words = [sys.executable, "-m", "likewise", "--help"]
+    assert "cosegment" in subprocess.run(words, capture_output=True, text=True, check=True).stdout
+
+
 def test_one_masked_picture_segments_the_others_in_every_format(likewise, discs):
     words = ("segment", discs, "--like", discs / "disc0.jpg", "-o", "out")
     code, out, err = likewise(*words, "--format", "mask", "probability", "overlay", "cutout", "coco")

@@ -33,9 +33,9 @@ from likewise.ops import resize
 from likewise.paths import Picture
 from likewise.predict.devices import torch_device
 from likewise.predict.few_shot import Result
-from likewise.predict.folding import fold_batch_norm
 from likewise.predict.group_health import Health, certainty_of, health_of
 from likewise.predict.map_folder import MapFolder
+from likewise.predict.ready import made_ready
 from likewise.predict.saliency import DEFAULT_SALIENCY, Saliency, as_result
 from likewise.weights import BUNDLED, bundled, fingerprint, load_trained
 
@@ -107,12 +107,9 @@ class CoSaliency:
         self.device = torch_device(device)
         self.model_name = model
         network: Any = open_icnet(model, weights)
-        network.eval().requires_grad_(False)
         self.maps = MapFolder(maps) if Path(maps).is_dir() and not is_run(maps) else Saliency(maps, device=device)
         self.fingerprint = fingerprint(network)
-        if model != "icnet-vgg16":
-            fold_batch_norm(network.backbone)
-        self.network: ICNet = network.to(device=self.device, memory_format=torch.channels_last)
+        self.network: ICNet = made_ready(network, self.device, fold=model != "icnet-vgg16")
 
     @property
     def settings(self) -> dict[str, Any]:

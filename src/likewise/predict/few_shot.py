@@ -29,9 +29,9 @@ from likewise.images import Source, read_picture, shown_size
 from likewise.predict import DEFAULT_MODEL
 from likewise.predict.devices import torch_device, torch_precision
 from likewise.predict.edges import along_edges
-from likewise.predict.folding import fold_batch_norm
 from likewise.predict.heads import head_of
 from likewise.predict.networks import open_network
+from likewise.predict.ready import made_ready
 from likewise.weights import fingerprint
 
 LARGEST_SIDE = 4096
@@ -105,13 +105,11 @@ class FewShot:
         self.precision, self.dtype = precision, torch_precision(precision, self.device)
         opened = open_network(model, backbone, tuple(map(str, taps)), weights)
         self.model_name, self.trained_classes = opened.name, opened.trained_classes
-        self.network = opened.network.eval().requires_grad_(False)
+        self.network = opened.network
         self.fingerprint = fingerprint(self.network)
         spec = self.network.backbone.spec
         self.backbone_name = f"{spec.name}@{'+'.join(tap.module for tap in spec.taps)}"
-        if spec.name in BACKBONES:
-            fold_batch_norm(self.network.backbone)
-        self.network = self.network.to(self.device, self.dtype, memory_format=torch.channels_last)
+        made_ready(self.network, self.device, self.dtype, fold=spec.name in BACKBONES)
         self.head = head_of(self.network, published=opened.published)
         self.side = self.head.side if side is None else side
         if not self.head.smallest <= self.side <= LARGEST_SIDE:

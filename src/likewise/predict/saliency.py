@@ -24,8 +24,8 @@ from likewise.ops import resize
 from likewise.predict.devices import torch_device
 from likewise.predict.edges import along_edges
 from likewise.predict.few_shot import Result
-from likewise.predict.folding import fold_batch_norm
 from likewise.predict.onnx_saliency import OnnxSaliency
+from likewise.predict.ready import made_ready
 from likewise.recent import Recent
 from likewise.weights import BUNDLED, bundled, fingerprint, load_trained
 
@@ -65,10 +65,7 @@ class Network:
             raise ValueError(f"{model} holds {type(trained).__name__}, no saliency network; take a run of saliency")
         network: Any = trained
         self.name, self.fingerprint, self.device = model, fingerprint(network), device
-        network.eval().requires_grad_(False)
-        fold_batch_norm(network.backbone)
-        network.to(device=device, memory_format=torch.channels_last)
-        self.network: SaliencyNet = network
+        self.network: SaliencyNet = made_ready(network, device, fold=True)
 
     def plane(self, picture: UInt8[np.ndarray, "h w 3"]) -> Float[Tensor, "1 1 hp wp"]:
         pixels = torch.tensor(resize_picture(picture, SIDE, SIDE), device=self.device)[None]

@@ -32,6 +32,7 @@ from likewise.models.fcn import FCN
 from likewise.models.mcibi import MCIBI
 from likewise.ops import resize, resize_matrix
 from likewise.predict.devices import torch_device
+from likewise.predict.ready import made_ready
 from likewise.weights import fingerprint, load_trained, read_header
 
 WINDOW = 768
@@ -125,7 +126,7 @@ class SceneParser:
         if len(names) > MOST_CLASSES:
             raise ValueError(f"{model} has {len(names)} classes; labels are 8-bit, so {MOST_CLASSES} is the most")
         self.model_name = str(model)
-        self.network.eval().requires_grad_(False).to(self.device, memory_format=torch.channels_last)
+        made_ready(self.network, self.device)
         self.classes = names
         self.side = trained_side(model) if side is None else side
         self.scales, self.mirror, self.window, self.overlap = tuple(map(float, scales)), mirror, window, overlap
