@@ -39,8 +39,8 @@ def test_moments_are_those_of_double_precision(shape, dtype):
     norm, x = nn.GroupNorm(4, shape[0]), level(*shape, dtype=dtype)
     found, expected = moments(norm, x), exact(norm, x)
     assert found.positions == expected.positions
-    torch.testing.assert_close(found.mean.double(), expected.mean, rtol=1e-6, atol=1e-7)
-    torch.testing.assert_close(found.variance.double(), expected.variance, rtol=2e-6, atol=1e-7)
+    torch.testing.assert_close(found.mean.double(), expected.mean, rtol=5e-6, atol=1e-7)
+    torch.testing.assert_close(found.variance.double(), expected.variance, rtol=5e-6, atol=1e-7)
 
 
 def test_moments_of_parts_of_any_size_make_those_of_the_whole():
@@ -48,8 +48,8 @@ def test_moments_of_parts_of_any_size_make_those_of_the_whole():
     found = together([moments(norm, part) for part in x.split([1, 300, 399], dim=4)])
     expected = exact(norm, x)
     assert found.positions == expected.positions
-    torch.testing.assert_close(found.mean.double(), expected.mean, rtol=1e-6, atol=1e-7)
-    torch.testing.assert_close(found.variance.double(), expected.variance, rtol=2e-6, atol=1e-7)
+    torch.testing.assert_close(found.mean.double(), expected.mean, rtol=5e-6, atol=1e-7)
+    torch.testing.assert_close(found.variance.double(), expected.variance, rtol=5e-6, atol=1e-7)
 
 
 def test_of_parts_that_are_almost_the_same_the_variance_is_not_lost():

@@ -1,9 +1,12 @@
 """The three 4D kernels of HSNet's Table 4 in one network: parameters, arithmetic, time and memory.
 
 The table is of ResNet-101 at 400x400. Parameters here are of the same network and agree for full and center-pivot. The
-paper does not say how its separable kernel is made: ours is the shortest one, a planar convolution after the other. Its
-FLOPs are counted otherwise, too: ours are multiplications and additions, two for each weight used, of everything after
-the backbone but the correlations.
+paper does not say how its separable kernel is made: ours is the shortest one, a planar convolution after the other.
+FLOPs here are multiplications and additions, two for each weight used, of everything after the backbone but the
+correlations; the paper's are multiplications, those of the full kernel before it strides (ours counted so: 699 G,
+24.5 G and 18.1 G for its 702.35, 28.40 and 20.56). So ours costs what the paper's separable kernel does beside
+center-pivot, to 2%, but has 2.9 M parameters: no chain of up to four factors over either plane or both has its 4.4 M
+at its cost.
 """
 
 from __future__ import annotations

@@ -40,7 +40,7 @@ def fastest_way(device: torch.device, dtype: torch.dtype, threads: int) -> Way:
     """
     support, query = (torch.ones(count, 512, device=device, dtype=dtype) for count in (512, 768))
     ways: list[Way] = [by_matmul]
-    if device.type == "cpu" and torch.backends.mkldnn.is_available():
+    if device.type == "cpu" and hasattr(torch.ops.mkldnn, "_linear_pointwise"):  # not in every build of torch
         ways.append(by_fused_linear)
     best = dict.fromkeys(ways, math.inf)
     for _ in range(ROUNDS):
