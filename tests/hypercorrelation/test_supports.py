@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from likewise.hypercorrelation.correlation import unit
-from likewise.hypercorrelation.supports import Support, SupportLevel, stacked, unstacked
+from likewise.hypercorrelation.supports import Support, SupportLevel, check_stacked, stacked, unstacked
 from likewise.prototypes import Shown
 
 
@@ -42,3 +42,23 @@ def test_examples_of_different_sizes_are_stacked_and_come_back():
                 torch.testing.assert_close(ours, theirs.half())
         for ours, theirs in zip(again.shown, support.shown, strict=True):
             torch.testing.assert_close(ours, theirs.half())
+
+
+BROKEN = {
+    "an example has no positions at stride 8": ("8.positions", lambda rows: rows.fill_(-1)),
+    "a position at stride 8 lies outside its picture": ("8.positions", lambda rows: rows.fill_(3000)),
+    "a position at stride 16 lies outside its picture": ("16.plane", lambda rows: rows.fill_(-4)),
+    "features at stride 16 are fewer than their positions": ("16.features.0", lambda rows: rows[:, :1]),
+}
+
+
+@pytest.mark.parametrize("message", BROKEN)
+def test_rows_that_no_example_gave_are_refused(message):
+    levels = {stride: SupportLevel.of([unit(torch.rand(1, 3, 4, 5))[0]]) for stride in (8, 16)}
+    shown = Shown(torch.zeros(2, 3), torch.zeros(2, 3), torch.zeros(2), torch.zeros(3, 3))
+    rows = stacked([Support(levels, shown)])
+    check_stacked(rows)
+    name, damage = BROKEN[message]
+    rows[name] = damage(rows[name].clone())
+    with pytest.raises(ValueError, match=message):
+        check_stacked(rows)

@@ -280,3 +280,13 @@ def test_a_model_that_does_not_segment_by_example_is_refused():
         network = icnet.lite0()
     with pytest.raises(ValueError, match="ICNet does not segment by example; PANet and HSNet do"):
         head_of(network, published=False)
+
+
+def test_a_concept_whose_positions_lie_outside_its_picture_is_refused_before_anything_is_done():
+    few_shot = FewShot("hsnet-lite0")
+    mask = np.zeros((64, 64), bool)
+    mask[16:48, 16:48] = True
+    concept = few_shot.learn(Example(np.zeros((64, 64, 3), np.uint8), mask=mask))
+    concept.rows["8.positions"] = torch.full_like(concept.rows["8.positions"], 3000)
+    with pytest.raises(ConceptError, match="a damaged concept: a position at stride 8 lies outside its picture; learn"):
+        few_shot.check(concept)

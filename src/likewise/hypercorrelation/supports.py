@@ -93,6 +93,23 @@ def stacked(supports: list[Support]) -> dict[str, Tensor]:
     return rows
 
 
+def check_stacked(rows: dict[str, Tensor]) -> None:
+    """Raise a `ValueError` for rows that `stacked` cannot have made: they would ask for any amount of memory."""
+    for name, planes in rows.items():
+        stride, _, what = name.partition(".")
+        if what != "plane":
+            continue
+        positions = rows.get(f"{stride}.positions", torch.zeros(0, 0, 2))
+        counts = (positions[..., 0] >= 0).sum(dim=1)
+        lengths = [len(taps[0]) for each, taps in rows.items() if each.startswith(f"{stride}.features.")]
+        if len(positions) != len(planes) or not len(planes) or (counts < 1).any():
+            raise ValueError(f"an example has no positions at stride {stride}")
+        if (positions >= planes[:, None]).any():
+            raise ValueError(f"a position at stride {stride} lies outside its picture")
+        if not lengths or min(lengths) < counts.max():
+            raise ValueError(f"features at stride {stride} are fewer than their positions")
+
+
 def unstacked(rows: dict[str, Tensor]) -> list[Support]:
     """The examples that `stacked` was given, their features in half precision."""
     strides = sorted(int(name.removesuffix(".plane")) for name in rows if name.endswith(".plane"))

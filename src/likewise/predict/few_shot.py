@@ -170,7 +170,7 @@ class FewShot:
     def check(self, concept: Concept) -> None:
         """Raise a `ConceptError` unless the concept was learned by exactly this model."""
         concept.check(self.model_name, self.backbone_name, self.fingerprint, self.side)
-        concept.check_rows(self.head.rows)
+        self.head.check(concept)
 
     def _images(self, picture: UInt8[np.ndarray, "h w 3"]) -> Float[Tensor, "1 3 hi wi"]:
         height, width = picture.shape[:2]

@@ -17,8 +17,8 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from likewise.concept import Concept
-from likewise.hypercorrelation.supports import Support, stacked, unstacked
+from likewise.concept import Concept, ConceptError
+from likewise.hypercorrelation.supports import Support, check_stacked, stacked, unstacked
 from likewise.models.hsnet import SMALLEST_SIDE, HSNet
 from likewise.models.hsnet_learned import Gathered, compare, gather, learn
 from likewise.models.panet import PANet
@@ -36,14 +36,15 @@ class Head(Protocol):
         side: to about `side` x `side` pixels pictures are brought unless told otherwise.
         multiple: what the sides of a brought picture are multiples of.
         smallest: the shortest side of a brought picture.
-        rows: names of rows that every concept has.
     """
 
     network: Any
     side: int
     multiple: int
     smallest: int
-    rows: tuple[str, ...]
+
+    def check(self, concept: Concept) -> None:
+        """Raise a `ConceptError` unless the concept has what this network learns of an example."""
 
     def learn(
         self,
@@ -75,12 +76,13 @@ class PANetHead:
     Pictures are brought to whole strides of the deepest features.
     """
 
-    rows: tuple[str, ...] = ("foreground", "background")
-
     def __init__(self, network: PANet) -> None:
         self.network = network
         self.side = 320
         self.multiple = self.smallest = max(tap.stride for tap in network.backbone.taps)
+
+    def check(self, concept: Concept) -> None:
+        concept.check_rows(("foreground", "background"))
 
     def learn(
         self,
@@ -127,12 +129,17 @@ class HSNetHead:
         published: whether its weights are its authors'.
     """
 
-    rows: tuple[str, ...] = Shown._fields
-
     def __init__(self, network: HSNet, *, published: bool) -> None:
         self.network, self.published, self.votes = network, published, False
         self.side = 320 if network.backbone.spec.name == "lite0" else 400
         self.multiple, self.smallest = 16, SMALLEST_SIDE
+
+    def check(self, concept: Concept) -> None:
+        concept.check_rows(Shown._fields)
+        try:
+            check_stacked(concept.rows)
+        except ValueError as error:
+            raise ConceptError(f"a damaged concept: {error}; learn it again from its examples") from error
 
     def learn(
         self,
