@@ -95,8 +95,7 @@ def _read_output(index: int, module: nn.Module, inputs: tuple[Tensor], output: T
 
 
 def _read_input(index: int, module: nn.Module, inputs: tuple[Tensor]) -> None:
-    # The activation may work in place on what it is given.
-    _tapped.get()[index] = inputs[0].clone()
+    _tapped.get()[index] = inputs[0]
 
 
 class Backbone(nn.Module):
@@ -119,8 +118,9 @@ class Backbone(nn.Module):
         if self.by_hooks:
             self.left_out = _drop_what_follows(self.net, spec.taps[-1].module)
             for index, tap in enumerate(spec.taps):
-                module = self.net.get_submodule(tap.module)
+                module: Any = self.net.get_submodule(tap.module)
                 if tap.before:
+                    module.inplace = False  # what goes into the activation is still wanted after it
                     module.register_forward_pre_hook(partial(_read_input, index))
                 else:
                     module.register_forward_hook(partial(_read_output, index))

@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from likewise.hypercorrelation.norms import Moments, moments, normalise, together
+from likewise.hypercorrelation.norms import Moments, moments, normalise, rectified_, scaled, together
 
 
 @pytest.fixture(autouse=True)
@@ -75,3 +75,27 @@ def test_a_level_is_normalised_as_by_group_norm(dtype):
     expected = F.group_norm(x.double().contiguous(), 4, weight, bias, norm.eps).relu()
     tolerance = 1e-5 if dtype == torch.float32 else 2e-2
     torch.testing.assert_close(found.double(), expected, rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+def test_rectified_is_relu_to_the_bit(dtype):
+    values = torch.tensor([0.0, -0.0, 1.0, -1.0, 6e-8, -6e-8, float("inf"), -float("inf")]).to(dtype)
+    x = torch.cat([values, torch.randn(1000).to(dtype)]).view(1, 8, -1).transpose(1, 2)
+    expected = x.relu()
+    assert rectified_(x) is x
+    assert torch.equal(x, expected)
+
+
+@pytest.mark.parametrize("shape", LEVELS.values(), ids=LEVELS)
+def test_a_level_less_a_constant_is_scaled_as_one_of_double_precision(shape):
+    norm, x = nn.GroupNorm(4, shape[0]), level(*shape)
+    nn.init.normal_(norm.weight)
+    nn.init.normal_(norm.bias)
+    less = torch.randn(shape[0])
+    with torch.inference_mode():
+        found = scaled(norm, x, moments(norm, x), less=less)
+    weight, bias = norm.weight.double(), norm.bias.double() - less
+    expected = F.group_norm(x.double().contiguous(), 4, weight, bias, norm.eps)
+    assert found.shape == x.shape
+    assert found.is_contiguous(memory_format=torch.channels_last_3d)
+    torch.testing.assert_close(found.double(), expected, rtol=1e-5, atol=1e-5)

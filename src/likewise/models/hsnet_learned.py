@@ -97,9 +97,9 @@ def compare(model: HSNet, query: Query, shots: Gathered, size: tuple[int, int]) 
     for index in range(len(query.compared)):
         encoded = None
         if model.decoded(len(shots.supports)):
-            units = [tap[[index]] for tap in query.units]
+            units = [tap[index : index + 1] for tap in query.units]
             encoded = torch.stack([relate_learned(model, units, support) for support in shots.supports], dim=1)
-        alike = likeness(query.compared[[index]], shots.prototypes, self_support=model.config.self_support)
+        alike = likeness(query.compared[index : index + 1], shots.prototypes, self_support=model.config.self_support)
         logits.append(model.decode_shots(encoded, size, alike, shots.weights))
     return torch.cat(logits)
 
