@@ -142,7 +142,7 @@ def test_with_self_support_its_cosines_follow():
     assert (moved[:, 2:] - plain).abs().max() > 0.01
 
 
-def test_of_one_example_and_the_query_either_counts_the_same():
+def test_of_one_example_and_a_query_of_another_scene_either_counts_the_same():
     features = torch.zeros(1, 2, 1, 4)
     features[0, 0], features[0, 1] = torch.tensor([1.0, 3.0, 5.0, 7.0]), 1.0
     moved = with_query(features, torch.zeros(1, 2, 2), planes(0.9, 0.88, 0.7, 0.1), shots=1)
@@ -151,8 +151,18 @@ def test_of_one_example_and_the_query_either_counts_the_same():
     torch.testing.assert_close(moved[0, 0], torch.tensor([7.0, 1.0]) / 2)
 
 
+@pytest.mark.parametrize(("distance", "count"), [(0.0, 0.0), (0.05, 0.25), (0.1, 1.0), (0.3, 1.0)])
+def test_in_a_scene_like_the_examples_the_query_counts_less(distance, count):
+    cosine = 1 - distance
+    features = torch.tensor([[[[2.0 * cosine, 0.0]], [[2.0 * (1 - cosine**2) ** 0.5, 3.0]]]])
+    prototypes = torch.tensor([[[5.0, 0.0], [0.0, 1.0]]])
+    moved = with_query(features, prototypes, planes(0.0, 1.0), shots=1)
+    own = features[0, :, 0].T
+    torch.testing.assert_close(moved[0], (prototypes[0] + count * own) / (1 + count), rtol=1e-4, atol=1e-4)
+
+
 def test_more_shots_leave_the_query_less_to_say():
-    features, prototypes = torch.randn(1, 3, 4, 4), torch.randn(1, 2, 3)
+    features, prototypes = torch.randn(1, 3, 4, 4), torch.zeros(1, 2, 3)
     probabilities = torch.rand(1, 1, 4, 4)
     probabilities = torch.cat([1 - probabilities, probabilities], dim=1)
     gaps = [(with_query(features, prototypes, probabilities, shots) - prototypes).norm() for shots in (1, 5)]

@@ -13,7 +13,8 @@ varies between examples, and the more there are the more their spread counts.
 Self-support. Fan, Pei, Tai, Tang, "Self-Support Few-Shot Semantic Segmentation", ECCV 2022: two parts of one object are
 more alike than those of two objects of its class. So where a query is surely foreground or background by the
 examples' prototypes, its own features make prototypes too (section 3.2). Their adaptive background prototypes are
-left out.
+left out. Ours: in a scene that the examples show already, guesses tell little that is new, and wrong ones do harm; so
+the query's count the less the more its background is like theirs.
 """
 
 from __future__ import annotations
@@ -41,6 +42,8 @@ SURE = (0.6, 0.85)
 """From which probability on a position is surely background, foreground."""
 LEAST = 12
 """So many likeliest positions are taken where none is sure."""
+OTHER_SCENE = 0.1
+"""From this distance on, one less the cosine of its background with the examples', a query shows another scene."""
 
 
 class Shown(NamedTuple):
@@ -138,8 +141,9 @@ def with_query(
 ) -> Float[Tensor, "b 2 c"]:
     """The mean of the supports' prototypes and of the query's own.
 
-    One support and the query count the same. The query's share is one by one plus the square of their number, for it
-    is guessed where their masks are given: as one more shot of several it would do less good than harm.
+    One support and a query of another scene count the same. The query's share is one by one plus the square of their
+    number, for it is guessed where their masks are given: as one more shot of several it would do less good than harm.
+    In a scene like theirs it counts less, by the square of the distance over that of another scene.
 
     Args:
         features: of the query.
@@ -152,4 +156,6 @@ def with_query(
     least = flat.topk(min(LEAST, flat.shape[2]), dim=2).values[..., -1, None, None]
     sure = torch.where(sure.any(dim=(2, 3), keepdim=True), sure, probabilities >= least).to(features.dtype)
     own = torch.einsum("bchw,bkhw->bkc", features, sure) / sure.sum(dim=(2, 3))[..., None]
-    return (shots**2 * prototypes + own) / (shots**2 + 1)
+    distance = 1 - F.cosine_similarity(own[:, 0].float(), prototypes[:, 0].float(), dim=1)
+    count = (distance / OTHER_SCENE).square().clamp_max(1).to(own.dtype)[:, None, None]
+    return (shots**2 * prototypes + count * own) / (shots**2 + count)
