@@ -89,8 +89,11 @@ def flops(run: Callable[[], object]) -> int:
         torch.ops.aten.mkldnn_convolution: convolution_flops,
         torch.ops.mkldnn._linear_pointwise: linear_flops,
     }
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # what is done on other threads is not counted
     with FlopCounterMode(display=False, custom_mapping=counted) as counter:
         run()
+    torch.set_num_threads(threads)
     return counter.get_total_flops()
 
 

@@ -6,6 +6,7 @@ query ---> HSNet.look ----------------------------------------------------------
 
 from __future__ import annotations
 
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -20,6 +21,7 @@ from likewise.models.hsnet import STRIDES, HSNet, Query
 from likewise.models.shots import weights_by_area
 from likewise.ops import plane_size
 from likewise.prototypes import Prototypes, Shown, likeness, together
+from likewise.threads import one_thread_each
 
 
 class Gathered(NamedTuple):
@@ -98,10 +100,20 @@ def compare(model: HSNet, query: Query, shots: Gathered, size: tuple[int, int]) 
         encoded = None
         if model.decoded(len(shots.supports)):
             units = [tap[index : index + 1] for tap in query.units]
-            encoded = torch.stack([relate_learned(model, units, support) for support in shots.supports], dim=1)
+            encoded = torch.stack(relate_each(model, units, shots.supports), dim=1)
         alike = likeness(query.compared[index : index + 1], shots.prototypes, self_support=model.config.self_support)
         logits.append(model.decode_shots(encoded, size, alike, shots.weights))
     return torch.cat(logits)
+
+
+def relate_each(
+    model: HSNet, query: list[Float[Tensor, "1 _c _hq _wq"]], supports: list[Support]
+) -> list[Float[Tensor, "1 c hq wq"]]:
+    """`relate_learned` of every shot: on the processor several at a time."""
+    relate = partial(relate_learned, model, query)
+    if query[0].device.type == "cpu":
+        return one_thread_each(relate, supports)
+    return [relate(support) for support in supports]
 
 
 def relate_learned(

@@ -1,0 +1,46 @@
+"""The same work on several things, each on a processor's thread of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+from typing import TypeVar
+
+import torch
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+def one_thread_each(work: Callable[[T], R], items: Sequence[T]) -> list[R]:
+    """`[work(item) for item in items]` without gradients, as many items at a time as torch has threads.
+
+    Threads that share one item wait for each other after each of its many small steps; those with an item each never
+    do. What is left over and would not occupy all threads comes last, on all of them.
+
+    Raises:
+        Exception: the first that `work` raises, when all that has begun is done.
+    """
+    threads = torch.get_num_threads()
+    side_by_side = len(items) - len(items) % threads if threads > 1 else 0
+    results = []
+    if side_by_side:
+        ready = Barrier(threads + 1, timeout=60)  # longer only where a thread cannot begin
+
+        def begin() -> None:
+            torch.get_num_threads()  # or the number of all would be taken over at the first step
+            torch.set_num_threads(1)  # of this thread, and of any that is begun before that is taken back
+            ready.wait()
+
+        def alone(item: T) -> R:
+            with torch.inference_mode():
+                return work(item)
+
+        with ThreadPoolExecutor(threads, initializer=begin) as pool:
+            running = pool.map(alone, items[:side_by_side])
+            ready.wait()
+            torch.set_num_threads(threads)
+            results = list(running)
+    with torch.inference_mode():
+        return results + [work(item) for item in items[side_by_side:]]
