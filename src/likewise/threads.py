@@ -23,7 +23,8 @@ def one_thread_each(work: Callable[[T], R], items: Sequence[T]) -> list[R]:
         Exception: the first that `work` raises, when all that has begun is done.
     """
     threads = torch.get_num_threads()
-    side_by_side = len(items) - len(items) % threads if threads > 1 else 0
+    separate = threads > 1 and torch.backends.openmp.is_available()  # else all threads of a process share one number
+    side_by_side = len(items) - len(items) % threads if separate else 0
     results = []
     if side_by_side:
         ready = Barrier(threads + 1, timeout=60)  # longer only where a thread cannot begin
