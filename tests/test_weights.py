@@ -114,6 +114,17 @@ def test_missing_unexpected_and_misshapen_entries_are_named():
         load_state(layer, {"weight": torch.zeros(2, 3), "bias": torch.zeros(3)}, source="x.pt")
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_entries_that_are_no_numbers_are_named_and_change_nothing(value):
+    layer = nn.Linear(2, 3)
+    before = layer.weight.clone()
+    with pytest.raises(
+        WeightsError, match=r"x\.pt: holds NaN or infinity; 1 broken: bias; .* take an earlier checkpoint"
+    ):
+        load_state(layer, {"weight": torch.zeros(3, 2), "bias": torch.tensor([0.0, value, 1.0])}, source="x.pt")
+    assert torch.equal(layer.weight, before)
+
+
 @pytest.mark.parametrize("wrapping", [None, "state_dict", "model"])
 def test_wrappings_and_the_prefix_of_parallel_training_are_taken_off(wrapping, tmp_path):
     state = {"module.weight": torch.ones(2)}

@@ -39,9 +39,11 @@ def one_thread_each(work: Callable[[T], R], items: Sequence[T]) -> list[R]:
                 return work(item)
 
         with ThreadPoolExecutor(threads, initializer=begin) as pool:
-            running = pool.map(alone, items[:side_by_side])
-            ready.wait()
-            torch.set_num_threads(threads)
+            try:
+                running = pool.map(alone, items[:side_by_side])
+                ready.wait()
+            finally:
+                torch.set_num_threads(threads)
             results = list(running)
     with torch.inference_mode():
         return results + [work(item) for item in items[side_by_side:]]

@@ -71,10 +71,16 @@ def read_state(path: str | Path) -> dict[str, Tensor]:
 
 
 def load_state(model: nn.Module, state: dict[str, Tensor], *, source: str | Path) -> None:
-    """Put `state` into `model`, every entry of both, or raise a `WeightsError` that names what does not fit."""
+    """Put `state` into `model`, every entry of both, or raise a `WeightsError`: what does not fit, or is no number."""
     wrong = misfits(model.state_dict(), state)
     if wrong:
         raise WeightsError(f"{source}: does not fit this network; {told(wrong)}")
+    broken = sorted(name for name, value in state.items() if not value.isfinite().all())
+    if broken:
+        raise WeightsError(
+            f"{source}: holds NaN or infinity; {_named('broken', broken)}; the training that made it went astray: take "
+            "an earlier checkpoint of it"
+        )
     model.load_state_dict(state, strict=True)
 
 
