@@ -33,6 +33,9 @@ app.command()(training.recipes)
 app.add_typer(weights.app, name="weights")
 app.add_typer(bench.app, name="bench")
 
+STOPPED = 130
+"""The exit code of a command that was interrupted; typer has it too, and says nothing."""
+
 
 def main() -> None:
     """Run the command line; what people can mend is told in one line, without a traceback."""
@@ -42,6 +45,8 @@ def main() -> None:
     except (ValueError, OSError) as error:
         complain(f"likewise: {error}")
         sys.exit(2)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit) as end:
+        if isinstance(end, SystemExit) and end.code != STOPPED:
+            raise
         complain("stopped; start the same command again to go on")
-        sys.exit(130)
+        sys.exit(STOPPED)
