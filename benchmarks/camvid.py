@@ -1,9 +1,9 @@
-"""CamVid with the memory against without: several seeds of both recipes, scored on test pictures.
+"""CamVid with the memory against without: several seeds of both recipes, scored on test images.
 
 python benchmarks/camvid.py --data ../shared/data/CamVid --runs runs/camvid
 
 Trains what is not yet trained (a stopped script goes on), chooses nothing, and prints a table. Choices are made with
-`--split val`, which never opens the test pictures.
+`--split val`, which never opens the test images.
 """
 
 import argparse
@@ -13,10 +13,10 @@ from pathlib import Path
 import torch
 
 from likewise.data.scenes import camvid_scenes
-from likewise.evaluate.report import write_results
+from likewise.evaluate.report.write import write_results
 from likewise.evaluate.scenes import evaluate_scenes
 from likewise.train.loop import train
-from likewise.train.recipes import load_recipe
+from likewise.train.recipes.schema import load_recipe
 
 RECIPES = {"without memory": "fcn-camvid", "with memory": "mcibi-camvid"}
 
@@ -27,7 +27,7 @@ def main() -> None:
     parser.add_argument("--runs", type=Path, required=True)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--split", choices=("val", "test"), default="test")
-    parser.add_argument("--side", type=int, help="the short side at which pictures are parsed; their own unless given")
+    parser.add_argument("--side", type=int, help="the short side at which images are parsed; their own unless given")
     parser.add_argument("--scales", type=float, nargs="*", default=[0.75, 1.0, 1.25])
     parser.add_argument("--only", choices=tuple(RECIPES), help="one of the two")
     parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="of both recipes")
@@ -47,7 +47,7 @@ def main() -> None:
             for part in results.parts:
                 found.setdefault(part.name, {}).setdefault(told, []).append(part.scores.values["mIoU"])
                 print(f"{told}, seed {seed}, {part.name}: {part.scores.values['mIoU']:.4f} mIoU", flush=True)
-    print(f"\nmIoU on CamVid {options.split}, {len(scenes.scenes)} pictures, mean and spread of the seeds\n")
+    print(f"\nmIoU on CamVid {options.split}, {len(scenes.scenes)} images, mean and spread of the seeds\n")
     print("| | " + " | ".join(found) + " |")
     print("|---|" + "---|" * len(found))
     for told in next(iter(found.values())):

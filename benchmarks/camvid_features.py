@@ -2,7 +2,7 @@
 
 python benchmarks/camvid_features.py RUN --data ../shared/data/CamVid -o docs/camvid-features.png
 
-The paper shows this as plots; here it is measured too, on CamVid's val pictures. "Before" are the bottleneck's
+The paper shows this as plots; here it is measured too, on CamVid's val images. "Before" are the bottleneck's
 features, "after" those that stage 2 classifies. Distances are 1 - cosine: of a pixel from the mean of its class, the
 mean over classes; and between the means of two classes, the mean over pairs. The plots show the first two principal
 components.
@@ -16,25 +16,25 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 
 from likewise.data.scenes import SceneSet, camvid_scenes
-from likewise.draw import palette
-from likewise.images import read_picture, save_image
+from likewise.io.images import read_image, save_image
 from likewise.models.mcibi import MCIBI
 from likewise.predict.scene_parser import open_network
+from likewise.viz.draw import palette
 
 EACH = 12
-"""Pixels of a class taken from one picture."""
+"""Pixels of a class taken from one image."""
 SIDE, MARGIN, LEGEND = 520, 24, 200
 PAPER, INK = (250, 249, 246), (34, 36, 42)
 
 
 @torch.inference_mode()
-def sampled(model: MCIBI, scenes: SceneSet, pictures: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+def sampled(model: MCIBI, scenes: SceneSet, images: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Features before (n, c) and after (n, c) the memory, and the class of each."""
     before, after, classes = [], [], []
     generator = np.random.default_rng(0)
-    for scene in scenes.scenes[:: max(1, len(scenes.scenes) // pictures)]:
-        picture = torch.from_numpy(read_picture(scene.picture))[None]
-        features = model.bottleneck(model.backbone(model.backbone.normalise(picture))[-1])
+    for scene in scenes.scenes[:: max(1, len(scenes.scenes) // images)]:
+        image = torch.from_numpy(read_image(scene.image))[None]
+        features = model.bottleneck(model.backbone(model.backbone.normalise(image))[-1])
         related = model.relate(features, model.stage1(features))
         height, width = features.shape[2:]
         labels = np.asarray(Image.fromarray(scenes.read_labels(scene.labels)).resize((width, height), Image.NEAREST))
@@ -63,8 +63,8 @@ def distances(features: torch.Tensor, classes: torch.Tensor) -> tuple[float, flo
 def drawn(panels: list[tuple[str, torch.Tensor]], classes: torch.Tensor, names: tuple[str, ...]) -> np.ndarray:
     """A scatter of each panel's features along their two principal components, and a legend."""
     width = MARGIN + len(panels) * (SIDE + MARGIN) + LEGEND
-    picture = Image.new("RGB", (width, SIDE + 2 * MARGIN + 30), PAPER)
-    draw, font = ImageDraw.Draw(picture), ImageFont.load_default(15)
+    image = Image.new("RGB", (width, SIDE + 2 * MARGIN + 30), PAPER)
+    draw, font = ImageDraw.Draw(image), ImageFont.load_default(15)
     colours = [tuple(colour) for colour in palette(len(names)).tolist()]
     for number, (title, features) in enumerate(panels):
         features = torch.nn.functional.normalize(features, dim=1)
@@ -81,19 +81,19 @@ def drawn(panels: list[tuple[str, torch.Tensor]], classes: torch.Tensor, names: 
         x, y = width - LEGEND + 8, MARGIN + 34 + 26 * index
         draw.rectangle((x, y, x + 14, y + 14), fill=colours[index])
         draw.text((x + 22, y - 2), name, font=font, fill=INK)
-    return np.array(picture)
+    return np.array(image)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path)
     parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--pictures", type=int, default=101)
+    parser.add_argument("--images", type=int, default=101)
     parser.add_argument("-o", "--out", type=Path, required=True)
     options = parser.parse_args()
     model, names = open_network(options.run)
     torch.manual_seed(0)
-    before, after, classes = sampled(model, camvid_scenes(options.data, "val"), options.pictures)
+    before, after, classes = sampled(model, camvid_scenes(options.data, "val"), options.images)
     panels = []
     for told, features in (("before the memory", before), ("after the memory", after)):
         within, between = distances(features, classes)

@@ -2,9 +2,9 @@
 
 python benchmarks/camvid_reads.py RUN --data ../shared/data/CamVid
 
-On CamVid's val pictures, each parsed whole at its own size. The context of a pixel is the classes' vectors mixed by
+On CamVid's val images, each parsed whole at its own size. The context of a pixel is the classes' vectors mixed by
 eleven numbers, so "read by" says where these come from: stage 1's probabilities, as trained; the truth, which no one
-has when a picture is new; the same for every class; or stage 1's, given to other classes. The rest of the network stays
+has when an image is new; the same for every class; or stage 1's, given to other classes. The rest of the network stays
 as it was trained.
 """
 
@@ -17,11 +17,11 @@ from jaxtyping import Float, Integer
 from torch import Tensor
 
 from likewise.data.scenes import camvid_scenes
-from likewise.images import read_picture
-from likewise.labels import IGNORE
-from likewise.metrics import SceneIoU
+from likewise.io.images import read_image
+from likewise.io.labels import IGNORE
+from likewise.metrics.segmentation import SceneIoU
 from likewise.models.mcibi import MCIBI
-from likewise.ops import plane_size
+from likewise.ops.features import plane_size
 from likewise.predict.scene_parser import open_network
 
 SURE = 20.0
@@ -41,7 +41,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path)
     parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--every", type=int, default=1, help="1 for all pictures, 2 for every second, ...")
+    parser.add_argument("--every", type=int, default=1, help="1 for all images, 2 for every second, ...")
     options = parser.parse_args()
     model, names = open_network(options.run)
     if not isinstance(model, MCIBI):
@@ -55,9 +55,9 @@ def main() -> None:
         scores.setdefault(told, SceneIoU(names)).update(predicted.numpy(), labels.to(torch.uint8).numpy())
 
     for scene in scenes.scenes[:: options.every]:
-        picture = torch.from_numpy(read_picture(scene.picture))[None]
+        image = torch.from_numpy(read_image(scene.image))[None]
         labels = torch.from_numpy(scenes.read_labels(scene.labels)).long()
-        levels = model.backbone(model.backbone.normalise(picture))
+        levels = model.backbone(model.backbone.normalise(image))
         features = model.bottleneck(levels[-1])
         stage1 = model.stage1(features)
         count("stage 1, which reads nothing", stage1, labels)

@@ -1,4 +1,4 @@
-"""How well and how fast groups of pictures are segmented without any example.
+"""How well and how fast groups of images are segmented without any example.
 
     python benchmarks/cosegment.py scores --data DATA/VOC-coseg --every 5            # the held-out fifth
     python benchmarks/cosegment.py scores --data DATA/VOC-coseg --groups Aero Bird \
@@ -6,13 +6,13 @@
     python benchmarks/cosegment.py speed --data DATA/VOC-coseg
     python benchmarks/cosegment.py memory
 
-`scores` compares, on the same pictures, the saliency maps alone, as their network gives them, with what ICNet makes of
+`scores` compares, on the same images, the saliency maps alone, as their network gives them, with what ICNet makes of
 them and, with --then, with the mean of that and of few-shot segmentation by the best masks, as `likewise cosegment
---then segment` has it. The latter two follow the pictures' edges, as users get them; for comparison the maps do so too,
-and ICNet does not. A group is made of the pictures that are scored and no others, or, with --whole, of all pictures of
+--then segment` has it. The latter two follow the images' edges, as users get them; for comparison the maps do so too,
+and ICNet does not. A group is made of the images that are scored and no others, or, with --whole, of all images of
 the group, of which those are scored. Maps are stored as 8-bit PNG, with --out, so that `likewise evaluate groups` can
-score them too. Jaccard: mask against truth at one half, mean over the pictures of a group, then over groups. Max F:
-beta^2 0.3, of the curve averaged over all pictures. Intervals: 95%, bootstrap over the pictures of each group.
+score them too. Jaccard: mask against truth at one half, mean over the images of a group, then over groups. Max F:
+beta^2 0.3, of the curve averaged over all images. Intervals: 95%, bootstrap over the images of each group.
 """
 
 from __future__ import annotations
@@ -31,21 +31,21 @@ from PIL import Image
 
 from likewise.data.groups import GroupSet, cosaliency_groups
 from likewise.data.held_out import held_out_groups
-from likewise.folder import segment_folder
-from likewise.images import save_image
-from likewise.metrics import interval
-from likewise.paths import Picture, find_pictures
+from likewise.io.images import save_image
+from likewise.io.paths import ImageFile, find_images
+from likewise.jobs.folder import segment_folder
+from likewise.metrics.saliency import icnet_f_curve
+from likewise.metrics.segmentation import interval
 from likewise.predict.co_saliency import BY_BEST_MASKS, COMMON, CoSaliency, joined
 from likewise.predict.few_shot import FewShot
 from likewise.predict.saliency import Saliency
-from likewise.saliency_metrics import icnet_f_curve
 
 RESAMPLES = 1000
 MEGABYTE = 1 << 20
 
 
 def predictions(arguments: argparse.Namespace, scored: GroupSet, whole: GroupSet) -> dict[str, Callable]:
-    """For each way, what gives the probability map of a picture of a group."""
+    """For each way, what gives the probability map of an image of a group."""
     cosaliency = CoSaliency(arguments.model, maps=arguments.maps, device="cpu")
     own = CoSaliency(arguments.model, maps=arguments.maps, device="cpu", edges=False)
     saliency, along = (Saliency(arguments.maps, device="cpu", edges=edges) for edges in (False, True))
@@ -53,7 +53,7 @@ def predictions(arguments: argparse.Namespace, scored: GroupSet, whole: GroupSet
     groups, concepts = {}, {}
     few_shot = FewShot(arguments.then, device="cpu") if arguments.then else None
     for group in scored.groups:
-        files = [Picture(members.picture_path(group, name), name) for name in members.groups[group]]
+        files = [ImageFile(members.image_path(group, name), name) for name in members.groups[group]]
         groups[group] = cosaliency.learn(files)
         if few_shot is not None:
             concepts[group] = few_shot.learn(cosaliency.examples(files, groups[group], count=arguments.shots))
@@ -75,17 +75,17 @@ def scores(arguments: argparse.Namespace) -> None:
     scored = held_out_groups(whole, every=arguments.every, whole=arguments.groups)
     ways = predictions(arguments, scored, whole)
     count = sum(map(len, scored.groups.values()))
-    print(f"{count} pictures of {len(scored.groups)} groups of {whole.name}; model {arguments.model}")
+    print(f"{count} images of {len(scored.groups)} groups of {whole.name}; model {arguments.model}")
     found = {}
     for way, predict in ways.items():
         jaccards, curves = {}, {}
-        for group, pictures in scored.groups.items():
+        for group, images in scored.groups.items():
             jaccards[group], curves[group] = [], []
-            for picture in pictures:
-                truth = scored.read_mask(group, picture)
-                stored = np.rint(predict(scored.picture_path(group, picture), group) * 255).astype(np.uint8)
+            for image in images:
+                truth = scored.read_mask(group, image)
+                stored = np.rint(predict(scored.image_path(group, image), group) * 255).astype(np.uint8)
                 if arguments.out is not None:
-                    save_image(stored, arguments.out / way.replace(" ", "-") / group / f"{picture}.png")
+                    save_image(stored, arguments.out / way.replace(" ", "-") / group / f"{image}.png")
                 mask = stored >= 128
                 union = int((mask | truth).sum())
                 jaccards[group].append(int((mask & truth).sum()) / union if union else 1.0)
@@ -93,10 +93,10 @@ def scores(arguments: argparse.Namespace) -> None:
         found[way] = jaccards, curves
     generator = np.random.default_rng(0)
     draws = [
-        {group: generator.integers(len(pictures), size=len(pictures)) for group, pictures in scored.groups.items()}
+        {group: generator.integers(len(images), size=len(images)) for group, images in scored.groups.items()}
         for _ in range(RESAMPLES)
     ]
-    everything = {group: np.arange(len(pictures)) for group, pictures in scored.groups.items()}
+    everything = {group: np.arange(len(images)) for group, images in scored.groups.items()}
 
     def jaccard(way: str, chosen: dict[str, np.ndarray]) -> float:
         return float(np.mean([np.array(found[way][0][group])[index].mean() for group, index in chosen.items()]))
@@ -117,54 +117,54 @@ def scores(arguments: argparse.Namespace) -> None:
         cells.append(f"{max_f(way, everything) - max_f(first, everything):+19.3f}  [{low:+.3f}, {high:+.3f}]")
         print(" ".join(cells))
     print("Jaccard of each group: " + ", ".join(ways))
-    for group, pictures in scored.groups.items():
+    for group, images in scored.groups.items():
         cells = "".join(f"{np.mean(found[way][0][group]):8.3f}" for way in ways)
-        print(f"  {group:24}{len(pictures):4} pictures{cells}")
+        print(f"  {group:24}{len(images):4} images{cells}")
 
 
 def speed(arguments: argparse.Namespace) -> None:
     """One group through the code of `likewise cosegment`, saliency maps and masks on disk included."""
     torch.set_num_threads(arguments.threads)
     whole = cosaliency_groups(arguments.data)
-    files = [whole.picture_path(group, name) for group, names in whole.groups.items() for name in names]
-    files = files[:: len(files) // arguments.pictures][: arguments.pictures]
-    pictures = [Picture(path, f"{index}.jpg") for index, path in enumerate(files)]
+    files = [whole.image_path(group, name) for group, names in whole.groups.items() for name in names]
+    files = files[:: len(files) // arguments.images][: arguments.images]
+    images = [ImageFile(path, f"{index}.jpg") for index, path in enumerate(files)]
     rates = []
     for _ in range(arguments.rounds):
         cosaliency = CoSaliency(arguments.model, maps=arguments.maps, device="cpu")  # a new one remembers no maps
-        cosaliency.learn(pictures[:4])
+        cosaliency.learn(images[:4])
         with tempfile.TemporaryDirectory() as out:
             began = time.perf_counter()
-            group = cosaliency.learn(pictures)
+            group = cosaliency.learn(images)
             learned = time.perf_counter()
             report = segment_folder(
-                pictures,
+                images,
                 partial(cosaliency.segment, group=group),
                 out,
                 classes=COMMON,
                 settings={},
             )
             ended = time.perf_counter()
-        assert report.done == len(pictures)
-        rates.append(len(pictures) / (ended - began))
+        assert report.done == len(images)
+        rates.append(len(images) / (ended - began))
         print(
-            f"{len(pictures)} pictures, {arguments.threads} threads: {rates[-1]:.1f} a second "
-            f"(first pass {1000 * (learned - began) / len(pictures):.0f} ms, second "
-            f"{1000 * (ended - learned) / len(pictures):.0f} ms a picture)"
+            f"{len(images)} images, {arguments.threads} threads: {rates[-1]:.1f} a second "
+            f"(first pass {1000 * (learned - began) / len(images):.0f} ms, second "
+            f"{1000 * (ended - learned) / len(images):.0f} ms an image)"
         )
     peak = psutil.Process().memory_info().rss / MEGABYTE
-    print(f"best of {arguments.rounds}: {max(rates):.1f} pictures a second; the process holds {peak:.0f} MB")
+    print(f"best of {arguments.rounds}: {max(rates):.1f} images a second; the process holds {peak:.0f} MB")
 
 
 def memory(arguments: argparse.Namespace) -> None:
-    """A group of many small pictures: what the process holds after each quarter of both passes."""
+    """A group of many small images: what the process holds after each quarter of both passes."""
     generator = np.random.default_rng(0)
     process = psutil.Process()
     with tempfile.TemporaryDirectory() as folder:
-        for index in range(arguments.pictures):
+        for index in range(arguments.images):
             small = generator.integers(0, 256, (6, 8, 3), dtype=np.uint8)
             Image.fromarray(small).resize((96, 72)).save(Path(folder) / f"{index}.jpg")
-        pictures = find_pictures([folder])
+        images = find_images([folder])
         cosaliency = CoSaliency(arguments.model, maps=arguments.maps, device="cpu")
 
         def told(settled: int, of: int) -> None:
@@ -172,13 +172,13 @@ def memory(arguments: argparse.Namespace) -> None:
                 print(f"  {settled:5} of {of}: {process.memory_info().rss / MEGABYTE:.0f} MB")
 
         print("first pass")
-        group = cosaliency.learn(pictures, progress=told)
+        group = cosaliency.learn(images, progress=told)
         numbers = sum(vector.numel() * vector.element_size() for vector in group.vectors.values())
-        print(f"the vectors take {numbers / MEGABYTE:.1f} MB, {numbers / len(group) / 1024:.1f} KB a picture")
+        print(f"the vectors take {numbers / MEGABYTE:.1f} MB, {numbers / len(group) / 1024:.1f} KB an image")
         print("second pass")
-        for index, picture in enumerate(pictures):
-            cosaliency.segment(picture, group)
-            told(index + 1, len(pictures))
+        for index, image in enumerate(images):
+            cosaliency.segment(image, group)
+            told(index + 1, len(images))
 
 
 def main() -> None:
@@ -192,14 +192,14 @@ def main() -> None:
         if run is not memory:
             command.add_argument("--data", type=Path, required=True, help="image/<group>/, gt/<group>/")
         if run is scores:
-            command.add_argument("--every", type=int, help="score every so-manieth picture of each group")
+            command.add_argument("--every", type=int, help="score every so-manieth image of each group")
             command.add_argument("--groups", nargs="*", default=(), help="score these groups whole")
-            command.add_argument("--whole", action="store_true", help="pictures that are not scored join their group")
+            command.add_argument("--whole", action="store_true", help="images that are not scored join their group")
             command.add_argument("--then", nargs="?", const=BY_BEST_MASKS, help="also few-shot, by the best masks")
             command.add_argument("--shots", type=int, default=5)
             command.add_argument("--out", type=Path, help="a folder for the maps")
         else:
-            command.add_argument("--pictures", type=int, default=100 if run is speed else 1000)
+            command.add_argument("--images", type=int, default=100 if run is speed else 1000)
             command.add_argument("--threads", type=int, default=2)
             command.add_argument("--rounds", type=int, default=3)
     arguments = parser.parse_args()

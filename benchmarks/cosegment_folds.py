@@ -4,9 +4,9 @@
     python benchmarks/cosegment_folds.py --data DATA --fold all --score-only
 
 For each fold three are trained. `saliency-lite0` and `icnet-lite0`, with fewer steps: without the fold's groups,
-without every picture that shows one of its classes or, by content, is in one of its groups, without DAVIS sequences
+without every image that shows one of its classes or, by content, is in one of its groups, without DAVIS sequences
 and CCP where they show such a class. `panet-voc-small`, whose backbone ICNet starts from: on the fold's
-base classes, without pictures in which a novel one is labelled. Then the fold's groups are segmented whole, as
+base classes, without images in which a novel one is labelled. Then the fold's groups are segmented whole, as
 `benchmarks/cosegment.py scores` does it. The backbone has seen all of ImageNet's classes, as everywhere in this field.
 """
 
@@ -19,7 +19,7 @@ from pathlib import Path
 
 from likewise.data.class_names import PASCAL
 from likewise.train.loop import train
-from likewise.train.recipes import Recipe, load_recipe
+from likewise.train.recipes.schema import Recipe, load_recipe
 
 GROUPS = (
     ("Aero", "Bicycle", "Bird", "Boat", "Bottle"),

@@ -1,9 +1,9 @@
-"""Pictures to choose the settings of groups on, so that the held-out fifth of VOC-coseg is looked at once, at the end.
+"""Images to choose the settings of groups on, so that the held-out fifth of VOC-coseg is looked at once, at the end.
 
     python benchmarks/cosegment_validation.py --data DATA -o FOLDER
 
 FOLDER then links to all that DATA holds, and has two more co-saliency sets of links: `COSEG-val`, the second of every
-five pictures of each group, to be measured on, and `COSEG-held`, these and the fifth of every five, to be kept from
+five images of each group, to be measured on, and `COSEG-held`, these and the fifth of every five, to be kept from
 training. It prints the settings that train a recipe without them and the options that measure on the former.
 """
 
@@ -28,11 +28,11 @@ def main() -> None:
         (out / entry.name).symlink_to(entry)
     whole = cosaliency_groups(data / "VOC-coseg")
     for folder, places in PLACES.items():
-        for group, pictures in whole.groups.items():
-            for picture in (picture for index, picture in enumerate(pictures) if index % 5 in places):
+        for group, images in whole.groups.items():
+            for image in (image for index, image in enumerate(images) if index % 5 in places):
                 for kind, file in (
-                    ("image", whole.picture_path(group, picture)),
-                    ("gt", data / "VOC-coseg" / "gt" / group / f"{picture}.png"),
+                    ("image", whole.image_path(group, image)),
+                    ("gt", data / "VOC-coseg" / "gt" / group / f"{image}.png"),
                 ):
                     link = out / folder / kind / group / file.name
                     link.parent.mkdir(parents=True, exist_ok=True)

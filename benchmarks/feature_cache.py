@@ -19,10 +19,10 @@ from pathlib import Path
 import torch
 from loader import pascal_of_photographs, read_batches
 
-from likewise.train.episodes import Batch
-from likewise.train.material import Progress
-from likewise.train.objective import Objective
-from likewise.train.recipes import Recipe, load_recipe
+from likewise.train.recipes.schema import Recipe, load_recipe
+from likewise.train.samples.episodes import Batch
+from likewise.train.samples.material import Progress
+from likewise.train.tasks.objective import Objective
 
 HSNET = {"name": "hsnet", "backbone": "lite0", "first_tap": "blocks.2.0"}
 
@@ -68,7 +68,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=9)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        root = pascal_of_photographs(Path(folder) / "voc", pictures=40)
+        root = pascal_of_photographs(Path(folder) / "voc", images=40)
         panet = load_recipe("panet-voc-small", [f"data.root={root}"])
         hsnet = load_recipe("panet-voc-small", [f"data.root={root}", "data.size=224", "batch=2"])
         hsnet = Recipe.model_validate(hsnet.model_dump() | {"model": HSNET})

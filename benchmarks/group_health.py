@@ -2,8 +2,8 @@
 
     python benchmarks/group_health.py --data DATA/VOC-coseg --every 5
 
-On the pictures of each group that were trained on (all but every fifth), so that thresholds can be set here without a
-look at the others. Groups are drawn of some members of a group, in half of the draws with one picture of another group
+On the images of each group that were trained on (all but every fifth), so that thresholds can be set here without a
+look at the others. Groups are drawn of some members of a group, in half of the draws with one image of another group
 among them. Printed for each stride whose vectors may be compared and each distance in robust deviations
 (`likewise.predict.group_health`): how many of the intruders are named, how many of the members are, and in how many of
 the groups without an intruder somebody is. Then, for each certainty, the maps below and above it with their mean IoU.
@@ -18,9 +18,9 @@ import numpy as np
 import torch
 
 from likewise.data.groups import cosaliency_groups
-from likewise.images import read_picture
+from likewise.io.images import read_image
+from likewise.io.paths import ImageFile
 from likewise.models.icnet import STRIDES
-from likewise.paths import Picture
 from likewise.predict.co_saliency import CoSaliency
 from likewise.predict.group_health import agreement_of, far_below
 from likewise.predict.saliency import Saliency
@@ -29,7 +29,7 @@ from likewise.predict.saliency import Saliency
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="image/<group>/, gt/<group>/")
-    parser.add_argument("--every", type=int, default=5, help="leave out every so-manieth picture of each group")
+    parser.add_argument("--every", type=int, default=5, help="leave out every so-manieth image of each group")
     parser.add_argument("--model", default="icnet-lite0")
     parser.add_argument("--maps", default="saliency-lite0")
     parser.add_argument("--members", type=int, default=10)
@@ -39,13 +39,13 @@ def main() -> None:
     cosaliency = CoSaliency(arguments.model, maps=arguments.maps, device="cpu")
     saliency = Saliency(arguments.maps, device="cpu")
     learned, certainty, quality = {}, [], []
-    for name, pictures in groups.groups.items():
-        known = [picture for index, picture in enumerate(pictures) if (index + 1) % arguments.every]
-        learned[name] = cosaliency.learn([Picture(groups.picture_path(name, picture), picture) for picture in known])
+    for name, images in groups.groups.items():
+        known = [image for index, image in enumerate(images) if (index + 1) % arguments.every]
+        learned[name] = cosaliency.learn([ImageFile(groups.image_path(name, image), image) for image in known])
         certainty += learned[name].certainty
-        for picture in known:
-            found = saliency.segment(read_picture(groups.picture_path(name, picture))).mask
-            truth = groups.read_mask(name, picture)
+        for image in known:
+            found = saliency.segment(read_image(groups.image_path(name, image))).mask
+            truth = groups.read_mask(name, image)
             quality.append((found & truth).sum() / max((found | truth).sum(), 1))
     generator = np.random.default_rng(0)
     draws = []
@@ -55,7 +55,7 @@ def main() -> None:
             members = generator.permutation(len(group))[: arguments.members]
             other = learned[others[generator.integers(len(others))]]
             draws.append((group, members, other if draw % 2 else None, int(generator.integers(len(other)))))
-    print(f"{len(quality)} pictures of {len(learned)} groups, {len(draws)} draws; model {arguments.model}")
+    print(f"{len(quality)} images of {len(learned)} groups, {len(draws)} draws; model {arguments.model}")
     print("stride  deviations  intruders named  members named  groups without an intruder where somebody is named")
     for stride in STRIDES:
         found = []

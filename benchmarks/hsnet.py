@@ -1,6 +1,6 @@
 """HSNet's speed and memory against a plain reference of the paper's algorithm (`reference_hsnet.py`), in one run.
 
-ResNet-50, 400x400, random weights, an object on a quarter of its picture. Reference and ours take turns; ours has batch
+ResNet-50, 400x400, random weights, an object on a quarter of its image. Reference and ours take turns; ours has batch
 norm folded, as `FewShot` uses it. Of the 1-shot pair a ratio is the median over the turns; of many queries against one
 5-shot concept it is the sum over all queries, the learning included. Both of the time on the clock and of the
 processors' time: they agree on a quiet machine; where others compute too, processor time is the one to read, and
@@ -35,7 +35,7 @@ DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
 def episode(shots: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Support images, masks with an ellipse on a quarter of the picture, and a query."""
+    """Support images, masks with an ellipse on a quarter of the image, and a query."""
     generator = torch.Generator().manual_seed(0)
     images = torch.randn(1, shots + 1, 3, SIZE // 8, SIZE // 8, generator=generator)
     images = F.interpolate(images[0], (SIZE, SIZE), mode="bilinear")[None] * 2
@@ -123,7 +123,7 @@ def compare_queries(
     learn: dict[str, Callable[[], object]],
     ours: dict[str, Callable[[Tensor], Tensor]],
 ) -> None:
-    """Sums over `count` queries, the same picture moved by four pixels each time."""
+    """Sums over `count` queries, the same image moved by four pixels each time."""
 
     def note(found: dict[str, Tensor], label: str, run: Callable[[Tensor], Tensor], moved: Tensor) -> None:
         found[label] = run(moved)

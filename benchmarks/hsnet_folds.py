@@ -4,7 +4,7 @@
 
 For each fold, `hsnet-voc-small` learns on the fold's fifteen base classes. It looks at the five of another fold through
 a PANet that was trained on the remaining ten alone, so that what it learns from is no better told apart than what it
-will meet; for use it takes over the backbone of the fold's `panet-voc-small`. No picture that shows a novel class is in
+will meet; for use it takes over the backbone of the fold's `panet-voc-small`. No image that shows a novel class is in
 any of these trainings. What is there already is taken as it is, and what was stopped goes on.
 """
 
@@ -18,7 +18,7 @@ from pathlib import Path
 
 from likewise.data.class_names import PASCAL
 from likewise.train.loop import train
-from likewise.train.recipes import load_recipe
+from likewise.train.recipes.schema import load_recipe
 
 FOLDS = range(4)
 STEPS_OF_PAIRS = 250

@@ -3,12 +3,12 @@
     python benchmarks/icnet.py [--group 60] [--turns 3] [--threads 1]
 
 Both take the published network's features at strides 8, 16 and 32 and the saliency maps of the whole group, and give
-the group's features of every picture, with the same weights. The plain formulation makes the maps of every pair of
-pictures, every picture's HW x HW self-correlation, its reordered copy and that copy under the attention, for the whole
-group at once. Ours gets the vectors of the group, then relates its pictures, all at once or eight at a time as a large
+the group's features of every image, with the same weights. The plain formulation makes the maps of every pair of
+images, every image's HW x HW self-correlation, its reordered copy and that copy under the attention, for the whole
+group at once. Ours gets the vectors of the group, then relates its images, all at once or eight at a time as a large
 group is, in channels-last memory as the product keeps it. "Correlation" leaves out the residual units and the 1x1
 convolution after them, which are the same on both sides. That both give the same is shown in double precision, on
-six pictures: in single precision, positions swap in the plain formulation's order. Time is the median over the turns,
+six images: in single precision, positions swap in the plain formulation's order. Time is the median over the turns,
 which the sides take one after the other; memory is what each adds to the resident set of a process of its own, sampled
 every millisecond.
 """
@@ -26,7 +26,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from likewise.models import icnet
-from likewise.models.icnet_blocks import CoAttention
+from likewise.models.blocks.coattention import CoAttention
 
 
 def plain_pool(features: Tensor, sisms: Tensor) -> Tensor:
@@ -74,7 +74,7 @@ def ours(model: icnet.ICNet, levels: dict[int, Tensor], sisms: Tensor, *, whole:
             made = model.relate(part, vectors)
         else:
             made = [
-                [torch.stack([level.correlate(picture, side) for picture in part[stride]]) for side in sides][1]
+                [torch.stack([level.correlate(image, side) for image in part[stride]]) for side in sides][1]
                 for stride, level in attentions(model).items()
                 for sides in [vectors[stride].unbind(dim=1)]
             ]
@@ -104,7 +104,7 @@ def inputs(group: int, side: str) -> tuple[icnet.ICNet, dict[int, Tensor], Tenso
 
 
 def apart() -> float:
-    """The largest difference between both sides, of the largest value, for six pictures in double precision."""
+    """The largest difference between both sides, of the largest value, for six images in double precision."""
     model, levels, sisms = inputs(6, "plain")
     given = model.double(), {stride: features.double() for stride, features in levels.items()}, sisms.double()
     pairs = zip(ours(*given, whole=True), plain(*given, whole=True), strict=True)

@@ -1,11 +1,11 @@
 """How many episodes one worker reads while the training step takes one.
 
-    python benchmarks/loader.py [--pictures 60] [--rounds 5]
+    python benchmarks/loader.py [--images 60] [--rounds 5]
 
-Pictures are crops of scikit-image's photographs, in JPEG files of PASCAL VOC's usual size with PNG masks; the step is
+Images are crops of scikit-image's photographs, in JPEG files of PASCAL VOC's usual size with PNG masks; the step is
 that of `panet-voc-small`, computed in full and with its frozen layers read from a warm cache. Loader and step take
 turns; the number is the median of the ratios of their rates. At least 3 is wanted: then one worker suffices, with
-room for pictures that are larger.
+room for images that are larger.
 """
 
 import argparse
@@ -21,21 +21,21 @@ from PIL import Image
 from skimage import data
 
 from likewise.data.class_names import PASCAL
-from likewise.train.episodes import Batch
-from likewise.train.material import Progress, loader
-from likewise.train.objective import TASKS, Objective
-from likewise.train.recipes import Recipe, load_recipe
+from likewise.train.recipes.schema import Recipe, load_recipe
+from likewise.train.samples.episodes import Batch
+from likewise.train.samples.material import Progress, loader
+from likewise.train.tasks.objective import TASKS, Objective
 
 HEIGHT, WIDTH = 375, 500
 
 
-def pascal_of_photographs(root: Path, pictures: int) -> Path:
-    """PASCAL VOC's layout without lists: each picture shows one of the base classes of fold 0, as an ellipse."""
+def pascal_of_photographs(root: Path, images: int) -> Path:
+    """PASCAL VOC's layout without lists: each image shows one of the base classes of fold 0, as an ellipse."""
     sources = [data.astronaut(), data.coffee(), data.rocket(), data.stereo_motorcycle()[0]]
     rows, columns = np.ogrid[:HEIGHT, :WIDTH]
     for folder in ("JPEGImages", "SegmentationClassAug"):
         (root / "VOC2012" / folder).mkdir(parents=True)
-    for index in range(pictures):
+    for index in range(images):
         generator = np.random.default_rng(index)
         source = sources[index % len(sources)]
         top, left = (
@@ -79,11 +79,11 @@ def episodes_per_second_of_step(objective: Objective, batches: list[Batch]) -> f
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--pictures", type=int, default=60)
+    parser.add_argument("--images", type=int, default=60)
     parser.add_argument("--rounds", type=int, default=5)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        root = pascal_of_photographs(Path(folder) / "voc", arguments.pictures)
+        root = pascal_of_photographs(Path(folder) / "voc", arguments.images)
         for cache in ("null", f"{folder}/cache"):
             recipe = load_recipe("panet-voc-small", [f"data.root={root}", f"cache={cache}"])
             batches, objective = read_batches(recipe, 5), Objective(recipe, ())

@@ -20,8 +20,8 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 
-from likewise.labels import IGNORE
-from likewise.memory import DatasetMemory
+from likewise.io.labels import IGNORE
+from likewise.models.blocks.dataset_memory import DatasetMemory
 
 IMAGES, CHANNELS, CLASSES, PLANE, SIDE, MOMENTUM = 2, 512, 150, 64, 512, 0.5
 FASTER, SMALLER, DIFFERENCE = 10, 20, 1e-5

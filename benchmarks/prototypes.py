@@ -2,10 +2,10 @@
 
     python benchmarks/prototypes.py --data ../shared/data
 
-Protocol: 1-shot, 1-way, pictures and masks brought to 320x320, 60 episodes a class drawn with a seed (support and
+Protocol: 1-shot, 1-way, images and masks brought to 320x320, 60 episodes a class drawn with a seed (support and
 query differ), intersections and unions summed per class over its episodes, pixels of 255 in the query left out, IoU
 averaged over the five classes of a fold, then over the folds; queries always show the class. Standard deviation over
-three seeds. The column "choice" is what choices are made by: the same on training pictures (no picture of any test
+three seeds. The column "choice" is what choices are made by: the same on training images (no image of any test
 list) and, for each fold, only on the fifteen classes that are not its test classes; then averaged over the folds.
 """
 
@@ -20,13 +20,13 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from likewise.backbones import backbone_spec
+from likewise.backbones.specs import backbone_spec
 from likewise.data.episodes import Episode, EpisodeSet, load_episode
 from likewise.data.pascal import pascal5i
 from likewise.models.panet import PANet, PANetConfig
-from likewise.ops import resize
-from likewise.predict.networks import DEFAULT_TAPS
-from likewise.weights import load_backbone
+from likewise.ops.features import resize
+from likewise.weights.few_shot import DEFAULT_TAPS
+from likewise.weights.imagenet import load_backbone
 
 SIZE, EPISODES, SEEDS = 320, 60, (0, 1, 2)
 TAPS = ("blocks.2.1", "blocks.3.2", "blocks.4.2", "blocks.5.1", "blocks.5.3", "blocks.6.0")
@@ -58,18 +58,18 @@ SHIPPED = Choice(DEFAULT_TAPS["lite0"])
 
 
 class Features:
-    """Every picture's taps and label maps at 320x320, computed once, kept in half precision."""
+    """Every image's taps and label maps at 320x320, computed once, kept in half precision."""
 
     def __init__(self) -> None:
         self.backbone = load_backbone(backbone_spec("lite0", taps=TAPS)).eval()
         self.kept: dict[tuple[str, str], tuple[dict[str, torch.Tensor], torch.Tensor]] = {}
 
     @torch.inference_mode()
-    def of(self, dataset: EpisodeSet, picture: str, class_name: str) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
-        """The taps of a picture, and its labels for one class: 0, 1 and 255."""
-        key = (picture, class_name)
+    def of(self, dataset: EpisodeSet, image: str, class_name: str) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
+        """The taps of an image, and its labels for one class: 0, 1 and 255."""
+        key = (image, class_name)
         if key not in self.kept:
-            loaded = load_episode(dataset, Episode((class_name,), ((picture,),), picture), SIZE)
+            loaded = load_episode(dataset, Episode((class_name,), ((image,),), image), SIZE)
             features = self.backbone(self.backbone.normalise(torch.from_numpy(loaded.query.copy())[None]))
             taps = {name: feature.half() for name, feature in zip(TAPS, features, strict=True)}
             self.kept[key] = taps, torch.from_numpy(loaded.target.copy())
@@ -93,10 +93,10 @@ def iou_of_class(
 ) -> list[float]:
     """The IoU of one class over its episodes, for each choice."""
     generator = np.random.default_rng([seed, sum(map(ord, name))])
-    pictures = dataset.pictures_of[name]
+    images = dataset.images_of[name]
     counts = np.zeros((len(choices), 2))
     for _ in range(EPISODES):
-        query, support = (pictures[i] for i in generator.choice(len(pictures), 2, replace=False))
+        query, support = (images[i] for i in generator.choice(len(images), 2, replace=False))
         support_taps, mask = features.of(dataset, support, name)
         query_taps, target = features.of(dataset, query, name)
         foreground = (mask == 1).float()[None, None, None]
@@ -132,12 +132,12 @@ def main() -> None:
     )
     chosen_by = None
     if not arguments.quick:
-        tested = {picture for test in tests for picture in test.classes_of}
+        tested = {image for test in tests for image in test.classes_of}
         by_class: dict[str, list[float]] = {}
         base_of_fold = []
         for fold in range(4):
             training = pascal5i(arguments.data, fold, "trn")
-            assert not tested & set(training.classes_of), "a test picture among the training pictures"
+            assert not tested & set(training.classes_of), "a test image among the training images"
             for name in training.classes:
                 if name not in by_class:
                     by_class[name] = iou_of_class(features, training, name, choices, seed=0)
@@ -159,7 +159,7 @@ def main() -> None:
             f"{chosen_by[index]:.3f}" if chosen_by is not None else "",
         )
     Console(width=120).print(table)
-    print(f"{len(features.kept)} pictures, {time.monotonic() - started:.0f} s")
+    print(f"{len(features.kept)} images, {time.monotonic() - started:.0f} s")
 
 
 if __name__ == "__main__":

@@ -1,15 +1,15 @@
 """HSNet's algorithm as the paper states it and nothing more: the reference that `hsnet.py` here is measured against.
 
 Correlations of every query with every support position are made by `bmm`, stacked and kept; 4D convolutions permute
-the whole tensor for each of their two planes; every shot passes both its pictures through the backbone.
+the whole tensor for each of their two planes; every shot passes both its images through the backbone.
 """
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from likewise.hypercorrelation.kernels import CenterPivotConv4d
 from likewise.models.hsnet import STRIDES, HSNet
+from likewise.ops.hypercorrelation.kernels import CenterPivotConv4d
 
 
 @torch.no_grad()

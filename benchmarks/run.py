@@ -9,7 +9,7 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 RUNS: tuple[tuple[str, ...], ...] = (
-    ("segment.py", "--pictures", "500"),
+    ("segment.py", "--images", "500"),
     ("prototypes.py", "--quick"),
     ("loader.py", "--rounds", "3"),
     ("hsnet.py", "--turns", "3", "--queries", "5"),

@@ -3,7 +3,7 @@
 python benchmarks/scene_step.py
 
 Processor seconds (not the clock's, so that other work on the machine disturbs less) of the backbone's forward and
-backward pass over four pictures of 320x240, and of a whole step of MCIBI and of its baseline.
+backward pass over four images of 320x240, and of a whole step of MCIBI and of its baseline.
 """
 
 import argparse
@@ -13,12 +13,12 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
-from likewise.backbones import BACKBONES
+from likewise.backbones.specs import BACKBONES
 from likewise.models.fcn import FCN
 from likewise.models.mcibi import MCIBI, MCIBIConfig
-from likewise.train.depthwise import quicken
-from likewise.train.frozen import learn_only
-from likewise.weights import load_backbone
+from likewise.train.kernels.depthwise import quicken
+from likewise.train.tasks.frozen import learn_only
+from likewise.weights.imagenet import load_backbone
 
 CLASSES = tuple(map(str, range(11)))
 ALL, DEEP = "all", "from `blocks.3` on"

@@ -1,12 +1,12 @@
 """How fast a folder is segmented with a learned concept, against PANet as its paper's program runs, and in what memory.
 
-    python benchmarks/segment.py [--pictures 2000]
+    python benchmarks/segment.py [--images 2000]
 
-Both sides do the same work on the same pictures (320x320 crops of scikit-image's photographs, in JPEG files), taking
-turns in one process; the number is the median of the ratios of their times. The plain reference treats each picture as
+Both sides do the same work on the same images (320x320 crops of scikit-image's photographs, in JPEG files), taking
+turns in one process; the number is the median of the ratios of their times. The plain reference treats each image as
 an episode of its own: it computes the support's features again, resizes them to the mask's size before pooling, and
 keeps memory's default layout. Its logits must equal ours. The default model takes turns with both, with one example and
-with five. Then one run over all pictures, through the same code as `likewise segment`, with the process's memory noted
+with five. Then one run over all images, through the same code as `likewise segment`, with the process's memory noted
 on the way.
 """
 
@@ -22,10 +22,10 @@ import torch
 import torch.nn.functional as F
 from skimage import data
 
-from likewise.examples import Example
-from likewise.folder import segment_folder
-from likewise.images import read_picture, save_image
-from likewise.paths import find_pictures
+from likewise.io.images import read_image, save_image
+from likewise.io.paths import find_images
+from likewise.jobs.folder import segment_folder
+from likewise.predict.examples import Example
 from likewise.predict.few_shot import FewShot
 
 SIDE = 320
@@ -55,27 +55,27 @@ def plain(network: torch.nn.Module, support: torch.Tensor, mask: torch.Tensor, q
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--pictures", type=int, default=2000)
+    parser.add_argument("--images", type=int, default=2000)
     parser.add_argument("--rounds", type=int, default=20)
     arguments = parser.parse_args()
     few_shot, again = (FewShot("panet-lite0", device="cpu") for _ in range(2))
     reference = again.network.to(memory_format=torch.contiguous_format)
-    pictures = crops(40)
+    images = crops(40)
     mask = np.zeros((SIDE, SIDE), bool)
     mask[80:240, 80:240] = True
-    concept = few_shot.learn(Example(pictures[0], mask=mask))
+    concept = few_shot.learn(Example(images[0], mask=mask))
     default = FewShot(device="cpu")
-    learned = {shots: default.learn([Example(picture, mask=mask) for picture in pictures[:shots]]) for shots in (1, 5)}
+    learned = {shots: default.learn([Example(image, mask=mask) for image in images[:shots]]) for shots in (1, 5)}
 
-    def tensor(picture: np.ndarray) -> torch.Tensor:
-        return reference.backbone.normalise(torch.from_numpy(picture.copy())[None]).contiguous()
+    def tensor(image: np.ndarray) -> torch.Tensor:
+        return reference.backbone.normalise(torch.from_numpy(image.copy())[None]).contiguous()
 
     weights = torch.from_numpy(mask)[None, None].float()
     with tempfile.TemporaryDirectory() as folder:
-        paths = [Path(folder) / "photos" / f"{index}.jpg" for index in range(arguments.pictures)]
+        paths = [Path(folder) / "photos" / f"{index}.jpg" for index in range(arguments.images)]
         for index, path in enumerate(paths):
-            save_image(pictures[index % len(pictures)], path)
-        support = tensor(pictures[0])
+            save_image(images[index % len(images)], path)
+        support = tensor(images[0])
         ratios, ours, theirs = [], [], []
         times_by_default: dict[int, list[float]] = {shots: [] for shots in learned}
         for _ in range(arguments.rounds):
@@ -84,7 +84,7 @@ def main() -> None:
                 few_shot.segment(path, concept)
             between = time.perf_counter()
             for path in paths[:8]:
-                plain(reference, support, weights, tensor(read_picture(path))).softmax(dim=1)
+                plain(reference, support, weights, tensor(read_image(path))).softmax(dim=1)
             ended = time.perf_counter()
             ours.append((between - started) / 8)
             theirs.append((ended - between) / 8)
@@ -94,7 +94,7 @@ def main() -> None:
                 for path in paths[:8]:
                     default.segment(path, learned[shots])
                 taken.append((time.perf_counter() - started) / 8)
-        query = tensor(pictures[1])
+        query = tensor(images[1])
         with torch.inference_mode():
             logits = few_shot.network.relate(
                 few_shot.network.features(query), few_shot.head.prepare(concept, few_shot.device)
@@ -103,12 +103,12 @@ def main() -> None:
         difference = (logits - plain(reference, support, weights, query)).abs().max().item()
         spread = statistics.quantiles(ratios, n=4)
         print(f"threads {torch.get_num_threads()}, torch {torch.__version__}, median of {arguments.rounds} rounds of 8")
-        print(f"one picture, learned concept: {1 / statistics.median(ours):.1f} pictures a second")
+        print(f"one image, learned concept: {1 / statistics.median(ours):.1f} images a second")
         quartiles = f"(quartiles {spread[0]:.2f}-{spread[2]:.2f})"
         print(f"faster than the plain reference: {statistics.median(ratios):.2f}x {quartiles}")
         for shots, taken in times_by_default.items():
             rate, times = 1 / statistics.median(taken), statistics.median(taken) / statistics.median(ours)
-            print(f"{default.model_name}, examples: {shots}: {rate:.1f} pictures a second, {times:.1f} times as long")
+            print(f"{default.model_name}, examples: {shots}: {rate:.1f} images a second, {times:.1f} times as long")
         print(f"largest difference of the logits (range 0..20): {difference:.1e}")
 
         process, noted = psutil.Process(), {}
@@ -118,16 +118,16 @@ def main() -> None:
                 noted[settled] = process.memory_info().rss / 2**20
 
         report = segment_folder(
-            find_pictures([Path(folder) / "photos"]),
-            lambda picture: few_shot.segment(picture, concept),
+            find_images([Path(folder) / "photos"]),
+            lambda image: few_shot.segment(image, concept),
             Path(folder) / "masks",
             classes=concept.classes,
             settings={},
             progress=note,
         )
         rate = report.done / report.seconds
-        print(f"folder of {arguments.pictures}: {rate:.1f} pictures a second, reading and writing included")
-        print("memory (MiB) after so many pictures: " + ", ".join(f"{n}: {mib:.0f}" for n, mib in noted.items()))
+        print(f"folder of {arguments.images}: {rate:.1f} images a second, reading and writing included")
+        print("memory (MiB) after so many images: " + ", ".join(f"{n}: {mib:.0f}" for n, mib in noted.items()))
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@
 
 Protocol: 1-shot unless told otherwise; 15 episodes for each DAVIS sequence (example and query are two of its frames),
 for each garment or body part of CCP that covers over 1% of at least 8 of its first 250 photographs, and for each
-class of CamVid's val split that covers as much of 8 of every second picture; pictures at their own size, outlines
+class of CamVid's val split that covers as much of 8 of every second image; images at their own size, outlines
 along edges as users get them; intersections and unions summed per class, IoU averaged over classes. `panet-lite0` was
 trained on none of these, nor were they looked at for any choice of it. Intervals: 95% bootstrap over classes, of the
 paired difference to the untrained.
@@ -25,11 +25,11 @@ import numpy as np
 from PIL import Image
 
 from likewise import Example, FewShot
-from likewise.concept import Concept
 from likewise.data.scenes import camvid_scenes
-from likewise.masks import read_labels, read_mask
+from likewise.io.masks import read_labels, read_mask
+from likewise.predict.concept import Concept
 from likewise.train.loop import train
-from likewise.train.recipes import load_recipe
+from likewise.train.recipes.schema import load_recipe
 
 EPISODES = 15
 PHOTOGRAPHS = 250
@@ -57,8 +57,8 @@ def ccp(root: Path, labels: list[Path]) -> Classes:
         counts = np.bincount(read_labels(path).ravel(), minlength=59)
         for label in np.flatnonzero(counts > 0.01 * counts.sum()):
             if label:
-                picture = root / f"CCP/photos/{path.stem}.jpg"
-                found[f"{label:02d}"].append(Example(picture, mask=path, label=int(label)))
+                image = root / f"CCP/photos/{path.stem}.jpg"
+                found[f"{label:02d}"].append(Example(image, mask=path, label=int(label)))
     return {name: examples for name, examples in sorted(found.items()) if len(examples) >= 8}
 
 
@@ -70,7 +70,7 @@ def camvid(root: Path) -> Classes:
         for index, name in enumerate(scenes.classes):
             mask = labels == index
             if mask.mean() > 0.01:
-                found[name].append(Example(scene.picture, mask=mask))
+                found[name].append(Example(scene.image, mask=mask))
     return {name: examples for name, examples in found.items() if len(examples) >= 8}
 
 
@@ -121,7 +121,7 @@ def iou(few_shot: FewShot, examples: list[Example], shots: int) -> float:
             learned[support] = few_shot.learn([examples[index] for index in support])
         mask = examples[query].mask
         truth = mask if isinstance(mask, np.ndarray) else read_mask(mask, label=examples[query].label)
-        found = few_shot.segment(examples[query].picture, learned[support]).mask
+        found = few_shot.segment(examples[query].image, learned[support]).mask
         intersection += (found & truth).sum()
         union += (found | truth).sum()
     return intersection / union
@@ -132,7 +132,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--models", nargs="+", default=["panet-lite0", "hsnet-lite0"], help="beside the untrained")
     parser.add_argument("--half", type=Path, metavar="RUNS", help="train HSNet on halves, into this folder")
-    parser.add_argument("--shots", type=int, choices=range(1, 8), default=1, help="a class has eight pictures or more")
+    parser.add_argument("--shots", type=int, choices=range(1, 8), default=1, help="a class has eight images or more")
     arguments = parser.parse_args()
     root, runs = arguments.data, arguments.half
     if runs is None:

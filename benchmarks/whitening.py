@@ -3,7 +3,7 @@
     python benchmarks/whitening.py --data PASCAL [--runs runs] [--shots 2 5 10]
 
 After `benchmarks/hsnet_folds.py`, whose six PANets of ten classes each are asked for the classes of the two folds that
-they have not seen, on training pictures. No test picture takes part.
+they have not seen, on training images. No test image takes part.
 
 Protocol: 320x320, 1-way, the same episodes for every row, the classes of a fold in turn; pixels summed per class,
 boundary left out; mIoU of the five classes of a fold, then the mean over its three PANets. Nothing but prototypes:
@@ -24,24 +24,30 @@ from torch.utils.data import DataLoader
 
 from likewise.data.class_names import PASCAL
 from likewise.data.pascal import pascal5i
-from likewise.labels import IGNORE
+from likewise.io.labels import IGNORE
 from likewise.models.hsnet import CAUTION
 from likewise.models.panet import PANet
-from likewise.models.shots import weights_by_area
-from likewise.ops import plane_size, resize
-from likewise.prototypes import SCALE, Shown, likeness, show, together
-from likewise.train.data_sections import EpisodeData
-from likewise.train.episodes import Batch, ValidationEpisodes
-from likewise.train.material import collate
-from likewise.weights import load_trained
+from likewise.ops.features import plane_size, resize
+from likewise.ops.prototypes import (
+    SCALE,
+    Shown,
+    likeness,
+    show,
+    together,
+)
+from likewise.ops.shots import weights_by_area
+from likewise.train.recipes.data_sections import EpisodeData
+from likewise.train.samples.episodes import Batch, ValidationEpisodes
+from likewise.train.samples.material import collate
+from likewise.weights.load import load_trained
 
 ROWS = ("PANet", "self-support alone", *(f"whitened, shrinkage {value}" for value in (20, 40, 80, 160)))
 
 
 def answers(model: PANet, batch: Batch) -> dict[str, Tensor]:
     """How much more the foreground's logit is than the background's, for each row."""
-    pictures, query = (model.backbone.normalise(part) for part in (batch.supports[0, 0], batch.queries))
-    features, query = model.features(pictures), model.features(query)
+    images, query = (model.backbone.normalise(part) for part in (batch.supports[0, 0], batch.queries))
+    features, query = model.features(images), model.features(query)
     foreground = (batch.support_labels[0, 0] == 1).float()
     shown = Shown(*(part[None] for part in show(features, 1 - foreground, foreground)))
     equal = torch.full((1, len(features), 2), 1 / len(features))
@@ -68,14 +74,14 @@ def main() -> None:
     parser.add_argument("--shots", type=int, nargs="+", default=[2, 5, 10])
     parser.add_argument("--episodes", type=int, default=60, help="of each PANet and fold")
     arguments = parser.parse_args()
-    pictures = pascal5i(arguments.data, None, split="trn")
+    images = pascal5i(arguments.data, None, split="trn")
     for shots in arguments.shots:
         scores: dict[tuple[str, int], list[float]] = defaultdict(list)
         for pair in combinations(range(4), 2):
             model, _ = load_trained(arguments.runs / f"panet-pair{pair[0]}{pair[1]}")
             model.eval()
             for fold in pair:
-                held = pictures.only(PASCAL[5 * fold : 5 * fold + 5])
+                held = images.only(PASCAL[5 * fold : 5 * fold + 5])
                 data = EpisodeData(
                     kind="episodes", set="pascal5i", root=arguments.data, size=320, shots=(shots,), mirror=0
                 )

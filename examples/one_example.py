@@ -9,9 +9,9 @@ from pathlib import Path
 from skimage import data
 
 from likewise import Example, FewShot
-from likewise.demo import standing_out
-from likewise.draw import overlay
-from likewise.images import save_image
+from likewise.io.images import save_image
+from likewise.jobs.demo import standing_out
+from likewise.viz.draw import overlay
 
 out = Path(sys.argv[1] if len(sys.argv) > 1 else "out")
 left, right, disparity = data.stereo_motorcycle()
@@ -23,4 +23,4 @@ concept.save(out / "motorcycle.concept")
 result = few_shot.segment(right, concept)
 save_image(result.mask, out / "motorcycle.mask.png")
 save_image(overlay(right, result.labels), out / "motorcycle.overlay.jpg")
-print(f"a motorcycle on {result.mask.mean():.0%} of the picture, score {result.score:.2f}")
+print(f"a motorcycle on {result.mask.mean():.0%} of the image, score {result.score:.2f}")

@@ -1,4 +1,4 @@
-"""Fixtures: where the golden numbers and the real pictures are, when they are there at all."""
+"""Fixtures: where the golden numbers and the real images are, when they are there at all."""
 
 import importlib.util
 import json
@@ -56,12 +56,12 @@ def golden(shared: Path) -> Callable[[str], tuple[dict, dict[str, np.ndarray]]]:
 @pytest.fixture
 def colours() -> np.ndarray:
     """Four corners of different colours, so that every turn and flip shows."""
-    picture = np.zeros((16, 24, 3), dtype=np.uint8)
-    picture[:8, :12] = 255, 0, 0
-    picture[:8, 12:] = 0, 255, 0
-    picture[8:, :12] = 0, 0, 255
-    picture[8:, 12:] = 200, 200, 40
-    return picture
+    image = np.zeros((16, 24, 3), dtype=np.uint8)
+    image[:8, :12] = 255, 0, 0
+    image[:8, 12:] = 0, 255, 0
+    image[8:, :12] = 0, 0, 255
+    image[8:, 12:] = 200, 200, 40
+    return image
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Masks in a picture, found by looking at other pictures.
+"""Masks in an image, found by looking at other images.
 
 from likewise import Example, FewShot
 
@@ -11,26 +11,25 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from likewise.concept import Concept, ConceptError
-    from likewise.examples import Example
-    from likewise.images import PictureError
+    from likewise.errors import ConceptError, ImageError, WeightsError
     from likewise.predict.co_saliency import CoSaliency
+    from likewise.predict.concept import Concept
+    from likewise.predict.examples import Example
     from likewise.predict.few_shot import FewShot, Result
     from likewise.predict.scene_parser import SceneParser
-    from likewise.weights import WeightsError
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "CoSaliency": "predict.co_saliency",
-    "Concept": "concept",
-    "ConceptError": "concept",
-    "Example": "examples",
+    "Concept": "predict.concept",
+    "ConceptError": "errors",
+    "Example": "predict.examples",
     "FewShot": "predict.few_shot",
-    "PictureError": "images",
+    "ImageError": "errors",
     "Result": "predict.few_shot",
     "SceneParser": "predict.scene_parser",
-    "WeightsError": "weights",
+    "WeightsError": "errors",
 }
 
 __all__ = [
@@ -39,7 +38,7 @@ __all__ = [
     "ConceptError",
     "Example",
     "FewShot",
-    "PictureError",
+    "ImageError",
     "Result",
     "SceneParser",
     "WeightsError",

@@ -5,14 +5,22 @@ import warnings
 
 import typer
 
-from likewise.cli import bench, evaluation, few_shot, groups, scenes, training, weights
+from likewise.cli import (
+    bench,
+    evaluation,
+    few_shot,
+    groups,
+    scenes,
+    training,
+    weights,
+)
 from likewise.cli.few_shot import SeveralValues
 from likewise.cli.options import complain
 from likewise.cli.scenes import SeveralFormats
 
 app = typer.Typer(
     name="likewise",
-    help="Show it one; it segments the rest: masks in a picture, found by looking at other pictures.",
+    help="Show it one; it segments the rest: masks in an image, found by looking at other images.",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode="rich",

@@ -21,7 +21,7 @@ def kernels(
     backbone: Annotated[
         str, typer.Option("--backbone", help="lite0, vgg16, resnet50 or resnet101, as in the paper's Table 4.")
     ] = "resnet101",
-    size: Annotated[int, typer.Option("--size", min=32, help="Both pictures are SIZE x SIZE.")] = 400,
+    size: Annotated[int, typer.Option("--size", min=32, help="Both images are SIZE x SIZE.")] = 400,
     repeats: Annotated[int, typer.Option("--repeats", min=1, help="Passes, of which the quickest counts.")] = 3,
     device: Annotated[str, typer.Option("--device", help="cpu, cuda, ...")] = "cpu",
 ) -> None:

@@ -69,7 +69,7 @@ EpisodeList = Annotated[
     typer.Option("--episodes", metavar="FILE", help="An episode list to take, for one fold, instead of drawing."),
 ]
 OnCorrupt = Annotated[
-    str, typer.Option("--on-corrupt", help="At a picture that cannot be read: stop, or skip its episodes.")
+    str, typer.Option("--on-corrupt", help="At an image that cannot be read: stop, or skip its episodes.")
 ]
 Masks = Annotated[
     Path | None,
@@ -200,9 +200,9 @@ def groups(
     out: ResultsFolder,
     mode: Annotated[str, typer.Option("--mode", help="pysodmetrics, icnet-224, co-segmentation.")] = "pysodmetrics",
 ) -> None:
-    """Score a folder of co-saliency maps, <group>/<picture>.png, or as saliency and cosegment write them.
+    """Score a folder of co-saliency maps, <group>/<image>.png, or as saliency and cosegment write them.
 
-    Those are <picture>.probability.png and <picture>.mask.png; of each picture there must be one map.
+    Those are <image>.probability.png and <image>.mask.png; of each image there must be one map.
     """
     from likewise.data.groups import cosaliency_groups
     from likewise.evaluate.scoring import score_groups
@@ -234,7 +234,7 @@ def scenes(
         int | None, typer.Option("--side", min=0, help="Their short side, 0 for their own. \\[as trained]")
     ] = None,
     window: Annotated[
-        int, typer.Option("--window", min=1, help="Larger pictures are cut into windows of so many pixels a side.")
+        int, typer.Option("--window", min=1, help="Larger images are cut into windows of so many pixels a side.")
     ] = 768,
     device: Device = "auto",
 ) -> None:
@@ -242,7 +242,7 @@ def scenes(
 
     A .safetensors file, as of an imported checkpoint, is a run too.
 
-    Labels are <picture>.png or <picture>.labels.png, with class indices from 0.
+    Labels are <image>.png or <image>.labels.png, with class indices from 0.
 
     [dim]likewise evaluate scenes runs/mcibi --data CamVid --benchmark camvid -o results/[/dim]
     """
@@ -264,9 +264,9 @@ def scenes(
 
 @app.command("leakage")
 def leakage(data: Data) -> None:
-    """Count, for each fold of PASCAL-5i, the training pictures in which a novel class can be seen.
+    """Count, for each fold of PASCAL-5i, the training images in which a novel class can be seen.
 
-    Counted from the lists alone, whether the pictures are there or not. A recipe leaves them out with
+    Counted from the lists alone, whether the images are there or not. A recipe leaves them out with
     data.drop_leaking=true.
     """
     from likewise.data.pascal import pascal_home, pascal_leakage, pascal_lists
@@ -318,8 +318,8 @@ def _tested(run: Run) -> list[str]:
 
 
 def _report(results: Results, out: Path, run: Run | None = None) -> None:
-    from likewise.evaluate.report import write_report
-    from likewise.evaluate.tables import tables
+    from likewise.evaluate.report.tables import tables
+    from likewise.evaluate.report.write import write_report
 
     page = write_report(results, out, run)
     for table in tables(results):

@@ -25,7 +25,7 @@ from likewise.cli.options import (
 from likewise.predict import DEFAULT_MODEL
 
 if TYPE_CHECKING:
-    from likewise.concept import Concept
+    from likewise.predict.concept import Concept
     from likewise.predict.few_shot import FewShot
 
 
@@ -55,7 +55,7 @@ Like = Annotated[
     typer.Option(
         "--like",
         metavar="EXAMPLE...",
-        help="What to look for: [bold]picture=mask[/bold]; a picture whose mask lies beside it (x.mask.png, "
+        help="What to look for: [bold]image=mask[/bold]; an image whose mask lies beside it (x.mask.png, "
         "x_mask.png, or x.png beside x.jpg); a folder of such pairs, its subfolders the classes; a .concept.",
     ),
 ]
@@ -64,7 +64,7 @@ Boxes = Annotated[
     typer.Option(
         "--box",
         metavar="X0,Y0,X1,Y1...",
-        help="A box instead of a mask, in pixels, for each example picture in order.",
+        help="A box instead of a mask, in pixels, for each example image in order.",
     ),
 ]
 Scribbles = Annotated[
@@ -72,16 +72,14 @@ Scribbles = Annotated[
     typer.Option(
         "--scribbles",
         metavar="FILE...",
-        help="Strokes instead of a mask, for each example picture in order: green on the object, red beside it.",
+        help="Strokes instead of a mask, for each example image in order: green on the object, red beside it.",
     ),
 ]
 Label = Annotated[int | None, typer.Option("--label", help="The value of the object in masks of several classes.")]
 
 
 def segment(
-    paths: Annotated[
-        list[str], typer.Argument(metavar="PATHS...", help="Pictures, folders (searched through), globs.")
-    ],
+    paths: Annotated[list[str], typer.Argument(metavar="PATHS...", help="Images, folders (searched through), globs.")],
     like: Like,
     out: Annotated[Path, typer.Option("--out", "-o", help="The folder for the results; made if it is not there.")],
     box: Boxes = None,
@@ -98,7 +96,7 @@ def segment(
     device: Device = "auto",
     precision: Precision = "float32",
     edges: Edges = True,
-    force: Annotated[bool, typer.Option("--force", help="Do finished pictures again too.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Do finished images again too.")] = False,
 ) -> None:
     """Find in all PATHS what the examples show.
 
@@ -106,16 +104,16 @@ def segment(
 
     [dim]likewise segment photos/ --like cat.jpg=cat.png -o masks/ --format mask overlay[/dim]
     """
-    from likewise.examples import find_examples
-    from likewise.folder import segment_folder
-    from likewise.formats import checked_formats
-    from likewise.paths import find_pictures
+    from likewise.io.paths import find_images
+    from likewise.jobs.folder import segment_folder
+    from likewise.jobs.writers import checked_formats
+    from likewise.predict.examples import find_examples
 
     formats = checked_formats(format or ["mask"])
     found, concepts = find_examples(like, boxes=box or (), scribbles=scribbles or (), label=label)
     given = [source for example in found for source in (example.mask, example.scribbles)]
     sources = [source for source in given if isinstance(source, Path)]
-    pictures = find_pictures(paths, exclude=[out, *sources])
+    images = find_images(paths, exclude=[out, *sources])
     few_shot = open_few_shot(model, backbone, weights, side, device, precision, edges=edges)
     concept = _concept(few_shot, found, concepts)
     settings = {
@@ -127,10 +125,10 @@ def segment(
         "edges": few_shot.edges,
         "concept": concept.digest(),
     }
-    with shown_progress("segmenting", len(pictures)) as told:
+    with shown_progress("segmenting", len(images)) as told:
         report = segment_folder(
-            pictures,
-            lambda picture: few_shot.segment(picture, concept),
+            images,
+            lambda image: few_shot.segment(image, concept),
             out,
             formats=formats,
             classes=concept.classes,
@@ -139,9 +137,9 @@ def segment(
             protect=[*(Path(example.name) for example in found), *sources, *concepts],
             progress=told,
         )
-    rate = f", {report.done / report.seconds:.1f} pictures a second" if report.done else ""
+    rate = f", {report.done / report.seconds:.1f} images a second" if report.done else ""
     skipped = f", {report.skipped} were finished before" if report.skipped else ""
-    say(f"{report.done} pictures segmented into {out}{skipped}{rate}")
+    say(f"{report.done} images segmented into {out}{skipped}{rate}")
     if report.failed:
         complain(f"{len(report.failed)} failed:")
         for path, reason in report.failed:
@@ -168,7 +166,7 @@ def learn(
 
     [dim]likewise learn pets/ -o pets.concept[/dim]
     """
-    from likewise.examples import find_examples
+    from likewise.predict.examples import find_examples
 
     out = out if out.suffix == ".concept" else out.with_name(out.name + ".concept")
     found, concepts = find_examples(examples, boxes=box or (), scribbles=scribbles or (), label=label)
@@ -178,7 +176,7 @@ def learn(
 
 
 def demo(
-    out: Annotated[Path, typer.Option("--out", "-o", help="The folder for the pictures.")] = Path("demo"),
+    out: Annotated[Path, typer.Option("--out", "-o", help="The folder for the images.")] = Path("demo"),
     model: Annotated[
         str | None, typer.Option("--model", help="This one alone. \\[all that are bundled, side by side]")
     ] = None,
@@ -192,9 +190,9 @@ def demo(
 
     The masks that are written, and the floors under their IoU, are those of the default model, or of --model.
     """
-    from likewise import demo as demonstration
-    from likewise.predict.networks import BUNDLED_MODELS
-    from likewise.weights import bundled
+    from likewise.jobs import demo as demonstration
+    from likewise.weights.few_shot import BUNDLED_MODELS
+    from likewise.weights.load import bundled
 
     others = [name for name in bundled(*BUNDLED_MODELS) if name != DEFAULT_MODEL]
     opened = [
@@ -204,7 +202,7 @@ def demo(
     tasks = [demonstration.motorcycle(), demonstration.coins()]
     first, *beside = (demonstration.run(few_shot, tasks) for few_shot in opened)
     what = f"{' and '.join(few_shot.model_name for few_shot in opened)}, {opened[0].device}"
-    told = f"One example each, in pictures no model here saw before; {what}"
+    told = f"One example each, in images no model here saw before; {what}"
     sheet = demonstration.write(first, out, told, beside=beside)
     table = new_table("task", "IoU", "floor", "learn", "segment", "model", "backbone")
     for few_shot, outcomes in zip(opened, (first, *beside), strict=True):
@@ -227,11 +225,11 @@ def demo(
 
 def models() -> None:
     """List the models."""
-    from likewise.checkpoints.networks import BY_EXAMPLE, CHECKPOINTS
     from likewise.predict.co_saliency import DEFAULT_GROUP_MODEL
-    from likewise.predict.networks import BUNDLED_MODELS
     from likewise.predict.saliency import DEFAULT_SALIENCY
-    from likewise.weights import bundled
+    from likewise.weights.few_shot import BUNDLED_MODELS
+    from likewise.weights.load import bundled
+    from likewise.weights.published import BY_EXAMPLE, CHECKPOINTS
 
     papers = {"panet": "PANet (ICCV 2019)", "hsnet": "HSNet (ICCV 2021)", "icnet": "ICNet (NeurIPS 2020)"}
     table = new_table("model", "what it is", "weights")
@@ -255,7 +253,7 @@ def models() -> None:
 
 def backbones() -> None:
     """List the backbones."""
-    from likewise.backbones import BACKBONES
+    from likewise.backbones.specs import BACKBONES
 
     kinds = {"bundled": "bundled", "hub": "Hugging Face hub, or --weights FILE", "none": "--weights FILE"}
     table = new_table("backbone", "what it is", "strides", "weights")
@@ -268,7 +266,7 @@ def backbones() -> None:
 
 def _concept(few_shot: FewShot, examples: list[Any], concepts: list[Path]) -> Concept:
     """What the examples show, and the saved concepts, as one."""
-    from likewise.concept import Concept
+    from likewise.predict.concept import Concept
 
     learned = [few_shot.learn(examples)] if examples else []
     first, *others = learned + [Concept.load(path) for path in concepts]

@@ -1,4 +1,4 @@
-"""Segment without any example: `cosegment`, what pictures share; `saliency`, what stands out in each."""
+"""Segment without any example: `cosegment`, what images share; `saliency`, what stands out in each."""
 
 from __future__ import annotations
 
@@ -7,19 +7,25 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from likewise.cli.options import Device, Edges, complain, say, shown_progress
+from likewise.cli.options import (
+    Device,
+    Edges,
+    complain,
+    say,
+    shown_progress,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from likewise.folder import Report
-    from likewise.paths import Picture
+    from likewise.io.paths import ImageFile
+    from likewise.jobs.folder import Report
     from likewise.predict.co_saliency import CoSaliency, Group
 
 FORMATS_HELP = "mask, probability, overlay, cutout, coco."
-Paths = Annotated[list[str], typer.Argument(metavar="PATHS...", help="Pictures, folders (searched through), globs.")]
+Paths = Annotated[list[str], typer.Argument(metavar="PATHS...", help="Images, folders (searched through), globs.")]
 Out = Annotated[Path, typer.Option("--out", "-o", help="The folder for the results; made if it is not there.")]
-Force = Annotated[bool, typer.Option("--force", help="Do finished pictures again too.")]
+Force = Annotated[bool, typer.Option("--force", help="Do finished images again too.")]
 
 
 def saliency(
@@ -36,23 +42,23 @@ def saliency(
     edges: Edges = True,
     force: Force = False,
 ) -> None:
-    """Map what stands out in each picture on its own.
+    """Map what stands out in each image on its own.
 
     A run that was stopped goes on where it was when it is started again.
 
     [dim]likewise saliency photos/ -o maps/[/dim]
     """
-    from likewise.folder import segment_folder
-    from likewise.formats import checked_formats
-    from likewise.paths import find_pictures
+    from likewise.io.paths import find_images
+    from likewise.jobs.folder import segment_folder
+    from likewise.jobs.writers import checked_formats
     from likewise.predict.saliency import SALIENT, Saliency
 
     formats = checked_formats(format or ["probability"])
-    pictures = find_pictures(paths, exclude=[out])
+    images = find_images(paths, exclude=[out])
     maps = Saliency(model, device=device, edges=edges)
-    with shown_progress("mapping", len(pictures)) as told:
+    with shown_progress("mapping", len(images)) as told:
         report = segment_folder(
-            pictures,
+            images,
             maps.segment,
             out,
             formats=formats,
@@ -74,7 +80,7 @@ def cosegment(
         str,
         typer.Option(
             "--maps",
-            help="Single-image saliency maps: a folder of them, with their pictures' names; saliency-lite0; a run of "
+            help="Single-image saliency maps: a folder of them, with their images' names; saliency-lite0; a run of "
             "it; or an ONNX saliency model by its path.",
         ),
     ] = "saliency-lite0",
@@ -99,15 +105,15 @@ def cosegment(
     edges: Edges = True,
     force: Force = False,
 ) -> None:
-    """Find what the pictures of a folder share, without any example.
+    """Find what the images of a folder share, without any example.
 
-    Every folder that holds pictures is a group. A run that was stopped goes on where it was when it is started again.
+    Every folder that holds images is a group. A run that was stopped goes on where it was when it is started again.
 
     [dim]likewise cosegment photos/ -o masks/ --format mask overlay[/dim]
     """
-    from likewise.folder import segment_folder
-    from likewise.formats import checked_formats
-    from likewise.paths import find_pictures
+    from likewise.io.paths import find_images
+    from likewise.jobs.folder import segment_folder
+    from likewise.jobs.writers import checked_formats
     from likewise.predict.co_saliency import COMMON, CoSaliency
     from likewise.predict.map_folder import MapFolder
 
@@ -115,39 +121,39 @@ def cosegment(
     if then not in (None, "segment"):
         raise ValueError(f"--then is {then!r}; there is segment, which segments again by the best masks")
     beforehand = [maps] if Path(maps).is_dir() else []
-    pictures = find_pictures(paths, exclude=[out, *beforehand])
+    images = find_images(paths, exclude=[out, *beforehand])
     cosaliency = CoSaliency(model, maps=maps, weights=weights, device=device, edges=edges)
     if isinstance(cosaliency.maps, MapFolder):
-        cosaliency.maps.check(pictures)
-    members = by_folder(pictures)
+        cosaliency.maps.check(images)
+    members = by_folder(images)
     groups: dict[Path, Group] = {}
-    with shown_progress("comparing", len(pictures)) as told:
+    with shown_progress("comparing", len(images)) as told:
         for folder, own in members.items():
             before = sum(len(members[done]) for done in groups)
             groups[folder] = cosaliency.learn(
-                own, progress=lambda settled, of, before=before: told(before + settled, len(pictures))
+                own, progress=lambda settled, of, before=before: told(before + settled, len(images))
             )
     for folder, group in groups.items():
         for line in group.health().told():
             complain(f"{folder}: {line}")
     settings = {**cosaliency.settings, "groups": {str(folder): files_of(own) for folder, own in members.items()}}
     if isinstance(cosaliency.maps, MapFolder):
-        settings["maps"] = [settings["maps"], cosaliency.maps.digest(pictures)]
+        settings["maps"] = [settings["maps"], cosaliency.maps.digest(images)]
     segment: Callable[..., Any]
     if then == "segment":
         segment, more = by_example(cosaliency, members, groups, shots, device)
         settings |= more
     else:
 
-        def segment(pixels: Any, picture: Picture) -> Any:
-            return cosaliency.segment(pixels, groups[picture.path.parent], name=picture.name)
+        def segment(pixels: Any, image: ImageFile) -> Any:
+            return cosaliency.segment(pixels, groups[image.path.parent], name=image.name)
 
-    with shown_progress("segmenting", len(pictures)) as told:
+    with shown_progress("segmenting", len(images)) as told:
         report = segment_folder(
-            pictures,
+            images,
             segment,
             out,
-            beside=lambda picture: picture,
+            beside=lambda image: image,
             formats=formats,
             classes=COMMON,
             settings=settings,
@@ -158,7 +164,7 @@ def cosegment(
 
 
 def by_example(
-    cosaliency: CoSaliency, members: dict[Path, list[Picture]], groups: dict[Path, Group], shots: int, device: str
+    cosaliency: CoSaliency, members: dict[Path, list[ImageFile]], groups: dict[Path, Group], shots: int, device: str
 ) -> tuple[Callable[..., Any], dict[str, Any]]:
     """A segmenter by the group and its best masks, and the settings of it."""
     from likewise.predict.co_saliency import BY_BEST_MASKS, joined
@@ -168,15 +174,15 @@ def by_example(
     concepts = {}
     for folder, own in members.items():
         if not len(groups[folder]):
-            continue  # its pictures will fail one by one
+            continue  # its images will fail one by one
         with shown_progress("choosing examples", len(own)) as told:
             examples = cosaliency.examples(own, groups[folder], count=shots, progress=told)
         say(f"{folder}: examples are {', '.join(Path(example.name).name for example in examples)}")
         concepts[folder] = few_shot.learn(examples)
 
-    def segment(pixels: Any, picture: Picture) -> Any:
-        folder = picture.path.parent
-        own = cosaliency.segment(pixels, groups[folder], name=picture.name)
+    def segment(pixels: Any, image: ImageFile) -> Any:
+        folder = image.path.parent
+        own = cosaliency.segment(pixels, groups[folder], name=image.name)
         return joined(own, few_shot.segment(pixels, concepts[folder])) if folder in concepts else own
 
     return segment, {
@@ -187,27 +193,27 @@ def by_example(
     }
 
 
-def by_folder(pictures: list[Picture]) -> dict[Path, list[Picture]]:
-    """The pictures of each folder: the groups."""
-    found: dict[Path, list[Picture]] = {}
-    for picture in pictures:
-        found.setdefault(picture.path.parent, []).append(picture)
+def by_folder(images: list[ImageFile]) -> dict[Path, list[ImageFile]]:
+    """The images of each folder: the groups."""
+    found: dict[Path, list[ImageFile]] = {}
+    for image in images:
+        found.setdefault(image.path.parent, []).append(image)
     return found
 
 
-def files_of(pictures: list[Picture]) -> str:
-    """A digest that changes when a group gains, loses or changes a picture, since that changes all its masks."""
+def files_of(images: list[ImageFile]) -> str:
+    """A digest that changes when a group gains, loses or changes an image, since that changes all its masks."""
     import hashlib
 
-    stamps = [(picture.name, (status := picture.path.stat()).st_size, status.st_mtime_ns) for picture in pictures]
+    stamps = [(image.name, (status := image.path.stat()).st_size, status.st_mtime_ns) for image in images]
     return hashlib.sha256(repr(sorted(stamps)).encode()).hexdigest()[:16]
 
 
 def tell(report: Report, what: str, out: Path) -> None:
     """Say what a run did; with failures, list them and leave with code 1."""
-    rate = f", {report.done / report.seconds:.1f} pictures a second" if report.done else ""
+    rate = f", {report.done / report.seconds:.1f} images a second" if report.done else ""
     skipped = f", {report.skipped} were finished before" if report.skipped else ""
-    say(f"{report.done} pictures {what} into {out}{skipped}{rate}")
+    say(f"{report.done} images {what} into {out}{skipped}{rate}")
     if report.failed:
         complain(f"{len(report.failed)} failed:")
         for path, reason in report.failed:

@@ -27,7 +27,7 @@ Weights = Annotated[
 ]
 Side = Annotated[
     int | None,
-    typer.Option("--side", help="Pictures are brought to about SIDE x SIDE pixels. \\[the model's, 320 or 400]"),
+    typer.Option("--side", help="Images are brought to about SIDE x SIDE pixels. \\[the model's, 320 or 400]"),
 ]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, mps, ...")]
 Precision = Annotated[
@@ -35,7 +35,7 @@ Precision = Annotated[
 ]
 Edges = Annotated[
     bool,
-    typer.Option("--edges/--no-edges", help="Outlines follow the picture's edges; or what the model says as it is."),
+    typer.Option("--edges/--no-edges", help="Outlines follow the image's edges; or what the model says as it is."),
 ]
 
 

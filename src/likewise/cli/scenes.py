@@ -22,23 +22,21 @@ class SeveralFormats(SeveralValues):
 SceneModel = Annotated[str, typer.Option("--model", metavar="RUN", help="A folder of [bold]likewise train[/bold].")]
 Scales = Annotated[
     list[float] | None,
-    typer.Option("--scales", metavar="SCALE...", help="Sizes at which pictures are parsed, to be averaged. \\[1]"),
+    typer.Option("--scales", metavar="SCALE...", help="Sizes at which images are parsed, to be averaged. \\[1]"),
 ]
 Mirror = Annotated[bool, typer.Option("--mirror", help="Parse the mirror image too, and average.")]
 Window = Annotated[
-    int, typer.Option("--window", min=1, help="Larger pictures are cut into windows of so many pixels a side.")
+    int, typer.Option("--window", min=1, help="Larger images are cut into windows of so many pixels a side.")
 ]
 Overlap = Annotated[float, typer.Option("--overlap", help="The least part of a window that the next one shares.")]
 ShortSide = Annotated[
     int | None,
-    typer.Option("--side", min=0, help="The short side to which pictures are brought; 0: their own. \\[as trained]"),
+    typer.Option("--side", min=0, help="The short side to which images are brought; 0: their own. \\[as trained]"),
 ]
 
 
 def parse(
-    paths: Annotated[
-        list[str], typer.Argument(metavar="PATHS...", help="Pictures, folders (searched through), globs.")
-    ],
+    paths: Annotated[list[str], typer.Argument(metavar="PATHS...", help="Images, folders (searched through), globs.")],
     model: SceneModel,
     out: Annotated[Path, typer.Option("--out", "-o", help="The folder for the results; made if it is not there.")],
     format: Annotated[
@@ -53,7 +51,7 @@ def parse(
     overlap: Overlap = 0.25,
     side: ShortSide = None,
     device: Device = "auto",
-    force: Annotated[bool, typer.Option("--force", help="Do finished pictures again too.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Do finished images again too.")] = False,
 ) -> None:
     """Label every pixel of all PATHS with one of the classes that the model was trained on.
 
@@ -61,19 +59,19 @@ def parse(
 
     [dim]likewise parse photos/ --model runs/mcibi -o parsed/ --format labels overlay areas[/dim]
     """
-    from likewise.folder import segment_folder
-    from likewise.formats import checked_formats
-    from likewise.paths import find_pictures
+    from likewise.io.paths import find_images
+    from likewise.jobs.folder import segment_folder
+    from likewise.jobs.writers import checked_formats
     from likewise.predict.scene_parser import SceneParser
 
     formats = checked_formats(format or ["labels", "overlay"])
-    pictures = find_pictures(paths, exclude=[out])
+    images = find_images(paths, exclude=[out])
     parser = SceneParser(
         model, side=side, scales=scales or (1.0,), mirror=mirror, window=window, overlap=overlap, device=device
     )
-    with shown_progress("parsing", len(pictures)) as told:
+    with shown_progress("parsing", len(images)) as told:
         report = segment_folder(
-            pictures,
+            images,
             parser.parse,
             out,
             formats=formats,
@@ -82,9 +80,9 @@ def parse(
             force=force,
             progress=told,
         )
-    rate = f", {report.done / report.seconds:.1f} pictures a second" if report.done else ""
+    rate = f", {report.done / report.seconds:.1f} images a second" if report.done else ""
     skipped = f", {report.skipped} were finished before" if report.skipped else ""
-    say(f"{report.done} pictures parsed into {out}{skipped}{rate}")
+    say(f"{report.done} images parsed into {out}{skipped}{rate}")
     if report.failed:
         complain(f"{len(report.failed)} failed:")
         for path, reason in report.failed:
@@ -97,14 +95,14 @@ def show(
     run: Annotated[
         Path, typer.Argument(metavar="RUN", help="A run of mcibi; or the file of a saved memory, without drift.")
     ],
-    out: Annotated[Path, typer.Option("--out", "-o", metavar="PICTURE", help="The picture to write.")],
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="IMAGE", help="The image to write.")],
 ) -> None:
     """Show what a memory holds: which classes are filled, which are alike, how each drifted in training.
 
     [dim]likewise memory show runs/mcibi -o memory.png[/dim]
     """
-    from likewise.images import save_image
-    from likewise.memory_picture import draw_memory, read_memories, told_memory
+    from likewise.io.images import save_image
+    from likewise.viz.memory import draw_memory, read_memories, told_memory
 
     memories = read_memories(run)
     for line in told_memory(memories):

@@ -10,7 +10,7 @@ import typer
 from likewise.cli.options import complain, say
 
 if TYPE_CHECKING:
-    from likewise.train.recipes import Recipe
+    from likewise.train.recipes.schema import Recipe
 
 
 def train(
@@ -32,9 +32,9 @@ def train(
 
     [dim]likewise train panet-voc-small data.root=PASCAL data.fold=1 -o runs/fold1[/dim]
     """
+    from likewise.errors import TrainingError
     from likewise.train.loop import train as run_training
-    from likewise.train.material import TrainingError
-    from likewise.train.recipes import load_recipe
+    from likewise.train.recipes.schema import load_recipe
 
     try:
         chosen = load_recipe(recipe, overrides or ())
@@ -54,7 +54,7 @@ def used_by(recipe: Recipe) -> str:
 
 def recipes() -> None:
     """List the recipes."""
-    from likewise.train.recipes import load_recipe, recipe_names
+    from likewise.train.recipes.schema import load_recipe, recipe_names
 
     for name in recipe_names():
         recipe = load_recipe(name)

@@ -35,8 +35,8 @@ def import_(
 
     [dim]likewise weights import hsnet best_model.pt -o hsnet-resnet50.safetensors[/dim]
     """
-    from likewise.checkpoints.networks import BY_EXAMPLE, import_checkpoint
-    from likewise.checkpoints.scenes import import_scene_checkpoint
+    from likewise.weights.published import BY_EXAMPLE, import_checkpoint
+    from likewise.weights.published_scenes import import_scene_checkpoint
 
     if (method == "mcibi") != (classes is not None):
         raise ValueError(

@@ -5,7 +5,7 @@ from pathlib import Path
 from likewise.data.class_folders import class_folders, fss1000
 from likewise.data.coco import FOLD_CONVENTIONS, coco20i
 from likewise.data.episodes import EpisodeSet
-from likewise.data.layout import DataSetError, known
+from likewise.data.layout import known
 from likewise.data.pascal import pascal5i
 from likewise.data.scenes import (
     SceneSet,
@@ -16,6 +16,7 @@ from likewise.data.scenes import (
     lip_scenes,
     voc_scenes,
 )
+from likewise.errors import DataSetError
 
 FOLDS = {"pascal-5i": 4, "coco-20i": 4, "fss-1000": 1, "class-folders": 1}
 """The benchmarks of episodes, in the order in which a root is searched for them, and how many folds each has."""

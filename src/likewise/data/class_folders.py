@@ -1,4 +1,4 @@
-"""FSS-1000, and any folder of `class/picture + mask`: each picture shows the one class of its folder."""
+"""FSS-1000, and any folder of `class/image + mask`: each image shows the one class of its folder."""
 
 from functools import partial
 from pathlib import Path
@@ -7,9 +7,10 @@ import numpy as np
 from jaxtyping import UInt8
 
 from likewise.data.episodes import Entry, EpisodeSet, keep_present
-from likewise.data.layout import DataSetError, folders_in, known, pictures_in, read_list
-from likewise.images import read_picture
-from likewise.masks import read_mask
+from likewise.data.layout import folders_in, images_in, known, read_list
+from likewise.errors import DataSetError
+from likewise.io.images import read_image
+from likewise.io.masks import read_mask
 
 FSS_CLASSES = {"trn": 520, "val": 240, "test": 240}
 """How many classes the splits of FSS-1000 have."""
@@ -46,7 +47,7 @@ def fss1000(root: Path | str, split: str = "test", lists: Path | str | None = No
         split,
         classes,
         listed,
-        partial(fss_picture, home),
+        partial(fss_image, home),
         partial(fss_class, home),
         partial(fss_mask, home),
     )
@@ -63,29 +64,29 @@ def fss_home(root: Path | str) -> Path:
     raise DataSetError(f"{root} does not hold FSS-1000: looked for <class>/1.jpg and <class>/1.png in {looked}")
 
 
-def fss_picture(home: Path, picture: str) -> Path:
-    return home / f"{picture}.jpg"
+def fss_image(home: Path, image: str) -> Path:
+    return home / f"{image}.jpg"
 
 
-def fss_mask(home: Path, picture: str) -> Path:
-    return home / f"{picture}.png"
+def fss_mask(home: Path, image: str) -> Path:
+    return home / f"{image}.png"
 
 
-def fss_class(home: Path, picture: str, class_name: str) -> UInt8[np.ndarray, "h w"]:
-    mask = read_picture(fss_mask(home, picture))[..., 0] >= 128
-    return own_class(mask, picture, class_name)
+def fss_class(home: Path, image: str, class_name: str) -> UInt8[np.ndarray, "h w"]:
+    mask = read_image(fss_mask(home, image))[..., 0] >= 128
+    return own_class(mask, image, class_name)
 
 
-def own_class(mask: np.ndarray, picture: str, class_name: str) -> UInt8[np.ndarray, "h w"]:
-    """The mask for the class of the picture's folder, nothing for another class."""
-    return (mask & (picture.split("/")[0] == class_name)).astype(np.uint8)
+def own_class(mask: np.ndarray, image: str, class_name: str) -> UInt8[np.ndarray, "h w"]:
+    """The mask for the class of the image's folder, nothing for another class."""
+    return (mask & (image.split("/")[0] == class_name)).astype(np.uint8)
 
 
 def class_folders(root: Path | str) -> EpisodeSet:
-    """Any folder of `<class>/<picture>` with its mask beside it.
+    """Any folder of `<class>/<image>` with its mask beside it.
 
-    The mask of `a.jpg` is `a_mask.png` or `a.png` in the same folder; `likewise.masks.read_mask` says what counts
-    as the object. A picture without a mask, and a mask without its picture, count as missing.
+    The mask of `a.jpg` is `a_mask.png` or `a.png` in the same folder; `likewise.io.masks.read_mask` says what counts
+    as the object. An image without a mask, and a mask without its image, count as missing.
     """
     root = Path(root)
     if not root.is_dir():
@@ -94,7 +95,7 @@ def class_folders(root: Path | str) -> EpisodeSet:
     masks: dict[str, Path] = {}
     folders = folders_in(root)
     for folder in folders:
-        inside = pictures_in(folder)
+        inside = images_in(folder)
         photos = {p.stem for p in inside if p.suffix.lower() != ".png"}
         for path in inside:
             stem = path.stem.removesuffix("_mask")
@@ -102,19 +103,19 @@ def class_folders(root: Path | str) -> EpisodeSet:
             (masks if is_mask else files)[f"{folder.name}/{stem}"] = path
     if not files.keys() & masks.keys():
         raise DataSetError(
-            f"{root} does not hold a folder of classes: looked in {len(folders)} folders for <class>/<picture> with "
-            "<picture>_mask.png or <picture>.png beside it"
+            f"{root} does not hold a folder of classes: looked in {len(folders)} folders for <class>/<image> with "
+            "<image>_mask.png or <image>.png beside it"
         )
-    listed = [Entry(picture, picture.split("/")[0]) for picture in dict.fromkeys((*files, *masks))]
+    listed = [Entry(image, image.split("/")[0]) for image in dict.fromkeys((*files, *masks))]
     classes = dict.fromkeys(entry.class_name for entry in listed)
-    picture_path, mask_path = partial(folder_file, root, files), partial(folder_file, root, masks)
+    image_path, mask_path = partial(folder_file, root, files), partial(folder_file, root, masks)
     read_class = partial(folder_class, masks)
-    return keep_present(root.name, None, "all", tuple(classes), listed, picture_path, read_class, mask_path)
+    return keep_present(root.name, None, "all", tuple(classes), listed, image_path, read_class, mask_path)
 
 
-def folder_file(root: Path, files: dict[str, Path], picture: str) -> Path:
-    return files.get(picture, root / picture)
+def folder_file(root: Path, files: dict[str, Path], image: str) -> Path:
+    return files.get(image, root / image)
 
 
-def folder_class(masks: dict[str, Path], picture: str, class_name: str) -> UInt8[np.ndarray, "h w"]:
-    return own_class(read_mask(masks[picture]), picture, class_name)
+def folder_class(masks: dict[str, Path], image: str, class_name: str) -> UInt8[np.ndarray, "h w"]:
+    return own_class(read_mask(masks[image]), image, class_name)

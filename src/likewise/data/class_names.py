@@ -40,7 +40,7 @@ LIP = (
 """Labels 0..19 of Look into Person."""
 
 LIP_MIRRORED = ((14, 15), (16, 17), (18, 19))
-"""Left and right parts, which change places when a picture is mirrored."""
+"""Left and right parts, which change places when an image is mirrored."""
 
 CAMVID = (
     "sky", "building", "pole", "road", "pavement", "tree", "sign", "fence", "car", "pedestrian", "bicyclist",

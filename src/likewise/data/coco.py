@@ -22,14 +22,15 @@ from likewise.data.episodes import (
     leakage,
     one_class,
 )
-from likewise.data.layout import DataSetError, find_home, known
-from likewise.labels import IGNORE
-from likewise.masks import read_labels
+from likewise.data.layout import find_home, known
+from likewise.errors import DataSetError
+from likewise.io.labels import IGNORE
+from likewise.io.masks import read_labels
 
 FOLD_CONVENTIONS = ("interleaved", "contiguous")
 
 Instances = dict[str, tuple[tuple[int, int], dict[str, list[dict[str, Any]]]]]
-"""Picture name -> its (h, w), and the instance annotations of each class in it."""
+"""Image name -> its (h, w), and the instance annotations of each class in it."""
 
 
 def coco20i(
@@ -44,11 +45,11 @@ def coco20i(
 
     Layout: `{train,val}<year>/*.jpg`, and `annotations/{train,val}<year>/*.png` (labels 0, 1..80 in the order of the
     category ids, 255 ignored) or else `annotations/instances_{train,val}<year>.json`. `split` "val" holds the twenty
-    novel classes of `fold` in the validation pictures, "trn" the other sixty in the training pictures. An entry is a
-    class with at least 2048 pixels in a picture (by the sum of the instances' areas for JSON).
+    novel classes of `fold` in the validation images, "trn" the other sixty in the training images. An entry is a
+    class with at least 2048 pixels in an image (by the sum of the instances' areas for JSON).
 
     A mask is the union of a class's instances. Crowd regions of that class are IGNORE, since nobody outlined them.
-    `drop_leaking` leaves out the training pictures in which a novel class has an entry too.
+    `drop_leaking` leaves out the training images in which a novel class has an entry too.
     """
     known(fold, range(4), "fold of COCO-20i")
     known(split, ("trn", "val"), "split of COCO-20i")
@@ -59,16 +60,16 @@ def coco20i(
     novel = [COCO[i] for i in chosen]
     classes = novel if split == "val" else [name for name in COCO if name not in novel]
     pngs, instances_json = home / "annotations" / part, home / "annotations" / f"instances_{part}.json"
-    picture_path = partial(coco_picture, home / part)
+    image_path = partial(coco_image, home / part)
     if pngs.is_dir():
-        pictures = sorted(path.stem for path in pngs.glob("*.png"))
-        everything = entries_by_rule(pictures, COCO, partial(png_labels, pngs), LEAST_PIXELS)
+        images = sorted(path.stem for path in pngs.glob("*.png"))
+        everything = entries_by_rule(images, COCO, partial(png_labels, pngs), LEAST_PIXELS)
         read_class = partial(png_class, pngs)
     elif instances_json.is_file():
         instances = read_instances(instances_json)
         everything = [
-            Entry(picture, name)
-            for picture, (_, shown) in instances.items()
+            Entry(image, name)
+            for image, (_, shown) in instances.items()
             for name in COCO
             if sum(one["area"] for one in shown.get(name, ()) if not one["iscrowd"]) >= LEAST_PIXELS
         ]
@@ -76,24 +77,24 @@ def coco20i(
     else:
         raise DataSetError(f"{root} does not hold masks of COCO-20i: looked for {pngs} and {instances_json}")
     leaking = leakage(everything, novel).leaking if drop_leaking and split == "trn" else frozenset()
-    listed = [entry for entry in everything if entry.class_name in classes and entry.picture not in leaking]
-    return keep_present("COCO-20i", fold, split, classes, listed, picture_path, read_class)
+    listed = [entry for entry in everything if entry.class_name in classes and entry.image not in leaking]
+    return keep_present("COCO-20i", fold, split, classes, listed, image_path, read_class)
 
 
-def coco_picture(folder: Path, picture: str) -> Path:
-    return folder / f"{picture}.jpg"
+def coco_image(folder: Path, image: str) -> Path:
+    return folder / f"{image}.jpg"
 
 
-def png_labels(folder: Path, picture: str) -> UInt8[np.ndarray, "h w"]:
-    return read_labels(folder / f"{picture}.png")
+def png_labels(folder: Path, image: str) -> UInt8[np.ndarray, "h w"]:
+    return read_labels(folder / f"{image}.png")
 
 
-def png_class(folder: Path, picture: str, class_name: str) -> UInt8[np.ndarray, "h w"]:
-    return one_class(png_labels(folder, picture), COCO.index(class_name) + 1)
+def png_class(folder: Path, image: str, class_name: str) -> UInt8[np.ndarray, "h w"]:
+    return one_class(png_labels(folder, image), COCO.index(class_name) + 1)
 
 
 def read_instances(path: Path) -> Instances:
-    """The instances of every picture of an instance JSON, under our class names; categories go by ascending id."""
+    """The instances of every image of an instance JSON, under our class names; categories go by ascending id."""
     try:
         tables = json.loads(path.read_text())
         ids = sorted(category["id"] for category in tables["categories"])
@@ -111,12 +112,12 @@ def read_instances(path: Path) -> Instances:
         raise DataSetError(f"{path} is not an instance JSON of COCO: {error!r}") from error
 
 
-def instances_class(instances: Instances, picture: str, class_name: str) -> UInt8[np.ndarray, "h w"]:
+def instances_class(instances: Instances, image: str, class_name: str) -> UInt8[np.ndarray, "h w"]:
     """1 on the instances of the class, IGNORE on its crowd regions elsewhere, else 0."""
     # a compiled module that only JSON masks need
     from pycocotools import mask as run_lengths
 
-    (height, width), shown = instances[picture]
+    (height, width), shown = instances[image]
     labels = np.zeros((height, width), np.uint8)
     for one in sorted(shown.get(class_name, ()), key=lambda one: -one["iscrowd"]):
         shape = one["segmentation"]

@@ -1,6 +1,6 @@
-"""Class-labelled pictures for few-shot episodes (PASCAL-5i, COCO-20i, FSS-1000, class folders) and their episodes.
+"""Class-labelled images for few-shot episodes (PASCAL-5i, COCO-20i, FSS-1000, class folders) and their episodes.
 
-A set is an index of (picture, class) entries and a way to read masks; it holds no pixels. Inside, labels
+A set is an index of (image, class) entries and a way to read masks; it holds no pixels. Inside, labels
 are 0 for background, 1, 2, ... for the classes asked for, and `IGNORE` (255) for what nobody shall count.
 """
 
@@ -12,26 +12,27 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import UInt8
 
-from likewise.data.layout import DataSetError, Presence, known
-from likewise.data.transforms import Nearest, resize_labels, resize_picture
-from likewise.images import PictureError, read_picture, shown_size
-from likewise.labels import IGNORE
+from likewise.data.layout import Presence, known
+from likewise.data.transforms import Nearest, resize_image, resize_labels
+from likewise.errors import DataSetError, ImageError
+from likewise.io.images import read_image, shown_size
+from likewise.io.labels import IGNORE
 
 LEAST_PIXELS = 2048
-"""The stated rule where no list is given: a class is in a picture that has at least so many of its pixels."""
+"""The stated rule where no list is given: a class is in an image that has at least so many of its pixels."""
 
 
 @dataclass(frozen=True, order=True)
 class Entry:
-    """One picture that shows one class; a picture of two classes has two entries."""
+    """One image that shows one class; an image of two classes has two entries."""
 
-    picture: str
+    image: str
     class_name: str
 
 
 @dataclass(frozen=True)
 class Episode:
-    """One test: for each of `classes` (a way) its support pictures (the shots), and one query picture.
+    """One test: for each of `classes` (a way) its support images (the shots), and one query image.
 
     `seed` is the seed of the run that drew it.
     """
@@ -47,7 +48,7 @@ class LoadedEpisode:
     """The pixels of an episode. Labels hold 0, way + 1, and IGNORE."""
 
     episode: Episode
-    # every picture has its own size, hence no names for the axes of the supports
+    # every image has its own size, hence no names for the axes of the supports
     supports: tuple[tuple[UInt8[np.ndarray, "_ _ 3"], ...], ...]
     support_labels: tuple[tuple[UInt8[np.ndarray, "_ _"], ...], ...]
     query: UInt8[np.ndarray, "hq wq 3"]
@@ -56,10 +57,10 @@ class LoadedEpisode:
 
 @dataclass(frozen=True)
 class EpisodeSet:
-    """An index of (picture, class) entries.
+    """An index of (image, class) entries.
 
-    `benchmark` is its public name ("PASCAL-5i"), `fold` is None where it has none. `picture_path(picture)` is its
-    file; `read_class(picture, class_name)` gives uint8 (h, w) with 0, 1 and IGNORE. Both are module functions or
+    `benchmark` is its public name ("PASCAL-5i"), `fold` is None where it has none. `image_path(image)` is its
+    file; `read_class(image, class_name)` gives uint8 (h, w) with 0, 1 and IGNORE. Both are module functions or
     partials of them, so that a set travels to worker processes.
     """
 
@@ -69,7 +70,7 @@ class EpisodeSet:
     classes: tuple[str, ...]
     entries: tuple[Entry, ...]
     presence: Presence
-    picture_path: Callable[[str], Path] = field(repr=False)
+    image_path: Callable[[str], Path] = field(repr=False)
     read_class: Callable[[str, str], np.ndarray] = field(repr=False)
 
     @property
@@ -78,29 +79,29 @@ class EpisodeSet:
         return set_name(self.benchmark, self.fold, self.split)
 
     @cached_property
-    def pictures_of(self) -> dict[str, tuple[str, ...]]:
-        """The pictures of each class, in the order of the entries."""
+    def images_of(self) -> dict[str, tuple[str, ...]]:
+        """The images of each class, in the order of the entries."""
         found: dict[str, list[str]] = {name: [] for name in self.classes}
         for entry in self.entries:
-            found[entry.class_name].append(entry.picture)
-        return {name: tuple(pictures) for name, pictures in found.items()}
+            found[entry.class_name].append(entry.image)
+        return {name: tuple(images) for name, images in found.items()}
 
     @cached_property
     def classes_of(self) -> dict[str, tuple[str, ...]]:
-        """The classes of each picture, among those of this set."""
+        """The classes of each image, among those of this set."""
         found: dict[str, list[str]] = {}
         for entry in self.entries:
-            found.setdefault(entry.picture, []).append(entry.class_name)
-        return {picture: tuple(names) for picture, names in found.items()}
+            found.setdefault(entry.image, []).append(entry.class_name)
+        return {image: tuple(names) for image, names in found.items()}
 
-    def read_labels(self, picture: str, classes: Sequence[str]) -> UInt8[np.ndarray, "h w"]:
+    def read_labels(self, image: str, classes: Sequence[str]) -> UInt8[np.ndarray, "h w"]:
         """0 for background, i + 1 where classes[i] is, IGNORE where the set says so for any.
 
         Classes of one label map never overlap; where masks of instances do, the later class wins.
         """
         for name in classes:
             known(name, self.classes, f"class of {self.name}")
-        masks = [self.read_class(picture, name) for name in classes]
+        masks = [self.read_class(image, name) for name in classes]
         labels = np.where(np.any([m == IGNORE for m in masks], axis=0), IGNORE, 0).astype(np.uint8)
         for way, mask in enumerate(masks):
             labels[mask == 1] = way + 1
@@ -118,29 +119,29 @@ class EpisodeSet:
 def load_episode(
     dataset: EpisodeSet, episode: Episode, size: int | None = None, nearest: Nearest = "floor"
 ) -> LoadedEpisode:
-    """The pixels of one episode; all pictures brought to `size` x `size` pixels, or left as they are if None.
+    """The pixels of one episode; all images brought to `size` x `size` pixels, or left as they are if None.
 
-    `nearest` is the rule that picks label pixels (see `resize_labels`). Raises `PictureError`, with the file's name,
-    for a picture that cannot be read or differs in size from its mask.
+    `nearest` is the rule that picks label pixels (see `resize_labels`). Raises `ImageError`, with the file's name,
+    for an image that cannot be read or differs in size from its mask.
     """
 
-    def read(picture: str) -> tuple[np.ndarray, np.ndarray]:
-        pixels = read_picture(dataset.picture_path(picture))
-        labels = dataset.read_labels(picture, episode.classes)
+    def read(image: str) -> tuple[np.ndarray, np.ndarray]:
+        pixels = read_image(dataset.image_path(image))
+        labels = dataset.read_labels(image, episode.classes)
         if pixels.shape[:2] != labels.shape:
-            raise PictureError(
-                f"{dataset.picture_path(picture)} is {shown_size(*pixels.shape[:2])}, but its mask is "
+            raise ImageError(
+                f"{dataset.image_path(image)} is {shown_size(*pixels.shape[:2])}, but its mask is "
                 f"{shown_size(*labels.shape)}; they must have one size"
             )
         if size is None:
             return pixels, labels
-        return resize_picture(pixels, size, size), resize_labels(labels, size, size, nearest)
+        return resize_image(pixels, size, size), resize_labels(labels, size, size, nearest)
 
-    supports = [[read(picture) for picture in shots] for shots in episode.supports]
+    supports = [[read(image) for image in shots] for shots in episode.supports]
     query, target = read(episode.query)
     return LoadedEpisode(
         episode,
-        tuple(tuple(picture for picture, _ in shots) for shots in supports),
+        tuple(tuple(image for image, _ in shots) for shots in supports),
         tuple(tuple(labels for _, labels in shots) for shots in supports),
         query,
         target,
@@ -150,20 +151,20 @@ def load_episode(
 def draw_episode(dataset: EpisodeSet, shots: int, ways: int, generator: np.random.Generator) -> Episode:
     """A random training episode: `ways` classes, then for each `shots` distinct supports, and a query of the first.
 
-    No picture stands in it twice. Only classes with enough pictures are drawn.
+    No image stands in it twice. Only classes with enough images are drawn.
     """
-    drawable = [name for name, pictures in dataset.pictures_of.items() if len(pictures) > shots]
+    drawable = [name for name, images in dataset.images_of.items() if len(images) > shots]
     if len(drawable) < ways:
         raise DataSetError(
-            f"{dataset.name} has {len(drawable)} classes with more than {shots} pictures, {ways}-way needs {ways}"
+            f"{dataset.name} has {len(drawable)} classes with more than {shots} images, {ways}-way needs {ways}"
         )
     classes = [drawable[i] for i in generator.permutation(len(drawable))[:ways]]
     taken: set[str] = set()
 
     def draw(name: str, count: int) -> tuple[str, ...]:
-        free = [picture for picture in dataset.pictures_of[name] if picture not in taken]
+        free = [image for image in dataset.images_of[name] if image not in taken]
         if len(free) < count:
-            raise DataSetError(f"class {name!r} of {dataset.name} has too few pictures of its own for {shots} shots")
+            raise DataSetError(f"class {name!r} of {dataset.name} has too few images of its own for {shots} shots")
         drawn = tuple(free[i] for i in generator.permutation(len(free))[:count])
         taken.update(drawn)
         return drawn
@@ -183,24 +184,24 @@ def keep_present(
     split: str,
     classes: Sequence[str],
     listed: Iterable[Entry],
-    picture_path: Callable[[str], Path],
+    image_path: Callable[[str], Path],
     read_class: Callable[[str, str], np.ndarray],
     mask_path: Callable[[str], Path] | None = None,
 ) -> EpisodeSet:
-    """The set of those listed entries whose picture (and mask file) is on disk; the others are counted."""
+    """The set of those listed entries whose image (and mask file) is on disk; the others are counted."""
     name, listed = set_name(benchmark, fold, split), tuple(listed)
     there = {
-        picture
-        for picture in {entry.picture for entry in listed}
-        if picture_path(picture).is_file() and (mask_path is None or mask_path(picture).is_file())
+        image
+        for image in {entry.image for entry in listed}
+        if image_path(image).is_file() and (mask_path is None or mask_path(image).is_file())
     }
-    entries = tuple(entry for entry in listed if entry.picture in there)
+    entries = tuple(entry for entry in listed if entry.image in there)
     if not entries:
-        example = f", for example {picture_path(listed[0].picture)}" if listed else ""
+        example = f", for example {image_path(listed[0].image)}" if listed else ""
         raise DataSetError(f"none of the {len(listed)} entries of {name} is present{example}")
-    missing = tuple(f"{e.picture} ({e.class_name})" for e in listed if e.picture not in there)
+    missing = tuple(f"{e.image} ({e.class_name})" for e in listed if e.image not in there)
     presence = Presence(name, len(listed), missing)
-    return EpisodeSet(benchmark, fold, split, tuple(classes), entries, presence, picture_path, read_class)
+    return EpisodeSet(benchmark, fold, split, tuple(classes), entries, presence, image_path, read_class)
 
 
 def one_class(labels: UInt8[np.ndarray, "h w"], value: int) -> UInt8[np.ndarray, "h w"]:
@@ -209,36 +210,36 @@ def one_class(labels: UInt8[np.ndarray, "h w"], value: int) -> UInt8[np.ndarray,
 
 
 def entries_by_rule(
-    pictures: Iterable[str],
+    images: Iterable[str],
     classes: Sequence[str],
     read: Callable[[str], np.ndarray],
     least: int,
 ) -> list[Entry]:
-    """An entry for every class (label 1, 2, ...) that has at least `least` pixels in a picture's label map."""
+    """An entry for every class (label 1, 2, ...) that has at least `least` pixels in an image's label map."""
     entries = []
-    for picture in pictures:
-        counts = np.bincount(read(picture).ravel(), minlength=256)
-        entries += [Entry(picture, name) for i, name in enumerate(classes) if counts[i + 1] >= least]
+    for image in images:
+        counts = np.bincount(read(image).ravel(), minlength=256)
+        entries += [Entry(image, name) for i, name in enumerate(classes) if counts[i + 1] >= least]
     return entries
 
 
 @dataclass(frozen=True)
 class Leakage:
-    """Training pictures, and those among them that show a novel class, unlabelled, while training."""
+    """Training images, and those among them that show a novel class, unlabelled, while training."""
 
-    pictures: int
+    images: int
     leaking: frozenset[str]
 
     def __str__(self) -> str:
-        return f"{len(self.leaking)} of {self.pictures} training pictures contain a novel class"
+        return f"{len(self.leaking)} of {self.images} training images contain a novel class"
 
 
 def leakage(entries: Iterable[Entry], novel: Iterable[str]) -> Leakage:
-    """How many training pictures contain a novel class, counted from all training entries of all classes.
+    """How many training images contain a novel class, counted from all training entries of all classes.
 
-    A training picture has an entry of a base class; it leaks if it has an entry of a novel class as well.
+    A training image has an entry of a base class; it leaks if it has an entry of a novel class as well.
     """
     novel = frozenset(novel)
     entries = tuple(entries)
-    base = {entry.picture for entry in entries if entry.class_name not in novel}
-    return Leakage(len(base), frozenset(base & {e.picture for e in entries if e.class_name in novel}))
+    base = {entry.image for entry in entries if entry.class_name not in novel}
+    return Leakage(len(base), frozenset(base & {e.image for e in entries if e.class_name in novel}))

@@ -1,4 +1,4 @@
-"""Pictures kept from training to be measured on, and whatever shows the same in other sets."""
+"""Images kept from training to be measured on, and whatever shows the same in other sets."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -8,12 +8,13 @@ import numpy as np
 
 from likewise.data.episodes import EpisodeSet
 from likewise.data.groups import GroupSet
-from likewise.data.layout import DataSetError, known
-from likewise.data.same_picture import shown_in
+from likewise.data.layout import known
+from likewise.data.same_image import shown_in
+from likewise.errors import DataSetError
 
 
 def held_out_groups(groups: GroupSet, *, every: int | None = None, whole: Sequence[str] = ()) -> GroupSet:
-    """The groups cut to what is held out: those of `whole` as they are, of the others every `every`-th picture.
+    """The groups cut to what is held out: those of `whole` as they are, of the others every `every`-th image.
 
     Raises:
         DataSetError: a group of `whole` is none of the set.
@@ -21,28 +22,28 @@ def held_out_groups(groups: GroupSet, *, every: int | None = None, whole: Sequen
     for name in whole:
         known(name, groups.groups, f"group of {groups.name} to hold out")
     kept = {
-        name: pictures if name in whole else pictures[every - 1 :: every] if every else ()
-        for name, pictures in groups.groups.items()
+        name: images if name in whole else images[every - 1 :: every] if every else ()
+        for name, images in groups.groups.items()
     }
-    return replace(groups, groups={name: pictures for name, pictures in kept.items() if pictures})
+    return replace(groups, groups={name: images for name, images in kept.items() if images})
 
 
 def files_of(groups: GroupSet) -> list[Path]:
-    """The files of all pictures of the groups."""
-    return [groups.picture_path(group, picture) for group, pictures in groups.groups.items() for picture in pictures]
+    """The files of all images of the groups."""
+    return [groups.image_path(group, image) for group, images in groups.groups.items() for image in images]
 
 
-def without_pictures(dataset: EpisodeSet, files: Sequence[Path]) -> EpisodeSet:
-    """The set without every picture that shows what one of the files shows, under whatever name.
+def without_images(dataset: EpisodeSet, files: Sequence[Path]) -> EpisodeSet:
+    """The set without every image that shows what one of the files shows, under whatever name.
 
     Raises:
         DataSetError: nothing is left.
-        PictureError: a picture of the set, or a file, cannot be read.
+        ImageError: an image of the set, or a file, cannot be read.
     """
-    pictures = list(dataset.classes_of)
-    held = shown_in([dataset.picture_path(picture) for picture in pictures], files)
-    dropped = {pictures[index] for index in np.flatnonzero(held)}
-    entries = tuple(entry for entry in dataset.entries if entry.picture not in dropped)
+    images = list(dataset.classes_of)
+    held = shown_in([dataset.image_path(image) for image in images], files)
+    dropped = {images[index] for index in np.flatnonzero(held)}
+    entries = tuple(entry for entry in dataset.entries if entry.image not in dropped)
     if not entries:
-        raise DataSetError(f"every picture of {dataset.name} is held out; leave some to train on")
+        raise DataSetError(f"every image of {dataset.name} is held out; leave some to train on")
     return replace(dataset, entries=entries)

@@ -6,11 +6,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-PICTURE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
+from likewise.errors import DataSetError
 
-
-class DataSetError(ValueError):
-    """A data set that is not where it was looked for, or a fold, class or split that it does not have."""
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
 
 
 @dataclass(frozen=True)
@@ -65,9 +63,9 @@ def natural(name: str) -> tuple[tuple[int, int, str], ...]:
     return tuple((0, int(run), "") if run.isdecimal() else (1, 0, run) for run in runs)
 
 
-def pictures_in(folder: Path) -> list[Path]:
-    """Every picture file directly in `folder`, in natural order of its name."""
-    found = (p for p in folder.iterdir() if p.suffix.lower() in PICTURE_SUFFIXES)
+def images_in(folder: Path) -> list[Path]:
+    """Every image file directly in `folder`, in natural order of its name."""
+    found = (p for p in folder.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES)
     return sorted(found, key=lambda p: natural(p.name))
 
 

@@ -21,8 +21,9 @@ from likewise.data.episodes import (
     leakage,
     one_class,
 )
-from likewise.data.layout import DataSetError, find_home, known, read_list
-from likewise.masks import read_labels
+from likewise.data.layout import find_home, known, read_list
+from likewise.errors import DataSetError
+from likewise.io.masks import read_labels
 
 
 def pascal5i(
@@ -37,12 +38,12 @@ def pascal5i(
     `split` "val" holds the five novel classes of `fold` (classes 5 fold + 1 .. 5 fold + 5), "trn" the other
     fifteen. Entries come from `lists`, a folder of `{trn,val}/fold{0..3}.txt` with a line `<id>__<class 1-20>`
     (searched in `splits/pascal` of the root when not given). Without lists, by rule: every class with at least
-    2048 pixels in a mask, in the pictures of `ImageSets/Segmentation/val.txt` (val) or all others (trn); in all
-    pictures for both splits when that file is not there either.
+    2048 pixels in a mask, in the images of `ImageSets/Segmentation/val.txt` (val) or all others (trn); in all
+    images for both splits when that file is not there either.
 
     `fold` None is for a training that tests on other data: "trn" then holds all twenty classes.
 
-    `drop_leaking` leaves out the training pictures that also show a novel class (see `leakage`).
+    `drop_leaking` leaves out the training images that also show a novel class (see `leakage`).
     Boundary pixels, 255, are IGNORE.
     """
     known(split, ("trn", "val"), "split of PASCAL-5i")
@@ -55,19 +56,19 @@ def pascal5i(
     classes = novel if split == "val" else [name for name in PASCAL if name not in novel]
     folder = pascal_lists(root, home, lists)
     if folder is None:
-        everything = entries_by_rule(voc_pictures(home, split), PASCAL, partial(voc_labels, home), least=LEAST_PIXELS)
+        everything = entries_by_rule(voc_images(home, split), PASCAL, partial(voc_labels, home), least=LEAST_PIXELS)
     else:
         folds = [fold] if split == "val" else range(4)
         everything = [entry for f in folds for entry in pascal_list(folder / split / f"fold{f}.txt")]
     leaking = leakage(everything, novel).leaking if drop_leaking and split == "trn" else frozenset()
-    listed = [e for e in everything if e.class_name in classes and e.picture not in leaking]
+    listed = [e for e in everything if e.class_name in classes and e.image not in leaking]
     return keep_present(
         "PASCAL-5i",
         fold,
         split,
         classes,
         listed,
-        partial(voc_picture, home),
+        partial(voc_image, home),
         partial(voc_class, home),
         partial(voc_mask, home),
     )
@@ -93,40 +94,40 @@ def pascal_list(path: Path) -> list[Entry]:
     """The entries of a file of `<id>__<class 1-20>` lines."""
     entries = []
     for line in read_list(path):
-        picture, _, number = line.rpartition("__")
-        if not picture or not number.isdecimal() or not 1 <= int(number) <= len(PASCAL):
-            raise DataSetError(f"{path}: {line!r} is not <picture id>__<class 1-20>")
-        entries.append(Entry(picture, PASCAL[int(number) - 1]))
+        image, _, number = line.rpartition("__")
+        if not image or not number.isdecimal() or not 1 <= int(number) <= len(PASCAL):
+            raise DataSetError(f"{path}: {line!r} is not <image id>__<class 1-20>")
+        entries.append(Entry(image, PASCAL[int(number) - 1]))
     return entries
 
 
-def voc_pictures(home: Path, split: str) -> list[str]:
-    pictures = sorted(path.stem for path in (home / "SegmentationClassAug").glob("*.png"))
+def voc_images(home: Path, split: str) -> list[str]:
+    images = sorted(path.stem for path in (home / "SegmentationClassAug").glob("*.png"))
     listed = home / "ImageSets/Segmentation/val.txt"
     if not listed.is_file():
-        return pictures
+        return images
     validation = set(read_list(listed))
-    return [picture for picture in pictures if (picture in validation) == (split == "val")]
+    return [image for image in images if (image in validation) == (split == "val")]
 
 
-def voc_picture(home: Path, picture: str) -> Path:
-    return home / "JPEGImages" / f"{picture}.jpg"
+def voc_image(home: Path, image: str) -> Path:
+    return home / "JPEGImages" / f"{image}.jpg"
 
 
-def voc_mask(home: Path, picture: str) -> Path:
-    return home / "SegmentationClassAug" / f"{picture}.png"
+def voc_mask(home: Path, image: str) -> Path:
+    return home / "SegmentationClassAug" / f"{image}.png"
 
 
-def voc_labels(home: Path, picture: str) -> UInt8[np.ndarray, "h w"]:
-    return read_labels(voc_mask(home, picture))
+def voc_labels(home: Path, image: str) -> UInt8[np.ndarray, "h w"]:
+    return read_labels(voc_mask(home, image))
 
 
-def voc_class(home: Path, picture: str, class_name: str) -> UInt8[np.ndarray, "h w"]:
-    return one_class(voc_labels(home, picture), PASCAL.index(class_name) + 1)
+def voc_class(home: Path, image: str, class_name: str) -> UInt8[np.ndarray, "h w"]:
+    return one_class(voc_labels(home, image), PASCAL.index(class_name) + 1)
 
 
 def pascal_leakage(lists: Path | str, fold: int) -> Leakage:
-    """The leakage of a PASCAL-5i fold, from the four training lists alone: no picture is needed."""
+    """The leakage of a PASCAL-5i fold, from the four training lists alone: no image is needed."""
     known(fold, range(4), "fold of PASCAL-5i")
     everything = [entry for f in range(4) for entry in pascal_list(Path(lists) / "trn" / f"fold{f}.txt")]
     return leakage(everything, PASCAL[5 * fold : 5 * fold + 5])

@@ -1,4 +1,4 @@
-"""Fully labelled pictures for scene parsing: VOC, ADE20K, Cityscapes, COCO-Stuff 10k, LIP, CamVid and plain folders.
+"""Fully labelled images for scene parsing: VOC, ADE20K, Cityscapes, COCO-Stuff 10k, LIP, CamVid and plain folders.
 
 Inside, a label map holds the class's index 0 .. K-1 and `IGNORE` (255); each loader states the convention it
 converts from. Every loader takes the root of the public download.
@@ -12,26 +12,41 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import UInt8
 
-from likewise.data.class_names import CAMVID, CITYSCAPES, CITYSCAPES_IDS, LIP, LIP_MIRRORED, PASCAL, mirrored_pairs
-from likewise.data.layout import DataSetError, Presence, find_home, known, natural, pictures_in, read_list
-from likewise.images import PictureError
-from likewise.labels import IGNORE
-from likewise.masks import read_labels
+from likewise.data.class_names import (
+    CAMVID,
+    CITYSCAPES,
+    CITYSCAPES_IDS,
+    LIP,
+    LIP_MIRRORED,
+    PASCAL,
+    mirrored_pairs,
+)
+from likewise.data.layout import (
+    Presence,
+    find_home,
+    images_in,
+    known,
+    natural,
+    read_list,
+)
+from likewise.errors import DataSetError, ImageError
+from likewise.io.labels import IGNORE
+from likewise.io.masks import read_labels
 
 
 @dataclass(frozen=True)
 class Scene:
-    """A picture and its label file."""
+    """An image and its label file."""
 
-    picture: Path
+    image: Path
     labels: Path
 
 
 @dataclass(frozen=True)
 class SceneSet:
-    """An index of labelled pictures. `read_labels(path)` gives uint8 (h, w) with 0 .. K-1 and IGNORE.
+    """An index of labelled images. `read_labels(path)` gives uint8 (h, w) with 0 .. K-1 and IGNORE.
 
-    `mirrored` names the pairs of class indices that change places when a picture is mirrored (left and right arm).
+    `mirrored` names the pairs of class indices that change places when an image is mirrored (left and right arm).
     """
 
     name: str
@@ -140,7 +155,7 @@ def load_mat(path: Path, variable: str) -> np.ndarray:
     try:
         return loadmat(path, variable_names=[variable])[variable]
     except Exception as error:  # on damaged bytes scipy's readers raise nearly anything
-        raise PictureError(
+        raise ImageError(
             f"{path} is no label file of COCO-Stuff 10k with the variable {variable} ({error!r}); download it again"
         ) from error
 
@@ -153,10 +168,10 @@ def lip_scenes(root: Path | str, split: str = "val") -> SceneSet:
     """
     known(split, ("train", "val"), "split of LIP")
     archives = ".", "TrainVal_images", "TrainVal_images/TrainVal_images"
-    pictures = find_home(root, archives, (f"{split}_images",), "LIP") / f"{split}_images"
+    images = find_home(root, archives, (f"{split}_images",), "LIP") / f"{split}_images"
     archives = ".", "TrainVal_parsing_annotations", "TrainVal_parsing_annotations/TrainVal_parsing_annotations"
     labels = find_home(root, archives, (f"{split}_segmentations",), "LIP") / f"{split}_segmentations"
-    return present_scenes(f"LIP {split}", LIP, by_stem(pictures, labels), identity(20), mirrored=LIP_MIRRORED)
+    return present_scenes(f"LIP {split}", LIP, by_stem(images, labels), identity(20), mirrored=LIP_MIRRORED)
 
 
 def camvid_scenes(root: Path | str, split: str = "test") -> SceneSet:
@@ -167,24 +182,24 @@ def camvid_scenes(root: Path | str, split: str = "test") -> SceneSet:
 
 
 def folder_scenes(
-    pictures: Path | str,
+    images: Path | str,
     labels: Path | str,
     classes: Path | str | Sequence[str] | None = None,
     *,
     strict: bool = False,
 ) -> SceneSet:
-    """Any folder of pictures and one of label PNGs with the same stems (it may be the same folder).
+    """Any folder of images and one of label PNGs with the same stems (it may be the same folder).
 
     `classes` are the names of labels 0, 1, ..., or a text file with a line `<label> <name>`, or just `<name>` for
     0, 1, ...; labels without a name are ignored, or with `strict` an error that names file, label and count when the
     file is read. Without it every label but 255 that occurs in the first 100 files, with `strict` in any, is a class
     named by its number. Classes whose names differ by left and right are `mirrored`.
     """
-    pictures, labels = Path(pictures), Path(labels)
-    for folder in pictures, labels:
+    images, labels = Path(images), Path(labels)
+    for folder in images, labels:
         if not folder.is_dir():
-            raise DataSetError(f"a folder of pictures and labels: the folder {folder} does not exist")
-    pairs = by_stem(pictures, labels)
+            raise DataSetError(f"a folder of images and labels: the folder {folder} does not exist")
+    pairs = by_stem(images, labels)
     if classes is None:
         values: set[int] = set()
         for _, path in pairs if strict else pairs[:100]:
@@ -198,18 +213,18 @@ def folder_scenes(
     lookup = table({value: i for i, value in enumerate(named)})
     names = tuple(named.values())
     read = partial(read_named, tuple(named)) if strict else read_labels
-    return present_scenes(pictures.name, names, pairs, lookup, read, mirrored_pairs(names))
+    return present_scenes(images.name, names, pairs, lookup, read, mirrored_pairs(names))
 
 
 def read_named(known_values: tuple[int, ...], path: Path) -> UInt8[np.ndarray, "h w"]:
-    """The labels of a file; raises `PictureError` for one that is neither a known value nor 255."""
+    """The labels of a file; raises `ImageError` for one that is neither a known value nor 255."""
     labels = read_labels(path)
     counts = np.bincount(labels.ravel(), minlength=IGNORE + 1)
     counts[[*known_values, IGNORE]] = 0
     strange = counts.nonzero()[0]
     if strange.size:
         shown = ", ".join(f"{value} ({counts[value]} pixels)" for value in strange[:4])
-        raise PictureError(
+        raise ImageError(
             f"{path}: holds labels that are no class: {shown}{', ...' if strange.size > 4 else ''}; there are "
             f"{len(known_values)} classes, labels {_ranges(known_values)}, and {IGNORE} for what does not count: name "
             "them among the classes, or make them 255"
@@ -249,12 +264,12 @@ def identity(classes: int) -> UInt8[np.ndarray, "256"]:
     return table({i: i for i in range(classes)})
 
 
-def by_stem(pictures: Path, labels: Path) -> list[tuple[Path, Path]]:
-    """Pairs of picture and label PNG of one stem; a partner that is not there gets the name it should have."""
-    pngs = {path.stem: path for path in pictures_in(labels) if path.suffix.lower() == ".png"}
-    photos = {path.stem: path for path in pictures_in(pictures) if path not in pngs.values()}
+def by_stem(images: Path, labels: Path) -> list[tuple[Path, Path]]:
+    """Pairs of image and label PNG of one stem; a partner that is not there gets the name it should have."""
+    pngs = {path.stem: path for path in images_in(labels) if path.suffix.lower() == ".png"}
+    photos = {path.stem: path for path in images_in(images) if path not in pngs.values()}
     stems = sorted({**photos, **pngs}, key=natural)
-    return [(photos.get(s, pictures / f"{s}.jpg"), pngs.get(s, labels / f"{s}.png")) for s in stems]
+    return [(photos.get(s, images / f"{s}.jpg"), pngs.get(s, labels / f"{s}.png")) for s in stems]
 
 
 def present_scenes(
@@ -269,7 +284,7 @@ def present_scenes(
     there = [Scene(*pair) for pair in pairs if pair[0].is_file() and pair[1].is_file()]
     if not there:
         example = f", for example {pairs[0][0]} with {pairs[0][1]}" if pairs else ""
-        raise DataSetError(f"none of the {len(pairs)} pictures of {name} is present{example}")
+        raise DataSetError(f"none of the {len(pairs)} images of {name} is present{example}")
     missing = tuple(p.stem for p, labels in pairs if not (p.is_file() and labels.is_file()))
     presence = Presence(name, len(pairs), missing)
     return SceneSet(name, tuple(classes), tuple(there), presence, partial(converted, lookup, read), mirrored)

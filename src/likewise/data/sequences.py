@@ -7,8 +7,8 @@ import numpy as np
 from jaxtyping import UInt8
 
 from likewise.data.episodes import Entry, EpisodeSet, keep_present
-from likewise.data.layout import find_home, folders_in, pictures_in
-from likewise.masks import read_labels
+from likewise.data.layout import find_home, folders_in, images_in
+from likewise.io.masks import read_labels
 
 
 def davis_sequences(root: Path | str) -> EpisodeSet:
@@ -21,19 +21,19 @@ def davis_sequences(root: Path | str) -> EpisodeSet:
     listed = [
         Entry(f"{folder.name}/{path.stem}", folder.name)
         for folder in folders_in(home / folders[0])
-        for path in pictures_in(folder)
+        for path in images_in(folder)
     ]
     classes = tuple(dict.fromkeys(entry.class_name for entry in listed))
-    picture_path, mask_path = partial(frame, home / folders[0], ".jpg"), partial(frame, home / folders[1], ".png")
+    image_path, mask_path = partial(frame, home / folders[0], ".jpg"), partial(frame, home / folders[1], ".png")
     read_class = partial(frame_class, mask_path)
-    return keep_present("DAVIS", None, "all", classes, listed, picture_path, read_class, mask_path)
+    return keep_present("DAVIS", None, "all", classes, listed, image_path, read_class, mask_path)
 
 
-def frame(folder: Path, ending: str, picture: str) -> Path:
-    return folder / f"{picture}{ending}"
+def frame(folder: Path, ending: str, image: str) -> Path:
+    return folder / f"{image}{ending}"
 
 
-def frame_class(mask_path: partial[Path], picture: str, class_name: str) -> UInt8[np.ndarray, "h w"]:
+def frame_class(mask_path: partial[Path], image: str, class_name: str) -> UInt8[np.ndarray, "h w"]:
     """The mask for the class of the frame's sequence, nothing for another class."""
-    mask = read_labels(mask_path(picture)) > 0
-    return (mask & (picture.split("/")[0] == class_name)).astype(np.uint8)
+    mask = read_labels(mask_path(image)) > 0
+    return (mask & (image.split("/")[0] == class_name)).astype(np.uint8)

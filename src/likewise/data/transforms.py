@@ -1,4 +1,4 @@
-"""Sizes of pictures and label maps, and the augmentations of training; picture and labels move together."""
+"""Sizes of images and label maps, and the augmentations of training; image and labels move together."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -7,15 +7,15 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
-from likewise.labels import IGNORE
+from likewise.io.labels import IGNORE
 
 Nearest = Literal["floor", "centre"]
 """How a resized label map picks its pixels; see `resize_labels`."""
 
 
-def resize_picture(picture: UInt8[np.ndarray, "h w 3"], height: int, width: int) -> UInt8[np.ndarray, "h2 w2 3"]:
-    """The picture at `height` x `width` pixels, PIL's antialiased bilinear, aspect not kept."""
-    return np.asarray(Image.fromarray(picture).resize((width, height), Image.Resampling.BILINEAR))
+def resize_image(image: UInt8[np.ndarray, "h w 3"], height: int, width: int) -> UInt8[np.ndarray, "h2 w2 3"]:
+    """The image at `height` x `width` pixels, PIL's antialiased bilinear, aspect not kept."""
+    return np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR))
 
 
 def resize_grey(grey: UInt8[np.ndarray, "h w"], height: int, width: int) -> UInt8[np.ndarray, "h2 w2"]:
@@ -42,7 +42,7 @@ def resize_labels(
 
 
 def mirrored_labels(labels: UInt8[np.ndarray, "h w"], pairs: tuple[tuple[int, int], ...]) -> UInt8[np.ndarray, "h w"]:
-    """The labels of the mirrored picture: columns reversed, and each pair of left and right parts exchanged."""
+    """The labels of the mirrored image: columns reversed, and each pair of left and right parts exchanged."""
     lookup = np.arange(256, dtype=np.uint8)
     for left, right in pairs:
         lookup[[left, right]] = right, left
@@ -51,10 +51,10 @@ def mirrored_labels(labels: UInt8[np.ndarray, "h w"], pairs: tuple[tuple[int, in
 
 @dataclass(frozen=True)
 class Augmentation:
-    """Random scale, crop, colour and mirror image for one training picture and its labels.
+    """Random scale, crop, colour and mirror image for one training image and its labels.
 
     `scale` is the range of the factor on the sides (1, 1 leaves them); `crop` the side of the square that is cut,
-    None for no cut; what the picture lacks is filled with its mean colour and IGNORE; `jitter` the strength of
+    None for no cut; what the image lacks is filled with its mean colour and IGNORE; `jitter` the strength of
     brightness, contrast and saturation; `mirror` the chance of a mirror image; `pairs` the class indices that then
     change places.
     """
@@ -66,7 +66,7 @@ class Augmentation:
     pairs: tuple[tuple[int, int], ...] = ()
 
     def __call__(
-        self, picture: UInt8[np.ndarray, "h w 3"], labels: UInt8[np.ndarray, "h w"], seed: int
+        self, image: UInt8[np.ndarray, "h w 3"], labels: UInt8[np.ndarray, "h w"], seed: int
     ) -> tuple[UInt8[np.ndarray, "h2 w2 3"], UInt8[np.ndarray, "h2 w2"]]:
         """The augmented pair; the same `seed` gives the same pair, and no global generator moves."""
         # torch takes seconds to load, and nothing else here needs it
@@ -74,7 +74,7 @@ class Augmentation:
         from torchvision import tv_tensors
         from torchvision.transforms import v2
 
-        image = tv_tensors.Image(torch.from_numpy(np.ascontiguousarray(picture.transpose(2, 0, 1))))
+        moved = tv_tensors.Image(torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1))))
         mask = tv_tensors.Mask(torch.from_numpy(np.ascontiguousarray(labels)))
         generator = np.random.default_rng(seed)
         factor = generator.uniform(*self.scale)
@@ -83,7 +83,7 @@ class Augmentation:
         if size != list(labels.shape):
             steps.append(v2.Resize(size, antialias=True))
         if self.crop is not None:
-            mean = [int(value) for value in picture.reshape(-1, 3).mean(0)]
+            mean = [int(value) for value in image.reshape(-1, 3).mean(0)]
             fill = {tv_tensors.Image: mean, tv_tensors.Mask: IGNORE}
             steps.append(v2.RandomCrop(self.crop, pad_if_needed=True, fill=fill))
         if self.jitter:
@@ -92,8 +92,8 @@ class Augmentation:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(int(generator.integers(2**63)))
             for step in steps:
-                image, mask = step(image, mask)
-        seen, classes = image.numpy().transpose(1, 2, 0), mask.numpy()
+                moved, mask = step(moved, mask)
+        seen, classes = moved.numpy().transpose(1, 2, 0), mask.numpy()
         if generator.random() < self.mirror:
             seen, classes = seen[:, ::-1], mirrored_labels(classes, self.pairs)
         return np.ascontiguousarray(seen), np.ascontiguousarray(classes)

@@ -1,7 +1,7 @@
-"""Bootstrap intervals of a mean IoU: how far the number hangs on which query pictures there were.
+"""Bootstrap intervals of a mean IoU: how far the number hangs on which query images there were.
 
-Efron and Tibshirani, An Introduction to the Bootstrap, 1993, with the query picture as the unit that is drawn: episodes
-that share a query are not independent, and a thousand episodes of a hundred pictures look far too precise.
+Efron and Tibshirani, An Introduction to the Bootstrap, 1993, with the query image as the unit that is drawn: episodes
+that share a query are not independent, and a thousand episodes of a hundred images look far too precise.
 """
 
 from collections.abc import Sequence
@@ -11,11 +11,11 @@ from jaxtyping import Float, UInt8
 
 from likewise.data.episodes import Episode
 from likewise.data.layout import known
-from likewise.metrics import confusion, intersection_and_union
+from likewise.metrics.segmentation import confusion, intersection_and_union
 
 
 class EpisodeCounts:
-    """Intersections and unions per class, query picture and run, as the protocol counts them.
+    """Intersections and unions per class, query image and run, as the protocol counts them.
 
     Every episode counts, all in one run, except: under `panet-2019` each seed is a run, and a way counts only where the
     target shows it; under `likewise-1` an episode counts only if its target shows any of its ways.
@@ -23,7 +23,7 @@ class EpisodeCounts:
 
     def __init__(self, protocol: str, classes: Sequence[str]) -> None:
         self.protocol = protocol
-        # class -> query picture -> run -> intersection and union
+        # class -> query image -> run -> intersection and union
         self.sums: dict[str, dict[str, dict[int, np.ndarray]]] = {name: {} for name in classes}
         self.runs: set[int] = set()
 
@@ -47,15 +47,15 @@ class EpisodeCounts:
         return float((intersection[shown] / union[shown]).mean()) if shown.any() else None
 
     def queries(self) -> dict[str, int]:
-        """How many query pictures of each class were counted."""
-        return {name: len(pictures) for name, pictures in self.sums.items()}
+        """How many query images of each class were counted."""
+        return {name: len(images) for name, images in self.sums.items()}
 
     def iou(self) -> dict[str, float]:
         """IoU of each class, mean over the runs; for one that was never counted 0, or NaN under `panet-2019`."""
         return {name: float(values[0]) for name, values in self._iou(None, 1).items()}
 
     def resampled(self, resamples: int = 1000, seed: int = 0) -> dict[str, Float[np.ndarray, " resamples"]]:
-        """IoU of each class when its query pictures are drawn with replacement, as many as there are."""
+        """IoU of each class when its query images are drawn with replacement, as many as there are."""
         return self._iou(np.random.default_rng(seed), resamples)
 
     def _iou(self, generator: np.random.Generator | None, resamples: int) -> dict[str, np.ndarray]:
@@ -63,8 +63,8 @@ class EpisodeCounts:
         nothing = np.zeros(2, np.int64)
         never = np.nan if self.protocol == "panet-2019" else 0.0
         found = {}
-        for name, pictures in self.sums.items():
-            sums = np.array([[one.get(run, nothing) for run in runs] for one in pictures.values()])
+        for name, images in self.sums.items():
+            sums = np.array([[one.get(run, nothing) for run in runs] for one in images.values()])
             n = len(sums)
             if not n:
                 found[name] = np.full(resamples, never)

@@ -24,9 +24,9 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from likewise.data.layout import known
-from likewise.hypercorrelation.kernels import KERNELS, full_kernel
 from likewise.models import hsnet
 from likewise.models.hsnet import STRIDES, HSNet, HSNetConfig
+from likewise.ops.hypercorrelation.kernels import KERNELS, full_kernel
 
 PAPER = {
     "full": ("11.3 M", "702.35 G", "512 ms", "4.12 GB"),
@@ -103,7 +103,7 @@ def measure(kernel: str, backbone: str, size: int, repeats: int, device: str, th
 
 
 def pyramid(model: HSNet, size: int) -> list[Float[Tensor, "1 _t _hq _wq _hs _ws"]]:
-    """Random hypercorrelations of the shapes that two pictures of `size` x `size` give."""
+    """Random hypercorrelations of the shapes that two images of `size` x `size` give."""
     generator = torch.Generator().manual_seed(0)
     strides = [tap.stride for tap in model.backbone.taps]
     sides = {stride: -(-size // stride) for stride in STRIDES}

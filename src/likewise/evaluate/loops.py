@@ -2,7 +2,7 @@
 
     data, protocol --> start_run --> RUN/run.json, RUN/fold0/episodes.jsonl, ...
     episode --> segment ----> predict --> RUN/fold0/masks/00000.png, ...       (or anyone's program writes them)
-    masks, targets ---------> score ----> Results --> tables, results.json, index.html (`likewise.evaluate.report`)
+    masks, targets ---------> score ----> Results --> tables, results.json, index.html (`likewise.evaluate.report.write`)
 
 A mask is a PNG of labels, at the protocol's size or the query's own, named by the line of the episode list, from
 00000. Between the loops lies a folder that anyone can read, compare or fill.
@@ -20,16 +20,23 @@ from PIL import Image
 
 from likewise.data.episodes import Episode, EpisodeSet, load_episode
 from likewise.data.layout import known
-from likewise.draw import label_palette
+from likewise.errors import ImageError
 from likewise.evaluate.bootstrap import EpisodeCounts
+from likewise.evaluate.protocols import Protocol, read_episodes
 from likewise.evaluate.run import Run
-from likewise.evaluate.scoring import EpisodeScore, Part, Results, read_prediction, refuse_missing
-from likewise.images import PictureError, save_pillow
-from likewise.masks import read_labels, read_mask
-from likewise.metrics import Scores, interval
-from likewise.protocols import Protocol, read_episodes
-from likewise.recent import Recent
-from likewise.writing import PART_PREFIX, written
+from likewise.evaluate.scoring import (
+    EpisodeScore,
+    Part,
+    Results,
+    read_prediction,
+    refuse_missing,
+)
+from likewise.io.atomic import PART_PREFIX, written
+from likewise.io.images import save_pillow
+from likewise.io.masks import read_labels, read_mask
+from likewise.io.recent import Recent
+from likewise.metrics.segmentation import Scores, interval
+from likewise.viz.draw import label_palette
 
 Segment = Callable[[EpisodeSet, Episode], np.ndarray]
 """From an episode to its query's labels, uint8 (h, w) with 0 and way + 1, at the size of the protocol."""
@@ -40,7 +47,7 @@ ON_CORRUPT = ("stop", "skip")
 
 @dataclass
 class Report:
-    """How many masks the predict loop wrote, found, and left out for a corrupt picture."""
+    """How many masks the predict loop wrote, found, and left out for a corrupt image."""
 
     done: int = 0
     finished_before: int = 0
@@ -57,7 +64,7 @@ def predict(
     """Write the mask of every episode that has none yet; each appears whole or not at all.
 
     Args:
-        on_corrupt: "stop" at a picture that cannot be read, or "skip" its episodes, with a warning and a record.
+        on_corrupt: "stop" at an image that cannot be read, or "skip" its episodes, with a warning and a record.
         progress: called with (settled, in all) episodes.
     """
     known(on_corrupt, ON_CORRUPT, "value of on_corrupt")
@@ -75,7 +82,7 @@ def predict(
             else:
                 try:
                     labels = segment(run.folds[fold], episode)
-                except PictureError as error:
+                except ImageError as error:
                     if on_corrupt == "stop":
                         raise
                     left_out[line] = warned(fold, line, error)
@@ -124,7 +131,7 @@ def score(
             if line not in left_out[fold]:
                 try:
                     target = target_of(dataset, episode, run.protocol, targets)
-                except PictureError as error:
+                except ImageError as error:
                     if on_corrupt == "stop":
                         raise
                     left_out[fold][line] = warned(fold, line, error)
@@ -142,7 +149,7 @@ def score(
         resampled.append(np.mean(list(per_class.values()), axis=0))
         scores = metric.compute()
         if not scores.intervals:
-            # one picture drawn again and again has no spread, but that is no certainty
+            # one image drawn again and again has no spread, but that is no certainty
             several = {name: drawn for name, drawn in per_class.items() if counts.queries()[name] > 1}
             scores = replace(scores, intervals=intervals({"mIoU": resampled[-1], **several}))
         parts.append(Part(dataset.name, dataset.presence, scores, left_out[fold], counts.queries()))
@@ -153,7 +160,7 @@ def score(
         tuple(parts),
         run.settings if masks is None else {**run.settings, "masks": str(Path(masks).resolve())},
         mean_over_folds(parts, resampled) if len(parts) > 1 else None,
-        f"95% bootstrap interval over the query pictures of each class ({whose})",
+        f"95% bootstrap interval over the query images of each class ({whose})",
         tuple(scored),
     )
 
@@ -212,7 +219,7 @@ def read_left_out(run: Run, fold: int) -> dict[int, str]:
     return {int(line): reason for line, reason in json.loads(path.read_text()).items()} if path.is_file() else {}
 
 
-def warned(fold: int, line: int, error: PictureError) -> str:
+def warned(fold: int, line: int, error: ImageError) -> str:
     """The reason why an episode is left out, told."""
     warnings.warn(f"episode {line} of fold {fold} is left out: {error}", stacklevel=3)
     return str(error)

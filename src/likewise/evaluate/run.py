@@ -16,12 +16,9 @@ from likewise import __version__
 from likewise.data import FOLDS, open_episodes
 from likewise.data.episodes import Episode, EpisodeSet
 from likewise.data.layout import known
-from likewise.protocols import Protocol, protocol, read_episodes, write_episodes
-from likewise.writing import written
-
-
-class RunError(ValueError):
-    """A run that cannot be taken up again; the message says why and what to do."""
+from likewise.errors import RunError
+from likewise.evaluate.protocols import Protocol, protocol, read_episodes, write_episodes
+from likewise.io.atomic import written
 
 
 @dataclass(frozen=True)
@@ -187,7 +184,7 @@ def read_run(folder: Path | str, data: Path | str | None = None) -> Run:
 
 
 def checked_list(path: Path, dataset: EpisodeSet) -> list[Episode]:
-    """A given episode list; raises `RunError` for pictures or classes that the data set does not have."""
+    """A given episode list; raises `RunError` for images or classes that the data set does not have."""
     episodes = read_episodes(path)
     if not episodes:
         raise RunError(f"{path}: holds no episode")
@@ -196,9 +193,9 @@ def checked_list(path: Path, dataset: EpisodeSet) -> list[Episode]:
             raise RunError(f"{path}, line {number}: an episode needs one or more supports for each of its classes")
         for name in episode.classes:
             known(name, dataset.classes, f"class of {dataset.name}")
-        for picture in (episode.query, *(picture for shots in episode.supports for picture in shots)):
-            if not dataset.picture_path(picture).is_file():
-                raise RunError(f"{path}, line {number}: {picture} of {dataset.name} is not present")
+        for image in (episode.query, *(image for shots in episode.supports for image in shots)):
+            if not dataset.image_path(image).is_file():
+                raise RunError(f"{path}, line {number}: {image} of {dataset.name} is not present")
     return episodes
 
 

@@ -7,9 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from likewise.data.scenes import SceneSet
-from likewise.evaluate.scoring import Part, PredictionError, Results, score_scenes
-from likewise.folder import segment_folder
-from likewise.paths import Picture
+from likewise.errors import PredictionError
+from likewise.evaluate.scoring import Part, Results, score_scenes
+from likewise.io.paths import ImageFile
+from likewise.jobs.folder import segment_folder
 from likewise.predict.scene_parser import WINDOW, SceneParser
 
 SCALES = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)
@@ -34,24 +35,24 @@ def evaluate_scenes(
 
     Args:
         side, window, device: as `SceneParser` takes them.
-        progress: told how many pictures are settled, of how many, over both.
+        progress: told how many images are settled, of how many, over both.
 
     Raises:
         OutputError: `out` holds the labels of other settings.
-        PredictionError: the model was trained on other classes, or a picture cannot be parsed.
+        PredictionError: the model was trained on other classes, or an image cannot be parsed.
     """
     kinds: dict[str, tuple[tuple[float, ...], bool]] = {"single-scale": ((1.0,), False)}
     if scales:
         kinds["multi-scale and mirror"] = tuple(scales), True
-    pictures = [Picture(scene.picture, scene.picture.name) for scene in scenes.scenes]
+    images = [ImageFile(scene.image, scene.image.name) for scene in scenes.scenes]
     parts: list[Part] = []
     for index, (kind, (own, mirror)) in enumerate(kinds.items()):
         parser = SceneParser(model, side=side, scales=own, mirror=mirror, window=window, device=device)
         check_model(parser, scenes)
         folder = Path(out) / kind.split(" ")[0]
-        before = index * len(pictures)
+        before = index * len(images)
         report = segment_folder(
-            pictures,
+            images,
             parser.parse,
             folder,
             formats=("labels",),
@@ -61,7 +62,7 @@ def evaluate_scenes(
         )
         if report.failed:
             path, reason = report.failed[0]
-            raise PredictionError(f"{len(report.failed)} pictures of {scenes.name} cannot be parsed: {path}: {reason}")
+            raise PredictionError(f"{len(report.failed)} images of {scenes.name} cannot be parsed: {path}: {reason}")
         results = score_scenes(folder, scenes, kind)
         parts.append(replace(results.parts[0], name=kind))
     settings = {

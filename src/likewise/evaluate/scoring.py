@@ -17,21 +17,18 @@ from likewise.data.episodes import Episode
 from likewise.data.groups import GroupSet
 from likewise.data.layout import Presence, known
 from likewise.data.scenes import SceneSet
-from likewise.formats import WRITERS
-from likewise.images import PictureError, read_picture, shown_size
-from likewise.labels import IGNORE
-from likewise.masks import read_labels
-from likewise.metrics import SceneIoU, Scores
-from likewise.saliency_metrics import MODES, CoSegmentation, Saliency
+from likewise.errors import ImageError, PredictionError
+from likewise.io.images import read_image, shown_size
+from likewise.io.labels import IGNORE
+from likewise.io.masks import read_labels
+from likewise.jobs.writers import WRITERS
+from likewise.metrics.saliency import MODES, CoSegmentation, Saliency
+from likewise.metrics.segmentation import SceneIoU, Scores
 
 GROUP_MODES = (*MODES, CoSegmentation.protocol)
 NAMED = 5
 PARSED = WRITERS["labels"][0]
 MAP_ENDINGS = (".png", WRITERS["probability"][0], WRITERS["mask"][0])
-
-
-class PredictionError(ValueError):
-    """Predictions that cannot be scored; the message names them."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +51,7 @@ class Part:
 
     Attributes:
         left_out: episodes that were not scored, by line, and why.
-        queries: how many query pictures of each class were scored, where there are queries.
+        queries: how many query images of each class were scored, where there are queries.
     """
 
     name: str
@@ -86,11 +83,11 @@ class Results:
 def score_groups(predictions: Path | str, groups: GroupSet, mode: str = "pysodmetrics") -> Results:
     """Scores of a folder of maps, black to white in 8 or 16 bits, against the masks of a set of groups.
 
-    A map is `<group>/<picture>.png`, or as `likewise saliency` and `likewise cosegment` write it,
-    `<picture>.probability.png` or `<picture>.mask.png`: one of these for each picture.
+    A map is `<group>/<image>.png`, or as `likewise saliency` and `likewise cosegment` write it,
+    `<image>.probability.png` or `<image>.mask.png`: one of these for each image.
 
     Args:
-        mode: "pysodmetrics" or "icnet-224" (`likewise.saliency_metrics.Saliency`), or "co-segmentation" (Jaccard index
+        mode: "pysodmetrics" or "icnet-224" (`likewise.metrics.saliency.Saliency`), or "co-segmentation" (Jaccard index
             and precision).
 
     Raises `PredictionError` for predictions that are missing, there under several names, of another size than their
@@ -99,15 +96,15 @@ def score_groups(predictions: Path | str, groups: GroupSet, mode: str = "pysodme
     known(mode, GROUP_MODES, "mode of scoring groups")
     predictions = Path(predictions)
     names = {
-        (group, picture): map_name(predictions, f"{group}/{picture}")
-        for group, pictures in groups.groups.items()
-        for picture in pictures
+        (group, image): map_name(predictions, f"{group}/{image}")
+        for group, images in groups.groups.items()
+        for image in images
     }
     refuse_missing(predictions, list(names.values()), groups.name)
     saliency = None if mode == CoSegmentation.protocol else Saliency(mode)
     cosegmentation = CoSegmentation()
-    for (group, picture), name in names.items():
-        target = groups.read_mask(group, picture)
+    for (group, image), name in names.items():
+        target = groups.read_mask(group, image)
         prediction = read_prediction(predictions / name, target.shape, read_grey)
         if saliency is None:
             cosegmentation.update(prediction, target, group)
@@ -121,7 +118,7 @@ def score_groups(predictions: Path | str, groups: GroupSet, mode: str = "pysodme
 def score_scenes(predictions: Path | str, scenes: SceneSet, inference: str = "not stated") -> Results:
     """Scores of a folder of label PNGs with class indices from 0, against a set of scenes.
 
-    They are named `<picture>.png`, or `<picture>.labels.png` as `likewise parse` does.
+    They are named `<image>.png`, or `<image>.labels.png` as `likewise parse` does.
 
     Args:
         inference: how they were predicted, for the record: "single-scale", "multi-scale and mirror", ...
@@ -130,30 +127,30 @@ def score_scenes(predictions: Path | str, scenes: SceneSet, inference: str = "no
     no class, or that cannot be read.
     """
     predictions = Path(predictions)
-    parsed = any((predictions / f"{scene.picture.stem}{PARSED}").is_file() for scene in scenes.scenes)
+    parsed = any((predictions / f"{scene.image.stem}{PARSED}").is_file() for scene in scenes.scenes)
     suffix = PARSED if parsed else ".png"
-    refuse_missing(predictions, [f"{scene.picture.stem}{suffix}" for scene in scenes.scenes], scenes.name)
+    refuse_missing(predictions, [f"{scene.image.stem}{suffix}" for scene in scenes.scenes], scenes.name)
     metric = SceneIoU(scenes.classes)
     for scene in scenes.scenes:
         target = scenes.read_labels(scene.labels)
-        path = predictions / f"{scene.picture.stem}{suffix}"
+        path = predictions / f"{scene.image.stem}{suffix}"
         prediction = read_prediction(path, target.shape, read_labels, labels=len(scenes.classes))
         metric.update(prediction, target)
     settings = {"data": scenes.name, "predictions": str(predictions.resolve()), "inference": inference}
     return Results(metric.protocol, (Part(scenes.name, scenes.presence, metric.compute()),), settings)
 
 
-def map_name(folder: Path, picture: str) -> str:
-    """The name in the folder of a picture's map, `<picture>.png` if there is none.
+def map_name(folder: Path, image: str) -> str:
+    """The name in the folder of an image's map, `<image>.png` if there is none.
 
     Raises `PredictionError` if there are several.
     """
-    there = [f"{picture}{ending}" for ending in MAP_ENDINGS if (folder / f"{picture}{ending}").is_file()]
+    there = [f"{image}{ending}" for ending in MAP_ENDINGS if (folder / f"{image}{ending}").is_file()]
     if len(there) > 1:
         raise PredictionError(
-            f"{folder}: holds {' and '.join(there)}, and only one can be the map of {picture}; move the others away"
+            f"{folder}: holds {' and '.join(there)}, and only one can be the map of {image}; move the others away"
         )
-    return there[0] if there else f"{picture}{MAP_ENDINGS[0]}"
+    return there[0] if there else f"{image}{MAP_ENDINGS[0]}"
 
 
 def refuse_missing(folder: Path, names: Sequence[str], what: str) -> None:
@@ -173,7 +170,7 @@ def read_prediction(
     """The prediction in a file; raises `PredictionError` unless it has that (h, w) and only labels below `labels`."""
     try:
         prediction = read(path)
-    except PictureError as error:
+    except ImageError as error:
         raise PredictionError(f"no prediction to score: {error}") from error
     if prediction.shape != size:
         raise PredictionError(
@@ -187,7 +184,7 @@ def read_prediction(
 
 def read_grey(path: Path) -> UInt8[np.ndarray, "h w"]:
     """A grey map, black 0 and white 255; a PNG of 16 bits by its own scale, 65535, however faint it is."""
-    values = read_picture(path)[..., 0]
+    values = read_image(path)[..., 0]
     with Image.open(path) as image:
         if image.format == "PNG" and image.mode in ("I;16", "I"):
             values = np.rint(np.asarray(ImageOps.exif_transpose(image)) / 257).astype(np.uint8)

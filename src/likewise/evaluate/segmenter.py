@@ -1,8 +1,8 @@
-"""`FewShot` on the episodes of a data set, where every picture comes many times and is computed once.
+"""`FewShot` on the episodes of a data set, where every image comes many times and is computed once.
 
-support picture, class --> learn --> concept of one example --+
+support image, class --> learn --> concept of one example --+
                                                               +--> merge --> segment --> labels
-query picture ----------> backbone (once a picture) ----------+
+query image ----------> backbone (once an image) ----------+
 """
 
 from __future__ import annotations
@@ -16,15 +16,16 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
-from likewise.backbones import Backbone
-from likewise.concept import Concept
+from likewise.backbones.taps import Backbone
 from likewise.data.episodes import Episode, EpisodeSet, load_episode
-from likewise.examples import Example
-from likewise.images import PictureError, shown_size
-from likewise.labels import IGNORE
+from likewise.errors import ImageError
+from likewise.evaluate.protocols import Likewise1, Protocol
+from likewise.io.images import shown_size
+from likewise.io.labels import IGNORE
+from likewise.io.recent import Recent
+from likewise.predict.concept import Concept
+from likewise.predict.examples import Example
 from likewise.predict.few_shot import FewShot
-from likewise.protocols import Likewise1, Protocol
-from likewise.recent import Recent
 
 MEMORY = 1 << 30
 """Bytes of features, and as many of concepts, that are remembered."""
@@ -63,22 +64,20 @@ def episode_segmenter(
     Under the papers' protocols several shots are joined as the model's paper does (`Head.as_published`: HSNet's vote),
     under ours, likewise-1, as for people (`FewShot.segment`). Masks are the model's own, without `FewShot.edges`.
 
-    Raises (the function) `PictureError` for a picture that cannot be read, or that shows nothing of its class.
+    Raises (the function) `ImageError` for an image that cannot be read, or that shows nothing of its class.
     """
     backbone, edges = few_shot.network.backbone, few_shot.edges
     concepts: Recent[Concept] = Recent(memory, lambda concept: sum(rows.nbytes for rows in concept.rows.values()))
 
-    def learn(dataset: EpisodeSet, picture: str, classes: tuple[str, ...], way: int) -> Concept:
+    def learn(dataset: EpisodeSet, image: str, classes: tuple[str, ...], way: int) -> Concept:
         return concepts.get(
-            (dataset.name, picture, classes, way),
-            lambda: few_shot.learn(support_example(dataset, picture, classes, way, protocol)),
+            (dataset.name, image, classes, way),
+            lambda: few_shot.learn(support_example(dataset, image, classes, way, protocol)),
         )
 
     def segment(dataset: EpisodeSet, episode: Episode) -> UInt8[np.ndarray, "h w"]:
         first, *others = [
-            learn(dataset, picture, episode.classes, way)
-            for way, shots in enumerate(episode.supports)
-            for picture in shots
+            learn(dataset, image, episode.classes, way) for way, shots in enumerate(episode.supports) for image in shots
         ]
         return few_shot.segment(query_of(dataset, episode, protocol), first.merged(*others)).labels
 
@@ -107,17 +106,13 @@ def query_of(dataset: EpisodeSet, episode: Episode, protocol: Protocol) -> UInt8
     return load_episode(dataset, alone, protocol.size, protocol.nearest).query
 
 
-def support_example(
-    dataset: EpisodeSet, picture: str, classes: tuple[str, ...], way: int, protocol: Protocol
-) -> Example:
+def support_example(dataset: EpisodeSet, image: str, classes: tuple[str, ...], way: int, protocol: Protocol) -> Example:
     """A support of one way: ignored pixels count as background, those of the other ways as neither (PANet, 3.2)."""
-    loaded = load_episode(dataset, Episode(classes, (), picture), protocol.size, protocol.nearest)
+    loaded = load_episode(dataset, Episode(classes, (), image), protocol.size, protocol.nearest)
     labels, pixels = loaded.target, loaded.query
     foreground = labels == way + 1
     if not foreground.any():
-        raise PictureError(
-            f"{dataset.picture_path(picture)}: shows nothing of {classes[way]} at {shown_size(*labels.shape)}"
-        )
+        raise ImageError(f"{dataset.image_path(image)}: shows nothing of {classes[way]} at {shown_size(*labels.shape)}")
     background = (labels == 0) | (labels == IGNORE)
     if (foreground | background).all():
         return Example(pixels, mask=foreground, class_name=classes[way])

@@ -12,10 +12,16 @@ from collections.abc import Sequence
 from jaxtyping import Float, Integer
 from torch import Tensor, nn
 
-from likewise.backbones import Backbone
-from likewise.models.image_context import unit
-from likewise.models.scene_heads import classifier, cross_entropy, detail_of, overlap_loss, taps_before
-from likewise.ops import plane_size, resize
+from likewise.backbones.taps import Backbone
+from likewise.models.blocks.context import unit
+from likewise.models.blocks.scene_heads import (
+    classifier,
+    cross_entropy,
+    detail_of,
+    overlap_loss,
+    taps_before,
+)
+from likewise.ops.features import plane_size, resize
 
 
 class FCN(nn.Module):

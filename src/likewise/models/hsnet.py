@@ -9,12 +9,12 @@ Min, Kang, Cho, "Hypercorrelation Squeeze for Few-Shot Segmentation", ICCV 2021.
 Every tap of the backbone is correlated, tap by tap; the taps of one stride are the channels of one level. The levels
 of strides 8, 16 and 32 are squeezed along the support plane and mixed from the deepest to the shallowest.
 
-We differ in five things. Pictures need not be square, nor of one size. Support planes that come out unequal (their
-sizes were rounded down on the way) are resized to the finer. Pictures with a side below 32 pixels are first enlarged
+We differ in five things. Images need not be square, nor of one size. Support planes that come out unequal (their
+sizes were rounded down on the way) are resized to the finer. Images with a side below 32 pixels are first enlarged
 to 32. A support mask too small for a level takes the weights of the finest level that holds it, and prototypes may
 join in (both: `HSNetConfig`).
 
-For one concept and many pictures, `likewise.models.hsnet_learned` gives the same answers sooner.
+For one concept and many images, `likewise.models.hsnet_learned` gives the same answers sooner.
 """
 
 from __future__ import annotations
@@ -28,14 +28,21 @@ from einops import rearrange, reduce
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from likewise.backbones import BACKBONES, Backbone
-from likewise.hypercorrelation.correlation import correlate, masks_of_levels, resize4d, unit
-from likewise.hypercorrelation.kernels import KERNELS
-from likewise.labels import IGNORE
-from likewise.models.renaming import renamed
-from likewise.models.shots import weights_by_area
-from likewise.ops import plane_size, resize, side_by_side, soft_iou_loss
-from likewise.prototypes import SCALE, Shown, likeness, show, together
+from likewise.backbones.specs import BACKBONES
+from likewise.backbones.taps import Backbone
+from likewise.io.labels import IGNORE
+from likewise.models.blocks.renaming import renamed
+from likewise.ops.features import plane_size, resize, side_by_side, soft_iou_loss
+from likewise.ops.hypercorrelation.correlation import correlate, masks_of_levels, resize4d, unit
+from likewise.ops.hypercorrelation.kernels import KERNELS
+from likewise.ops.prototypes import (
+    SCALE,
+    Shown,
+    likeness,
+    show,
+    together,
+)
+from likewise.ops.shots import weights_by_area
 
 STRIDES = (8, 16, 32)
 SMALLEST_SIDE = 32
@@ -62,12 +69,12 @@ class HSNetConfig:
         channels: of the three layers of each squeeze block; the last are those of the mix blocks and of the decoder.
         prototype_taps: taps whose prototypes join in, as PANet has them: the cosines of the query with the foreground's
             and the background's mean feature go into the decoder, and once more into the logits. None as published.
-        self_support: the query joins the shots of these prototypes (`likewise.prototypes`): the cosines with both go
+        self_support: the query joins the shots of these prototypes (`likewise.ops.prototypes`): the cosines with both go
             into the decoder, and those with the latter into the logits.
 
     Where prototypes join in, several shots are one: the decoder sees the mean of what they say, as the prototypes are
     means, both with more weight for a shot whose object is larger (`shots.weights_by_area`); prototypes and query are
-    whitened by how features spread within the classes (`likewise.prototypes`); and what the decoder adds to the
+    whitened by how features spread within the classes (`likewise.ops.prototypes`); and what the decoder adds to the
     prototypes' logits counts one by the square of the shots: it has to mend less, the better the prototypes are. Of
     more than `DECODED_SHOTS` nothing is decoded: prototypes answer alone, and more shots do not take longer.
     Because a mean of prototypes is nearer to everything than one of them, and the foreground's gains more by it, the
@@ -282,7 +289,7 @@ class HSNet(nn.Module):
 
         Args:
             encoded: of no use where the shots are not `decoded`, and None there.
-            likeness: from `likewise.prototypes.likeness`; of no use without `prototype_taps`.
+            likeness: from `likewise.ops.prototypes.likeness`; of no use without `prototype_taps`.
         """
         if not self.config.prototype_taps:
             assert encoded is not None

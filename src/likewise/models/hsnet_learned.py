@@ -14,14 +14,14 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor
 
-from likewise.hypercorrelation.correlation import correlate
-from likewise.hypercorrelation.squeezing import enlarge, mean_over_support, mix, squeeze
-from likewise.hypercorrelation.supports import Support, SupportLevel
 from likewise.models.hsnet import STRIDES, HSNet, Query
-from likewise.models.shots import weights_by_area
-from likewise.ops import plane_size
-from likewise.prototypes import Prototypes, Shown, likeness, together
-from likewise.threads import one_thread_each
+from likewise.ops.features import plane_size
+from likewise.ops.hypercorrelation.correlation import correlate
+from likewise.ops.hypercorrelation.fast.squeezing import enlarge, mean_over_support, mix, squeeze
+from likewise.ops.hypercorrelation.fast.threads import one_thread_each
+from likewise.ops.hypercorrelation.supports import Support, SupportLevel
+from likewise.ops.prototypes import Prototypes, Shown, likeness, together
+from likewise.ops.shots import weights_by_area
 
 
 class Gathered(NamedTuple):

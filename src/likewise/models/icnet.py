@@ -1,4 +1,4 @@
-"""ICNet: the object that the pictures of a group share, from their single-image saliency maps (SISMs).
+"""ICNet: the object that the images of a group share, from their single-image saliency maps (SISMs).
 
 Jin, Xu, Cheng, Zhang, Guo, "ICNet: Intra-saliency Correlation Network for Co-Saliency Detection", NeurIPS 2020.
 
@@ -11,7 +11,7 @@ Jin, Xu, Cheng, Zhang, Guo, "ICNet: Intra-saliency Correlation Network for Co-Sa
 `vgg16` is the published program's; `lite0` is ours, thinner, with refinements at strides 8, 8 and 4, and it compares
 the two deepest features as a frozen backbone gives them, at all three levels: what the group agrees on is then as good
 as the backbone tells things apart, and learning cannot spoil it.
-We differ in three things. A group may be of any size: all single-image vectors come first, then each picture is
+We differ in three things. A group may be of any size: all single-image vectors come first, then each image is
 compared with all of them, where the published program cuts a large group into smaller ones, with other results.
 Co-attention maps are made in double precision, because two positions that swap in their order change the output.
 The HW x HW self-correlation is never made: its reordered channels go through a 1x1 convolution, so the features are
@@ -29,8 +29,9 @@ from einops import einsum
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from likewise.backbones import BACKBONES, Backbone, Tap
-from likewise.models.icnet_blocks import (
+from likewise.backbones.specs import BACKBONES, Tap
+from likewise.backbones.taps import Backbone
+from likewise.models.blocks.coattention import (
     SIZE,
     CoAttention,
     Refinement,
@@ -40,8 +41,8 @@ from likewise.models.icnet_blocks import (
     norm_relu,
     prediction,
 )
-from likewise.models.renaming import renamed
-from likewise.ops import plane_size, resize, soft_iou_loss
+from likewise.models.blocks.renaming import renamed
+from likewise.ops.features import plane_size, resize, soft_iou_loss
 
 STRIDES = (8, 16, 32)
 
@@ -70,7 +71,7 @@ class ICNetConfig:
 
 
 class ICNet(nn.Module):
-    """The probability of every pixel to belong to the object that a group of pictures shares.
+    """The probability of every pixel to belong to the object that a group of images shares.
 
     Args:
         backbone: gives the features. Its taps, shallow to deep: three for the refinements, then one of stride 8, one
@@ -121,7 +122,7 @@ class ICNet(nn.Module):
             sisms: their single-image saliency maps, in [0, 1].
 
         Raises:
-            ValueError: pictures or maps that are not 224x224.
+            ValueError: images or maps that are not 224x224.
         """
         shallow, levels = self.features(images)
         attended = self.relate(levels, self.vectors(levels, sisms))
@@ -133,9 +134,9 @@ class ICNet(nn.Module):
         """Three shallow features, from fine to coarse, and those that are compared by their stride.
 
         Raises:
-            ValueError: pictures that are not 224x224.
+            ValueError: images that are not 224x224.
         """
-        check_size(images, "pictures")
+        check_size(images, "images")
         *shallow, tap8, tap16 = (taps := self.backbone(images))[:5]
         if self.config.compressed is None:
             norms = zip(self.standardise, taps[-2:], strict=True)
@@ -155,7 +156,7 @@ class ICNet(nn.Module):
     def relate(
         self, levels: dict[int, Float[Tensor, "n _c _h _w"]], vectors: Vectors
     ) -> list[Float[Tensor, "n d _h _w"]]:
-        """The group's features of the pictures at strides 8, 16 and 32."""
+        """The group's features of the images at strides 8, 16 and 32."""
         attentions = {8: self.attend8, 16: self.attend16, 32: self.attend32}
         return [attend(levels[stride], vectors[stride]) for stride, attend in attentions.items()]
 
@@ -185,18 +186,18 @@ class ICNet(nn.Module):
 
     @torch.inference_mode()
     def learn(self, images: Float[Tensor, "n 3 h w"], sisms: Float[Tensor, "n hs ws"]) -> Vectors:
-        """The first pass: the single-image vectors of some pictures of a group. Put those of all into `join`."""
-        pictures = zip(images.split(1), sisms.split(1), strict=True)
-        return join([self.vectors(self.features(image)[1], sism) for image, sism in pictures])
+        """The first pass: the single-image vectors of some images of a group. Put those of all into `join`."""
+        pairs = zip(images.split(1), sisms.split(1), strict=True)
+        return join([self.vectors(self.features(image)[1], sism) for image, sism in pairs])
 
     @torch.inference_mode()
     def segment(
         self, images: Float[Tensor, "n 3 h w"], sisms: Float[Tensor, "n hs ws"], group: Vectors
     ) -> Float[Tensor, "n ho wo"]:
-        """The second pass: what `forward` of the whole group gives for these of its pictures.
+        """The second pass: what `forward` of the whole group gives for these of its images.
 
-        Both passes make the features picture by picture. Convolutions round otherwise in batches of other sizes, which
-        is enough to swap two positions now and then; so a picture's output does not depend on how its group is cut.
+        Both passes make the features image by image. Convolutions round otherwise in batches of other sizes, which
+        is enough to swap two positions now and then; so an image's output does not depend on how its group is cut.
         """
         parts = [self.features(image) for image in images.split(1)]
         shallow = [torch.cat(level) for level in zip(*(part[0] for part in parts), strict=True)]
@@ -207,7 +208,7 @@ class ICNet(nn.Module):
     def cosegment(
         self, chunks: Iterable[tuple[Float[Tensor, "_n 3 _h _w"], Float[Tensor, "_n _hs _ws"]]]
     ) -> Iterator[Float[Tensor, "_n ho wo"]]:
-        """The probabilities of each chunk's pictures, as `forward` of the whole group gives them.
+        """The probabilities of each chunk's images, as `forward` of the whole group gives them.
 
         Only one chunk and the vectors are held at a time.
 

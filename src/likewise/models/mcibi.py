@@ -17,7 +17,7 @@ A training step has three calls, in this order:
 
 Where paper and program differ, or we from both:
 - A class not yet seen has no part in what is read, and a slot without pixels keeps its vector; `published` does both
-  as the program does (`likewise.memory`).
+  as the program does (`likewise.models.blocks.dataset_memory`).
 - Gradients through the memory are those of the memory that was read. The program updates it in place before the
   backward pass, so its gradients towards stage 1 are those of the updated memory, 20 to 60 % off; that is not offered.
 - The memory starts empty and takes each class's first mean, as in the program; `memory.fill` starts it from clusters.
@@ -38,12 +38,19 @@ import torch.nn.functional as F
 from jaxtyping import Float, Integer
 from torch import Tensor, nn
 
-from likewise.backbones import BACKBONES, Backbone
-from likewise.memory import DatasetMemory
-from likewise.models.image_context import CONTEXTS, Attention, unit
-from likewise.models.renaming import renamed
-from likewise.models.scene_heads import classifier, cross_entropy, detail_of, overlap_loss, taps_before
-from likewise.ops import plane_size, resize
+from likewise.backbones.specs import BACKBONES
+from likewise.backbones.taps import Backbone
+from likewise.models.blocks.context import CONTEXTS, Attention, unit
+from likewise.models.blocks.dataset_memory import DatasetMemory
+from likewise.models.blocks.renaming import renamed
+from likewise.models.blocks.scene_heads import (
+    classifier,
+    cross_entropy,
+    detail_of,
+    overlap_loss,
+    taps_before,
+)
+from likewise.ops.features import plane_size, resize
 
 
 @dataclass(frozen=True)
@@ -52,7 +59,7 @@ class MCIBIConfig:
 
     Attributes:
         context: within the image, besides the memory's: "none", "ppm" (PSPNet), "aspp" (DeepLabv3) or "ocr"
-            (`likewise.models.image_context`). The first two take means of whole images, which batch norm can train on
+            (`likewise.models.blocks.context`). The first two take means of whole images, which batch norm can train on
             from two images in a batch.
         aggregation: the memory is read by class probabilities ("soft") or by the likeliest class alone ("hard").
         channels: of the features and of the memory.

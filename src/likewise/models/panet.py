@@ -24,9 +24,16 @@ from einops import rearrange, reduce
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from likewise.backbones import BACKBONES, Backbone
-from likewise.labels import IGNORE
-from likewise.ops import cosine_similarity, masked_average_pool, plane_size, resize, side_by_side
+from likewise.backbones.specs import BACKBONES
+from likewise.backbones.taps import Backbone
+from likewise.io.labels import IGNORE
+from likewise.ops.features import (
+    cosine_similarity,
+    masked_average_pool,
+    plane_size,
+    resize,
+    side_by_side,
+)
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,10 @@
-"""A small saliency network of ours: where in a single picture the things are that a person would point at.
+"""A small saliency network of ours: where in a single image the things are that a person would point at.
 
     images --> backbone --> strides 32, 16, 8, 4 from coarse to fine --> decode --> probability
 
 It makes the single-image saliency maps that co-saliency starts from. The decoder is a feature pyramid (Lin et al.,
 "Feature Pyramid Networks for Object Detection", CVPR 2017) with depthwise convolutions, and with the mean of the whole
-picture beside the coarsest level, since what stands out depends on the rest. Pictures may have any size and aspect.
+image beside the coarsest level, since what stands out depends on the rest. Images may have any size and aspect.
 """
 
 from __future__ import annotations
@@ -16,9 +16,10 @@ import torch.nn.functional as F
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
-from likewise.backbones import BACKBONES, Backbone
-from likewise.labels import IGNORE
-from likewise.ops import plane_size, resize
+from likewise.backbones.specs import BACKBONES
+from likewise.backbones.taps import Backbone
+from likewise.io.labels import IGNORE
+from likewise.ops.features import plane_size, resize
 
 WIDTH = 64
 
@@ -39,7 +40,7 @@ class Smooth(nn.Module):
 
 
 class SaliencyNet(nn.Module):
-    """The probability of every pixel to belong to what stands out in its picture.
+    """The probability of every pixel to belong to what stands out in its image.
 
     Args:
         backbone: gives the features. Its taps are read from the deepest to the shallowest, whose stride is that of the
@@ -79,7 +80,7 @@ class SaliencyNet(nn.Module):
 
 
 def saliency_loss(logits: Float[Tensor, "b h w"], labels: UInt8[Tensor, "b h w"]) -> Float[Tensor, ""]:
-    """Cross-entropy of the pixels, plus one minus the soft IoU of each picture.
+    """Cross-entropy of the pixels, plus one minus the soft IoU of each image.
 
     Args:
         labels: 1 for what stands out, 0 for the rest, 255 for pixels that do not count.

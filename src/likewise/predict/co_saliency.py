@@ -1,11 +1,11 @@
-"""A pile of pictures in, masks of what they share out, at each picture's own size, with no mask given at all.
+"""A pile of images in, masks of what they share out, at each image's own size, with no mask given at all.
 
 cosaliency = CoSaliency()
 group = cosaliency.learn(["1.jpg", "2.jpg", "3.jpg"])     # the first pass
 cosaliency.segment("1.jpg", group).mask                   # the second
 group.health().outsiders
 
-Of a group only its vectors are kept, a few kilobytes for each picture, so a group may be of any size.
+Of a group only its vectors are kept, a few kilobytes for each image, so a group may be of any size.
 """
 
 from __future__ import annotations
@@ -24,35 +24,37 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from likewise.checkpoints.networks import CHECKPOINTS, imported_name, load_checkpoint, load_imported
-from likewise.data.transforms import resize_picture
-from likewise.examples import Example
-from likewise.images import PictureError, Source, read_picture
+from likewise.data.transforms import resize_image
+from likewise.errors import ImageError
+from likewise.io.images import Source, read_image
+from likewise.io.paths import ImageFile
 from likewise.models.icnet import SIZE, STRIDES, ICNet, Vectors
-from likewise.ops import resize
-from likewise.paths import Picture
+from likewise.ops.features import resize
 from likewise.predict.devices import torch_device
+from likewise.predict.examples import Example
 from likewise.predict.few_shot import Result
 from likewise.predict.group_health import Health, certainty_of, health_of
 from likewise.predict.map_folder import MapFolder
 from likewise.predict.ready import made_ready
 from likewise.predict.saliency import DEFAULT_SALIENCY, Saliency, as_result
-from likewise.weights import BUNDLED, bundled, fingerprint, load_trained
+from likewise.weights.checkpoint import fingerprint
+from likewise.weights.load import BUNDLED, bundled, load_trained
+from likewise.weights.published import CHECKPOINTS, imported_name, load_checkpoint, load_imported
 
 DEFAULT_GROUP_MODEL = "icnet-lite0"
 BY_BEST_MASKS = "panet-lite0"
-"""What segments by a group's best masks. Not the default of few-shot: that has seen pictures that tell how well."""
+"""What segments by a group's best masks. Not the default of few-shot: that has seen images that tell how well."""
 COMMON = ("object",)
 """The one class of a result."""
 
 AHEAD = 4
 LEAST_SHARE, MOST_SHARE = 0.02, 0.7
-"""A mask that is to be an example covers at least and at most so much of its picture."""
+"""A mask that is to be an example covers at least and at most so much of its image."""
 
 
 @dataclass(frozen=True)
 class Group:
-    """What the first pass leaves of a group of pictures.
+    """What the first pass leaves of a group of images.
 
     Attributes:
         names: of those that could be read; their paths, where no folder is known that they have names in.
@@ -69,7 +71,7 @@ class Group:
     fingerprint: str
 
     def __len__(self) -> int:
-        """The number of pictures that could be read."""
+        """The number of images that could be read."""
         return len(self.names)
 
     def health(self) -> Health:
@@ -78,13 +80,13 @@ class Group:
 
 
 class CoSaliency:
-    """Finds what the pictures of a group share.
+    """Finds what the images of a group share.
 
     Args:
         model: "icnet-lite0", bundled, trained by us; a folder of `likewise train`; a file of `likewise weights import`;
             or "icnet-vgg16", the published network, with its authors' checkpoint.
         maps: where the single-image saliency maps come from: a saliency model (`likewise.predict.saliency.Saliency`),
-            or a folder of maps with the names of their pictures.
+            or a folder of maps with the names of their images.
         weights: the checkpoint of the published network.
         device: "auto" takes the first accelerator there is, else the CPU; or a torch device such as "cuda:1".
         edges: as for `likewise.FewShot`.
@@ -113,128 +115,128 @@ class CoSaliency:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """What the results depend on besides the pictures and a folder of maps, for a run's records."""
+        """What the results depend on besides the images and a folder of maps, for a run's records."""
         maps = str(self.maps.folder) if isinstance(self.maps, MapFolder) else self.maps.settings
         return {"model": self.model_name, "weights": self.fingerprint, "maps": maps, "edges": self.edges}
 
     @torch.inference_mode()
     def learn(
-        self, pictures: Sequence[Source | Picture], *, progress: Callable[[int, int], None] | None = None
+        self, images: Sequence[Source | ImageFile], *, progress: Callable[[int, int], None] | None = None
     ) -> Group:
-        """The first pass: what every picture says about what its group shares.
+        """The first pass: what every image says about what its group shares.
 
-        Pictures that cannot be read are named in `Group.failed`, and the others make the group.
+        Images that cannot be read are named in `Group.failed`, and the others make the group.
 
         Args:
-            progress: called with (settled, in all) pictures.
+            progress: called with (settled, in all) images.
 
         Raises:
-            ValueError: no pictures; or maps of a folder that are missing or of another size than their pictures.
+            ValueError: no images; or maps of a folder that are missing or of another size than their images.
         """
-        if not pictures:
-            raise ValueError("no pictures: a group has at least one")
+        if not images:
+            raise ValueError("no images: a group has at least one")
         if isinstance(self.maps, MapFolder):
-            self.maps.check(on_disk(pictures))
+            self.maps.check(on_disk(images))
         names: list[str] = []
         certainty: list[float] = []
         failed: list[tuple[str, str]] = []
         # room for all from the start: thousands of small tensors that stay keep the allocator from giving back what
         # lies between them
         room: Vectors = {}
-        for index, (name, reading) in enumerate(read_ahead(pictures)):
-            label = label_of(pictures[index], index)
+        for index, (name, reading) in enumerate(read_ahead(images)):
+            label = label_of(images[index], index)
             try:
                 pixels = reading.result()
                 sism = self.sism(pixels, name)
-            except PictureError as error:
+            except ImageError as error:
                 failed.append((label, str(error)))
             else:
                 for stride, own in self.network.learn(self.image(pixels), sism[None]).items():
-                    room.setdefault(stride, own.new_empty(len(pictures), *own.shape[1:]))[len(names)] = own[0]
+                    room.setdefault(stride, own.new_empty(len(images), *own.shape[1:]))[len(names)] = own[0]
                 names.append(label)
                 certainty.append(certainty_of(sism))
             if progress:
-                progress(index + 1, len(pictures))
+                progress(index + 1, len(images))
         vectors = {stride: room.get(stride, torch.zeros(0, 2, 0))[: len(names)] for stride in STRIDES}
         return Group(tuple(names), vectors, tuple(certainty), tuple(failed), self.fingerprint)
 
     @torch.inference_mode()
-    def segment(self, picture: Source | Picture, group: Group, *, name: str | None = None) -> Result:
-        """The second pass: what the group shares, in one of its pictures, or in another one.
+    def segment(self, image: Source | ImageFile, group: Group, *, name: str | None = None) -> Result:
+        """The second pass: what the group shares, in one of its images, or in another one.
 
         Args:
-            name: under which a folder of maps knows the picture, if it is no path.
+            name: under which a folder of maps knows the image, if it is no path.
 
         Raises:
-            PictureError: a file that cannot be read, or without a map in the folder of maps.
+            ImageError: a file that cannot be read, or without a map in the folder of maps.
             ValueError: a group of another model, or one of which nothing could be read.
         """
         if group.fingerprint != self.fingerprint:
             raise ValueError("the group was learned with another model: learn it again with this one")
         if not len(group):
-            raise ValueError("no picture of the group could be read, so there is nothing that they share")
-        pixels = picture if isinstance(picture, np.ndarray) else read_picture(source_of(picture))
-        sism = self.sism(pixels, name if name is not None else name_of(picture))
+            raise ValueError("no image of the group could be read, so there is nothing that they share")
+        pixels = image if isinstance(image, np.ndarray) else read_image(source_of(image))
+        sism = self.sism(pixels, name if name is not None else name_of(image))
         probability = self.network.segment(self.image(pixels), sism[None], group.vectors)
         plane = resize(probability[None], pixels.shape[:2], align_corners=True)[0, 0]
         return as_result(plane, COMMON, pixels if self.edges else None)
 
-    def cosegment(self, pictures: Sequence[Source | Picture]) -> Iterator[Result]:
-        """Both passes: the result of each picture in turn.
+    def cosegment(self, images: Sequence[Source | ImageFile]) -> Iterator[Result]:
+        """Both passes: the result of each image in turn.
 
         Raises:
-            PictureError: at a picture that cannot be read.
+            ImageError: at an image that cannot be read.
             ValueError: as `learn`.
         """
-        group = self.learn(pictures)
-        return (self.segment(picture, group) for picture in pictures)
+        group = self.learn(images)
+        return (self.segment(image, group) for image in images)
 
     def examples(
         self,
-        pictures: Sequence[Picture],
+        images: Sequence[ImageFile],
         group: Group,
         *,
         count: int,
         progress: Callable[[int, int], None] | None = None,
     ) -> list[Example]:
-        """The pictures with the best masks, as examples of a few-shot concept, the best first.
+        """The images with the best masks, as examples of a few-shot concept, the best first.
 
-        The best are those that agree with the group and whose masks are clear and neither tiny nor the whole picture.
+        The best are those that agree with the group and whose masks are clear and neither tiny nor the whole image.
 
         Raises:
             ValueError: no mask is fit to be an example.
         """
         agreement = group.health().agreement
         best: list[tuple[float, int, Example]] = []
-        for index, (name, reading) in enumerate(read_ahead(pictures)):
+        for index, (name, reading) in enumerate(read_ahead(images)):
             if name in agreement:
                 result = self.segment(reading.result(), group, name=name)
                 if LEAST_SHARE <= result.mask.mean() <= MOST_SHARE:
                     merit = agreement[name] * certainty_of(torch.from_numpy(result.probability))
-                    entry = merit, -index, Example(pictures[index].path, mask=result.mask)
+                    entry = merit, -index, Example(images[index].path, mask=result.mask)
                     (heapq.heappush if len(best) < count else heapq.heappushpop)(best, entry)
             if progress:
-                progress(index + 1, len(pictures))
+                progress(index + 1, len(images))
         if not best:
             raise ValueError(
-                "no mask of the group is fit to be an example: each is tiny, or the whole picture; leave out --then, "
+                "no mask of the group is fit to be an example: each is tiny, or the whole image; leave out --then, "
                 "or show an example with `likewise segment --like`"
             )
         return [example for _, _, example in sorted(best, key=lambda entry: entry[:2], reverse=True)]
 
     def sism(self, pixels: UInt8[np.ndarray, "h w 3"], name: str) -> Float[Tensor, "s s"]:
-        """The picture's single-image saliency map as the model takes it."""
+        """The image's single-image saliency map as the model takes it."""
         if isinstance(self.maps, MapFolder):
             return self.maps.square(name, SIZE).to(self.device)
         return self.maps.square(pixels, SIZE).to(self.device)
 
     def image(self, pixels: UInt8[np.ndarray, "h w 3"]) -> Float[Tensor, "1 3 s s"]:
-        brought = torch.tensor(resize_picture(pixels, SIZE, SIZE), device=self.device)
+        brought = torch.tensor(resize_image(pixels, SIZE, SIZE), device=self.device)
         return self.network.backbone.normalise(brought[None])
 
 
 def joined(own: Result, by_example: Result) -> Result:
-    """What the group says of a picture and what its best masks as examples say: the mean of both probabilities.
+    """What the group says of an image and what its best masks as examples say: the mean of both probabilities.
 
     Each alone errs elsewhere: the group finds parts with sharp outlines, examples find whole objects with soft ones.
     """
@@ -272,38 +274,38 @@ def is_run(folder: str | Path) -> bool:
     return (Path(folder) / "weights.safetensors").is_file()
 
 
-def on_disk(pictures: Iterable[Source | Picture]) -> Iterator[Picture]:
-    """Those of the pictures that are files."""
-    for picture in pictures:
-        if isinstance(picture, Picture):
-            yield picture
-        elif isinstance(picture, str | Path):
-            yield Picture(Path(picture), Path(picture).name)
+def on_disk(images: Iterable[Source | ImageFile]) -> Iterator[ImageFile]:
+    """Those of the images that are files."""
+    for image in images:
+        if isinstance(image, ImageFile):
+            yield image
+        elif isinstance(image, str | Path):
+            yield ImageFile(Path(image), Path(image).name)
 
 
-def label_of(picture: Source | Picture, index: int) -> str:
-    """What a group calls a picture: its name, its path, or its place, from 1."""
-    if isinstance(picture, str | Path):
-        return str(picture)
-    return picture.name if isinstance(picture, Picture) else f"picture {index + 1}"
+def label_of(image: Source | ImageFile, index: int) -> str:
+    """What a group calls an image: its name, its path, or its place, from 1."""
+    if isinstance(image, str | Path):
+        return str(image)
+    return image.name if isinstance(image, ImageFile) else f"image {index + 1}"
 
 
-def name_of(picture: Source | Picture) -> str:
-    """The name of a picture in its folder; "" of one that is in memory."""
-    if isinstance(picture, Picture):
-        return picture.name
-    return Path(picture).name if isinstance(picture, str | Path) else ""
+def name_of(image: Source | ImageFile) -> str:
+    """The name of an image in its folder; "" of one that is in memory."""
+    if isinstance(image, ImageFile):
+        return image.name
+    return Path(image).name if isinstance(image, str | Path) else ""
 
 
-def source_of(picture: Source | Picture) -> Source:
-    return picture.path if isinstance(picture, Picture) else picture
+def source_of(image: Source | ImageFile) -> Source:
+    return image.path if isinstance(image, ImageFile) else image
 
 
-def read_ahead(pictures: Iterable[Source | Picture]) -> Iterator[tuple[str, Future[np.ndarray]]]:
-    """Name and pixels of each picture, the next few being read meanwhile."""
+def read_ahead(images: Iterable[Source | ImageFile]) -> Iterator[tuple[str, Future[np.ndarray]]]:
+    """Name and pixels of each image, the next few being read meanwhile."""
     with ThreadPoolExecutor(2) as readers:
-        rest = iter(pictures)
-        ahead = deque((name_of(one), readers.submit(read_picture, source_of(one))) for one in islice(rest, AHEAD))
+        rest = iter(images)
+        ahead = deque((name_of(one), readers.submit(read_image, source_of(one))) for one in islice(rest, AHEAD))
         while ahead:
             yield ahead.popleft()
-            ahead.extend((name_of(one), readers.submit(read_picture, source_of(one))) for one in islice(rest, 1))
+            ahead.extend((name_of(one), readers.submit(read_image, source_of(one))) for one in islice(rest, 1))

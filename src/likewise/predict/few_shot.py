@@ -1,4 +1,4 @@
-"""Pictures in, masks at the picture's own size out.
+"""Images in, masks at the image's own size out.
 
 few_shot = FewShot()
 concept = few_shot.learn([Example("cat.jpg", mask="cat.png")])   # the expensive part, once
@@ -21,27 +21,27 @@ from jaxtyping import Bool, Float, Float32, UInt8
 from PIL import Image
 from torch import Tensor
 
-from likewise.backbones import BACKBONES
-from likewise.concept import Concept, joined, thumbnail
-from likewise.draw import overlay
-from likewise.examples import Example, mark
-from likewise.images import Source, read_picture, shown_size
+from likewise.backbones.specs import BACKBONES
+from likewise.io.images import Source, read_image, shown_size
 from likewise.predict import DEFAULT_MODEL
+from likewise.predict.concept import Concept, joined, thumbnail
 from likewise.predict.devices import torch_device, torch_precision
 from likewise.predict.edges import along_edges
+from likewise.predict.examples import Example, mark
 from likewise.predict.heads import head_of
-from likewise.predict.networks import open_network
 from likewise.predict.ready import made_ready
-from likewise.weights import fingerprint
+from likewise.viz.draw import overlay
+from likewise.weights.checkpoint import fingerprint
+from likewise.weights.few_shot import open_network
 
 LARGEST_SIDE = 4096
 SMALLEST = 16
-"""Pictures with a side under so many pixels are refused: not one position of the features would be their own."""
+"""Images with a side under so many pixels are refused: not one position of the features would be their own."""
 
 
 @dataclass(frozen=True)
 class Result:
-    """The answer for one picture, at the picture's own size.
+    """The answer for one image, at the image's own size.
 
     Attributes:
         mask: where any of the classes is.
@@ -74,14 +74,14 @@ class FewShot:
             any backbone; a folder of `likewise train`; a published network, "panet-vgg16", "panet-resnet50",
             "panet-resnet101", "hsnet-vgg16", "hsnet-resnet50", "hsnet-resnet101", with its authors' checkpoint; or a
             file of `likewise weights import`.
-        backbone: of "panet": "lite0", bundled, or any name `likewise.backbones.backbone_spec` knows.
+        backbone: of "panet": "lite0", bundled, or any name `likewise.backbones.specs.backbone_spec` knows.
         taps: of "panet": where features are read; the best measured for lite0, the deepest level otherwise.
         weights: a file: ImageNet weights of the backbone of "panet", or the checkpoint of a published network.
-        side: pictures are brought to about `side` x `side` pixels, keeping their aspect; 320 unless given, and 400
+        side: images are brought to about `side` x `side` pixels, keeping their aspect; 320 unless given, and 400
             for an HSNet on another backbone than lite0.
         device: "auto" takes the first accelerator there is, else the CPU; or a torch device such as "cuda:1".
         precision: "float32", or "bfloat16" where the device computes in it.
-        edges: let outlines follow the picture's edges (`likewise.predict.edges`); without, what the model says.
+        edges: let outlines follow the image's edges (`likewise.predict.edges`); without, what the model says.
 
     Raises:
         ValueError: an unknown model, backbone, tap, device or precision; the message says which there are.
@@ -123,22 +123,22 @@ class FewShot:
         Warns, naming the example, where its object is too small for a level of the features.
 
         Raises:
-            PictureError: an example's file that cannot be read, or a mask of another size than its picture.
+            ImageError: an example's file that cannot be read, or a mask of another size than its image.
             ValueError: no examples, an example without any object pixel, or one given in no or several ways.
         """
         examples = [examples] if isinstance(examples, Example) else list(examples)
         if not examples:
-            raise ValueError("no examples: give at least one picture with a mask, a box or scribbles")
+            raise ValueError("no examples: give at least one image with a mask, a box or scribbles")
         classes = tuple(dict.fromkeys(example.class_name for example in examples))
         if len(classes) > 254:
             raise ValueError(f"{len(classes)} classes; labels are 8-bit and 255 is reserved, so 254 is the most")
         rows, thumbnails = [], []
         for example in examples:
-            picture, foreground, background = mark(example)
-            images = self._images(picture)
+            image, foreground, background = mark(example)
+            images = self._images(image)
             with _warnings_name(example):
                 rows.append(self.head.learn(images, self._plane(foreground), self._plane(background)))
-            thumbnails.append(thumbnail(overlay(picture, foreground.astype(np.uint8))))
+            thumbnails.append(thumbnail(overlay(image, foreground.astype(np.uint8))))
         return Concept(
             model=self.model_name,
             backbone=self.backbone_name,
@@ -152,15 +152,15 @@ class FewShot:
         )
 
     @torch.inference_mode()
-    def segment(self, picture: Source, concept: Concept) -> Result:
-        """Where the concept's classes are in the picture.
+    def segment(self, image: Source, concept: Concept) -> Result:
+        """Where the concept's classes are in the image.
 
         Raises:
-            PictureError: a file that cannot be read.
+            ImageError: a file that cannot be read.
             ConceptError: a concept learned with another model, backbone, weights or side.
         """
         self.check(concept)
-        pixels = read_picture(picture)
+        pixels = read_image(image)
         images = self._images(pixels)
         if self._prepared is None or self._prepared[0] is not concept:
             self._prepared = concept, self.head.prepare(concept, self.device)
@@ -172,14 +172,12 @@ class FewShot:
         concept.check(self.model_name, self.backbone_name, self.fingerprint, self.side)
         self.head.check(concept)
 
-    def _images(self, picture: UInt8[np.ndarray, "h w 3"]) -> Float[Tensor, "1 3 hi wi"]:
-        height, width = picture.shape[:2]
+    def _images(self, image: UInt8[np.ndarray, "h w 3"]) -> Float[Tensor, "1 3 hi wi"]:
+        height, width = image.shape[:2]
         if min(height, width) < SMALLEST:
-            raise ValueError(
-                f"the picture is {shown_size(height, width)}; at least {SMALLEST} pixels a side are needed"
-            )
+            raise ValueError(f"the image is {shown_size(height, width)}; at least {SMALLEST} pixels a side are needed")
         height, width = self.input_size(height, width)
-        brought = Image.fromarray(picture).resize((width, height), Image.Resampling.BILINEAR)
+        brought = Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR)
         pixels = torch.from_numpy(np.array(brought))[None].to(self.device)
         return self.network.backbone.normalise(pixels).to(self.dtype)
 
@@ -187,7 +185,7 @@ class FewShot:
         return torch.from_numpy(mask)[None].to(self.device)
 
     def input_size(self, height: int, width: int) -> tuple[int, int]:
-        """The height and width to which a picture is brought: whole strides, about `side` squared in all."""
+        """The height and width to which an image is brought: whole strides, about `side` squared in all."""
         scale, multiple, smallest = self.side / (height * width) ** 0.5, self.head.multiple, self.head.smallest
         brought = [max(smallest, round(length * scale / multiple) * multiple) for length in (height, width)]
         return brought[0], brought[1]

@@ -1,8 +1,8 @@
-"""How each few-shot method learns from one example and answers for one picture: all in which `FewShot` differs by it.
+"""How each few-shot method learns from one example and answers for one image: all in which `FewShot` differs by it.
 
-picture, marks --> Head.learn ---> rows of a concept
+image, marks --> Head.learn ---> rows of a concept
 concept ---------> Head.prepare -> what is compared with
-picture ---------> Head.segment -> probabilities of the background and of each class
+image ---------> Head.segment -> probabilities of the background and of each class
 """
 
 from __future__ import annotations
@@ -17,14 +17,15 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from likewise.concept import Concept, ConceptError
-from likewise.hypercorrelation.supports import Support, check_stacked, stacked, unstacked
+from likewise.errors import ConceptError
 from likewise.models.hsnet import SMALLEST_SIDE, HSNet
 from likewise.models.hsnet_learned import Gathered, compare, gather, learn
 from likewise.models.panet import PANet
-from likewise.models.shots import compete, foreground_wins, mean_probability, vote
-from likewise.ops import plane_size, resize
-from likewise.prototypes import Shown
+from likewise.ops.features import plane_size, resize
+from likewise.ops.hypercorrelation.supports import Support, check_stacked, stacked, unstacked
+from likewise.ops.prototypes import Shown
+from likewise.ops.shots import compete, foreground_wins, mean_probability, vote
+from likewise.predict.concept import Concept
 
 
 @runtime_checkable
@@ -33,9 +34,9 @@ class Head(Protocol):
 
     Attributes:
         network: the model.
-        side: to about `side` x `side` pixels pictures are brought unless told otherwise.
-        multiple: what the sides of a brought picture are multiples of.
-        smallest: the shortest side of a brought picture.
+        side: to about `side` x `side` pixels images are brought unless told otherwise.
+        multiple: what the sides of a brought image are multiples of.
+        smallest: the shortest side of a brought image.
     """
 
     network: Any
@@ -52,11 +53,11 @@ class Head(Protocol):
         foreground: Bool[Tensor, "1 hm wm"],
         background: Bool[Tensor, "1 hm wm"],
     ) -> dict[str, Tensor]:
-        """The rows of one example; its masks are of the picture's own size."""
+        """The rows of one example; its masks are of the image's own size."""
         ...
 
     def prepare(self, concept: Concept, device: torch.device) -> Any:
-        """What `segment` compares with, made once for many pictures."""
+        """What `segment` compares with, made once for many images."""
         ...
 
     def segment(
@@ -73,7 +74,7 @@ class Head(Protocol):
 class PANetHead:
     """Prototypes: shots are averaged as prototypes, classes compete by their cosines, both as published.
 
-    Pictures are brought to whole strides of the deepest features.
+    Images are brought to whole strides of the deepest features.
     """
 
     def __init__(self, network: PANet) -> None:
@@ -121,7 +122,7 @@ class HSNetHead:
     with its authors' weights leaves a level at which the mask vanishes empty (`HSNetConfig.rescue`). Several classes
     are not in the paper: there nothing changes. A network with prototypes gives one answer of all shots itself.
 
-    Pictures are brought to multiples of 16 pixels, at least 32: 400x400 stays as it is, as in the paper, and pictures
+    Images are brought to multiples of 16 pixels, at least 32: 400x400 stays as it is, as in the paper, and images
     of many sizes come to few, since the first of each size takes longer.
 
     Args:
@@ -171,7 +172,7 @@ class HSNetHead:
     def probability(self, logits: Float[Tensor, "s 2 h w"], size: tuple[int, int]) -> Float[Tensor, "1 ho wo"]:
         """The mean over a class's answers, one after the other, since all of them at a photograph's size are large.
 
-        Logits are of the brought picture's size, and go back by the centres of pixels, as the picture came.
+        Logits are of the brought image's size, and go back by the centres of pixels, as the image came.
         """
         total = torch.zeros(1, *size, device=logits.device)
         for shot in logits.split(1):

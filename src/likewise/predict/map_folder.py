@@ -1,4 +1,4 @@
-"""A folder of saliency maps that a person already has, one for each picture."""
+"""A folder of saliency maps that a person already has, one for each image."""
 
 from __future__ import annotations
 
@@ -12,20 +12,21 @@ from jaxtyping import Float
 from PIL import ExifTags, Image
 from torch import Tensor
 
-from likewise.images import PictureError, shown_size
-from likewise.paths import PICTURE_SUFFIXES, Picture
+from likewise.errors import ImageError
+from likewise.io.images import shown_size
+from likewise.io.paths import IMAGE_SUFFIXES, ImageFile
 
 NAMED = 8
-ENDINGS = (".probability.png", ".mask.png", *sorted(PICTURE_SUFFIXES))
+ENDINGS = (".probability.png", ".mask.png", *sorted(IMAGE_SUFFIXES))
 """Of the map of `a/x.jpg`: `a/x.probability.png`, as `likewise saliency` writes it, `a/x.png`, `a/x.jpg`, ..."""
 TURNED = (5, 6, 7, 8)  # values of the EXIF orientation that exchange height and width
 
 
 class MapFolder:
-    """Maps by the names of their pictures: grey pictures of 8 or 16 bits, black to white.
+    """Maps by the names of their images: grey images of 8 or 16 bits, black to white.
 
     Args:
-        folder: in which the maps have the names, subfolders included, that the pictures have in theirs.
+        folder: in which the maps have the names, subfolders included, that the images have in theirs.
 
     Raises:
         ValueError: no such folder.
@@ -37,64 +38,64 @@ class MapFolder:
             raise ValueError(f"{self.folder}: there is no such folder of saliency maps")
 
     def find(self, name: str) -> Path | None:
-        """The file of the map of the picture of that name."""
+        """The file of the map of the image of that name."""
         stem = PurePosixPath(name).with_suffix("").as_posix()
         places = (self.folder / f"{stem}{ending}" for ending in ENDINGS)
         return next((place for place in places if place.is_file()), None)
 
-    def check(self, pictures: Iterable[Picture]) -> None:
-        """Raise one `ValueError` that lists every picture whose map is missing, unreadable or of another size.
+    def check(self, images: Iterable[ImageFile]) -> None:
+        """Raise one `ValueError` that lists every image whose map is missing, unreadable or of another size.
 
-        A picture that itself cannot be read is passed over: whoever reads it will say so.
+        An image that itself cannot be read is passed over: whoever reads it will say so.
         """
         wrong = []
-        for picture in pictures:
-            own = upright_size(picture.path)
-            path = self.find(picture.name)
+        for image in images:
+            own = upright_size(image.path)
+            path = self.find(image.name)
             found = None if path is None else upright_size(path)
             if path is None:
-                wrong.append(f"{picture.name} has none")
+                wrong.append(f"{image.name} has none")
             elif found is None:
                 wrong.append(f"{path.name} cannot be read")
             elif own is not None and own != found:
-                wrong.append(f"{path.name} is {shown_size(*found)}, its picture {shown_size(*own)}")
+                wrong.append(f"{path.name} is {shown_size(*found)}, its image {shown_size(*own)}")
         if wrong:
             more = f"; and {len(wrong) - NAMED} more" if len(wrong) > NAMED else ""
             raise ValueError(
-                f"{self.folder}: {len(wrong)} of the saliency maps do not fit their pictures: "
-                f"{'; '.join(wrong[:NAMED])}{more}. A map has the name of its picture, as x.png for x.jpg, and its size"
+                f"{self.folder}: {len(wrong)} of the saliency maps do not fit their images: "
+                f"{'; '.join(wrong[:NAMED])}{more}. A map has the name of its image, as x.png for x.jpg, and its size"
             )
 
     def square(self, name: str, side: int) -> Float[Tensor, "side side"]:
-        """The map of the picture of that name, in [0, 1], at `side` x `side` pixels.
+        """The map of the image of that name, in [0, 1], at `side` x `side` pixels.
 
         Raises:
-            PictureError: there is none, or it cannot be read.
+            ImageError: there is none, or it cannot be read.
         """
         path = self.find(name)
         if path is None:
-            raise PictureError(f"{name}: {self.folder} has no saliency map of it")
+            raise ImageError(f"{name}: {self.folder} has no saliency map of it")
         try:
             with Image.open(path) as image:
                 values = np.array(image if image.mode in ("L", "I;16", "I") else image.convert("L"), np.float32)
                 values /= 255 if image.mode not in ("I;16", "I") else 65535
         except OSError as error:
-            raise PictureError(f"{path}: not a saliency map that can be read ({error})") from error
+            raise ImageError(f"{path}: not a saliency map that can be read ({error})") from error
         shrunk = np.asarray(Image.fromarray(values).resize((side, side), Image.Resampling.BILINEAR))
         return torch.from_numpy(shrunk.clip(0, 1))
 
-    def digest(self, pictures: Iterable[Picture]) -> str:
+    def digest(self, images: Iterable[ImageFile]) -> str:
         """Sixteen hexadecimal digits that change with the maps' files."""
         digest = hashlib.sha256()
-        for picture in pictures:
-            path = self.find(picture.name)
+        for image in images:
+            path = self.find(image.name)
             status = path.stat() if path is not None else None
-            digest.update(repr((picture.name, status and (status.st_size, status.st_mtime_ns))).encode())
+            digest.update(repr((image.name, status and (status.st_size, status.st_mtime_ns))).encode())
         return digest.hexdigest()[:16]
 
 
 def upright_size(path: Path) -> tuple[int, int] | None:
-    """Height and width as a viewer shows the picture, from its header alone; None if that cannot be read."""
+    """Height and width as a viewer shows the image, from its header alone; None if that cannot be read."""
     try:
         with Image.open(path) as image:
             turned = image.getexif().get(ExifTags.Base.Orientation, 1) in TURNED

@@ -11,8 +11,8 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from likewise.backbones import IMAGENET_MEAN, IMAGENET_STD
-from likewise.data.transforms import resize_picture
+from likewise.backbones.specs import IMAGENET_MEAN, IMAGENET_STD
+from likewise.data.transforms import resize_image
 
 FREE_SIDE = 320
 """The side of the input of a model that takes any, as most public saliency models were trained."""
@@ -21,9 +21,9 @@ FREE_SIDE = 320
 class OnnxSaliency:
     """The first output of an ONNX model, as a map of what stands out.
 
-    The model takes one picture, `(1, 3, h, w)` float32, normalised with ImageNet's mean and standard deviation, at the
+    The model takes one image, `(1, 3, h, w)` float32, normalised with ImageNet's mean and standard deviation, at the
     size that it states or else 320 x 320. Its first output is one plane. Values in [0, 1] are probabilities, others
-    are logits, for each picture anew.
+    are logits, for each image anew.
 
     Raises:
         ValueError: onnxruntime is not installed; the file cannot be loaded; another input or output than this.
@@ -47,19 +47,19 @@ class OnnxSaliency:
         shape = inputs[0].shape
         if len(inputs) != 1 or len(shape) != 4 or (isinstance(shape[1], int) and shape[1] != 3):
             shown = ", ".join(f"{one.name} {one.shape}" for one in inputs)
-            raise ValueError(f"{path}: takes {shown}; a saliency model takes one picture of shape (1, 3, h, w)")
+            raise ValueError(f"{path}: takes {shown}; a saliency model takes one image of shape (1, 3, h, w)")
         self.path, self.name = path, path.name
         self.fingerprint = hashlib.sha256(path.read_bytes()).hexdigest()[:16]
         self.input = inputs[0].name
         self.height, self.width = (side if isinstance(side, int) else FREE_SIDE for side in shape[2:])
 
-    def plane(self, picture: UInt8[np.ndarray, "h w 3"]) -> Float[Tensor, "1 1 hp wp"]:
+    def plane(self, image: UInt8[np.ndarray, "h w 3"]) -> Float[Tensor, "1 1 hp wp"]:
         """Probabilities at the size of the model's output.
 
         Raises:
             ValueError: an output that is no plane.
         """
-        pixels = resize_picture(picture, self.height, self.width).astype(np.float32) / 255
+        pixels = resize_image(image, self.height, self.width).astype(np.float32) / 255
         pixels = (pixels - np.array(IMAGENET_MEAN, np.float32)) / np.array(IMAGENET_STD, np.float32)
         output = np.asarray(self.session.run(None, {self.input: pixels.transpose(2, 0, 1)[None]})[0], np.float32)
         if output.ndim < 2 or output.size != output.shape[-2] * output.shape[-1]:

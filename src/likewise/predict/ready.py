@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from likewise.predict.folding import fold_batch_norm
+from likewise.backbones.folding import fold_batch_norm
 
 LARGEST_KEPT = 32 << 20
 """Bytes of the largest freed block that the C library of Linux heeds."""
@@ -28,10 +28,10 @@ def made_ready(network: Any, device: torch.device, dtype: torch.dtype = torch.fl
 
 
 def keep_freed_memory() -> None:
-    """Let a picture have the memory that the one before it left, instead of new pages from the system.
+    """Let an image have the memory that the one before it left, instead of new pages from the system.
 
     The C library of Linux (glibc) gives memory back as soon as more is free than twice the largest block it has seen
-    freed, and the system clears every page that is asked for again: a sixth of the time of a picture. So here it sees a
+    freed, and the system clears every page that is asked for again: a sixth of the time of an image. So here it sees a
     block, never written to, as large as it heeds. It then keeps 64 MiB at most. Other C libraries do not mind.
     """
     torch.empty(LARGEST_KEPT - 65536, dtype=torch.uint8)  # the library puts a little of its own around it

@@ -17,37 +17,38 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from likewise.data.transforms import resize_picture
-from likewise.images import Source, read_picture
+from likewise.data.transforms import resize_image
+from likewise.io.images import Source, read_image
+from likewise.io.recent import Recent
 from likewise.models.saliency import SaliencyNet
-from likewise.ops import resize
+from likewise.ops.features import resize
 from likewise.predict.devices import torch_device
 from likewise.predict.edges import along_edges
 from likewise.predict.few_shot import Result
 from likewise.predict.onnx_saliency import OnnxSaliency
 from likewise.predict.ready import made_ready
-from likewise.recent import Recent
-from likewise.weights import BUNDLED, bundled, fingerprint, load_trained
+from likewise.weights.checkpoint import fingerprint
+from likewise.weights.load import BUNDLED, bundled, load_trained
 
 DEFAULT_SALIENCY = "saliency-lite0"
 SIDE = 224
-"""Pictures are brought to 224 x 224 pixels, as in training; a map is 56 x 56 before it is resized."""
+"""Images are brought to 224 x 224 pixels, as in training; a map is 56 x 56 before it is resized."""
 
 REMEMBERED = 32 << 20
-"""Bytes of maps that are remembered, since a group looks at each of its pictures twice: some 2,500 of our own."""
+"""Bytes of maps that are remembered, since a group looks at each of its images twice: some 2,500 of our own."""
 
 SALIENT = ("salient",)
 """The one class of a saliency map."""
 
 
 class Prior(Protocol):
-    """Anything that says what stands out in a picture."""
+    """Anything that says what stands out in an image."""
 
     name: str
     fingerprint: str
 
-    def plane(self, picture: UInt8[np.ndarray, "h w 3"]) -> Float[Tensor, "1 1 hp wp"]:
-        """Probabilities at a size of its own; they cover the whole picture."""
+    def plane(self, image: UInt8[np.ndarray, "h w 3"]) -> Float[Tensor, "1 1 hp wp"]:
+        """Probabilities at a size of its own; they cover the whole image."""
 
 
 class Network:
@@ -67,14 +68,14 @@ class Network:
         self.name, self.fingerprint, self.device = model, fingerprint(network), device
         self.network: SaliencyNet = made_ready(network, device, fold=True)
 
-    def plane(self, picture: UInt8[np.ndarray, "h w 3"]) -> Float[Tensor, "1 1 hp wp"]:
-        pixels = torch.tensor(resize_picture(picture, SIDE, SIDE), device=self.device)[None]
+    def plane(self, image: UInt8[np.ndarray, "h w 3"]) -> Float[Tensor, "1 1 hp wp"]:
+        pixels = torch.tensor(resize_image(image, SIDE, SIDE), device=self.device)[None]
         backbone = self.network.backbone
         return self.network.decode(backbone(backbone.normalise(pixels))).sigmoid()
 
 
 class Saliency:
-    """What stands out in single pictures.
+    """What stands out in single images.
 
     Args:
         model: "saliency-lite0", bundled, trained by us; a run of it; or the path of an ONNX model (`OnnxSaliency`).
@@ -101,34 +102,34 @@ class Saliency:
         return {"model": self.prior.name, "weights": self.prior.fingerprint, "edges": self.edges}
 
     @torch.inference_mode()
-    def segment(self, picture: Source) -> Result:
-        """The map and what lies above one half in it, at the picture's own size.
+    def segment(self, image: Source) -> Result:
+        """The map and what lies above one half in it, at the image's own size.
 
         Raises:
-            PictureError: a file that cannot be read.
+            ImageError: a file that cannot be read.
         """
-        pixels = read_picture(picture)
+        pixels = read_image(image)
         plane = resize(self.prior.plane(pixels), pixels.shape[:2], align_corners=False)[0, 0]
         return as_result(plane, SALIENT, pixels if self.edges else None)
 
     @torch.inference_mode()
-    def square(self, picture: UInt8[np.ndarray, "h w 3"], side: int) -> Float[Tensor, "side side"]:
-        """The map at `side` x `side` pixels; that of a picture seen lately is not made again."""
-        key = picture.shape, hashlib.blake2b(np.ascontiguousarray(picture).data, digest_size=16).digest()
-        plane = self.planes.get(key, lambda: self.prior.plane(picture))
+    def square(self, image: UInt8[np.ndarray, "h w 3"], side: int) -> Float[Tensor, "side side"]:
+        """The map at `side` x `side` pixels; that of an image seen lately is not made again."""
+        key = image.shape, hashlib.blake2b(np.ascontiguousarray(image).data, digest_size=16).digest()
+        plane = self.planes.get(key, lambda: self.prior.plane(image))
         return resize(plane, (side, side), align_corners=False)[0, 0]
 
 
 def as_result(
-    probability: Float[Tensor, "h w"], classes: tuple[str, ...], picture: UInt8[np.ndarray, "h w 3"] | None = None
+    probability: Float[Tensor, "h w"], classes: tuple[str, ...], image: UInt8[np.ndarray, "h w 3"] | None = None
 ) -> Result:
     """A map of one class: what lies above one half is the mask, its mean probability the score.
 
-    With a picture the map first follows its edges.
+    With an image the map first follows its edges.
     """
     probability = probability.float().clamp(0, 1)
-    if picture is not None:
-        probability = along_edges(torch.stack([1 - probability, probability]), picture)[1]
+    if image is not None:
+        probability = along_edges(torch.stack([1 - probability, probability]), image)[1]
     found = probability.cpu().numpy()
     mask = found > 0.5
     score = float(found[mask].mean()) if mask.any() else 0.0

@@ -1,12 +1,12 @@
-"""Pictures in, a class for every pixel at the picture's own size out.
+"""Images in, a class for every pixel at the image's own size out.
 
     parser = SceneParser("runs/mcibi")          # what `likewise train` left
     result = parser.parse("street.jpg")
     result.labels, result.areas
 
-    picture -> network size -> windows -> (scales, mirror images) -> probabilities -> blended -> labels at own size
+    image -> network size -> windows -> (scales, mirror images) -> probabilities -> blended -> labels at own size
 
-A picture of at most `window` pixels a side is one window, so it is parsed whole. A larger one is cut into windows that
+An image of at most `window` pixels a side is one window, so it is parsed whole. A larger one is cut into windows that
 overlap; there their probabilities are mixed with weights that fall linearly towards a window's edge, so that no seam
 shows. Only a row of windows is in memory at a time.
 """
@@ -26,28 +26,29 @@ from jaxtyping import Bool, Float, Float32, UInt8
 from torch import Tensor
 
 from likewise.data.class_names import mirrored_pairs
-from likewise.data.transforms import resize_picture
-from likewise.images import Source, read_picture
+from likewise.data.transforms import resize_image
+from likewise.io.images import Source, read_image
 from likewise.models.fcn import FCN
 from likewise.models.mcibi import MCIBI
-from likewise.ops import resize, resize_matrix
+from likewise.ops.features import resize, resize_matrix
 from likewise.predict.devices import torch_device
 from likewise.predict.ready import made_ready
-from likewise.weights import fingerprint, load_trained, read_header
+from likewise.weights.checkpoint import fingerprint, read_header
+from likewise.weights.load import load_trained
 
 WINDOW = 768
-"""Larger ones take longer for the same picture, since each position attends to all others of its window."""
+"""Larger ones take longer for the same image, since each position attends to all others of its window."""
 
 MOST_CLASSES = 254
 LARGEST_SCALE = 8.0
 LEAST_WINDOW = 64
 ROWS = 256
-"""Rows of a picture that are brought to its own size at a time."""
+"""Rows of an image that are brought to its own size at a time."""
 
 
 @dataclass(frozen=True)
 class SceneResult:
-    """The answer for one picture, at the picture's own size.
+    """The answer for one image, at the image's own size.
 
     Attributes:
         indices: the class of each pixel, 0 for the first of `classes`.
@@ -84,15 +85,15 @@ class SceneResult:
 
 
 class SceneParser:
-    """Labels every pixel of a picture with one of the classes that a network was trained on.
+    """Labels every pixel of an image with one of the classes that a network was trained on.
 
     Args:
         model: a folder of `likewise train`, or the `weights.safetensors` of one.
-        side: the short side to which pictures are brought; 0 for their own size, None for what the network was
+        side: the short side to which images are brought; 0 for their own size, None for what the network was
             trained at. Sides need not be multiples of the network's stride.
         scales: sizes, relative to that, at which each window is parsed; the probabilities are averaged.
         mirror: parse the mirror image too. Classes that are left and right of each other change places in it.
-        window: the side in pixels of the windows into which larger pictures are cut.
+        window: the side in pixels of the windows into which larger images are cut.
         overlap: the least part of a window's side that its neighbour shares, in [0, 0.5].
         device: "auto" takes the first accelerator there is, else the CPU; or a torch device such as "cuda:1".
 
@@ -121,7 +122,7 @@ class SceneParser:
         if not 0 <= overlap <= 0.5:
             raise ValueError(f"overlap is {overlap}; it is a part of the window's side, in [0, 0.5]")
         if side is not None and side < 0:
-            raise ValueError(f"side is {side} pixels; give the short side, or 0 for each picture's own size")
+            raise ValueError(f"side is {side} pixels; give the short side, or 0 for each image's own size")
         self.network, names = open_network(model)
         if len(names) > MOST_CLASSES:
             raise ValueError(f"{model} has {len(names)} classes; labels are 8-bit, so {MOST_CLASSES} is the most")
@@ -149,13 +150,13 @@ class SceneParser:
         }
 
     @torch.inference_mode()
-    def parse(self, picture: Source) -> SceneResult:
+    def parse(self, image: Source) -> SceneResult:
         """The class of every pixel.
 
         Raises:
-            PictureError: a file that cannot be read.
+            ImageError: a file that cannot be read.
         """
-        pixels = read_picture(picture)
+        pixels = read_image(image)
         height, width = pixels.shape[:2]
         labels, probability = np.empty((height, width), np.uint8), np.empty((height, width), np.float32)
         row = 0
@@ -167,41 +168,41 @@ class SceneParser:
         return SceneResult(labels, probability, self.classes)
 
     @torch.inference_mode()
-    def probabilities(self, picture: Source) -> Float32[np.ndarray, "k h w"]:
-        """Every pixel's probability of each class; they sum to 1. Large for large pictures of many classes.
+    def probabilities(self, image: Source) -> Float32[np.ndarray, "k h w"]:
+        """Every pixel's probability of each class; they sum to 1. Large for large images of many classes.
 
         Raises:
-            PictureError: a file that cannot be read.
+            ImageError: a file that cannot be read.
         """
-        return torch.cat(list(self._bands(read_picture(picture))), dim=1).cpu().numpy()
+        return torch.cat(list(self._bands(read_image(image))), dim=1).cpu().numpy()
 
     def network_size(self, height: int, width: int) -> tuple[int, int]:
-        """The height and width to which a picture is brought."""
+        """The height and width to which an image is brought."""
         factor = self.side / min(height, width) if self.side else 1.0
         return max(1, round(height * factor)), max(1, round(width * factor))
 
-    def _bands(self, picture: UInt8[np.ndarray, "h w 3"]) -> Iterator[Float[Tensor, "k _rows w"]]:
-        """The probabilities at the picture's own size, some rows at a time from the top."""
-        own = (picture.shape[0], picture.shape[1])
+    def _bands(self, image: UInt8[np.ndarray, "h w 3"]) -> Iterator[Float[Tensor, "k _rows w"]]:
+        """The probabilities at the image's own size, some rows at a time from the top."""
+        own = (image.shape[0], image.shape[1])
         size = self.network_size(*own)
         if size == own:
-            yield from self._bands_at_network_size(picture)
+            yield from self._bands_at_network_size(image)
             return
-        found = torch.cat(list(self._bands_at_network_size(resize_picture(picture, *size))), dim=1)
+        found = torch.cat(list(self._bands_at_network_size(resize_image(image, *size))), dim=1)
         rows = resize_matrix(size[0], own[0], align_corners=False, like=found)
         columns = resize_matrix(size[1], own[1], align_corners=False, like=found)
         for part in rows.split(ROWS):
             yield torch.einsum("rh,khw,cw->krc", part, found, columns)
 
-    def _bands_at_network_size(self, picture: UInt8[np.ndarray, "h w 3"]) -> Iterator[Float[Tensor, "k _rows w"]]:
-        """The probabilities at the size of the picture; rows are given when no further window reaches them."""
-        height, width = picture.shape[:2]
+    def _bands_at_network_size(self, image: UInt8[np.ndarray, "h w 3"]) -> Iterator[Float[Tensor, "k _rows w"]]:
+        """The probabilities at the size of the image; rows are given when no further window reaches them."""
+        height, width = image.shape[:2]
         down, across = (axis_windows(length, self.window, self.overlap) for length in (height, width))
         waiting: Float[Tensor, "k rows w"] | None = None
         for index, (top, weights_down) in enumerate(down):
             here = torch.zeros(len(self.classes), len(weights_down), width, device=self.device)
             for left, weights_across in across:
-                part = picture[top : top + len(weights_down), left : left + len(weights_across)]
+                part = image[top : top + len(weights_down), left : left + len(weights_across)]
                 weight = torch.outer(weights_down, weights_across).to(self.device)
                 here[:, :, left : left + len(weights_across)] += self._window(part) * weight
             if waiting is not None:
@@ -210,13 +211,13 @@ class SceneParser:
             yield here[:, :done]
             waiting = here[:, done:]
 
-    def _window(self, picture: UInt8[np.ndarray, "h w 3"]) -> Float[Tensor, "k h w"]:
+    def _window(self, image: UInt8[np.ndarray, "h w 3"]) -> Float[Tensor, "k h w"]:
         """The mean of the probabilities over scales and mirror images."""
-        size = (picture.shape[0], picture.shape[1])
+        size = (image.shape[0], image.shape[1])
         total = torch.zeros(len(self.classes), *size, device=self.device)
         for scale in self.scales:
             scaled = [max(1, round(length * scale)) for length in size]
-            pixels = torch.from_numpy(np.array(resize_picture(picture, *scaled)))[None].to(self.device)
+            pixels = torch.from_numpy(np.array(resize_image(image, *scaled)))[None].to(self.device)
             images = self.network.backbone.normalise(pixels)
             if self.mirror:
                 images = torch.cat([images, images.flip(3)])
@@ -238,7 +239,7 @@ def open_network(model: str | Path) -> tuple[Any, tuple[str, ...]]:
 
 
 def trained_side(model: str | Path) -> int:
-    """The short side to which pictures were brought in training; 0 for their own size."""
+    """The short side to which images were brought in training; 0 for their own size."""
     path = Path(model)
     header = read_header(path / "weights.safetensors" if path.is_dir() else path)
     return json.loads(header["recipe"]).get("data", {}).get("side") or 0

@@ -22,9 +22,8 @@ from lightning_fabric import Fabric
 from lightning_fabric.strategies import DDPStrategy, Strategy
 from torch import Tensor, nn
 
-from likewise.train.material import TRAINING, Material, Progress, TrainingError, loader, torch_seed
-from likewise.train.objective import TASKS, Objective
-from likewise.train.recipes import Recipe
+from likewise.errors import TrainingError
+from likewise.train.recipes.schema import Recipe
 from likewise.train.run import (
     Logs,
     State,
@@ -35,6 +34,14 @@ from likewise.train.run import (
     save_weights,
     write_record,
 )
+from likewise.train.samples.material import (
+    TRAINING,
+    Material,
+    Progress,
+    loader,
+    torch_seed,
+)
+from likewise.train.tasks.objective import TASKS, Objective
 
 
 def train(recipe: Recipe, run: str | Path | None = None, *, show: bool = True) -> Path:
@@ -49,8 +56,8 @@ def train(recipe: Recipe, run: str | Path | None = None, *, show: bool = True) -
 
     Raises:
         TrainingError: the folder holds a run with other settings; the loss is not finite (a checkpoint tells the
-            state); too many pictures cannot be read; there is no CUDA device.
-        DataSetError, PictureError, WeightsError: what the recipe names is not there or cannot be read.
+            state); too many images cannot be read; there is no CUDA device.
+        DataSetError, ImageError, WeightsError: what the recipe names is not there or cannot be read.
     """
     folder = Path("runs") / recipe.name if run is None else Path(run)
     claim_folder(folder, recipe)

@@ -21,10 +21,11 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.utils.tensorboard import SummaryWriter
 
-from likewise.train.material import Material, TrainingError
-from likewise.train.objective import Objective
-from likewise.train.recipes import Recipe
-from likewise.writing import written
+from likewise.errors import TrainingError
+from likewise.io.atomic import written
+from likewise.train.recipes.schema import Recipe
+from likewise.train.samples.material import Material
+from likewise.train.tasks.objective import Objective
 
 
 def claim_folder(folder: Path, recipe: Recipe) -> None:
@@ -97,7 +98,7 @@ def load_checkpoint(path: Path, objective: Objective, optimiser: Any, device: to
 
 
 def save_weights(folder: Path, objective: Objective, recipe: Recipe, classes: Sequence[str], step: int) -> None:
-    """The model's entries as `likewise.weights.load_trained` takes them, in the precision that the recipe names."""
+    """The model's entries as `likewise.weights.load.load_trained` takes them, in the precision that the recipe names."""
     precision = {"float32": torch.float32, "float16": torch.float16}[recipe.result]
     state = {
         name: (value.to(precision) if value.is_floating_point() else value).cpu().contiguous()

@@ -1,0 +1,236 @@
+"""Backbones by name: the timm network, its taps and its normalisation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
+from typing import Any
+
+import timm
+import torch
+from torch import nn
+
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+@dataclass(frozen=True)
+class Tap:
+    """Where a feature map is read.
+
+    Attributes:
+        module: name of the module inside timm's network.
+        stride: pixels of the image from one position to the next.
+        channels: channels of the feature map.
+        before: read what goes into the module, not what comes out. On the last activation of a residual block
+            this is the sum before the ReLU.
+    """
+
+    module: str
+    stride: int
+    channels: int
+    before: bool = False
+
+
+@dataclass(frozen=True)
+class BackboneSpec:
+    """Everything that fixes a backbone except its weights.
+
+    Attributes:
+        name: our name.
+        timm: timm's model name.
+        taps: every place where features can be read, shallow to deep.
+        mean, std: of the normalisation, for pixels in [0, 1].
+        options: further arguments of `timm.create_model`.
+        alter: changes the network that timm built.
+        multiple: the sides of an image are brought to multiples of this by zeros, the mean colour, to the right and
+            below; the feature maps are cut to what the image covers.
+        joined: timm's feature levels stand side by side at the size of the first, as one tap.
+        weights: where weights come from when none are named: "bundled" with the installation, the "hub", or "none".
+        about: one line for people.
+    """
+
+    name: str
+    timm: str
+    taps: tuple[Tap, ...]
+    mean: tuple[float, float, float] = IMAGENET_MEAN
+    std: tuple[float, float, float] = IMAGENET_STD
+    options: dict[str, Any] = field(default_factory=dict)
+    alter: Callable[[nn.Module], None] | None = None
+    multiple: int = 1
+    joined: bool = False
+    weights: str = "hub"
+    about: str = ""
+
+    def with_taps(self, *modules: str) -> BackboneSpec:
+        """The same backbone, read at the named modules only.
+
+        Raises:
+            ValueError: a name that is no tap; the message lists those there are.
+        """
+        known = {tap.module: tap for tap in self.taps}
+        for module in modules:
+            if module not in known:
+                raise ValueError(f"{self.name} has no tap {module!r}; it has: {', '.join(known)}")
+        return replace(self, taps=tuple(tap for tap in self.taps if tap.module in modules))
+
+
+def _lite0(name: str, *, stride: int, about: str) -> BackboneSpec:
+    """EfficientNet-Lite0, tapped at every block; past `stride` it dilates instead of striding."""
+    # (stage, blocks, stride, channels) of EfficientNet-Lite0
+    stages = ((1, 2, 4, 24), (2, 2, 8, 40), (3, 3, 16, 80), (4, 3, 16, 112), (5, 4, 32, 192), (6, 1, 32, 320))
+    return BackboneSpec(
+        name=name,
+        timm="tf_efficientnet_lite0",
+        taps=tuple(
+            Tap(f"blocks.{stage}.{block}", min(own, stride), channels)
+            for stage, blocks, own, channels in stages
+            for block in range(blocks)
+        ),
+        options={} if stride == 32 else {"output_stride": stride},
+        mean=(127 / 255,) * 3,
+        std=(128 / 255,) * 3,
+        weights="bundled",
+        about=about,
+    )
+
+
+def _residual(name: str, timm_name: str, blocks: tuple[int, ...], *, deep: bool, about: str) -> BackboneSpec:
+    """A bottleneck ResNet, tapped at every residual sum before its ReLU.
+
+    With `deep`, PANet's variant: a stem of three 3x3 convolutions (64, 64, 128) and stride 8 from layer2 on, the
+    later blocks of layer3 dilated.
+    """
+    strides = (4, 8, 8, 8) if deep else (4, 8, 16, 32)
+    taps = tuple(
+        Tap(f"layer{stage + 1}.{block}.act3", strides[stage], 256 * 2**stage, before=True)
+        for stage, count in enumerate(blocks)
+        for block in range(count)
+    )
+    options = {"stem_type": "deep", "stem_width": 64, "output_stride": 8} if deep else {}
+    return BackboneSpec(name, timm_name, taps, options=options, weights="none" if deep else "hub", about=about)
+
+
+def _residual_stride8(name: str, timm_name: str, *, about: str) -> BackboneSpec:
+    """MCIBI's ResNet and ResNeSt: a stem of three 3x3 convolutions, layers 3 and 4 dilated, read after their ReLU."""
+    taps = (Tap("layer3", 8, 1024), Tap("layer4", 8, 2048))
+    return BackboneSpec(name, timm_name, taps, options={"output_stride": 8}, about=about)
+
+
+def _high_resolution(name: str, timm_name: str, width: int, *, about: str) -> BackboneSpec:
+    """HRNet as segmentation reads it (Wang et al., TPAMI 2020, HRNetV2): its four branches side by side at stride 4."""
+    options = {"features_only": True, "feature_location": "", "out_indices": (1, 2, 3, 4)}
+    taps = (Tap("branches", 4, (1 + 2 + 4 + 8) * width),)
+    return BackboneSpec(name, timm_name, taps, options=options, multiple=32, joined=True, about=about)
+
+
+def _vgg16(name: str, *, dilated: bool, about: str) -> BackboneSpec:
+    """VGG-16, tapped at the convolutions before their ReLU and at the last pool.
+
+    With `dilated`, PANet's variant: 3x3 pools with padding 1, the fourth of stride 1, and a dilated last block.
+    """
+    # (index of the ReLU, stride, channels), torchvision's numbering
+    last = 8 if dilated else 16
+    relus = (
+        *((1, 1, 64), (3, 1, 64), (6, 2, 128), (8, 2, 128), (11, 4, 256), (13, 4, 256), (15, 4, 256)),
+        *((18, 8, 512), (20, 8, 512), (22, 8, 512), (25, last, 512), (27, last, 512), (29, last, 512)),
+    )
+    taps = tuple(Tap(f"features.{index}", stride, channels, before=True) for index, stride, channels in relus)
+    if not dilated:
+        taps += (Tap("features.30", 32, 512),)
+    return BackboneSpec(name, "vgg16.tv_in1k", taps, alter=_dilate_vgg16 if dilated else None, about=about)
+
+
+def _dilate_vgg16(net: nn.Module) -> None:
+    features = net.get_submodule("features")
+    for index, stride in ((4, 2), (9, 2), (16, 2), (23, 1)):
+        features[index] = nn.MaxPool2d(3, stride=stride, padding=1)  # type: ignore[operator]
+    for index in (24, 26, 28):
+        convolution = features[index]  # type: ignore[index]
+        convolution.dilation = convolution.padding = (2, 2)
+
+
+BACKBONES: dict[str, BackboneSpec] = {
+    spec.name: spec
+    for spec in (
+        _lite0("lite0", stride=32, about="EfficientNet-Lite0; its ImageNet weights come with the installation"),
+        _lite0("lite0-stride8", stride=8, about="EfficientNet-Lite0, dilated to stride 8; its weights come along too"),
+        _vgg16("vgg16", dilated=False, about="VGG-16 as torchvision has it"),
+        _vgg16("vgg16-dilated", dilated=True, about="VGG-16 of PANet's program: stride 8, padded 3x3 pools"),
+        _residual("resnet50", "resnet50.tv_in1k", (3, 4, 6, 3), deep=False, about="ResNet-50 as torchvision has it"),
+        _residual(
+            "resnet101", "resnet101.tv_in1k", (3, 4, 23, 3), deep=False, about="ResNet-101 as torchvision has it"
+        ),
+        _residual("resnet50-deep", "resnet50", (3, 4, 6, 3), deep=True, about="ResNet-50, deep stem, stride 8"),
+        _residual("resnet101-deep", "resnet101", (3, 4, 23, 3), deep=True, about="ResNet-101, deep stem, stride 8"),
+        _residual_stride8("resnet50-stride8", "resnet50c.gluon_in1k", about="ResNet-50 of MCIBI's program: stride 8"),
+        _residual_stride8("resnet101-stride8", "resnet101c.gluon_in1k", about="ResNet-101 of MCIBI's program"),
+        _residual_stride8("resnest101-stride8", "resnest101e.in1k", about="ResNeSt-101, dilated to stride 8"),
+        _high_resolution("hrnet-w48", "hrnet_w48.ms_in1k", 48, about="HRNet-W48, four branches at stride 4"),
+    )
+}
+
+
+def backbone_spec(name: str, *, taps: tuple[str, ...] = ()) -> BackboneSpec:
+    """The backbone of that name: one of ours (`BACKBONES`), or any timm model that gives feature maps.
+
+    Args:
+        name: "lite0", "resnet50", ..., or a timm name such as "convnext_tiny" or "vit_small_patch14_dinov2".
+        taps: module names for one of ours; for a timm model the indices of its feature levels, negative ones from
+            the deepest. Nothing means all of ours, and the deepest level of a timm model.
+
+    Raises:
+        ValueError: nobody knows the name, or a tap; the message names the nearest.
+    """
+    if name in BACKBONES:
+        return BACKBONES[name].with_taps(*taps) if taps else BACKBONES[name]
+    if not timm.is_model(name):
+        near = get_close_matches(name, [*BACKBONES, *timm.list_models()], n=4)
+        near = list(dict.fromkeys(near))
+        hint = f"; did you mean {', '.join(near)}?" if near else "; `likewise backbones` lists ours"
+        raise ValueError(f"no backbone is called {name!r}{hint}")
+    indices = tuple(_level_index(name, tap) for tap in taps) or (-1,)
+    options, multiple, levels = _levels(name, indices)
+    settings: Any = timm.get_pretrained_cfg(name, allow_unregistered=False)
+    return BackboneSpec(
+        name,
+        name,
+        tuple(Tap(level["module"], level["reduction"], level["num_chs"]) for level in levels),
+        mean=tuple(settings.mean),
+        std=tuple(settings.std),
+        options=options,
+        multiple=multiple,
+        about="timm",
+    )
+
+
+def _level_index(name: str, tap: str) -> int:
+    with torch.device("meta"):
+        net: Any = timm.create_model(name, pretrained=False, features_only=True)
+    count = len(net.feature_info.info)
+    if not (tap.lstrip("-").isdecimal() and -count <= int(tap) < count):
+        raise ValueError(f"{name} has no feature level {tap!r}; it has 0 to {count - 1}, or -{count} to -1")
+    return int(tap)
+
+
+def _levels(name: str, indices: tuple[int, ...]) -> tuple[dict[str, Any], int, list[dict[str, Any]]]:
+    """timm's options that give these feature levels for images of any size, and what timm says of each level.
+
+    Between them what sides must be multiples of: the deepest stride that the network has.
+    """
+    for any_size in ({"dynamic_img_size": True}, {"strict_img_size": False}, {}):
+        options: dict[str, Any] = {"features_only": True, "out_indices": indices, **any_size}
+        try:
+            with torch.device("meta"):
+                net: Any = timm.create_model(name, pretrained=False, **options).eval()
+        except TypeError:  # this network knows no such option
+            continue
+        multiple = max(level["reduction"] for level in net.feature_info.info)
+        try:
+            net(torch.empty(1, 3, 4 * multiple, 6 * multiple, device="meta"))
+        except Exception as error:  # an assertion or anything else, deep inside the network
+            raise ValueError(
+                f"timm's {name} takes images of one size only ({error}), so it cannot be a backbone; choose another"
+            ) from error
+        return options, multiple, net.feature_info.get_dicts()
+    raise ValueError(f"timm's {name} gives no feature maps, so it cannot be a backbone; choose another")

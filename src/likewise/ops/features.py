@@ -1,0 +1,100 @@
+"""The arithmetic that models share: resizing, pooling under a mask, cosine similarity, soft IoU."""
+
+import torch
+import torch.nn.functional as F
+from einops import einsum
+from jaxtyping import Float
+from torch import Tensor
+
+
+def plane_size(planes: Float[Tensor, "*more h w"]) -> tuple[int, int]:
+    """Height and width of the planes, the last two axes."""
+    return planes.shape[-2], planes.shape[-1]
+
+
+def resize(
+    images: Float[Tensor, "b c h w"], size: tuple[int, int], *, align_corners: bool
+) -> Float[Tensor, "b c ho wo"]:
+    """The planes at another size `(height, width)`, bilinear and without antialiasing, as the papers do."""
+    if plane_size(images) == size:
+        return images
+    return F.interpolate(images, size=size, mode="bilinear", align_corners=align_corners)
+
+
+def side_by_side(levels: list[Float[Tensor, "b _c _h _w"]], *, align_corners: bool) -> Float[Tensor, "b c h w"]:
+    """Feature maps of several sizes as one, at the size of the first."""
+    size = plane_size(levels[0])
+    return torch.cat([resize(level, size, align_corners=align_corners) for level in levels], dim=1)
+
+
+def resize_matrix(length_in: int, length_out: int, *, align_corners: bool, like: Tensor) -> Float[Tensor, "out in"]:
+    """The matrix that resizes one axis as `resize` does, in the precision and on the device of `like`."""
+    identity = torch.eye(length_in, dtype=like.dtype, device=like.device)
+    if length_in == length_out:
+        return identity
+    columns = F.interpolate(identity[:, None], size=length_out, mode="linear", align_corners=align_corners)
+    return columns[:, 0].T
+
+
+def masked_average_pool(
+    features: Float[Tensor, "b c h w"],
+    mask: Float[Tensor, "b hm wm"],
+    *,
+    align_corners: bool,
+    eps: float = 1e-5,
+) -> Float[Tensor, "b c"]:
+    """The mean feature under each mask, as if the features were first resized to the mask's size.
+
+    This is the late fusion of PANet (section 3.2, equation 1): `sum(feature x mask) / (sum(mask) + eps)`. The
+    resized features are never made: resizing is linear, so the mask goes through the transposed resize instead,
+    which gives the same sum at the size of the features.
+
+    Args:
+        features: any floating point values.
+        mask: weights in [0, 1], at the size of the features or any other. An empty mask pools to zero.
+        align_corners: the convention of the resize.
+        eps: added to the number of mask pixels.
+    """
+    mask = mask.to(features.dtype)
+    weights = pixel_weights(mask, plane_size(features), align_corners=align_corners)
+    total = einsum(features, weights, "b c h w, b h w -> b c")
+    return total / (mask.sum(dim=(1, 2))[:, None] + eps)
+
+
+def pixel_weights(
+    mask: Float[Tensor, "b hm wm"], size: tuple[int, int], *, align_corners: bool
+) -> Float[Tensor, "b h w"]:
+    """How much each feature counts in a sum under the mask, if features of this `size` are resized to the mask's."""
+    rows = resize_matrix(size[0], mask.shape[-2], align_corners=align_corners, like=mask)
+    columns = resize_matrix(size[1], mask.shape[-1], align_corners=align_corners, like=mask)
+    return einsum(rows, mask, columns, "hm h, b hm wm, wm w -> b h w")
+
+
+def cosine_similarity(
+    features: Float[Tensor, "b c h w"], prototypes: Float[Tensor, "b k c"], *, eps: float = 1e-8
+) -> Float[Tensor, "b k h w"]:
+    """The cosine in [-1, 1] between the feature of every position and every prototype.
+
+    Each norm is clamped from below by `eps`, so a zero vector has cosine 0 with everything.
+    """
+    inner = einsum(features, prototypes, "b c h w, b k c -> b k h w")
+    feature_norm = features.norm(dim=1, keepdim=True).clamp_min(eps)
+    prototype_norm = prototypes.norm(dim=2)[:, :, None, None].clamp_min(eps)
+    return inner / feature_norm / prototype_norm
+
+
+def soft_iou_loss(predictions: Float[Tensor, "n m h w"], masks: Float[Tensor, "n h w"]) -> Float[Tensor, ""]:
+    """One minus the mean, over images and their `m` predictions, of `sum(min) / sum(max)` over pixels.
+
+    Nothing is smoothed, as published. Where the mask is empty, the IoU is 0, without a gradient; it is 1 where the
+    prediction is empty too.
+
+    Args:
+        predictions: in [0, 1].
+        masks: in [0, 1].
+    """
+    masks = masks[:, None].expand_as(predictions)
+    intersection = torch.minimum(predictions, masks).sum(dim=(2, 3))
+    union = torch.maximum(predictions, masks).sum(dim=(2, 3))
+    empty = union == 0
+    return 1 - torch.where(empty, 1.0, intersection / union.masked_fill(empty, 1.0)).mean()

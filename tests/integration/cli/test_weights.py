@@ -1,0 +1,42 @@
+"""Importing a published checkpoint by the command line."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from likewise.weights.checkpoint import read_header
+
+
+@pytest.fixture
+def checkpoint(rule, golden, photos) -> Path:
+    """The checkpoint of HSNet on VGG-16 as its program leaves it, of random weights."""
+    meta, _ = golden("hsnet_vgg16")
+    state = rule.make_state(meta["entries"], meta["gain"])
+    torch.save({f"module.{name}": torch.from_numpy(value) for name, value in state.items()}, "best_model.pt")
+    return Path("best_model.pt")
+
+
+def test_a_checkpoint_becomes_a_file_that_says_how_it_is_used(likewise, checkpoint):
+    code, out, err = likewise("weights", "import", "hsnet", checkpoint, "-o", "hsnet.safetensors")
+    assert (code, err) == (0, "")
+    assert out == "hsnet.safetensors: hsnet-vgg16; use it with --model hsnet.safetensors\n"
+    assert read_header("hsnet.safetensors")["model"] == "hsnet-vgg16"
+    code, _, err = likewise("weights", "import", "hsnet", checkpoint, "-o", "hsnet.safetensors")
+    assert code == 2
+    assert "hsnet.safetensors: exists and is not overwritten" in err
+
+
+def test_what_cannot_be_imported_is_one_line_that_says_why(likewise, checkpoint):
+    Path("text.pt").write_text("hello")
+    for words, told in (
+        (("hsnet", "none.pt"), "none.pt: there is no such file"),
+        (("hsnet", "text.pt"), "text.pt: "),
+        (("panet", checkpoint), "best_model.pt: not a checkpoint of panet; 'backbone"),
+        (("fewsam", checkpoint), "checkpoints of 'fewsam' cannot be imported; those of panet, hsnet, icnet"),
+    ):
+        code, out, err = likewise("weights", "import", *words)
+        assert (code, out) == (2, "")
+        assert err.startswith("likewise: ")
+        assert told in err
+        assert err.count("\n") == 1

@@ -1,0 +1,81 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from likewise.data.class_folders import class_folders, fss1000
+from likewise.errors import DataSetError
+from support import fakes
+
+
+def make_fss(root: Path, classes: tuple[str, ...] = ("abacus", "zebra")) -> Path:
+    """FSS-1000: ten images a class, masks as the set has them: three equal channels."""
+    for c, name in enumerate(classes):
+        for n in range(1, 11):
+            fakes.write_image(root / name / f"{n}.jpg", fakes.noise(100 * c + n))
+            mask = fakes.block(255, n, border=0)
+            fakes.write_image(root / name / f"{n}.png", np.repeat(mask[..., None], 3, axis=2))
+    return root
+
+
+def write_fss_list(path: Path, count: int) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("\n".join(["abacus", *(f"class{i}" for i in range(count - 2)), "zebra"]) + "\n")
+
+
+def test_fss_takes_its_classes_from_the_list_and_counts_what_is_missing(tmp_path: Path) -> None:
+    make_fss(tmp_path / "fewshot_data")
+    write_fss_list(tmp_path / "splits/fss/test.txt", 240)
+    dataset = fss1000(tmp_path)
+    assert str(dataset.presence) == "20 of 2400 entries of FSS-1000 test are present"
+    assert [e.image for e in dataset.entries[:10]] == [f"abacus/{n}" for n in range(1, 11)]
+    mask = dataset.read_labels("zebra/4", ["abacus", "zebra"])
+    np.testing.assert_array_equal(mask, fakes.block(2, 4, border=0))
+
+
+def test_fss_masks_are_cut_at_128(tmp_path: Path) -> None:
+    make_fss(tmp_path)
+    mask = np.zeros((60, 80), np.uint8)
+    mask[:, :3] = 127, 128, 255
+    fakes.write_image(tmp_path / "abacus/1.png", mask)
+    assert fss1000(tmp_path, "all").read_labels("abacus/1", ["abacus"])[0, :4].tolist() == [0, 1, 1, 0]
+
+
+def test_fss_needs_a_list_of_the_right_length(tmp_path: Path) -> None:
+    make_fss(tmp_path)
+    with pytest.raises(DataSetError, match=r"class list of FSS-1000 test is needed: looked for .*splits/fss/test\.txt"):
+        fss1000(tmp_path)
+    write_fss_list(tmp_path / "lists/test.txt", 20)
+    with pytest.raises(DataSetError, match="lists 20 classes, FSS-1000 test has 240"):
+        fss1000(tmp_path, lists=tmp_path / "lists")
+    with pytest.raises(DataSetError, match="nearest is 'test'"):
+        fss1000(tmp_path, "tst")
+
+
+def test_fss_that_is_not_there_says_where_it_was_looked_for(tmp_path: Path) -> None:
+    with pytest.raises(DataSetError, match=r"looked for <class>/1\.jpg and <class>/1\.png in .*fewshot_data"):
+        fss1000(tmp_path)
+
+
+def test_a_folder_of_classes_pairs_images_with_masks_of_either_name(tmp_path: Path) -> None:
+    fakes.write_image(tmp_path / "cat/a.jpg", fakes.noise(0))
+    fakes.write_image(tmp_path / "cat/a.png", fakes.block(255, 0, border=0))
+    fakes.write_image(tmp_path / "cat/b.png", fakes.noise(1))
+    fakes.write_image(tmp_path / "cat/b_mask.png", fakes.block(1, 1, border=0))
+    fakes.write_image(tmp_path / "dog/a.jpg", fakes.noise(2))
+    fakes.write_image(tmp_path / "dog/c_mask.png", fakes.block(255, 2, border=0))
+    dataset = class_folders(tmp_path)
+    assert dataset.presence.listed == 4
+    assert dataset.presence.missing == ("dog/a (dog)", "dog/c (dog)")
+    assert [e.image for e in dataset.entries] == ["cat/a", "cat/b"]
+    assert dataset.image_path("cat/b").name == "b.png"
+    np.testing.assert_array_equal(dataset.read_labels("cat/b", ["cat"]), fakes.block(1, 1, border=0))
+    assert not dataset.read_labels("cat/a", ["dog"]).any()
+
+
+def test_a_folder_without_masks_says_what_was_looked_for(tmp_path: Path) -> None:
+    fakes.write_image(tmp_path / "cat/a.jpg", fakes.noise(0))
+    with pytest.raises(DataSetError, match=r"looked in 1 folders for <class>/<image> with <image>_mask\.png"):
+        class_folders(tmp_path)
+    with pytest.raises(DataSetError, match="does not exist"):
+        class_folders(tmp_path / "nowhere")

@@ -1,0 +1,46 @@
+from pathlib import Path
+
+import pytest
+
+from likewise.data import FOLDS, SCENES, open_episodes, open_scenes
+from likewise.errors import DataSetError
+from support import fakes
+
+
+def test_a_root_is_recognised_by_what_it_holds(tmp_path: Path) -> None:
+    voc = open_episodes(fakes.make_voc(tmp_path / "voc"), 3)
+    assert voc.name == "PASCAL-5i fold 3 val"
+    assert voc.entries == open_episodes(tmp_path / "voc", 3, "pascal-5i").entries
+    fakes.write_image(tmp_path / "mine/cat/1.jpg", fakes.noise(0))
+    fakes.write_image(tmp_path / "mine/cat/1_mask.png", fakes.block(1, 0, border=0))
+    assert open_episodes(tmp_path / "mine").name == "mine all"
+
+
+def test_an_empty_root_lists_what_every_loader_looked_for(tmp_path: Path) -> None:
+    with pytest.raises(DataSetError) as caught:
+        open_episodes(tmp_path)
+    message = str(caught.value)
+    assert len(message.splitlines()) == 1 + len(FOLDS)
+    for part in "JPEGImages", "annotations", "1.jpg", "_mask.png":
+        assert part in message
+
+
+def test_unknown_benchmarks_and_folds_name_the_nearest(tmp_path: Path) -> None:
+    with pytest.raises(DataSetError, match="nearest is 'pascal-5i'"):
+        open_episodes(tmp_path, 0, "pascal5i")
+    with pytest.raises(DataSetError, match="no fold of fss-1000 1"):
+        open_episodes(tmp_path, 1, "fss-1000")
+    with pytest.raises(DataSetError, match="nearest is 'camvid'"):
+        open_scenes(tmp_path, "canvid")
+
+
+def test_contiguous_folds_of_a_benchmark_without_them_are_refused(tmp_path: Path) -> None:
+    root = fakes.make_voc(tmp_path)
+    with pytest.raises(DataSetError, match="pascal-5i has no contiguous folds; only coco-20i has two conventions"):
+        open_episodes(root, 0, "pascal-5i", "contiguous")
+
+
+def test_scenes_open_by_name_with_their_test_split(shared_data: Path) -> None:
+    assert open_scenes(shared_data, "camvid").name == "CamVid test"
+    assert open_scenes(shared_data, "camvid", "val").name == "CamVid val"
+    assert "voc" in SCENES

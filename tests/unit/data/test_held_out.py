@@ -1,0 +1,57 @@
+"""Held-out images, and what shows the same in other sets."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from likewise.data.class_folders import class_folders
+from likewise.data.groups import cosaliency_groups
+from likewise.data.held_out import files_of, held_out_groups, without_images
+from likewise.data.pascal import pascal5i
+from likewise.errors import DataSetError
+from support.fakes import block, make_voc, noise, write_image
+
+
+@pytest.fixture
+def two_groups(tmp_path: Path) -> Path:
+    for offset, (group, count) in enumerate((("cat", 11), ("cow", 4))):
+        for index in range(1, count + 1):
+            write_image(tmp_path / f"image/{group}/{index}.jpg", noise(7000 + 100 * offset + index))
+            write_image(tmp_path / f"gt/{group}/{index}.png", block(255, index, border=0))
+    return tmp_path
+
+
+def test_every_fifth_image_of_each_group_is_held_out_in_natural_order(two_groups):
+    held = held_out_groups(cosaliency_groups(two_groups), every=5)
+    assert held.groups == {"cat": ("5", "10")}
+
+
+def test_whole_groups_are_held_out(two_groups):
+    held = held_out_groups(cosaliency_groups(two_groups), whole=["cow"])
+    assert held.groups == {"cow": ("1", "2", "3", "4")}
+    assert [path.name for path in files_of(held)] == ["1.jpg", "2.jpg", "3.jpg", "4.jpg"]
+
+
+def test_an_unknown_group_is_refused_with_the_nearest(two_groups):
+    with pytest.raises(DataSetError, match=r"group of .* to hold out 'cows'; the nearest is 'cow'"):
+        held_out_groups(cosaliency_groups(two_groups), whole=["cows"])
+
+
+def test_a_image_that_shows_the_same_under_another_name_is_not_trained_on(two_groups, tmp_path):
+    voc = pascal5i(make_voc(tmp_path / "voc"), None, split="trn")
+    copied = voc.entries[3].image
+    shown = voc.image_path(copied)
+    with Image.open(shown) as image:
+        image.resize((64, 48)).save(two_groups / "image/cow/2.jpg", quality=85)
+    rest = without_images(voc, files_of(held_out_groups(cosaliency_groups(two_groups), whole=["cow"])))
+    assert {entry.image for entry in voc.entries} - {entry.image for entry in rest.entries} == {copied}
+    assert rest.classes == voc.classes
+
+
+def test_a_set_of_held_out_images_alone_is_refused(tmp_path):
+    write_image(tmp_path / "cat/1.jpg", noise(1))
+    write_image(tmp_path / "cat/1.png", np.uint8(block(1, 1, border=0) * 255))
+    with pytest.raises(DataSetError, match=r"every image of .* is held out"):
+        without_images(class_folders(tmp_path), [tmp_path / "cat/1.jpg"])

@@ -1,0 +1,42 @@
+from pathlib import Path
+
+import pytest
+
+from likewise.data.layout import (
+    Presence,
+    folders_in,
+    images_in,
+    known,
+    natural,
+    read_list,
+)
+from likewise.errors import DataSetError
+
+
+def test_natural_order_counts() -> None:
+    assert sorted(["10.jpg", "2.jpg", "b1", "a10", "a9"], key=natural) == ["2.jpg", "10.jpg", "a9", "a10", "b1"]
+
+
+def test_an_unknown_name_gets_the_nearest_whatever_its_case() -> None:
+    known("cat", ["cat"], "class")
+    with pytest.raises(DataSetError, match=r"no class 'CAt'; the nearest is 'Cat'\. Known: Dog, Cat"):
+        known("CAt", ["Dog", "Cat"], "class")
+    with pytest.raises(DataSetError, match=r"no class 'zzz'\. Known: c0, .* c11 and 8 more"):
+        known("zzz", [f"c{i}" for i in range(20)], "class")
+
+
+def test_presence_reads_as_a_sentence() -> None:
+    assert str(Presence("fold 0", 346, ("a",) * 199)) == "147 of 346 entries of fold 0 are present"
+
+
+def test_lists_and_folders_leave_out_what_does_not_belong(tmp_path: Path) -> None:
+    (tmp_path / "list.txt").write_text("a\n\n  b \n")
+    assert read_list(tmp_path / "list.txt") == ["a", "b"]
+    for name in "10.jpg", "9.PNG", "notes.txt":
+        (tmp_path / name).touch()
+    assert [p.name for p in images_in(tmp_path)] == ["9.PNG", "10.jpg"]
+    (tmp_path / ".hidden").mkdir()
+    (tmp_path / "cat").mkdir()
+    assert [p.name for p in folders_in(tmp_path)] == ["cat"]
+    with pytest.raises(DataSetError, match="no list file"):
+        read_list(tmp_path / "none.txt")

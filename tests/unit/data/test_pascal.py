@@ -1,0 +1,148 @@
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from likewise.data.class_names import PASCAL
+from likewise.data.episodes import Entry
+from likewise.data.pascal import pascal5i, pascal_leakage
+from likewise.errors import DataSetError
+from likewise.io.labels import IGNORE
+from support import fakes
+
+
+@pytest.fixture(scope="module")
+def voc(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return fakes.make_voc(tmp_path_factory.mktemp("voc"))
+
+
+def test_validation_holds_the_five_classes_of_its_fold_and_training_the_other_fifteen(voc: Path) -> None:
+    for fold in range(4):
+        novel, base = pascal5i(voc, fold), pascal5i(voc, fold, "trn")
+        assert novel.classes == tuple(PASCAL[5 * fold : 5 * fold + 5])
+        assert set(base.classes) == set(PASCAL) - set(novel.classes)
+        assert {e.class_name for e in novel.entries} == set(novel.classes)
+        assert {e.class_name for e in base.entries} == set(base.classes)
+
+
+def test_entries_keep_the_order_of_the_list(voc: Path) -> None:
+    lines = (voc / "splits/pascal/val/fold1.txt").read_text().split()
+    assert [f"{e.image}__{PASCAL.index(e.class_name) + 1:02d}" for e in pascal5i(voc, 1).entries] == lines
+
+
+def test_a_mask_has_one_for_its_class_and_ignore_on_the_boundary(voc: Path) -> None:
+    dataset = pascal5i(voc, 0)
+    mask = dataset.read_labels("2007_003002", ["bird"])
+    expected = fakes.block(1, 2)
+    np.testing.assert_array_equal(mask, expected)
+    other = dataset.read_labels("2007_003002", ["boat"])
+    assert set(np.unique(other)) == {0, IGNORE}
+
+
+def test_missing_images_are_counted_and_named(tmp_path: Path) -> None:
+    fakes.make_voc(tmp_path)
+    (tmp_path / "VOC2012/JPEGImages/2007_003002.jpg").unlink()
+    (tmp_path / "VOC2012/SegmentationClassAug/2007_004002.png").unlink()
+    presence = pascal5i(tmp_path, 0).presence
+    assert str(presence) == "8 of 10 entries of PASCAL-5i fold 0 val are present"
+    assert presence.missing == ("2007_003002 (bird)", "2007_004002 (boat)")
+
+
+def test_without_lists_a_class_needs_2048_pixels(tmp_path: Path) -> None:
+    fakes.make_voc(tmp_path, lists=False)
+    small = fakes.block(3, 2)
+    small[:10] = 0
+    fakes.write_image(tmp_path / "VOC2012/SegmentationClassAug/2007_003002.png", small)
+    assert 0 < (small == 3).sum() < 2048
+    entries = pascal5i(tmp_path, 0).entries
+    assert Entry("2007_003002", "bird") not in entries
+    assert Entry("2007_003003", "bird") in entries
+    assert len(entries) == 9
+    assert len(pascal5i(tmp_path, 0, "trn").entries) == 30
+
+
+def test_without_any_list_both_splits_use_all_images(tmp_path: Path) -> None:
+    fakes.make_voc(tmp_path, lists=False)
+    (tmp_path / "VOC2012/ImageSets/Segmentation/val.txt").unlink()
+    assert len(pascal5i(tmp_path, 0).entries) == 20
+    assert len(pascal5i(tmp_path, 0, "trn").entries) == 60
+
+
+def test_leaking_training_images_can_be_dropped(voc: Path) -> None:
+    kept = pascal5i(voc, 1, "trn", drop_leaking=True)
+    leaking = pascal_leakage(voc / "splits/pascal", 1).leaking
+    assert leaking
+    assert leaking & set(pascal5i(voc, 1, "trn").classes_of)
+    assert not leaking & set(kept.classes_of)
+
+
+@pytest.mark.parametrize(
+    ("fold", "leaking", "images"), [(0, 637, 8450), (1, 1298, 8081), (2, 1945, 7007), (3, 896, 9002)]
+)
+def test_leakage_of_pascal_is_the_known_one(shared_data: Path, fold: int, leaking: int, images: int) -> None:
+    found = pascal_leakage(shared_data / "splits/pascal", fold)
+    assert (len(found.leaking), found.images) == (leaking, images)
+    assert str(found) == f"{leaking} of {images} training images contain a novel class"
+
+
+def test_the_real_images_show_what_the_list_says(shared_data: Path) -> None:
+    dataset = pascal5i(shared_data, 0)
+    assert str(dataset.presence) == "101 of 346 entries of PASCAL-5i fold 0 val are present"
+    for entry in dataset.entries[::10]:
+        assert (dataset.read_labels(entry.image, [entry.class_name]) == 1).any()
+
+
+def test_a_set_travels_to_a_worker_process(voc: Path) -> None:
+    dataset = pascal5i(voc, 0)
+    again = pickle.loads(pickle.dumps(dataset))
+    assert again.entries == dataset.entries
+    np.testing.assert_array_equal(
+        again.read_labels("2007_001002", ["aeroplane"]), dataset.read_labels("2007_001002", ["aeroplane"])
+    )
+
+
+def test_a_root_without_the_data_set_says_what_was_looked_for_and_where(tmp_path: Path) -> None:
+    with pytest.raises(DataSetError, match=r"looked for JPEGImages and SegmentationClassAug in .*VOCdevkit/VOC2012"):
+        pascal5i(tmp_path, 0)
+    with pytest.raises(DataSetError, match="does not exist"):
+        pascal5i(tmp_path / "nowhere", 0)
+
+
+def test_a_data_set_with_no_image_of_the_list_says_so(tmp_path: Path) -> None:
+    fakes.make_voc(tmp_path)
+    for image in (tmp_path / "VOC2012/JPEGImages").iterdir():
+        image.unlink()
+    with pytest.raises(DataSetError, match=r"none of the 10 entries of PASCAL-5i fold 0 val is present, for example"):
+        pascal5i(tmp_path, 0)
+
+
+def test_unknown_folds_splits_and_classes_name_the_nearest(voc: Path) -> None:
+    with pytest.raises(DataSetError, match="no fold of PASCAL-5i 4"):
+        pascal5i(voc, 4)
+    with pytest.raises(DataSetError, match="nearest is 'trn'"):
+        pascal5i(voc, 0, "train")
+    with pytest.raises(DataSetError, match="nearest is 'aeroplane'"):
+        pascal5i(voc, 0).read_labels("2007_001002", ["airplane"])
+
+
+def test_a_broken_line_of_a_list_names_its_file(tmp_path: Path) -> None:
+    fakes.make_voc(tmp_path)
+    (tmp_path / "splits/pascal/val/fold2.txt").write_text("2007_011002__21\n")
+    with pytest.raises(DataSetError, match=r"fold2\.txt: '2007_011002__21' is not <image id>__<class 1-20>"):
+        pascal5i(tmp_path, 2)
+
+
+def test_a_folder_of_lists_without_lists_is_an_error(voc: Path, tmp_path: Path) -> None:
+    with pytest.raises(DataSetError, match="does not hold the lists of PASCAL-5i"):
+        pascal5i(voc, 0, lists=tmp_path)
+
+
+def test_without_a_fold_all_twenty_classes_are_trained_on_and_none_tested(tmp_path: Path) -> None:
+    fakes.make_voc(tmp_path)
+    everything = pascal5i(tmp_path, None, "trn")
+    assert everything.classes == PASCAL
+    tested = {image for fold in range(4) for image in pascal5i(tmp_path, fold, "val").classes_of}
+    assert not tested & set(everything.classes_of)
+    with pytest.raises(DataSetError, match="give fold 0, 1, 2 or 3"):
+        pascal5i(tmp_path, None, "val")

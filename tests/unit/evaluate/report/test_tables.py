@@ -1,0 +1,52 @@
+import io
+import re
+
+from rich.console import Console
+
+from likewise.data.layout import Presence
+from likewise.evaluate.report.tables import tables
+from likewise.evaluate.scoring import Part, Results
+from likewise.metrics.segmentation import Scores
+
+
+def printed(results: Results) -> str:
+    console = Console(file=io.StringIO(), width=300)
+    for table in tables(results):
+        console.print(table)
+    return console.file.getvalue()  # type: ignore[attr-defined]
+
+
+def test_the_table_names_protocol_presence_numbers_and_whose_intervals(results: Results) -> None:
+    shown = printed(results)
+    assert "likewise-1: 2-way 2-shot, truth, <none>" in shown
+    scores = results.parts[1].scores
+    low, high = (100 * edge for edge in scores.intervals["mIoU"])
+    row = next(line for line in shown.splitlines() if "PASCAL-5i fold 1 val" in line)
+    assert "20 of 20" in row
+    assert f"{100 * scores.values['mIoU']:.1f} [{low:.1f}, {high:.1f}]" in row
+    assert results.mean is not None
+    mean = next(line for line in shown.splitlines() if "mean over folds" in line)
+    assert f"{100 * results.mean.values['mIoU']:.1f} [" in mean
+    assert results.interval_note in " ".join(shown.split())
+    assert "part of the protocol" in results.interval_note
+    assert "IoU under likewise-1" in shown
+    boat = next(line for line in shown.splitlines() if "boat" in line).split()
+    assert boat[1] == str(results.parts[0].queries["boat"])
+    assert boat[2] == f"{100 * results.parts[0].scores.per_class['boat']:.1f}"
+
+
+def test_a_table_says_what_was_left_out_and_what_has_no_number() -> None:
+    scores = Scores("scenes", {"mIoU": 0.5}, {"sky": 0.5, "car": float("nan")}, counts={"images": 3})
+    part = Part("CamVid test", Presence("CamVid test", 5, ("a", "b")), scores, {2: "damaged"})
+    shown = printed(Results("scenes", (part,), {"inference": "single-scale"}))
+    assert "scenes: inference single-scale" in shown
+    assert re.search(r"present +3 of 5, 1 episodes left out *\n +images +3 ", shown)
+    assert re.search(r"car +- ", shown)
+
+
+def test_groups_have_their_jaccard_index_by_group() -> None:
+    scores = Scores("co-segmentation", {"Jaccard": 0.5}, {"owl": 0.25}, counts={"images": 3})
+    part = Part("VOC", Presence("VOC", 3), scores)
+    shown = printed(Results("co-segmentation", (part,), {"data": "VOC"}))
+    assert re.search(r"set +group +Jaccard under co-segmentation", shown)
+    assert re.search(r"owl +25\.0", shown)

@@ -1,0 +1,206 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from likewise.errors import DataSetError, RunError
+from likewise.evaluate.protocols import read_episodes, write_episodes
+from likewise.evaluate.run import Run, open_folds, read_run, start_run
+from support import fakes
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return fakes.make_voc(tmp_path_factory.mktemp("voc"), per_class=6)
+
+
+def start(root: Path, out: Path, **settings: object) -> Run:
+    told = {"protocol_name": "hsnet-2021", "data": root, "model": {"model": "none", "side": 320}}
+    if "episodes" not in settings:
+        told["count"] = 4
+    return start_run(out, **{**told, **settings})
+
+
+def test_a_run_has_lists_of_all_folds_and_all_settings(root: Path, tmp_path: Path) -> None:
+    run = start(root, tmp_path / "run", shots=2)
+    assert list(run.folds) == [0, 1, 2, 3]
+    assert [len(read_episodes(run.list_path(fold))) for fold in run.folds] == [4] * 4
+    assert run.episode_count == 16
+    settings = json.loads((tmp_path / "run/run.json").read_text())["settings"]
+    assert settings["protocol"] == "hsnet-2021"
+    assert (settings["shots"], settings["ways"], settings["count"], settings["seed"]) == (2, 1, 4, None)
+    assert settings["data"] == str(root.resolve())
+    assert settings["model"] == {"model": "none", "side": 320}
+    # the lists name an image of each class of the next fold as well
+    told = settings["folds"]["3"]
+    assert told["name"] == "PASCAL-5i fold 3 val"
+    assert (told["listed"], told["present"], told["episodes"]) == (15, 15, 4)
+
+
+def test_missing_images_are_counted_in_the_settings(tmp_path: Path) -> None:
+    root = fakes.make_voc(tmp_path / "voc", per_class=6)
+    (root / "VOC2012/JPEGImages/2007_001003.jpg").unlink()
+    told = start(root, tmp_path / "run").settings["folds"]["0"]
+    assert (told["listed"], told["present"]) == (15, 14)
+
+
+def test_a_run_is_taken_up_with_the_same_settings(root: Path, tmp_path: Path) -> None:
+    before = start(root, tmp_path / "run")
+    stamp = (tmp_path / "run/run.json").stat().st_mtime_ns
+    assert start(root, tmp_path / "run").settings == before.settings
+    assert read_run(tmp_path / "run").settings == before.settings
+    assert (tmp_path / "run/run.json").stat().st_mtime_ns == stamp
+
+
+@pytest.mark.parametrize(
+    ("changed", "named"),
+    [
+        ({"shots": 2}, "shots was 1 and is now 2"),
+        ({"protocol_name": "likewise-1"}, "protocol was 'hsnet-2021' and is now 'likewise-1'"),
+        ({"count": 5}, "count was 4 and is now 5"),
+        ({"seed": 7}, "seed was None and is now 7"),
+        ({"model": {"model": "none", "side": 400}}, "model side was 320 and is now 400"),
+        ({"fold": 0}, "folds 3 present was 15 and is now None"),
+    ],
+)
+def test_a_run_of_other_settings_is_refused_and_what_differs_is_named(
+    root: Path, tmp_path: Path, changed: dict, named: str
+) -> None:
+    start(root, tmp_path / "run")
+    with pytest.raises(RunError, match=named):
+        start(root, tmp_path / "run", **changed)
+
+
+def test_a_run_on_data_that_lost_a_image_is_refused(tmp_path: Path) -> None:
+    root = fakes.make_voc(tmp_path / "voc", per_class=6)
+    start(root, tmp_path / "run")
+    (root / "VOC2012/JPEGImages/2007_001003.jpg").unlink()
+    with pytest.raises(RunError, match="folds 0 present was 15 and is now 14"):
+        start(root, tmp_path / "run")
+    with pytest.raises(RunError, match=r"15 of 15 entries of PASCAL-5i fold 0 val, but .* holds 14 of 15"):
+        read_run(tmp_path / "run")
+
+
+def test_a_run_finds_its_data_where_they_were_moved_to(tmp_path: Path) -> None:
+    root = fakes.make_voc(tmp_path / "voc", per_class=6)
+    start(root, tmp_path / "run", fold=1)
+    root.rename(tmp_path / "moved")
+    assert list(read_run(tmp_path / "run", tmp_path / "moved").folds) == [1]
+
+
+def test_masks_without_a_record_of_their_settings_are_not_taken_for_results(root: Path, tmp_path: Path) -> None:
+    (tmp_path / "run/fold2/masks").mkdir(parents=True)
+    with pytest.raises(RunError, match=r"fold2/masks: exists, but .* holds no run\.json"):
+        start(root, tmp_path / "run")
+
+
+def test_a_folder_without_a_run_says_so(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match=r"holds no run \(no run\.json\)"):
+        read_run(tmp_path)
+
+
+@pytest.mark.parametrize("content", ["{", "[]", "{}"])
+def test_a_damaged_record_of_settings_says_so(tmp_path: Path, content: str) -> None:
+    (tmp_path / "run.json").write_text(content)
+    with pytest.raises(RunError, match=r"run\.json: is damaged"):
+        read_run(tmp_path)
+
+
+def test_an_episode_list_that_was_changed_later_is_refused(root: Path, tmp_path: Path) -> None:
+    run = start(root, tmp_path / "run", fold=0)
+    write_episodes(run.list_path(0), read_episodes(run.list_path(0))[:3])
+    with pytest.raises(RunError, match=r"episodes\.jsonl: is not the list that the run began with"):
+        read_run(tmp_path / "run")
+
+
+def test_a_given_list_is_taken_and_its_shots_and_ways_are_those_of_the_run(root: Path, tmp_path: Path) -> None:
+    theirs = start(root, tmp_path / "theirs", protocol_name="panet-2019", fold=0, count=1, shots=2, ways=2)
+    listed = theirs.list_path(0)
+    ours = start(root, tmp_path / "ours", protocol_name="likewise-1", fold=0, episodes=listed)
+    assert (ours.settings["shots"], ours.settings["ways"]) == (2, 2)
+    assert read_episodes(ours.list_path(0)) == read_episodes(listed)
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ('{"classes": ["boat"], "supports": [["x"]], "query": "y", "seed": 0}', "list.jsonl, line 1: y .* not present"),
+        ('{"classes": ["boat"], "supports": [[]], "query": "y", "seed": 0}', "one or more supports for each"),
+        ('{"classes": ["boat"], "supports": [], "query": "y", "seed": 0}', "one or more supports for each"),
+        ("", "holds no episode"),
+    ],
+)
+def test_a_given_list_that_does_not_fit_names_its_line(root: Path, tmp_path: Path, line: str, message: str) -> None:
+    (tmp_path / "list.jsonl").write_text(line)
+    with pytest.raises(RunError, match=message):
+        start(root, tmp_path / "run", fold=0, episodes=tmp_path / "list.jsonl")
+
+
+def test_a_given_list_with_an_unknown_class_names_the_nearest(root: Path, tmp_path: Path) -> None:
+    listed = tmp_path / "list.jsonl"
+    listed.write_text('{"classes": ["boats"], "supports": [["x"]], "query": "y", "seed": 0}')
+    with pytest.raises(DataSetError, match="nearest is 'boat'"):
+        start(root, tmp_path / "run", fold=0, episodes=listed)
+
+
+@pytest.mark.parametrize(
+    ("given", "named"),
+    [({"shots": 1}, "--shots"), ({"ways": 2, "seed": 0}, "--ways, --seed"), ({"count": 4}, "--count")],
+)
+def test_a_given_list_is_refused_beside_settings_of_drawing(
+    root: Path, tmp_path: Path, given: dict[str, int], named: str
+) -> None:
+    listed = start(root, tmp_path / "theirs", fold=0).list_path(0)
+    with pytest.raises(RunError, match=f"has its own shots, ways, count and seed; leave out --episodes or {named}$"):
+        start(root, tmp_path / "ours", fold=0, episodes=listed, **given)
+    assert not (tmp_path / "ours").exists()
+
+
+def test_one_list_cannot_be_for_all_folds(root: Path, tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="one episode list is for one fold; name it with --fold"):
+        start(root, tmp_path / "run", episodes=tmp_path / "list.jsonl")
+
+
+@pytest.mark.parametrize(("fold", "folds"), [("all", [0, 1, 2, 3]), ("2", [2]), (2, [2])])
+def test_folds_are_named_by_number_or_all(root: Path, fold: str | int, folds: list[int]) -> None:
+    opened = open_folds(root, fold)
+    assert [dataset.fold for dataset in opened.values()] == list(opened) == folds
+
+
+@pytest.mark.parametrize("benchmark", [None, "pascal-5i"])
+def test_a_fold_opens_where_no_other_is_on_disk(tmp_path: Path, benchmark: str | None) -> None:
+    root = fakes.make_voc(tmp_path)
+    for number in 0, 1, 2:
+        for entry in open_folds(root, number)[number].entries:
+            (root / f"VOC2012/JPEGImages/{entry.image}.jpg").unlink(missing_ok=True)
+    opened = open_folds(root, "3", benchmark)
+    assert [dataset.fold for dataset in opened.values()] == list(opened) == [3]
+    with pytest.raises(DataSetError, match="PASCAL-5i fold 0 val is present"):
+        open_folds(root, "all", benchmark)
+
+
+@pytest.mark.parametrize("fold", ["4", -1, "al"])
+def test_an_unknown_fold_names_those_there_are(root: Path, fold: str | int) -> None:
+    with pytest.raises(DataSetError, match=r"no fold of PASCAL-5i .* Known: 0, 1, 2, 3, all"):
+        open_folds(root, fold)
+
+
+def test_a_set_without_folds_has_fold_0(tmp_path: Path) -> None:
+    for name in "cup", "pen":
+        for i in range(2):
+            fakes.write_image(tmp_path / name / f"{i}.jpg", fakes.noise(i))
+            fakes.write_image(tmp_path / name / f"{i}.png", fakes.block(1, i, border=0) * 255)
+    assert list(open_folds(tmp_path)) == [0]
+
+
+def test_an_unknown_protocol_or_benchmark_names_the_nearest(root: Path, tmp_path: Path) -> None:
+    with pytest.raises(DataSetError, match="nearest is 'hsnet-2021'"):
+        start(root, tmp_path / "run", protocol_name="hsnet-2020")
+    with pytest.raises(DataSetError, match="nearest is 'pascal-5i'"):
+        start(root, tmp_path / "run", benchmark="pascal5i")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_root_without_data_says_what_was_looked_for(tmp_path: Path) -> None:
+    with pytest.raises(DataSetError, match="looked for JPEGImages and SegmentationClassAug in"):
+        start(tmp_path, tmp_path / "run")

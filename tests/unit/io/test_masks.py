@@ -1,0 +1,299 @@
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from PIL import Image
+from skimage.draw import disk
+
+from likewise.errors import ImageError
+from likewise.io.masks import (
+    box_mask,
+    parse_box,
+    read_labels,
+    read_mask,
+    read_scribbles,
+)
+
+WIDTH, HEIGHT = 24, 16
+
+
+@pytest.fixture
+def blob() -> np.ndarray:
+    mask = np.zeros((HEIGHT, WIDTH), dtype=bool)
+    mask[3:9, 5:20] = True
+    return mask
+
+
+@pytest.mark.parametrize("value", [1, 7, 128, 254, 255])
+def test_a_mask_is_any_single_value_beside_zero(tmp_path: Path, blob: np.ndarray, value: int) -> None:
+    Image.fromarray((blob * value).astype(np.uint8)).save(tmp_path / "mask.png")
+    np.testing.assert_array_equal(read_mask(tmp_path / "mask.png"), blob)
+    np.testing.assert_array_equal(read_mask(blob.astype(np.int64) * value), blob)
+
+
+def test_masks_of_every_kind_of_array_are_read(blob: np.ndarray) -> None:
+    for mask in (blob, blob.astype(np.float64), blob * np.float32(0.7), blob.astype(np.int32), blob * np.uint16(65535)):
+        np.testing.assert_array_equal(read_mask(mask), blob)
+    colour = np.zeros((*blob.shape, 3), dtype=np.uint8)
+    colour[blob] = 200, 0, 0
+    np.testing.assert_array_equal(read_mask(colour), blob)
+
+
+def test_a_mask_read_from_an_array_is_a_new_one(blob: np.ndarray) -> None:
+    read_mask(blob)[:] = False
+    assert blob.any()
+
+
+def test_1_bit_masks_are_read(tmp_path: Path, blob: np.ndarray) -> None:
+    Image.fromarray(blob).save(tmp_path / "mask.png")
+    np.testing.assert_array_equal(read_mask(tmp_path / "mask.png"), blob)
+
+
+def test_empty_and_full_masks_are_read(blob: np.ndarray) -> None:
+    assert not read_mask(np.zeros_like(blob, dtype=np.uint8)).any()
+    assert read_mask(np.full(blob.shape, 255, dtype=np.uint8)).all()
+    assert not read_mask(np.zeros((4, 5, 4), dtype=np.uint8)).any()
+
+
+def _round_mask(scale: int) -> np.ndarray:
+    mask = np.zeros((80 * scale, 120 * scale), dtype=np.uint8)
+    mask[disk((40 * scale, 60 * scale), 25 * scale)] = 255
+    return mask
+
+
+def test_a_soft_edged_mask_is_cut_at_the_middle(tmp_path: Path) -> None:
+    soft = np.asarray(Image.fromarray(_round_mask(4)).reduce(4))
+    assert len(np.unique(soft)) > 5, "the test needs soft edges"
+    np.testing.assert_array_equal(read_mask(soft), soft > 127)
+    np.testing.assert_array_equal(read_mask(soft.astype(np.uint16) * 257), soft > 127)
+    Image.fromarray(_round_mask(1)).save(tmp_path / "mask.jpg", quality=60)
+    assert (read_mask(tmp_path / "mask.jpg") != (_round_mask(1) > 127)).mean() < 0.002
+    coloured = np.stack([soft] * 3, axis=2)
+    np.testing.assert_array_equal(read_mask(coloured), soft > 127)
+
+
+def test_a_palette_mask_is_read_by_its_label(tmp_path: Path, blob: np.ndarray) -> None:
+    labels = blob.astype(np.uint8) * 15
+    labels[12:, :4] = 3
+    labels[2, 5:20] = 255
+    image = Image.fromarray(labels)
+    image.putpalette(np.random.default_rng(0).integers(0, 255, 768).astype(np.uint8).tobytes())
+    path = tmp_path / "labels.png"
+    image.save(path)
+    np.testing.assert_array_equal(read_mask(path, label=15), blob)
+    np.testing.assert_array_equal(read_mask(path, label=3), labels == 3)
+    np.testing.assert_array_equal(read_mask(labels, label=15), blob)
+    with pytest.raises(ImageError, match=r"labels\.png: holds several labels, 0, 3, 15, 255; .*--label"):
+        read_mask(path)
+    with pytest.raises(ImageError, match="no pixel has label 4; there are 0, 3, 15, 255"):
+        read_mask(path, label=4)
+
+
+@pytest.mark.parametrize("values", [(15, 255), (1, 2), (128, 255), (5, 40, 130, 160, 255), (1, 255)])
+def test_labels_are_never_mistaken_for_soft_edges(blob: np.ndarray, values: tuple[int, ...]) -> None:
+    labels = np.zeros((60, 80), dtype=np.uint8)
+    for index, value in enumerate(values):
+        labels[5 + 10 * index : 13 + 10 * index, 10:70] = value
+    with pytest.raises(ImageError, match="several labels"):
+        read_mask(labels)
+    np.testing.assert_array_equal(read_mask(labels, label=values[0]), labels == values[0])
+
+
+def test_a_black_and_white_palette_is_read_by_its_colours(tmp_path: Path, blob: np.ndarray) -> None:
+    image = Image.fromarray((~blob).astype(np.uint8))
+    image.putpalette([255, 255, 255, 0, 0, 0])  # index 0 is white, as image optimisers write it
+    image.save(tmp_path / "optimised.png")
+    np.testing.assert_array_equal(read_mask(tmp_path / "optimised.png"), blob)
+
+
+def test_a_changing_alpha_channel_is_the_mask(tmp_path: Path, colours: np.ndarray, blob: np.ndarray) -> None:
+    Image.fromarray(np.dstack([colours, blob * np.uint8(255)])).save(tmp_path / "cutout.png")
+    np.testing.assert_array_equal(read_mask(tmp_path / "cutout.png"), blob)
+    opaque = np.dstack([np.stack([blob * np.uint8(255)] * 3, axis=2), np.full(blob.shape, 255, np.uint8)])
+    np.testing.assert_array_equal(read_mask(opaque), blob)
+    grey_alpha = Image.merge("LA", (Image.new("L", (WIDTH, HEIGHT), 9), Image.fromarray(blob * np.uint8(255))))
+    np.testing.assert_array_equal(read_mask(grey_alpha), blob)
+
+
+def test_a_photograph_is_no_mask(colours: np.ndarray) -> None:
+    with pytest.raises(ImageError, match="an image in several colours, where a mask is needed"):
+        read_mask(colours)
+    with pytest.raises(ImageError, match="looks like a photograph"):
+        read_mask(np.tile(np.arange(200, dtype=np.uint8), (9, 1)))
+    with pytest.raises(ImageError, match="this one is in colour; save it as a palette PNG"):
+        read_mask(colours, label=1)
+
+
+def test_masks_of_other_shapes_or_ranges_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"got shape \(2, 3, 4, 5\) uint8"):
+        read_mask(np.zeros((2, 3, 4, 5), dtype=np.uint8))
+    with pytest.raises(ValueError, match=r"got shape \(3, 4\) complex128"):
+        read_mask(np.zeros((3, 4), dtype=complex))
+    with pytest.raises(ImageError, match=r"must lie in \[0, 1\]; it spans -2 to 3"):
+        read_mask(np.array([[-2.0, 3.0]]))
+    with pytest.raises(ImageError, match=r"must lie in \[0, 1\]"):
+        read_mask(np.array([[np.nan, 1.0]]))
+    with pytest.raises(ImageError, match="holds fractions"):
+        read_mask(np.array([[0.5, 1.0]]), label=1)
+
+
+@given(st.tuples(*[st.integers(1, 30)] * 4))
+def test_a_mask_of_another_size_is_refused_with_both_sizes(sizes: tuple[int, int, int, int]) -> None:
+    mask, size = np.ones(sizes[:2], dtype=bool), sizes[2:]
+    if sizes[:2] == size:
+        assert read_mask(mask, size=size).all()
+        return
+    with pytest.raises(ImageError) as caught:
+        read_mask(mask, size=size)
+    message = str(caught.value)
+    assert f"mask is {sizes[1]}x{sizes[0]} (width x height)" in message
+    assert f"image is {sizes[3]}x{sizes[2]} (width x height)" in message
+    assert ("EXIF rotation" in message) == (sizes[:2] == size[::-1])
+
+
+@given(hnp.arrays(bool, hnp.array_shapes(min_dims=2, max_dims=2, max_side=20)))
+def test_a_saved_mask_comes_back(mask: np.ndarray) -> None:
+    file = io.BytesIO()
+    Image.fromarray(mask.astype(np.uint8) * 255).save(file, format="png")
+    np.testing.assert_array_equal(read_mask(Image.open(file)), mask)
+
+
+def test_labels_come_as_they_are_stored(tmp_path: Path) -> None:
+    labels = np.array([[0, 1, 20], [255, 3, 3]], dtype=np.uint8)
+    Image.fromarray(labels).save(tmp_path / "grey.png")
+    np.testing.assert_array_equal(read_labels(tmp_path / "grey.png"), labels)
+    image = Image.fromarray(labels)
+    image.putpalette(list(range(255, -1, -1)) * 3)
+    image.save(tmp_path / "palette.png")
+    np.testing.assert_array_equal(read_labels(tmp_path / "palette.png"), labels)
+    Image.fromarray(labels.astype(np.uint16)).save(tmp_path / "deep.png")
+    np.testing.assert_array_equal(read_labels(tmp_path / "deep.png"), labels)
+    assert read_labels(tmp_path / "deep.png").dtype == np.uint8
+
+
+def test_labels_beyond_8_bits_and_colours_are_refused(tmp_path: Path, colours: np.ndarray) -> None:
+    Image.fromarray(np.array([[0, 300]], dtype=np.uint16)).save(tmp_path / "deep.png")
+    with pytest.raises(ImageError, match=r"deep\.png: labels must lie in 0-255, there are 0, 300"):
+        read_labels(tmp_path / "deep.png")
+    Image.fromarray(colours).save(tmp_path / "colour.png")
+    with pytest.raises(ImageError, match=r"colour\.png: labels are the stored values"):
+        read_labels(tmp_path / "colour.png")
+
+
+SIZE = (80, 120)
+
+
+def _strokes() -> tuple[np.ndarray, np.ndarray]:
+    foreground, background = np.zeros(SIZE, dtype=bool), np.zeros(SIZE, dtype=bool)
+    foreground[20:24, 30:90] = True
+    background[60:64, 10:110] = True
+    return foreground, background
+
+
+def test_scribbles_as_labels_are_read(tmp_path: Path) -> None:
+    foreground, background = _strokes()
+    labels = foreground.astype(np.uint8) + 2 * background.astype(np.uint8)
+    image = Image.fromarray(labels)
+    image.save(tmp_path / "grey.png")
+    image.putpalette([0, 0, 0, 128, 0, 0, 0, 128, 0])  # PASCAL VOC's palette: 1 is dark red, 2 dark green
+    image.save(tmp_path / "voc.png")
+    for name in ("grey.png", "voc.png"):
+        found = read_scribbles(tmp_path / name, size=SIZE)
+        np.testing.assert_array_equal(found[0], foreground)
+        np.testing.assert_array_equal(found[1], background)
+
+
+@pytest.mark.parametrize("canvas", ["white", "black", (0, 0, 0, 0), (255, 255, 255, 0)])
+@pytest.mark.parametrize("green", [(0, 255, 0), (0, 128, 0), (34, 177, 76)])
+def test_green_is_foreground_and_red_background(canvas: str | tuple[int, ...], green: tuple[int, ...]) -> None:
+    foreground, background = _strokes()
+    image = Image.new("RGBA", SIZE[::-1], canvas)
+    for mask, colour in ((foreground, green), (background, (237, 28, 36))):
+        image.paste((*colour, 255), mask=Image.fromarray(mask))
+    for drawn in (image, image if image.getextrema()[3][0] == 0 else image.convert("RGB").quantize(8)):
+        found = read_scribbles(drawn, size=SIZE)
+        np.testing.assert_array_equal(found[0], foreground)
+        np.testing.assert_array_equal(found[1], background)
+
+
+@pytest.mark.parametrize("canvas", ["white", "black"])
+def test_soft_edges_of_strokes_are_tolerated(canvas: str) -> None:
+    foreground, background = _strokes()
+    image = Image.new("RGB", SIZE[::-1], canvas)
+    image.paste((0, 255, 0), mask=Image.fromarray(foreground))
+    image.paste((255, 0, 0), mask=Image.fromarray(background))
+    soft = image.resize((240, 160), Image.Resampling.BICUBIC).rotate(7, Image.Resampling.BICUBIC, fillcolor=canvas)
+    found = read_scribbles(soft, size=(160, 240))
+    assert found[0].sum() > 3 * foreground.sum()
+    assert found[1].sum() > 3 * background.sum()
+    assert not (found[0] & found[1]).any()
+
+
+def test_background_strokes_may_be_missing() -> None:
+    foreground, _ = _strokes()
+    found = read_scribbles(foreground.astype(np.uint8), size=SIZE)
+    np.testing.assert_array_equal(found[0], foreground)
+    assert not found[1].any()
+
+
+def test_scribbles_that_cannot_be_meant_are_refused(tmp_path: Path) -> None:
+    foreground, background = _strokes()
+    with pytest.raises(ImageError, match="no foreground stroke; draw one over the object in green"):
+        read_scribbles(background.astype(np.uint8) * 2, size=SIZE)
+    red = np.zeros((*SIZE, 3), dtype=np.uint8)
+    red[background] = 255, 0, 0
+    with pytest.raises(ImageError, match="no foreground stroke"):
+        read_scribbles(red, size=SIZE)
+    with pytest.raises(ImageError, match=r"values 0 \(unknown\), 1 .* this is grey with 0, 255"):
+        read_scribbles(foreground.astype(np.uint8) * 255, size=SIZE)
+    photograph = np.random.default_rng(0).integers(0, 255, (*SIZE, 3), dtype=np.uint8)
+    photograph[foreground] = 0, 255, 0
+    with pytest.raises(ImageError, match=r"neither green .* not on the photo"):
+        read_scribbles(photograph, size=SIZE)
+    with pytest.raises(ImageError, match=r"scribbles image is 120x80 .* image is 120x81"):
+        read_scribbles(foreground.astype(np.uint8), size=(81, 120))
+
+
+@given(
+    st.tuples(st.integers(1, 40), st.integers(1, 40)),
+    st.tuples(*[st.floats(-60, 60) | st.integers(-60, 60)] * 4),
+)
+def test_a_box_holds_the_pixels_whose_centres_are_inside(
+    size: tuple[int, int], box: tuple[float, float, float, float]
+) -> None:
+    x0, y0, x1, y1 = box
+    rows, columns = np.indices(size) + 0.5
+    expected = (x0 <= columns) & (columns < x1) & (y0 <= rows) & (rows < y1)
+    if expected.any():
+        np.testing.assert_array_equal(box_mask(box, size), expected)
+    else:
+        with pytest.raises(ValueError, match=rf"image of {size[1]}x{size[0]} \(width x height\)"):
+            box_mask(box, size)
+
+
+@pytest.mark.parametrize(
+    ("box", "reason"),
+    [
+        ((30, 10, 20, 15), "box 30,10,20,15 .* 100x50 .*reversed"),
+        ((30, 20, 40, 15), "reversed"),
+        ((30, 10, 30, 15), "holds no pixel"),
+        ((100, 10, 130, 15), "wholly outside"),
+        ((-9, -9, 0, 5), "wholly outside"),
+        ((0, 0, float("nan"), 5), "must be finite"),
+        ((0, 0, float("inf"), 5), "must be finite"),
+    ],
+)
+def test_a_box_that_holds_nothing_says_why(box: tuple[float, float, float, float], reason: str) -> None:
+    with pytest.raises(ValueError, match=reason):
+        box_mask(box, (50, 100))
+
+
+def test_a_box_is_parsed() -> None:
+    assert parse_box("40,30, 200,180.5") == (40, 30, 200, 180.5)
+    for text in ("1,2,3", "1,2,3,4,5", "a,b,c,d", ""):
+        with pytest.raises(ValueError, match=f"four numbers x0,y0,x1,y1 .* got '{text}'"):
+            parse_box(text)

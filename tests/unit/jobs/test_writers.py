@@ -1,0 +1,170 @@
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis.extra import numpy as hnp
+from PIL import Image
+from pycocotools import mask as coco_mask
+from pycocotools.coco import COCO
+
+from likewise.io.images import read_image
+from likewise.io.masks import read_labels, read_mask
+from likewise.jobs.writers import (
+    FORMATS,
+    SUMMARIES,
+    WRITERS,
+    checked_formats,
+    coco_document,
+    encode,
+    regions_of,
+    write_areas,
+    write_coco,
+)
+from likewise.viz.draw import palette
+
+
+@dataclass(frozen=True)
+class FakeResult:
+    labels: np.ndarray
+    classes: tuple[str, ...]
+    scores: tuple[float, ...]
+    probability: np.ndarray
+
+    @property
+    def mask(self) -> np.ndarray:
+        return self.labels > 0
+
+
+@pytest.fixture
+def image() -> np.ndarray:
+    return np.random.default_rng(0).integers(1, 256, (30, 41, 3), dtype=np.uint8)
+
+
+@pytest.fixture
+def one() -> FakeResult:
+    labels = np.zeros((30, 41), dtype=np.uint8)
+    labels[4:20, 7:31] = 1
+    return FakeResult(labels, ("cat",), (0.9,), np.linspace(0, 1, 30 * 41, dtype=np.float32).reshape(30, 41))
+
+
+@pytest.fixture
+def two(one: FakeResult) -> FakeResult:
+    labels = one.labels.copy()
+    labels[22:29, 2:40] = 2
+    return FakeResult(labels, ("cat", "dog", "horse"), (0.9, 0.25, 0.1), one.probability)
+
+
+def write(name: str, image: np.ndarray, result: FakeResult, folder: Path) -> Path:
+    suffix, writer = WRITERS[name]
+    writer(image, result, folder / f"x{suffix}")
+    return folder / f"x{suffix}"
+
+
+def test_a_mask_of_one_class_is_0_and_255(tmp_path: Path, image: np.ndarray, one: FakeResult) -> None:
+    with Image.open(write("mask", image, one, tmp_path)) as stored:
+        assert stored.mode == "L"
+        np.testing.assert_array_equal(np.asarray(stored), one.mask * 255)
+
+
+def test_a_mask_of_several_classes_is_a_palette_of_labels(tmp_path: Path, image: np.ndarray, two: FakeResult) -> None:
+    path = write("mask", image, two, tmp_path)
+    np.testing.assert_array_equal(read_labels(path), two.labels)
+    np.testing.assert_array_equal(read_mask(path, label=2), two.labels == 2)
+    with Image.open(path) as stored:
+        assert stored.mode == "P"
+        np.testing.assert_array_equal(np.asarray(stored.convert("RGB"))[25, 10], palette(2)[1])
+
+
+def test_probabilities_come_back_to_16_bits(tmp_path: Path, image: np.ndarray, one: FakeResult) -> None:
+    with Image.open(write("probability", image, one, tmp_path)) as stored:
+        stored = np.asarray(stored)
+    assert stored.max() == 65535
+    assert stored.min() == 0
+    np.testing.assert_allclose(stored / 65535, one.probability, atol=0.5001 / 65535)
+
+
+def test_a_cutout_is_the_object_on_nothing(tmp_path: Path, image: np.ndarray, one: FakeResult) -> None:
+    path = write("cutout", image, one, tmp_path)
+    with Image.open(path) as stored:
+        stored = np.asarray(stored)
+    np.testing.assert_array_equal(stored[..., 3], one.mask * 255)
+    np.testing.assert_array_equal(stored[one.mask, :3], image[one.mask])
+    assert not stored[~one.mask].any(), "the rest of the image must not be in the file"
+
+
+def test_an_overlay_is_a_image_of_the_same_size(tmp_path: Path, image: np.ndarray, two: FakeResult) -> None:
+    assert read_image(write("overlay", image, two, tmp_path)).shape == image.shape
+
+
+def test_coco_reads_what_is_written(tmp_path: Path, one: FakeResult, two: FakeResult) -> None:
+    nothing = FakeResult(np.zeros((7, 9), np.uint8), two.classes, (0.1, 0.1, 0.1), np.zeros((7, 9), np.float32))
+    results = {"sub/a.jpg": two, "b.jpg": nothing, "c.jpg": one}
+    write_coco((regions_of(name, result) for name, result in results.items()), two.classes, tmp_path / "coco.json")
+
+    coco = COCO(tmp_path / "coco.json")
+    assert [category["name"] for category in coco.loadCats([1, 2, 3])] == ["cat", "dog", "horse"]
+    for image in coco.loadImgs(coco.getImgIds()):
+        result = results[image["file_name"]]
+        assert (image["height"], image["width"]) == result.labels.shape
+        labels = np.zeros_like(result.labels)
+        for annotation in coco.loadAnns(coco.getAnnIds(imgIds=image["id"])):
+            mask = coco.annToMask(annotation).astype(bool)
+            labels[mask] = annotation["category_id"]
+            rows, columns = np.nonzero(mask)
+            x, y, width, height = annotation["bbox"]
+            assert annotation["area"] == mask.sum()
+            assert (x, y, x + width, y + height) == (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)
+            assert annotation["iscrowd"] == 0
+            assert annotation["score"] == result.scores[annotation["category_id"] - 1]
+        np.testing.assert_array_equal(labels, result.labels)
+    assert not coco.getAnnIds(imgIds=2), "an image without an object has no annotation"
+    assert len(coco.loadRes(json.loads((tmp_path / "coco.json").read_text())["annotations"]).anns) == 3
+
+
+@given(hnp.arrays(bool, hnp.array_shapes(min_dims=2, max_dims=2, max_side=24)))
+def test_run_lengths_come_back(mask: np.ndarray) -> None:
+    coded = {"size": list(mask.shape), "counts": encode(mask)}
+    np.testing.assert_array_equal(coco_mask.decode(coded), mask)
+    assert coco_mask.area(coded) == mask.sum()
+
+
+def test_a_coco_document_is_plain_json(two: FakeResult) -> None:
+    document = coco_document([regions_of("a.jpg", two)], two.classes)
+    assert json.loads(json.dumps(document)) == document
+
+
+def test_formats_are_checked_by_name() -> None:
+    assert checked_formats(["coco", "mask", "coco"]) == ("coco", "mask")
+    with pytest.raises(
+        ValueError, match="formats are mask, labels, probability, overlay, cutout, coco, areas; got gif, bmp"
+    ):
+        checked_formats(["mask", "gif", "bmp"])
+    with pytest.raises(ValueError, match="got none"):
+        checked_formats([])
+    assert set(FORMATS) == {*WRITERS, *SUMMARIES}
+
+
+def test_a_label_map_counts_classes_from_zero_and_marks_what_is_none(
+    tmp_path: Path, image: np.ndarray, two: FakeResult
+) -> None:
+    path = write("labels", image, two, tmp_path)
+    labels = read_labels(path)
+    assert {int(value) for value in np.unique(labels)} == {0, 1, 255}
+    np.testing.assert_array_equal(labels[two.labels > 0], two.labels[two.labels > 0] - 1)
+    colours = read_image(path)
+    assert colours[5, 8].tolist() == palette(2)[0].tolist()
+    assert colours[25, 8].tolist() == palette(2)[1].tolist()
+
+
+def test_the_table_of_areas_has_a_row_for_each_image_and_a_column_for_each_class(
+    tmp_path: Path, one: FakeResult, two: FakeResult
+) -> None:
+    write_areas([regions_of("a.jpg", two), regions_of("b,c.jpg", one)], two.classes, tmp_path / "areas.csv")
+    assert (tmp_path / "areas.csv").read_text().splitlines() == [
+        "image,width,height,cat,dog,horse",
+        f"a.jpg,41,30,{16 * 24},{7 * 38},0",
+        f'"b,c.jpg",41,30,{16 * 24},0,0',
+    ]

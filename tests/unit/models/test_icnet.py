@@ -1,0 +1,319 @@
+"""ICNet against the published program's numbers, groups of any size, and what every model must do."""
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from likewise.models import icnet
+from likewise.models.blocks.coattention import co_attention
+from likewise.models.icnet import from_checkpoint
+from support.model_suite import ModelSuite
+
+LEVELS = {32: "7x7", 16: "14x14", 8: "28x28"}
+SIDES = ("", "_background")
+
+
+@pytest.fixture(scope="module")
+def vgg16(rule, golden):
+    meta, arrays = golden("icnet")
+    state = {name: torch.from_numpy(value) for name, value in rule.make_state(meta["entries"], meta["gain"]).items()}
+    for name, array in arrays.items():
+        if name.startswith("override:"):
+            state[name.removeprefix("override:")] = torch.from_numpy(array)
+    model = icnet.vgg16()
+    model.load_state_dict(from_checkpoint(state), strict=True)
+    return model.eval()
+
+
+def group_of(rule, inputs) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Images, SISMs and masks of a golden."""
+
+    def made(key):
+        function, *arguments = inputs[key]
+        return torch.from_numpy(getattr(rule, function)(*arguments))
+
+    return made("images"), made("sisms")[:, 0], made("ground_truth")[:, 0]
+
+
+def close(ours, theirs, tolerance=1e-5) -> None:
+    """Within `tolerance` of the largest golden value."""
+    ours, theirs = torch.as_tensor(ours).detach(), torch.as_tensor(theirs)
+    atol = tolerance * max(theirs.abs().max().item(), 1.0)
+    torch.testing.assert_close(ours, theirs, rtol=0, atol=atol, check_dtype=False)
+
+
+@pytest.mark.parametrize("name", ["n1", "n3", "n6"])
+def test_vgg16_reproduces_the_published_program_at_every_step(name, rule, golden, vgg16):
+    meta, arrays = golden("icnet")
+    images, sisms, masks = group_of(rule, meta["cases"][name]["inputs"])
+    with torch.no_grad():
+        shallow, levels = vgg16.features(images)
+        vectors = vgg16.vectors(levels, sisms)
+        for stride, level in LEVELS.items():
+            for side, suffix in enumerate(SIDES):
+                case = f"{level}{suffix}"
+                close(vectors[stride][:, side], arrays[f"{name}_siv_{case}"])
+                unit = F.normalize(levels[stride], dim=1).flatten(2)
+                attention = torch.stack([co_attention(u.T, vectors[stride][:, side]) for u in unit])
+                close(attention.view(len(images), 1, *levels[stride].shape[2:]), arrays[f"{name}_csa_{case}"])
+                order = attention.argsort(dim=1, descending=True, stable=True)
+                np.testing.assert_array_equal(order, arrays[f"{name}_argsort_{case}"])
+        attended = vgg16.relate(levels, vectors)
+        predictions = vgg16.decode(attended, shallow, sisms)
+        close(predictions[0], arrays[f"{name}_prediction_28x28_native"])
+        close(predictions[1], arrays[f"{name}_prediction_56x56_native"])
+        close(predictions[2][..., ::2, ::2], arrays[f"{name}_prediction_112x112_native_every_2nd"])
+        for side, prediction in zip((28, 56, 112), predictions, strict=False):
+            resized = icnet.full_size(prediction)
+            close(resized[..., ::7, ::7], arrays[f"{name}_prediction_{side}_resized_to_224_every_7th"])
+        close(vgg16(images, sisms)[:, None, ::3, ::3], arrays[f"{name}_prediction_224x224_every_3rd"])
+        full = torch.cat([icnet.full_size(prediction) for prediction in predictions], dim=1)
+        close(icnet.soft_iou_loss(full, masks), arrays[f"{name}_iou_loss"])
+    if name != "n1":
+        for stride, theirs, attention in zip((8, 16, 32), (4, 5, 6), attended, strict=True):
+            compressed = arrays[f"{name}_conv{theirs}_cmprs_subsample"]
+            close(rule.subsample(levels[stride].numpy(), compressed.size), compressed)
+            merged = arrays[f"{name}_Co{theirs}_subsample"]
+            close(rule.subsample(attention.numpy(), merged.size), merged)
+
+
+def test_six_images_in_any_order_give_the_same_and_two_groups_of_three_give_other_maps(rule, golden, vgg16):
+    meta, arrays = golden("icnet")
+    images, sisms, _ = group_of(rule, meta["cases"]["n6"]["inputs"])
+    order = meta["cases"]["n6_permuted"]["permutation"]
+    with torch.no_grad():
+        permuted = vgg16(images[order], sisms[order])[np.argsort(order)]
+        apart = torch.cat([vgg16(images[part], sisms[part]) for part in (slice(0, 3), slice(3, 6))])
+    close(permuted[:, None, ::3, ::3], arrays["n6_prediction_224x224_every_3rd"])
+    close(apart[:, None, ::3, ::3], arrays["n6_as_3_plus_3_prediction_224x224_every_3rd"])
+    assert (apart - permuted).abs().max() > 0.1
+
+
+@pytest.mark.parametrize("value", ["ones", "zeros"])
+def test_an_empty_side_has_zero_vectors_and_zero_attention_as_published(value, rule, golden, vgg16):
+    meta, arrays = golden("icnet")
+    images, sisms, _ = group_of(rule, meta["cases"]["n6"]["inputs"])
+    images, sisms = images[:3], torch.full_like(sisms[:3], value == "ones")
+    empty = int(value == "ones")
+    with torch.no_grad():
+        levels = vgg16.features(images)[1]
+        vectors = vgg16.vectors(levels, sisms)
+        assert all(not vector[:, empty].any() for vector in vectors.values())
+        unit = F.normalize(levels[8][0], dim=0).flatten(1).T
+        assert not co_attention(unit, vectors[8][:, empty]).any()
+        output = vgg16(images, sisms)
+    close(output[:, None, ::3, ::3], arrays[f"n3_of_n6_sism_all_{value}_prediction_224x224_every_3rd"])
+
+
+def test_vgg16_trains_as_the_published_program(rule, golden, vgg16):
+    meta, arrays = golden("icnet_train")
+    images, sisms, masks = group_of(rule, meta["inputs"])
+    before = {name: value.clone() for name, value in vgg16.state_dict().items()}
+    try:
+        vgg16.train().zero_grad()
+        shallow, levels = vgg16.features(images)
+        predictions = vgg16.decode(vgg16.relate(levels, vgg16.vectors(levels, sisms)), shallow, sisms)
+        full = torch.cat([icnet.full_size(prediction) for prediction in predictions], dim=1)
+        loss = icnet.soft_iou_loss(full, masks)
+        loss.backward()
+        statistics = {name: buffer.clone() for name, buffer in vgg16.named_buffers()}
+    finally:
+        vgg16.load_state_dict(before)
+        vgg16.eval()
+    close(loss, arrays["loss"])
+    close(full[:, -1:, ::4, ::4], arrays["prediction_224x224_every_4th"], tolerance=2e-4)
+    close(full[:, :1, ::7, ::7], arrays["prediction_28_resized_to_224_every_7th"], tolerance=2e-4)
+    renamed = dict(
+        zip(meta["gradients"], from_checkpoint(dict.fromkeys(meta["gradients"], torch.tensor(0))), strict=True)
+    )
+    for entry, expected in meta["gradients"].items():
+        gradient = vgg16.get_parameter(renamed[entry]).grad
+        if entry not in meta["gradient_noise"]["gradient_is_zero_in_exact_arithmetic"]:
+            assert gradient.double().abs().sum().item() == pytest.approx(expected["abs_sum"], rel=1e-2), entry
+    for entry in ("Co4.cosal_feat.conv.0.weight", "conv6_cmprs.1.weight", "vgg.vgg.28.weight"):
+        expected = torch.from_numpy(arrays[f"grad:{entry}"])
+        ours = torch.from_numpy(rule.subsample(vgg16.get_parameter(renamed[entry]).grad.numpy(), expected.numel()))
+        assert (ours - expected).abs().max() <= 3e-2 * expected.abs().max(), entry
+    for entry, expected in meta["running_statistics_after_one_forward"].items():
+        (ours,) = from_checkpoint({entry: torch.tensor(0)})
+        assert statistics[ours].double().sum().item() == pytest.approx(expected["sum"], rel=1e-3, abs=1e-3), entry
+
+
+def test_vgg16_has_the_published_number_of_parameters(golden):
+    assert sum(p.numel() for p in icnet.vgg16().parameters()) == golden("icnet")[0]["parameters"]
+
+
+def test_the_loss_is_the_published_one_on_hard_soft_and_empty_masks(golden):
+    _, arrays = golden("icnet_train")
+    predictions = torch.from_numpy(arrays["loss_alone_predictions"])
+    masks = torch.from_numpy(arrays["loss_alone_target"])[:, 0]
+    close(icnet.soft_iou_loss(predictions, masks), arrays["loss_alone"])
+    close(icnet.soft_iou_loss(predictions, 0.75 * masks + 0.1), arrays["loss_alone_soft_target"])
+    masks[1] = 0
+    close(icnet.soft_iou_loss(predictions, masks), arrays["loss_alone_one_empty_target"])
+
+
+def test_an_empty_mask_costs_all_unless_nothing_is_predicted_and_never_makes_the_loss_nan():
+    masks = torch.zeros(2, 4, 4)
+    predictions = torch.zeros(2, 1, 4, 4, requires_grad=True)
+    loss = icnet.soft_iou_loss(predictions, masks)
+    loss.backward()
+    assert loss.item() == 0
+    assert predictions.grad.isfinite().all()
+    assert icnet.soft_iou_loss(torch.full((2, 1, 4, 4), 1e-30), masks).item() == 1
+
+
+def test_vectors_are_the_mean_of_unit_features_under_the_map_and_under_its_rest():
+    torch.manual_seed(0)
+    features, sisms = torch.randn(2, 5, 7, 7), torch.rand(2, 7, 7)
+    found = icnet.pool(features, sisms)
+    for image in range(2):
+        total = torch.zeros(2, 5)
+        for row in range(7):
+            for column in range(7):
+                feature = features[image, :, row, column]
+                weight = sisms[image, row, column]
+                total += torch.stack([weight, 1 - weight])[:, None] * feature / feature.norm()
+        torch.testing.assert_close(found[image], total / total.norm(dim=1, keepdim=True))
+
+
+def test_lite0_compares_the_two_deepest_features_as_they_are_each_as_much_as_the_other():
+    torch.manual_seed(0)
+    model = icnet.lite0().eval()
+    model.standardise[0].running_mean.fill_(0.3)
+    model.standardise[1].running_var.fill_(4.0)
+    images, _ = some_group(2)
+    with torch.no_grad():
+        taps = model.backbone(images)
+        levels = model.features(images)[1]
+    assert {stride: level.shape[1:] for stride, level in levels.items()} == {
+        8: (304, 28, 28),
+        16: (304, 14, 14),
+        32: (304, 7, 7),
+    }
+    deep, deepest = levels[16][:, :112], levels[32][:, 112:]
+    torch.testing.assert_close(deep, F.normalize((taps[4] - 0.3) / (1 + 1e-5) ** 0.5, dim=1))
+    torch.testing.assert_close(deepest, F.normalize(taps[5] / (4 + 1e-5) ** 0.5, dim=1))
+
+
+def test_the_level_of_a_network_becomes_one_half_and_the_order_of_its_probabilities_stays():
+    predictions = torch.tensor([0, 0.2, 0.85, 0.9, 1])[None, None]
+    found = icnet.calibrated(predictions, 0.85)[0, 0]
+    assert found[[0, 2, 4]].tolist() == pytest.approx([0, 0.5, 1])
+    assert (found.diff() > 0).all()
+    odds = 0.9 / 0.1 * (0.15 / 0.85)
+    assert found[3].item() == pytest.approx(odds / (1 + odds))
+    torch.testing.assert_close(icnet.calibrated(predictions, 0.5), predictions)
+
+
+@pytest.fixture(scope="module")
+def small():
+    """The lite0 variant with weights that make every part count."""
+    torch.manual_seed(0)
+    model = icnet.lite0()
+    for name, module in model.named_modules():
+        if isinstance(module, torch.nn.Conv2d) and not name.startswith("backbone."):
+            torch.nn.init.kaiming_normal_(module.weight)
+    for prediction in (model.predict, *(refinement.predict for refinement in model.refinements)):
+        torch.nn.init.normal_(prediction[0].weight, std=0.03)
+    return model.eval()
+
+
+def some_group(count: int) -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(count)
+    images = F.interpolate(torch.randn(count, 3, 16, 16, generator=generator), (224, 224), mode="bicubic")
+    sisms = F.interpolate(torch.rand(count, 1, 5, 5, generator=generator), (224, 224), mode="bilinear")
+    return images, sisms[:, 0]
+
+
+def chunks_of(size: int, group: tuple[torch.Tensor, torch.Tensor]) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    return list(zip(*(part.split(size) for part in group), strict=True))
+
+
+@pytest.mark.parametrize("count", [1, 2, 7, 60])
+def test_two_passes_in_chunks_give_what_the_whole_group_gives_at_once(count, small):
+    """A batch of 60 rounds its convolutions otherwise, which swaps a few positions in `forward`: see `segment`."""
+    group = some_group(count)
+    chunked = torch.cat([*small.cosegment(chunks_of(4, group))])
+    first = group[0][:12], group[1][:12]
+    torch.testing.assert_close(small.segment(*first, small.learn(*group)), chunked[:12], rtol=0, atol=1e-5)
+    with torch.no_grad():
+        difference = (small(*group) - chunked).abs().amax(dim=(1, 2))
+        assert difference.max() < 1e-2
+        assert difference.median() < 1e-4
+        if count > 4:  # a group cut into groups gives something else
+            first = group[0][:4], group[1][:4]
+            assert (small(*first) - chunked[:4]).abs().max() > 2e-3
+
+
+def test_in_double_precision_two_passes_and_the_whole_group_at_once_are_equal(small):
+    model, group = copy.deepcopy(small).double(), tuple(part.double() for part in some_group(7))
+    with torch.no_grad():
+        whole = model(*group)
+    torch.testing.assert_close(torch.cat([*model.cosegment(chunks_of(3, group))]), whole, rtol=0, atol=1e-9)
+
+
+def test_the_order_of_a_group_changes_nothing(small):
+    images, sisms = some_group(7)
+    order = [4, 0, 6, 2, 5, 1, 3]
+    forwards = torch.cat([*small.cosegment(chunks_of(3, (images, sisms)))])
+    turned = torch.cat([*small.cosegment(chunks_of(2, (images[order], sisms[order])))])
+    torch.testing.assert_close(turned, forwards[order], rtol=0, atol=1e-6)
+
+
+def test_of_a_group_nothing_is_kept_but_its_vectors(small):
+    """What one chunk leaves behind is two vectors for each image and level, in storage of exactly that size."""
+    images, sisms = some_group(2)
+    vectors = small.learn(images, sisms)
+    numbers = sum(vector[0].numel() for vector in vectors.values())
+    assert numbers == 2 * 3 * (112 + 192)  # both sides of three levels, channels of strides 16 and 32
+    for vector in vectors.values():  # no view that keeps features alive
+        assert vector.untyped_storage().nbytes() == vector.numel() * vector.element_size()
+    assert not any(vector.requires_grad for vector in vectors.values())
+
+
+def test_a_group_that_can_be_read_only_once_is_refused(small):
+    with pytest.raises(ValueError, match="chunks are read twice, but this is an iterator; pass a list"):
+        small.cosegment(iter([some_group(1)]))
+
+
+@pytest.mark.parametrize("what", ["images", "saliency maps"])
+def test_another_size_than_224_is_refused(what, small):
+    images, sisms = some_group(1)
+    if what == "images":
+        images = images[..., :200, :]
+        expected = r"ICNet reads 224x224 images, not 224x200 \(width x height\).* Resize them to 224x224"
+    else:
+        sisms = sisms[:, :, :96]
+        expected = r"ICNet reads 224x224 saliency maps, not 96x224 \(width x height\)"
+    for run in (small, small.learn, lambda *chunk: list(small.cosegment([chunk]))):
+        with pytest.raises(ValueError, match=expected):
+            run(images, sisms)
+
+
+class TestICNetOnLite0(ModelSuite):
+    SIZES = ((224, 224), (224, 224))
+
+    def build(self):
+        return icnet.lite0()
+
+    def run(self, model, size):
+        return model(*some_group(2))
+
+    def loss(self, model, size):
+        images, sisms = some_group(2)
+        return model.loss(images, sisms, (sisms > 0.6).float())
+
+
+class TestICNetOnLite0Compressed(TestICNetOnLite0):
+    def build(self):
+        return icnet.lite0(compress=True)
+
+
+def test_a_checkpoint_with_a_foreign_entry_names_it_and_parallel_training_is_known():
+    with pytest.raises(ValueError, match=r"'fc\.weight' is no entry of ICNet's checkpoint"):
+        from_checkpoint({"fc.weight": torch.zeros(1)})
+    assert [*from_checkpoint({"module.Co6.conv.0.bias": torch.zeros(1)})] == ["attend32.merge.0.bias"]

@@ -1,0 +1,52 @@
+"""The vote against the published program's, and shots and classes joined by hand."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from likewise.ops import shots
+
+
+@pytest.mark.parametrize(
+    "case", ["random", "none", "only_one_shot", "max_4_tie_at_2", "max_2_tie_at_1", "max_5_no_tie", "batch"]
+)
+def test_the_vote_divides_by_the_most_votes_found_in_each_image(case, golden):
+    _, arrays = golden("hsnet_resnet50_vote")
+    final = shots.vote(torch.from_numpy(arrays[f"forced_{case}_masks"]).bool())
+    np.testing.assert_array_equal(final.numpy(), arrays[f"forced_{case}_final"].astype(bool))
+
+
+def test_mean_probability_averages_the_shots():
+    logits = torch.tensor([[[0.0, 0.0], [0.0, math.log(3)]]]).reshape(1, 2, 2, 1, 1)
+    torch.testing.assert_close(shots.mean_probability(logits), torch.tensor([[[(0.5 + 0.75) / 2]]]))
+
+
+def test_competing_classes_share_one_background():
+    alone = torch.tensor([0.75, 0.9, 0.2]).reshape(1, 3, 1, 1)
+    shared = shots.compete(alone)[0, :, 0, 0]
+    odds = torch.tensor([1.0, 3.0, 9.0, 0.25])
+    torch.testing.assert_close(shared, odds / odds.sum())
+
+
+def test_a_single_class_competes_with_nobody():
+    alone = torch.rand(2, 1, 3, 3)
+    torch.testing.assert_close(shots.compete(alone)[:, 1:], alone)
+
+
+def test_a_pixel_that_no_class_claims_is_background():
+    labels = shots.compete(torch.tensor([0.49, 0.3]).reshape(1, 2, 1, 1)).argmax(dim=1)
+    assert labels.item() == 0
+
+
+def test_a_shot_counts_by_the_square_root_of_its_area():
+    weights = shots.weights_by_area(torch.tensor([0.04, 0.36, 0.0]))
+    torch.testing.assert_close(weights[:, 1], torch.tensor([0.25, 0.75, 0.0]), atol=2e-3, rtol=0)
+    sides = torch.tensor([0.96, 0.64, 1.0]).sqrt()
+    torch.testing.assert_close(weights[:, 0], sides / sides.sum())
+
+
+@pytest.mark.parametrize("area", [0.0, 0.3, 1.0])
+def test_shots_of_equal_areas_count_equally(area):
+    torch.testing.assert_close(shots.weights_by_area(torch.full((2, 4), area)), torch.full((2, 4, 2), 0.25))

@@ -1,0 +1,215 @@
+"""Groups of images in, masks of what they share out."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image, ImageFilter
+
+from likewise.errors import ImageError
+from likewise.io.paths import find_images
+from likewise.models.icnet import join
+from likewise.predict.co_saliency import CoSaliency, joined, read_ahead
+from likewise.predict.saliency import Saliency
+from support.fake_runs import make_hsnet_run
+from support.fakes import noise
+
+
+@pytest.fixture(scope="module")
+def cosaliency() -> CoSaliency:
+    return CoSaliency(device="cpu")
+
+
+@pytest.fixture(scope="module")
+def unrefined() -> CoSaliency:
+    return CoSaliency(device="cpu", edges=False)
+
+
+@pytest.fixture
+def group(photos: Path) -> Path:
+    """Five blurred images of different sizes with a red disc somewhere."""
+    for index in range(5):
+        height, width = 90 + 10 * index, 130 - 10 * index
+        image = Image.fromarray(noise(index, height, width)).filter(ImageFilter.GaussianBlur(4))
+        pixels = np.array(image)
+        rows, columns = np.mgrid[:height, :width]
+        pixels[(rows - 45) ** 2 + (columns - 40 - 5 * index) ** 2 < 25**2] = 220, 30, 30
+        Image.fromarray(pixels).save(photos / f"{index}.png")
+    return photos
+
+
+def test_each_result_has_the_size_of_its_image_and_they_are_masks_of_their_probability(cosaliency, group):
+    images = find_images([group])
+    results = list(cosaliency.cosegment(images))
+    for index, result in enumerate(results):
+        assert result.mask.shape == result.probability.shape == (90 + 10 * index, 130 - 10 * index)
+        np.testing.assert_array_equal(result.mask, result.probability > 0.5)
+        assert result.classes == ("object",)
+
+
+def test_two_passes_give_what_the_whole_group_at_once_gives(unrefined, group):
+    images = find_images([group])
+    learned = unrefined.learn(images)
+    pixels = [np.array(Image.open(image.path)) for image in images]
+    tensors = torch.cat([unrefined.image(one) for one in pixels])
+    with torch.inference_mode():
+        sisms = torch.stack([unrefined.sism(one, "") for one in pixels])
+        parts = [unrefined.network.learn(*(part[None] for part in pair)) for pair in zip(tensors, sisms, strict=True)]
+        whole = unrefined.network.segment(tensors, sisms, join(parts))
+    for index, image in enumerate(images):
+        found = unrefined.segment(image, learned).probability
+        height, width = found.shape
+        expected = torch.nn.functional.interpolate(
+            whole[index][None, None], size=(height, width), mode="bilinear", align_corners=True
+        )[0, 0]
+        np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_the_order_of_the_files_changes_nothing(cosaliency, group):
+    images = find_images([group])
+    forwards, backwards = cosaliency.learn(images), cosaliency.learn(images[::-1])
+    for image in images:
+        one, other = (cosaliency.segment(image, learned).probability for learned in (forwards, backwards))
+        np.testing.assert_allclose(one, other, atol=1e-5)
+
+
+def test_of_a_group_only_vectors_are_kept(cosaliency, group):
+    learned = cosaliency.learn(find_images([group]))
+    numbers = sum(vector.numel() for vector in learned.vectors.values())
+    assert numbers == len(learned) * 2 * 3 * (112 + 192)  # both sides of three levels, channels of two strides
+    for vector in learned.vectors.values():
+        assert vector.untyped_storage().nbytes() == vector.numel() * vector.element_size()
+
+
+def test_the_map_of_a_image_is_made_once_for_both_passes(group, monkeypatch):
+    cosaliency, made = CoSaliency(device="cpu"), []
+    prior = cosaliency.maps.prior
+    plane = prior.plane
+    monkeypatch.setattr(prior, "plane", lambda image: made.append(image.shape) or plane(image))
+    assert len(list(cosaliency.cosegment(find_images([group])))) == 5
+    assert len(made) == 5
+
+
+def test_a_group_of_one_works_and_says_so(cosaliency, group):
+    learned = cosaliency.learn([group / "0.png"])
+    assert learned.names == (str(group / "0.png"),)
+    assert cosaliency.segment(group / "0.png", learned).mask.shape == (90, 130)
+    assert "a group of one" in learned.health().told()[0]
+
+
+def test_images_in_memory_make_a_group_too(cosaliency, group):
+    pixels = [np.array(Image.open(group / f"{index}.png")) for index in (0, 1)]
+    learned = cosaliency.learn(pixels)
+    assert learned.names == ("image 1", "image 2")
+    on_disk = cosaliency.learn([group / "0.png", group / "1.png"])
+    np.testing.assert_array_equal(
+        cosaliency.segment(pixels[0], learned).mask, cosaliency.segment(group / "0.png", on_disk).mask
+    )
+
+
+def test_a_image_that_cannot_be_read_is_named_and_the_others_are_the_group(cosaliency, group):
+    (group / "2.png").write_bytes(b"nothing")
+    learned = cosaliency.learn(find_images([group]))
+    assert learned.names == ("0.png", "1.png", "3.png", "4.png")
+    assert [name for name, _ in learned.failed] == ["2.png"]
+    alone = cosaliency.learn([group / "3.png"])
+    for stride, vectors in learned.vectors.items():
+        torch.testing.assert_close(vectors[2:3], alone.vectors[stride], rtol=0, atol=0)
+    with pytest.raises(ImageError, match=r"2\.png"):
+        cosaliency.segment(group / "2.png", learned)
+
+
+def test_of_a_group_that_nobody_can_read_nothing_is_shared(cosaliency, group):
+    (group / "2.png").write_bytes(b"nothing")
+    learned = cosaliency.learn([group / "2.png"])
+    assert len(learned) == 0
+    assert learned.health().told() == []
+    with pytest.raises(ValueError, match="no image of the group could be read"):
+        cosaliency.segment(group / "0.png", learned)
+
+
+def test_a_folder_of_maps_takes_the_place_of_the_model(cosaliency, group):
+    maps = Path("maps")
+    maps.mkdir()
+    images = find_images([group])
+    saliency = Saliency(device="cpu")
+    for image in images:
+        values = np.rint(saliency.segment(image.path).probability * 65535).astype(np.uint16)
+        Image.fromarray(values).save(maps / image.name)
+    given = CoSaliency(maps=maps, device="cpu")
+    ours, theirs = cosaliency.learn(images), given.learn(images)
+    one, other = (model.segment(images[1], learned) for model, learned in ((cosaliency, ours), (given, theirs)))
+    assert np.abs(one.probability - other.probability).mean() < 0.05
+    (maps / "3.png").unlink()
+    with pytest.raises(ValueError, match=r"1 of the saliency maps do not fit their images: 3\.png has none"):
+        given.learn(images)
+    Image.fromarray(np.zeros((100, 120), np.uint8)).save(maps / "1.png")
+    assert given.segment(images[1], theirs).probability.shape == (100, 120)
+
+
+def test_the_best_masks_become_examples(cosaliency, group, monkeypatch):
+    images = find_images([group])
+    learned = cosaliency.learn(images)
+    examples = cosaliency.examples(images, learned, count=2)
+    assert len(examples) == 2
+    for example in examples:
+        assert example.mask.shape == np.array(Image.open(example.image)).shape[:2]
+        np.testing.assert_array_equal(example.mask, cosaliency.segment(example.image, learned).mask)
+    monkeypatch.setattr("likewise.predict.co_saliency.LEAST_SHARE", 0.99)
+    with pytest.raises(ValueError, match="no mask of the group is fit to be an example"):
+        cosaliency.examples(images, learned, count=2)
+
+
+def test_group_and_examples_are_joined_by_the_mean_of_their_probabilities(cosaliency, group):
+    images = find_images([group])
+    own = cosaliency.segment(images[0], cosaliency.learn(images))
+    sure = replace(own, probability=np.ones_like(own.probability))
+    both = joined(own, sure)
+    np.testing.assert_allclose(both.probability, (own.probability + 1) / 2, rtol=1e-6)
+    np.testing.assert_array_equal(both.mask, own.probability > 0)
+    assert both.classes == ("object",)
+
+
+def test_a_group_of_another_model_is_refused(cosaliency, group):
+    learned = cosaliency.learn([group / "0.png"])
+    other = CoSaliency(device="cpu")
+    other.fingerprint = "another"
+    with pytest.raises(ValueError, match="learned with another model"):
+        other.segment(group / "0.png", learned)
+
+
+def test_wrong_models_are_refused_with_what_there_is(tmp_path):
+    with pytest.raises(ValueError, match="no co-saliency model is called 'icnets'; there are icnet-lite0, icnet-vgg16"):
+        CoSaliency("icnets")
+    with pytest.raises(ValueError, match="icnet-vgg16 is a published network: pass its authors' checkpoint"):
+        CoSaliency("icnet-vgg16")
+    with pytest.raises(ValueError, match="icnet-lite0 has weights of its own"):
+        CoSaliency(weights=tmp_path / "x.pth")
+    with pytest.raises(ValueError, match="holds HSNet, which reads no groups; take a run of icnet"):
+        CoSaliency(str(make_hsnet_run(tmp_path / "run")))
+    with pytest.raises(ValueError, match="no saliency model is called 'salient'; there are saliency-lite0"):
+        CoSaliency(maps="salient")
+    with pytest.raises(ValueError, match="holds HSNet, no saliency network"):
+        Saliency(str(tmp_path / "run"))
+
+
+def test_no_images_are_no_group(cosaliency):
+    with pytest.raises(ValueError, match="no images: a group has at least one"):
+        cosaliency.learn([])
+
+
+def test_images_are_read_a_few_ahead_and_no_more(group, monkeypatch):
+    opened = []
+
+    def read(source):
+        opened.append(source)
+        return np.zeros((4, 4, 3), np.uint8)
+
+    monkeypatch.setattr("likewise.predict.co_saliency.read_image", read)
+    stream = read_ahead([f"{index}.png" for index in range(50)])
+    names = [next(stream)[0] for _ in range(10)]
+    assert names == [f"{index}.png" for index in range(10)]
+    assert len(opened) <= 14
+    stream.close()

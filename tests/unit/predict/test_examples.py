@@ -1,0 +1,170 @@
+"""How people give examples, and what is marked in them."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from likewise.errors import ImageError
+from likewise.predict.examples import Example, find_examples, mark
+from support.fakes import save_flat
+
+
+def test_an_example_is_a_image_and_a_mask_joined_by_an_equals_sign(photos: Path) -> None:
+    cat, mask = save_flat(photos / "cat.jpg"), save_flat(photos / "elsewhere.png")
+    assert find_examples([f"{cat}={mask}"])[0] == [Example(cat, mask=mask)]
+
+
+def test_names_with_equals_signs_are_understood(photos: Path) -> None:
+    odd, mask = save_flat(photos / "a=b.jpg"), save_flat(photos / "m=n.png")
+    assert find_examples([f"{odd}={mask}"])[0] == [Example(odd, mask=mask)]
+    beside = save_flat(photos / "a=b.mask.png")
+    assert find_examples([str(odd)])[0] == [Example(odd, mask=beside)]
+
+
+def test_an_equals_sign_that_can_be_read_in_two_ways_is_refused(photos: Path) -> None:
+    for name in ("a", "b=c", "a=b", "c"):
+        Image.new("L", (3, 3)).save(photos / name, format="png")
+    os.chdir(photos)
+    with pytest.raises(ImageError, match="may be a with mask b=c or a=b with mask c; rename"):
+        find_examples(["a=b=c"])
+
+
+@pytest.mark.parametrize("mask_name", ["cat.mask.png", "cat_mask.png", "cat.png"])
+def test_a_mask_beside_its_image_is_found(photos: Path, mask_name: str) -> None:
+    cat, mask = save_flat(photos / "cat.jpg"), save_flat(photos / mask_name)
+    expected = [Example(cat, mask=mask)]
+    assert find_examples([cat])[0] == expected
+    assert find_examples([cat, mask])[0] == expected, "named one after the other"
+    assert find_examples([mask, cat])[0] == expected, "as a shell may sort photos/*"
+
+
+def test_a_png_is_not_its_own_mask(photos: Path) -> None:
+    cat = save_flat(photos / "cat.png")
+    with pytest.raises(ImageError, match=r"cat\.png: no mask beside it; looked for cat\.mask\.png, cat_mask\.png\."):
+        find_examples([cat])
+    with pytest.raises(ImageError, match="no mask beside it"):
+        find_examples([cat, cat])
+
+
+def test_a_mask_of_the_same_stem_follows_its_image(photos: Path) -> None:
+    cat, mask = save_flat(photos / "cat.png"), save_flat(photos / "masks" / "cat.png")
+    assert find_examples([cat, mask])[0] == [Example(cat, mask=mask)]
+
+
+def test_two_images_of_one_stem_with_masks_of_their_own_are_two_examples(photos: Path) -> None:
+    images = [save_flat(photos / "a" / "1.png"), save_flat(photos / "b" / "1.png")]
+    masks = [save_flat(photos / "a" / "1.mask.png"), save_flat(photos / "b" / "1.mask.png")]
+    assert find_examples(images)[0] == [Example(pair[0], mask=pair[1]) for pair in zip(images, masks, strict=True)]
+
+
+def test_a_shell_expansion_of_images_and_masks_gives_each_pair_once(photos: Path) -> None:
+    for stem in ("1", "2"):
+        save_flat(photos / f"{stem}.jpg")
+        save_flat(photos / f"{stem}.png")
+    expected = [Example(photos / f"{stem}.jpg", mask=photos / f"{stem}.png") for stem in ("1", "2")]
+    assert find_examples(sorted(photos.iterdir()))[0] == expected
+    assert find_examples([*sorted(photos.glob("*.jpg")), *sorted(photos.glob("*.png"))])[0] == expected
+
+
+def test_a_folder_of_pairs_is_a_class_and_its_subfolders_are_classes(photos: Path) -> None:
+    for name in ("pets/1.jpg", "pets/1.png", "pets/cats/tom.jpg", "pets/cats/tom_mask.png", "pets/dogs/rex.png"):
+        save_flat(photos / name)
+    for name in (
+        "pets/dogs/rex.mask.png",
+        "pets/dogs/rex.overlay.jpg",
+        "pets/.hidden/x.jpg",
+        "pets/notes/todo.txt.gif",
+    ):
+        save_flat(photos / name)
+    (photos / "pets/notes/todo.txt.gif").unlink()
+    pets = photos / "pets"
+    assert find_examples([pets])[0] == [
+        Example(pets / "1.jpg", mask=pets / "1.png", class_name="pets"),
+        Example(pets / "cats/tom.jpg", mask=pets / "cats/tom_mask.png", class_name="cats"),
+        Example(pets / "dogs/rex.png", mask=pets / "dogs/rex.mask.png", class_name="dogs"),
+    ]
+    os.chdir(pets)
+    assert {example.class_name for example in find_examples(["."])[0]} == {"pets", "cats", "dogs"}
+
+
+def test_boxes_and_scribbles_take_the_place_of_masks_in_order(photos: Path) -> None:
+    cat, dog = save_flat(photos / "cat.jpg"), save_flat(photos / "dog.jpg")
+    save_flat(photos / "dog.png")
+    assert find_examples([cat, dog], boxes=["1,2,3,4", "0,0,5,6"]) == (
+        [Example(cat, box=(1, 2, 3, 4)), Example(dog, box=(0, 0, 5, 6))],
+        [],
+    )
+    assert find_examples([cat], scribbles=[Path("strokes.png")])[0] == [Example(cat, scribbles=Path("strokes.png"))]
+    with pytest.raises(ValueError, match="2 example images, but 1 boxes; give one for each, in order"):
+        find_examples([cat, dog], boxes=["1,2,3,4"])
+    with pytest.raises(ValueError, match="1 example images, but 2 scribbles"):
+        find_examples([cat], scribbles=[Path("a.png"), Path("b.png")])
+    with pytest.raises(ValueError, match="boxes and scribbles were both given"):
+        find_examples([cat], boxes=["1,2,3,4"], scribbles=[Path("a.png")])
+    with pytest.raises(ValueError, match=r"a box is four numbers x0,y0,x1,y1 in pixels"):
+        find_examples([cat], boxes=["1,2,3"])
+
+
+def test_a_image_without_a_mask_lists_the_names_looked_for(photos: Path) -> None:
+    save_flat(photos / "a/cat.jpg")
+    with pytest.raises(
+        ImageError, match=r"cat\.jpg: no mask beside it; looked for cat\.mask\.png, .*, cat\.png\. Give"
+    ):
+        find_examples([photos / "a"])
+
+
+def test_saved_concepts_are_told_from_images_and_a_label_goes_to_every_mask(photos: Path) -> None:
+    cat, mask = save_flat(photos / "cat.jpg"), save_flat(photos / "cat.png")
+    assert find_examples(["pets.concept"]) == ([], [Path("pets.concept")])
+    examples, concepts = find_examples(["pets.concept", cat], label=8)
+    assert examples == [Example(cat, mask=mask, label=8)]
+    assert concepts == [Path("pets.concept")]
+
+
+def test_examples_that_do_not_exist_are_named(photos: Path) -> None:
+    cat = save_flat(photos / "cat.jpg")
+    (photos / "empty").mkdir()
+    for texts, message in (
+        (["photos/dog.jpg"], r"photos/dog\.jpg: no such example"),
+        ([f"{cat}=photos/absent.png"], r"there is no file photos/absent\.png; check"),
+        ([f"{cat}="], "there is no file of the empty name"),
+        (["x=y"], "there is no file x and no file y"),
+        (["x=y=z"], "no = in it stands between two files that exist"),
+        (["photos/empty"], "photos/empty: no image in this folder"),
+        ([], "no example given"),
+    ):
+        with pytest.raises(ImageError, match=message):
+            find_examples(texts)
+
+
+def test_a_mask_a_box_and_scribbles_mark_foreground_and_background(photos: Path) -> None:
+    cat = save_flat(photos / "cat.png", size=(12, 8))
+    mask = np.zeros((8, 12), bool)
+    mask[2:5, 3:7] = True
+    for example in (Example(cat, mask=mask), Example(cat, box=(3, 2, 7, 5))):
+        image, foreground, background = mark(example)
+        assert image.shape == (8, 12, 3)
+        np.testing.assert_array_equal(foreground, mask)
+        np.testing.assert_array_equal(background, ~mask)
+    strokes = np.zeros((8, 12), np.uint8)
+    strokes[3, 3:6], strokes[7, :] = 1, 2
+    _, foreground, background = mark(Example(cat, scribbles=Image.fromarray(strokes)))
+    np.testing.assert_array_equal(foreground, strokes == 1)
+    np.testing.assert_array_equal(background, strokes == 2)
+
+
+def test_scribbles_without_a_background_stroke_leave_the_rest_to_the_background(photos: Path) -> None:
+    cat = save_flat(photos / "cat.png", size=(12, 8))
+    strokes = np.zeros((8, 12), np.uint8)
+    strokes[3, 3:6] = 1
+    _, foreground, background = mark(Example(cat, scribbles=Image.fromarray(strokes)))
+    np.testing.assert_array_equal(background, ~foreground)
+
+
+def test_a_mask_that_leaves_no_background_is_warned_of(photos: Path) -> None:
+    cat = save_flat(photos / "cat.png", size=(12, 8))
+    with pytest.warns(UserWarning, match=r"cat\.png: its mask covers the whole image"):
+        mark(Example(cat, mask=np.ones((8, 12), bool)))

@@ -1,0 +1,201 @@
+"""The library's front: examples in, masks at each image's own size out."""
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from likewise import Concept, Example, FewShot
+from likewise.errors import ConceptError, ImageError
+from likewise.models import panet
+
+
+@pytest.fixture(scope="module")
+def few_shot() -> FewShot:
+    return FewShot("panet-lite0", device="cpu")
+
+
+def scene(size=(120, 160), at=(30, 40), colour=(220, 40, 40), seed=0) -> tuple[np.ndarray, np.ndarray]:
+    """A coloured disc on a noisy grey ground, and its mask."""
+    generator = np.random.default_rng(seed)
+    image = generator.integers(90, 130, (*size, 1), dtype=np.uint8).repeat(3, axis=2)
+    rows, columns = np.mgrid[: size[0], : size[1]]
+    mask = (rows - at[0] - 25) ** 2 + (columns - at[1] - 25) ** 2 < 25**2
+    image[mask] = colour
+    return image, mask
+
+
+def iou(one: np.ndarray, other: np.ndarray) -> float:
+    return (one & other).sum() / (one | other).sum()
+
+
+def test_a_mask_is_found_again_in_another_image_of_another_size(few_shot):
+    image, mask = scene()
+    concept = few_shot.learn(Example(image, mask=mask))
+    query, truth = scene(size=(150, 110), at=(70, 20), seed=1)
+    result = few_shot.segment(query, concept)
+    assert result.mask.shape == result.probability.shape == result.labels.shape == (150, 110)
+    assert result.mask.dtype == bool
+    assert result.probability.dtype == np.float32
+    assert 0 <= result.probability.min() <= result.probability.max() <= 1
+    assert (result.mask == (result.probability > 0.5)).mean() > 0.999
+    assert iou(result.mask, truth) > 0.6
+    assert 0.5 < result.score <= 1
+
+
+def test_a_box_and_scribbles_find_the_object_too(few_shot):
+    image, mask = scene()
+    query, truth = scene(at=(60, 90), seed=1)
+    box = few_shot.learn(Example(image, box=(40, 30, 90, 80)))
+    assert iou(few_shot.segment(query, box).mask, truth) > 0.4
+    strokes = np.zeros(mask.shape, np.uint8)
+    strokes[50:60, 50:80] = 1
+    strokes[100:110, 10:150] = 2
+    scribbles = few_shot.learn(Example(image, scribbles=Image.fromarray(strokes)))
+    assert iou(few_shot.segment(query, scribbles).mask, truth) > 0.5
+
+
+def test_several_classes_are_told_apart(few_shot):
+    red, red_mask = scene()
+    blue, blue_mask = scene(colour=(40, 60, 230), at=(60, 90), seed=2)
+    concept = few_shot.learn(
+        [Example(red, mask=red_mask, class_name="red"), Example(blue, mask=blue_mask, class_name="blue")]
+    )
+    assert concept.classes == ("red", "blue")
+    query, truth = scene(colour=(40, 60, 230), at=(20, 20), seed=3)
+    result = few_shot.segment(query, concept)
+    assert result.classes == ("red", "blue")
+    assert len(result.scores) == 2
+    assert np.bincount(result.labels[truth], minlength=3).argmax() == 2
+
+
+def test_without_edges_the_prediction_is_what_the_model_itself_gives():
+    """The door adds nothing but edges: reading, sizes and pools aside, it is PANet's own forward pass."""
+    few_shot = FewShot("panet-lite0", device="cpu", edges=False)
+    image, mask = scene(size=(320, 320))
+    query, _ = scene(size=(320, 320), at=(200, 100), seed=1)
+    result = few_shot.segment(query, few_shot.learn(Example(image, mask=mask)))
+    normalise = few_shot.network.backbone.normalise
+    support = normalise(torch.from_numpy(image)[None])[None, None]
+    foreground = torch.from_numpy(mask)[None, None, None].float()
+    with torch.no_grad():
+        images = normalise(torch.from_numpy(query)[None])[None]
+        logits = few_shot.network(support, foreground, 1 - foreground, images)
+    expected = logits.softmax(dim=2)[0, 0, 1].numpy()
+    np.testing.assert_allclose(result.probability, expected, atol=2e-5)
+
+
+def test_shots_average_and_merging_concepts_is_learning_them_together(few_shot):
+    one, two = scene(), scene(at=(60, 100), seed=4)
+    together = few_shot.learn([Example(one[0], mask=one[1]), Example(two[0], mask=two[1])])
+    apart = few_shot.learn(Example(one[0], mask=one[1])).merged(few_shot.learn(Example(two[0], mask=two[1])))
+    query, _ = scene(at=(20, 90), seed=5)
+    np.testing.assert_allclose(
+        few_shot.segment(query, together).probability, few_shot.segment(query, apart).probability, atol=1e-5
+    )
+
+
+def test_a_saved_concept_segments_exactly_as_before(few_shot, tmp_path):
+    image, mask = scene()
+    concept = few_shot.learn(Example(image, mask=mask))
+    concept.save(tmp_path / "disc.concept")
+    query, _ = scene(at=(60, 90), seed=1)
+    before = few_shot.segment(query, concept).probability
+    after = few_shot.segment(query, Concept.load(tmp_path / "disc.concept")).probability
+    np.testing.assert_array_equal(before, after)
+
+
+def test_a_image_is_a_path_a_pillow_image_or_an_array_and_upright(few_shot, tmp_path):
+    image, mask = scene()
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    stored = Image.fromarray(image).transpose(Image.Transpose.ROTATE_90)
+    stored.save(tmp_path / "turned.png", exif=exif)
+    Image.fromarray(mask).save(tmp_path / "mask.png")
+    from_files = few_shot.learn(Example(tmp_path / "turned.png", mask=tmp_path / "mask.png"))
+    from_arrays = few_shot.learn(Example(image, mask=mask))
+    torch.testing.assert_close(from_files.rows, from_arrays.rows)
+    assert from_files.names == ("turned.png",)
+    by_path = few_shot.segment(str(tmp_path / "turned.png"), from_files).mask
+    by_image = few_shot.segment(Image.fromarray(image), from_files).mask
+    np.testing.assert_array_equal(by_path, by_image)
+    assert by_path.shape == mask.shape
+
+
+def test_a_concept_of_another_model_is_refused(few_shot):
+    image, mask = scene()
+    untrained = FewShot("panet", device="cpu")
+    with pytest.raises(ConceptError, match="learned with model panet-lite0, this model has model panet:"):
+        untrained.segment(image, few_shot.learn(Example(image, mask=mask)))
+    concept = FewShot("panet", taps=("blocks.5.3",), device="cpu").learn(Example(image, mask=mask))
+    with pytest.raises(ConceptError, match=r"backbone lite0@blocks\.5\.3, this model has backbone lite0@blocks\.4\.2"):
+        untrained.segment(image, concept)
+    larger = FewShot("panet-lite0", side=384, device="cpu")
+    with pytest.raises(ConceptError, match="input side"):
+        larger.segment(image, few_shot.learn(Example(image, mask=mask)))
+
+
+def test_an_empty_mask_is_refused_by_its_images_name(few_shot, tmp_path):
+    image, mask = scene()
+    Image.fromarray(image).save(tmp_path / "cat.png")
+    with pytest.raises(ValueError, match=r"cat\.png: its mask is empty"):
+        few_shot.learn(Example(tmp_path / "cat.png", mask=np.zeros_like(mask)))
+
+
+def test_a_mask_of_another_size_gives_both_sizes(few_shot):
+    image, mask = scene()
+    with pytest.raises(ImageError, match=r"40x60.*160x120|160x120.*40x60"):
+        few_shot.learn(Example(image, mask=mask[:60, :40]))
+
+
+@pytest.mark.parametrize("given", [{}, {"mask": np.ones((120, 160), bool), "box": (0, 0, 9, 9)}])
+def test_an_example_is_given_in_exactly_one_way(few_shot, given):
+    with pytest.raises(ValueError, match="give exactly one of a mask, a box or scribbles"):
+        few_shot.learn(Example(scene()[0], **given))
+
+
+def test_no_examples_and_tiny_images_are_refused(few_shot):
+    with pytest.raises(ValueError, match="no examples"):
+        few_shot.learn([])
+    with pytest.raises(ValueError, match=r"8x200 \(width x height\); at least 16"):
+        few_shot.learn(Example(np.zeros((200, 8, 3), np.uint8), mask=np.ones((200, 8), bool)))
+
+
+def test_unknown_models_devices_and_sides_are_refused():
+    with pytest.raises(
+        ValueError,
+        match=r"no model is called 'hsnet2'; there are hsnet-lite0, panet-lite0, panet, panet-vgg16, .*hsnet-resnet50",
+    ):
+        FewShot(model="hsnet2")
+    with pytest.raises(ValueError, match="device 'tpu9' cannot be used here"):
+        FewShot(device="tpu9")
+    with pytest.raises(ValueError, match="side is 8 pixels; this backbone needs 32 to 4096"):
+        FewShot("panet-lite0", side=8)
+    with pytest.raises(ValueError, match="side is 100000 pixels"):
+        FewShot("panet-lite0", side=100000)
+    with pytest.raises(ValueError, match="no precision is called 'float8'; there are float32, bfloat16"):
+        FewShot(precision="float8")
+    for name in ("panet-vgg16", "hsnet-resnet50"):
+        with pytest.raises(ValueError, match=f"{name} is a published network: pass its authors' checkpoint"):
+            FewShot(model=name)
+    with pytest.raises(ValueError, match="panet-lite0 has a backbone and weights of its own"):
+        FewShot("panet-lite0", backbone="resnet50")
+
+
+def test_the_input_keeps_the_images_aspect_in_whole_strides(few_shot):
+    assert few_shot.input_size(320, 320) == (320, 320)
+    height, width = few_shot.input_size(400, 1600)
+    assert (height, width) == (160, 640)
+    assert few_shot.input_size(16, 4000)[0] == 32
+
+
+def test_a_published_network_segments_with_its_authors_checkpoint(tmp_path, rule, golden):
+    meta, _ = golden("panet_vgg16")
+    state = {name: torch.from_numpy(value) for name, value in rule.make_state(meta["entries"], meta["gain"]).items()}
+    torch.save(state, tmp_path / "panet.pth")
+    few_shot = FewShot("panet-vgg16", weights=tmp_path / "panet.pth", side=64, device="cpu")
+    image, mask = scene()
+    result = few_shot.segment(image, few_shot.learn(Example(image, mask=mask)))
+    assert result.mask.shape == mask.shape
+    assert few_shot.backbone_name == "vgg16-dilated@features.29"
+    assert isinstance(few_shot.network, panet.PANet)

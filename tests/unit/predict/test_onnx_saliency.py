@@ -1,0 +1,73 @@
+"""Anyone's saliency model as an ONNX file, run for real where onnxruntime is installed."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from likewise.predict.onnx_saliency import OnnxSaliency
+from likewise.predict.saliency import Saliency
+
+IMAGE = np.zeros((30, 50, 3), np.uint8)
+IMAGE[:, 25:, 0] = 255
+
+
+def write_model(path: Path, *, shape: tuple[int | str, ...] = (1, 3, 16, 32), sides: int = 1) -> Path:
+    """A model whose output is the red channel (and, with more `sides`, as many channels)."""
+    onnx = pytest.importorskip("onnx")
+    helper, kinds = onnx.helper, onnx.TensorProto
+    given = helper.make_tensor_value_info("image", kinds.FLOAT, shape)
+    found = helper.make_tensor_value_info("map", kinds.FLOAT, None)
+    # Slice from a to b along axis c
+    ends = [helper.make_tensor(name, kinds.INT64, [1], [value]) for name, value in (("a", 0), ("b", sides), ("c", 1))]
+    node = helper.make_node("Slice", ["image", "a", "b", "c"], ["map"])
+    graph = helper.make_graph([node], "saliency", [given], [found], ends)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
+    onnx.save(model, path)
+    return path
+
+
+@pytest.fixture(autouse=True)
+def runtime() -> None:
+    pytest.importorskip("onnxruntime")
+
+
+def test_the_model_sees_the_image_normalised_at_its_own_size(tmp_path):
+    model = OnnxSaliency(write_model(tmp_path / "red.onnx"))
+    plane = model.plane(IMAGE)
+    assert plane.shape == (1, 1, 16, 32)
+    # logits, since they leave [0, 1]: red 0 and 255 under ImageNet's mean and deviation
+    expected = torch.tensor([-0.485 / 0.229, (1 - 0.485) / 0.229]).sigmoid()
+    torch.testing.assert_close(plane[0, 0, 8, [2, -3]], expected)
+
+
+def test_a_model_of_any_size_is_given_320_pixels(tmp_path):
+    model = OnnxSaliency(write_model(tmp_path / "free.onnx", shape=(1, 3, "height", "width")))
+    assert model.plane(IMAGE).shape == (1, 1, 320, 320)
+
+
+def test_saliency_takes_it_by_its_path(tmp_path):
+    result = Saliency(write_model(tmp_path / "red.onnx")).segment(IMAGE)
+    assert result.mask.shape == (30, 50)
+    assert result.mask[:, 30:].all()
+    assert not result.mask[:, :20].any()
+
+
+def test_what_is_no_saliency_model_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="there is no such file; give the path of an ONNX saliency model"):
+        OnnxSaliency(tmp_path / "nowhere.onnx")
+    (tmp_path / "text.onnx").write_text("no model")
+    with pytest.raises(ValueError, match="cannot be loaded as an ONNX model"):
+        OnnxSaliency(tmp_path / "text.onnx")
+    with pytest.raises(ValueError, match=r"takes image \[1, 4, 16, 32\]; a saliency model takes one image"):
+        OnnxSaliency(write_model(tmp_path / "four.onnx", shape=(1, 4, 16, 32)))
+    with pytest.raises(ValueError, match=r"its first output has shape \(1, 3, 16, 32\); needed is one plane"):
+        OnnxSaliency(write_model(tmp_path / "three.onnx", sides=3)).plane(IMAGE)
+
+
+def test_without_onnxruntime_the_error_says_how_to_get_it(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    with pytest.raises(ValueError, match=r"needs onnxruntime, which is not installed: pip install likewise\[onnx\]"):
+        OnnxSaliency(tmp_path / "any.onnx")

@@ -1,0 +1,122 @@
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from likewise.backbones.specs import BACKBONES, BackboneSpec
+from likewise.backbones.taps import Backbone
+from likewise.train.samples.feature_cache import CachedBackbone, FeatureCache, Rows, cache_frozen
+
+IMAGES = torch.randn(2, 3, 64, 96, generator=torch.Generator().manual_seed(0))
+LITE0 = BACKBONES["lite0"].with_taps("blocks.4.2", "blocks.5.3")
+
+
+def partly_frozen(spec: BackboneSpec, *learning: str) -> Backbone:
+    torch.manual_seed(0)
+    backbone = Backbone(spec).eval()
+    for module in learning:
+        backbone.net.get_submodule(module).requires_grad_(True)
+    return backbone
+
+
+def close(cached: list[Tensor], whole: list[Tensor]) -> None:
+    assert len(cached) == len(whole)
+    for one, other in zip(cached, whole, strict=True):
+        torch.testing.assert_close(one, other, atol=2e-2 * float(other.abs().max()), rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("name", "last", "learning"),
+    [
+        ("lite0", "blocks.5.3", "blocks.4"),
+        ("resnet50", "layer3.5.act3", "layer3"),
+        ("vgg16", "features.30", "features.24"),
+    ],
+)
+def test_a_cached_front_gives_the_backbones_features_and_leaves_the_rest_to_learn(
+    name: str, last: str, learning: str, tmp_path: Path
+) -> None:
+    backbone = partly_frozen(BACKBONES[name].with_taps(last), learning)
+    whole = [level.detach() for level in backbone(IMAGES)]
+    learned = {name for name, p in backbone.named_parameters() if p.requires_grad}
+    cached = cache_frozen(backbone, tmp_path)
+    features = cached(IMAGES)
+    close(features, whole)
+    sum(level.square().mean() for level in features).backward()
+    assert {name for name, p in cached.named_parameters() if p.grad is not None} == learned
+    assert not any(name.startswith("net.conv_stem") for name in cached.state_dict())
+
+
+def test_a_wholly_frozen_backbone_is_cached_at_its_taps(tmp_path: Path) -> None:
+    backbone = partly_frozen(LITE0)
+    cached = cache_frozen(backbone, tmp_path)
+    assert isinstance(cached, CachedBackbone)
+    assert cached.taps == backbone.taps
+    close(cached(IMAGES), backbone(IMAGES))
+
+
+def test_features_read_have_the_bits_of_features_computed_in_whatever_company(tmp_path: Path) -> None:
+    first = FeatureCache(partly_frozen(LITE0), tmp_path)
+    computed = first(IMAGES)
+    again = FeatureCache(partly_frozen(LITE0), tmp_path)
+    read = [torch.cat(pair) for pair in zip(again(IMAGES[1:]), again(IMAGES[:1]), strict=True)]
+    assert (first.computed, again.computed) == (2, 0)
+    for one, other in zip(computed, read, strict=True):
+        assert torch.equal(one.flip(0), other)
+
+
+def test_another_size_another_mirror_and_another_tap_are_other_rows(tmp_path: Path) -> None:
+    cache = FeatureCache(partly_frozen(LITE0), tmp_path)
+    cache(IMAGES[:1])
+    cache(IMAGES[:1].flip(3))
+    cache(IMAGES[:1, :, :32])
+    assert cache.computed == 3
+    other = cache_frozen(partly_frozen(BACKBONES["lite0"].with_taps("blocks.3.2", "blocks.5.3")), tmp_path)
+    assert [level.shape[1] for level in other(IMAGES[:1])] == [80, 192]
+
+
+def test_other_weights_never_read_these_rows(tmp_path: Path) -> None:
+    cache_frozen(partly_frozen(LITE0), tmp_path)(IMAGES)
+    other = partly_frozen(LITE0)
+    with torch.no_grad():
+        other.net.conv_stem.weight.mul_(2)
+    close(cache_frozen(other, tmp_path)(IMAGES), other(IMAGES))
+
+
+def test_processes_add_to_parts_of_their_own_and_half_written_rows_do_not_count(tmp_path: Path) -> None:
+    shapes: list[tuple[int, ...]] = [(2, 3), (1,)]
+    rows = {
+        letter: [torch.full((2, 3), n).half().numpy(), torch.full((1,), -n).half().numpy()]
+        for n, letter in ((1, "a"), (2, "b"))
+    }
+    one, two = Rows(tmp_path, shapes), Rows(tmp_path, shapes)
+    one.add(b"a" * 16, rows["a"])
+    two.add(b"b" * 16, rows["b"])
+    with (tmp_path / "part-0/rows").open("ab") as file:
+        file.write(b"torn")
+    with (tmp_path / "part-0/keys").open("ab") as file:
+        file.write(b"c" * 16)
+    both = Rows(tmp_path, shapes)
+    assert set(both.where) == {b"a" * 16, b"b" * 16}
+    for letter, (plane, line) in rows.items():
+        read = both.read(letter.encode() * 16)
+        assert (read[0] == plane).all()
+        assert (read[1] == line).all()
+
+
+def test_nothing_frozen_in_front_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="nothing of lite0 is frozen before its first layer that learns"):
+        cache_frozen(partly_frozen(LITE0, "conv_stem"), tmp_path)
+
+
+def test_a_network_that_is_not_a_sequence_is_refused(tmp_path: Path) -> None:
+    # resnet's stem pool comes before bn1 here, so the order of the parts is not that of execution
+    backbone = partly_frozen(BACKBONES["resnet50"].with_taps("layer2.3.act3"), "layer2")
+    parts = dict(backbone.net.named_children())
+    for name in parts:
+        delattr(backbone.net, name)
+    for name in ("maxpool", *(name for name in parts if name != "maxpool")):
+        setattr(backbone.net, name, parts[name])
+    with pytest.raises(ValueError, match="not simply its layers one after the other"):
+        cache_frozen(backbone, tmp_path)

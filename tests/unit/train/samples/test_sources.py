@@ -1,0 +1,84 @@
+from pathlib import Path
+
+import pytest
+
+from likewise.errors import DataSetError
+from likewise.train.recipes.data_sections import EpisodeData, HeldOut, Source
+from likewise.train.samples.sources import open_sources, sources_without_held_out
+from support import fakes
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """PASCAL in its place, and two groups of a co-saliency set in `groups`."""
+    root = fakes.make_voc(tmp_path_factory.mktemp("data"))
+    for group in ("cups", "keys"):
+        for number in range(3):
+            fakes.write_image(root / "groups/image" / group / f"{number}.jpg", fakes.noise(number))
+            fakes.write_image(root / "groups/gt" / group / f"{number}.png", fakes.block(255, number, border=0))
+    return root
+
+
+def mixture(root: Path, *sources: Source) -> EpisodeData:
+    return EpisodeData(kind="episodes", set="mixture", root=root, sources=sources, size=64, mirror=0.0)
+
+
+def test_a_mixture_opens_each_source_below_the_root_with_its_weight(root: Path) -> None:
+    groups = Source(set="cosaliency", folder=Path("groups"), weight=0.5)
+    pascal, groups_too = open_sources(mixture(root, Source(set="pascal5i", folder=Path()), groups))
+    assert (pascal.weight, groups_too.weight) == (1.0, 0.5)
+    assert len(pascal.dataset.classes) == 20
+    assert groups_too.dataset.images_of == {name: tuple(f"{name}/{n}" for n in range(3)) for name in ("cups", "keys")}
+    assert (groups_too.dataset.read_class("cups/1", "cups") == fakes.block(1, 1, border=0)).all()
+    assert not groups_too.dataset.read_class("cups/1", "keys").any()
+
+
+def test_classes_left_out_take_every_image_that_shows_them_along(root: Path) -> None:
+    whole = open_sources(mixture(root, Source(set="pascal5i", folder=Path())))[0].dataset
+    (left,) = open_sources(mixture(root, Source(set="pascal5i", folder=Path(), without=("bird", "boat"))))
+    assert {"bird", "boat"} == set(whole.classes) - set(left.dataset.classes)
+    shown = {*whole.images_of["bird"], *whole.images_of["boat"]}
+    assert shown & set(whole.images_of["chair"]), "the fakes hold images of two classes"
+    assert not shown & set(left.dataset.classes_of)
+
+
+def test_a_class_to_leave_out_that_is_none_names_the_nearest(root: Path) -> None:
+    with pytest.raises(DataSetError, match="class of groups all to leave out 'cup'; the nearest is 'cups'"):
+        open_sources(mixture(root, Source(set="cosaliency", folder=Path("groups"), without=("cup",))))
+
+
+def test_leaving_out_everything_is_refused(root: Path) -> None:
+    with pytest.raises(DataSetError, match="all classes of groups all are left out"):
+        open_sources(mixture(root, Source(set="cosaliency", folder=Path("groups"), without=("cups", "keys"))))
+
+
+def test_a_source_takes_the_names_that_the_others_give_its_classes(root: Path) -> None:
+    data = mixture(root, Source(set="cosaliency", folder=Path("groups"), without=("keys",), names={"cups": "bottle"}))
+    (left,) = open_sources(data)
+    assert left.dataset.classes == ("bottle",)
+    assert left.dataset.images_of == {"bottle": tuple(f"cups/{n}" for n in range(3))}
+    assert (left.dataset.read_class("cups/1", "bottle") == fakes.block(1, 1, border=0)).all()
+
+
+def test_a_class_to_rename_that_is_none_names_the_nearest(root: Path) -> None:
+    with pytest.raises(DataSetError, match="class of groups all to rename 'cup'; the nearest is 'cups'"):
+        open_sources(mixture(root, Source(set="cosaliency", folder=Path("groups"), names={"cup": "bottle"})))
+
+
+def test_two_classes_of_one_name_are_refused(root: Path) -> None:
+    with pytest.raises(DataSetError, match="two classes of groups all would be called keys"):
+        open_sources(mixture(root, Source(set="cosaliency", folder=Path("groups"), names={"cups": "keys"})))
+
+
+def test_sources_and_the_mixture_belong_together(root: Path) -> None:
+    with pytest.raises(ValueError, match="`sources` go with the set 'mixture', and only with it"):
+        mixture(root)
+
+
+def test_what_shows_a_held_out_image_is_left_out_of_every_source(root: Path) -> None:
+    data = mixture(root, Source(set="cosaliency", folder=Path("groups"), weight=0.5))
+    assert sources_without_held_out(data)[1] == {}
+    held = HeldOut(folder=Path("groups"), every=3)
+    ((weight, rest),), left_out = sources_without_held_out(data.model_copy(update={"held_out": held}))
+    assert (weight, left_out) == (0.5, {"cups": ("2",), "keys": ("2",)})
+    assert set(rest.classes_of) == {"cups/0", "cups/1", "keys/0", "keys/1"}
