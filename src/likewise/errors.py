@@ -1,41 +1,66 @@
 """Every error that likewise raises on purpose; the command line catches `LikewiseError` and nothing else."""
 
+from collections.abc import Iterable
+from difflib import get_close_matches
+
 
 class LikewiseError(ValueError):
-    """Input that cannot be used; the message says what came, what is needed and what to do."""
+    """Input that cannot be used; the message says what was given, what is needed and what to do."""
 
 
-class WeightsError(LikewiseError):
-    """Weights that cannot be had or do not fit; the message says which and what to do."""
+class ArgumentError(LikewiseError):
+    """An argument or option with a value that is not allowed, or arguments that exclude each other."""
 
 
 class ImageError(LikewiseError):
-    """A file (or an image object) that cannot be used as the image or mask it was given as."""
+    """A file or object that cannot be read as the image, mask or label map it was given as."""
+
+
+class ExampleError(LikewiseError):
+    """An example without an object, with contradicting marks, or one that cannot be found."""
 
 
 class ConceptError(LikewiseError):
-    """A concept that cannot be read, merged or used with this model; the message says why and what to do."""
+    """A concept that cannot be read, merged or used with this model."""
+
+
+class ModelError(LikewiseError):
+    """An unknown model, backbone, tap, device or precision, or a model that does not do what is asked."""
+
+
+class WeightsError(LikewiseError):
+    """Weights that are missing, cannot be fetched, are damaged, or do not fit the network."""
 
 
 class OutputError(LikewiseError):
-    """The results cannot or must not be written where they were asked for."""
-
-
-class PredictionError(LikewiseError):
-    """Predictions that cannot be scored; the message names them."""
-
-
-class RunError(LikewiseError):
-    """A run that cannot be taken up again; the message says why and what to do."""
-
-
-class RecipeError(LikewiseError):
-    """A recipe that cannot be had or does not hold together; the message says which key and what to write."""
-
-
-class TrainingError(LikewiseError):
-    """A run that cannot start or go on; the message says what to do."""
+    """Results that cannot, or must not, be written to the given place."""
 
 
 class DataSetError(LikewiseError):
-    """A data set that is not where it was looked for, or a fold, class or split that it does not have."""
+    """A data set that is missing or damaged, or an unknown fold, class or split of it."""
+
+
+class RecipeError(LikewiseError):
+    """A training recipe that does not exist or is not valid."""
+
+
+class TrainingError(LikewiseError):
+    """A training run that cannot start or continue."""
+
+
+class RunError(LikewiseError):
+    """An evaluation run that cannot be resumed."""
+
+
+class PredictionError(LikewiseError):
+    """Predictions that cannot be scored."""
+
+
+class MissingExtraError(LikewiseError):
+    """An optional dependency that is not installed; the message names the extra to install."""
+
+
+def did_you_mean(name: str, known: Iterable[str], *, count: int = 3) -> str:
+    """``; did you mean a, b?`` for the names most like `name`; empty where none is close."""
+    near = get_close_matches(name, list(known), n=count)
+    return f"; did you mean {', '.join(near)}?" if near else ""
