@@ -1,4 +1,4 @@
-"""Every benchmark, one after the other, in the short form that `make bench` runs.
+"""Run the benchmarks that need no data set, in the short form of `make bench`.
 
 python benchmarks/run.py
 """
@@ -10,7 +10,6 @@ from pathlib import Path
 HERE = Path(__file__).parent
 RUNS: tuple[tuple[str, ...], ...] = (
     ("segment.py", "--images", "500"),
-    ("prototypes.py", "--quick"),
     ("loader.py", "--rounds", "3"),
     ("hsnet.py", "--turns", "3", "--queries", "5"),
     ("icnet.py", "--turns", "1"),

@@ -1,7 +1,7 @@
 """Does training help, or harm, on things of another kind? The bundled models beside the untrained.
 
-    python benchmarks/unseen.py --data ../shared/data [--shots 5] [--models runs/panet-fold0 runs/hsnet-fold0]
-    python benchmarks/unseen.py --data ../shared/data --half runs
+    python experiments/06-unseen-kinds/run.py --data ../shared/data [--shots 5] [--models runs/panet-fold0 runs/hsnet-fold0]
+    python experiments/06-unseen-kinds/run.py --data ../shared/data --half runs
 
 Protocol: 1-shot unless told otherwise; 15 episodes for each DAVIS sequence (example and query are two of its frames),
 for each garment or body part of CCP that covers over 1% of at least 8 of its first 250 photographs, and for each

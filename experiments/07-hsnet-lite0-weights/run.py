@@ -1,8 +1,8 @@
 """Makes `hsnet-lite0`: the mean of the weights of HSNet trained on PASCAL and of HSNet trained on all data.
 
-    python benchmarks/hsnet_lite0.py --data DATA --runs runs
+    python experiments/07-hsnet-lite0-weights/run.py --data DATA --runs runs
 
-`runs` holds what `benchmarks/hsnet_folds.py` trained; both networks start from it, with the same weights, so that their
+`runs` holds what `experiments/04-hsnet-on-pascal-folds/run.py` trained; both networks start from it, with the same weights, so that their
 mean lies between them (Wortsman et al., "Robust fine-tuning of zero-shot models", CVPR 2022). Trains what is not yet
 trained, and leaves the mean in `runs/hsnet-lite0`.
 """

@@ -1,13 +1,13 @@
 """How well groups of a class that was never trained on are segmented: four folds of five classes, as PASCAL-5i has.
 
-    python benchmarks/cosegment_folds.py --data DATA --fold 0 [--runs runs]
-    python benchmarks/cosegment_folds.py --data DATA --fold all --score-only
+    python experiments/10-groups-unseen-classes/run.py --data DATA --fold 0 [--runs runs]
+    python experiments/10-groups-unseen-classes/run.py --data DATA --fold all --score-only
 
 For each fold three are trained. `saliency-lite0` and `icnet-lite0`, with fewer steps: without the fold's groups,
 without every image that shows one of its classes or, by content, is in one of its groups, without DAVIS sequences
 and CCP where they show such a class. `panet-voc-small`, whose backbone ICNet starts from: on the fold's
 base classes, without images in which a novel one is labelled. Then the fold's groups are segmented whole, as
-`benchmarks/cosegment.py scores` does it. The backbone has seen all of ImageNet's classes, as everywhere in this field.
+`experiments/09-groups-held-out/run.py` does it. The backbone has seen all of ImageNet's classes, as everywhere in this field.
 """
 
 from __future__ import annotations
@@ -80,8 +80,8 @@ def main() -> None:
                 train(load_recipe("panet-voc-small", [f"data.root={arguments.data}", f"data.fold={fold}"]), backbone)
             own = f"data.maps={maps}", f"model.start={backbone}", "average=0.96"  # few steps have a shorter mean
             train(recipe_of("icnet-lite0", arguments.data, fold, arguments.steps[1], *own), model)
-        words = ["scores", "--data", arguments.data / "VOC-coseg", "--model", model, "--maps", maps]
-        script = Path(__file__).with_name("cosegment.py")
+        words = ["--data", arguments.data / "VOC-coseg", "--model", model, "--maps", maps]
+        script = Path(__file__).parents[1] / "09-groups-held-out" / "run.py"
         subprocess.run([sys.executable, script, *words, "--groups", *GROUPS[fold]], check=True)
 
 

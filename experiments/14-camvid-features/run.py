@@ -1,6 +1,6 @@
 """What the memory does to the features of a trained run: are those of one class closer, those of two further apart?
 
-python benchmarks/camvid_features.py RUN --data ../shared/data/CamVid -o docs/camvid-features.png
+python experiments/14-camvid-features/run.py RUN --data ../shared/data/CamVid -o docs/camvid-features.png
 
 The paper shows this as plots; here it is measured too, on CamVid's val images. "Before" are the bottleneck's
 features, "after" those that stage 2 classifies. Distances are 1 - cosine: of a pixel from the mean of its class, the

@@ -1,6 +1,6 @@
 """What each choice brings to training-free PANet on the bundled backbone, on PASCAL-5i.
 
-    python benchmarks/prototypes.py --data ../shared/data
+    python experiments/03-panet-without-training/run.py --data ../shared/data
 
 Protocol: 1-shot, 1-way, images and masks brought to 320x320, 60 episodes a class drawn with a seed (support and
 query differ), intersections and unions summed per class over its episodes, pixels of 255 in the query left out, IoU

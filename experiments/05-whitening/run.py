@@ -1,8 +1,8 @@
 """What whitening brings to the prototypes of several examples, on classes that the features were not trained on.
 
-    python benchmarks/whitening.py --data PASCAL [--runs runs] [--shots 2 5 10]
+    python experiments/05-whitening/run.py --data PASCAL [--runs runs] [--shots 2 5 10]
 
-After `benchmarks/hsnet_folds.py`, whose six PANets of ten classes each are asked for the classes of the two folds that
+After `experiments/04-hsnet-on-pascal-folds/run.py`, whose six PANets of ten classes each are asked for the classes of the two folds that
 they have not seen, on training images. No test image takes part.
 
 Protocol: 320x320, 1-way, the same episodes for every row, the classes of a fold in turn; pixels summed per class,

@@ -1,6 +1,6 @@
 """What the memory is worth to a trained run: scores when it is read by what stage 1 says, by the truth, and by neither.
 
-python benchmarks/camvid_reads.py RUN --data ../shared/data/CamVid
+python experiments/13-camvid-memory-reads/run.py RUN --data ../shared/data/CamVid
 
 On CamVid's val images, each parsed whole at its own size. The context of a pixel is the classes' vectors mixed by
 eleven numbers, so "read by" says where these come from: stage 1's probabilities, as trained; the truth, which no one

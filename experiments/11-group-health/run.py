@@ -1,6 +1,6 @@
 """How well the health report of groups tells intruders from members, and bad saliency maps from good ones.
 
-    python benchmarks/group_health.py --data DATA/VOC-coseg --every 5
+    python experiments/11-group-health/run.py --data DATA/VOC-coseg --every 5
 
 On the images of each group that were trained on (all but every fifth), so that thresholds can be set here without a
 look at the others. Groups are drawn of some members of a group, in half of the draws with one image of another group

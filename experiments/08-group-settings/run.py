@@ -1,6 +1,6 @@
 """Images to choose the settings of groups on, so that the held-out fifth of VOC-coseg is looked at once, at the end.
 
-    python benchmarks/cosegment_validation.py --data DATA -o FOLDER
+    python experiments/08-group-settings/run.py --data DATA -o FOLDER
 
 FOLDER then links to all that DATA holds, and has two more co-saliency sets of links: `COSEG-val`, the second of every
 five images of each group, to be measured on, and `COSEG-held`, these and the fifth of every five, to be kept from

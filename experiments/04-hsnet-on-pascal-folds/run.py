@@ -1,6 +1,6 @@
 """HSNet on the small backbone against PANet on PASCAL-5i: trains what each fold needs, then measures both.
 
-    python benchmarks/hsnet_folds.py --data PASCAL [--fold 0] [--runs runs]
+    python experiments/04-hsnet-on-pascal-folds/run.py --data PASCAL [--fold 0] [--runs runs]
 
 For each fold, `hsnet-voc-small` learns on the fold's fifteen base classes. It looks at the five of another fold through
 a PANet that was trained on the remaining ten alone, so that what it learns from is no better told apart than what it

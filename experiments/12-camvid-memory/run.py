@@ -1,6 +1,6 @@
 """CamVid with the memory against without: several seeds of both recipes, scored on test images.
 
-python benchmarks/camvid.py --data ../shared/data/CamVid --runs runs/camvid
+python experiments/12-camvid-memory/run.py --data ../shared/data/CamVid --runs runs/camvid
 
 Trains what is not yet trained (a stopped script goes on), chooses nothing, and prints a table. Choices are made with
 `--split val`, which never opens the test images.
