@@ -19,15 +19,16 @@ from pathlib import Path
 import torch
 from loader import pascal_of_photographs, read_batches
 
-from likewise.train.recipes.schema import Recipe, load_recipe
+from likewise.train.recipes.load import load_recipe
+from likewise.train.recipes.schema import Recipe
 from likewise.train.samples.episodes import Batch
-from likewise.train.samples.material import Progress
-from likewise.train.tasks.objective import Objective
+from likewise.train.samples.training_data import Progress
+from likewise.train.tasks.task import TrainingModule
 
 HSNET = {"name": "hsnet", "backbone": "lite0", "first_tap": "blocks.2.0"}
 
 
-def step(objective: Objective, batch: Batch) -> float:
+def step(objective: TrainingModule, batch: Batch) -> float:
     loss = torch.stack(list(objective(batch, Progress(0, 1)).values())).sum()
     loss.backward()
     objective.zero_grad()
@@ -35,7 +36,7 @@ def step(objective: Objective, batch: Batch) -> float:
 
 
 @torch.no_grad()
-def frozen_features(objective: Objective, batch: Batch) -> None:
+def frozen_features(objective: TrainingModule, batch: Batch) -> None:
     """What the cache stands in for: the whole backbone, or its layers up to those that learn."""
     backbone = objective.model.backbone
     features = backbone.normalise(torch.cat([batch.supports[:, 0, 0], batch.queries]))
@@ -74,8 +75,8 @@ def main() -> None:
         hsnet = Recipe.model_validate(hsnet.model_dump() | {"model": HSNET})
         for recipe in (panet, hsnet):
             (batch,) = read_batches(recipe, 1)
-            plain = Objective(recipe, ()).train()
-            cached = Objective(recipe.model_copy(update={"cache": Path(folder) / "cache"}), ()).train()
+            plain = TrainingModule(recipe, ()).train()
+            cached = TrainingModule(recipe.model_copy(update={"cache": Path(folder) / "cache"}), ()).train()
             for _ in range(2):
                 assert abs(step(plain, batch) - step(cached, batch)) < 0.02
             for what, work in (("frozen features", frozen_features), ("a whole step", step)):

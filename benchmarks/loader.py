@@ -21,10 +21,11 @@ from PIL import Image
 from skimage import data
 
 from likewise.data.class_names import PASCAL
-from likewise.train.recipes.schema import Recipe, load_recipe
+from likewise.train.recipes.load import load_recipe
+from likewise.train.recipes.schema import Recipe
 from likewise.train.samples.episodes import Batch
-from likewise.train.samples.material import Progress, loader
-from likewise.train.tasks.objective import TASKS, Objective
+from likewise.train.samples.training_data import Progress, loader
+from likewise.train.tasks.task import TASKS, TrainingModule
 
 HEIGHT, WIDTH = 375, 500
 
@@ -66,7 +67,7 @@ def read_batches(recipe: Recipe, steps: int) -> list[Batch]:
     return list(loader(episodes, recipe.batch, range(steps), slice(None), workers=0))
 
 
-def episodes_per_second_of_step(objective: Objective, batches: list[Batch]) -> float:
+def episodes_per_second_of_step(objective: TrainingModule, batches: list[Batch]) -> float:
     """Forward and backward; the first batch is for warming up."""
     objective.train()
     for index, batch in enumerate(batches):
@@ -86,7 +87,7 @@ def main() -> None:
         root = pascal_of_photographs(Path(folder) / "voc", arguments.images)
         for cache in ("null", f"{folder}/cache"):
             recipe = load_recipe("panet-voc-small", [f"data.root={root}", f"cache={cache}"])
-            batches, objective = read_batches(recipe, 5), Objective(recipe, ())
+            batches, objective = read_batches(recipe, 5), TrainingModule(recipe, ())
             episodes_per_second_of_step(objective, batches)
             rates = [
                 (episodes_per_second_of_loader(recipe, 12), episodes_per_second_of_step(objective, batches))

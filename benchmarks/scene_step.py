@@ -16,7 +16,7 @@ from torch import nn
 from likewise.backbones.specs import BACKBONES
 from likewise.models.fcn import FCN
 from likewise.models.mcibi import MCIBI, MCIBIConfig
-from likewise.train.kernels.depthwise import quicken
+from likewise.train.kernels.depthwise import use_fast_depthwise
 from likewise.train.tasks.frozen import learn_only
 from likewise.weights.imagenet import load_backbone
 
@@ -69,7 +69,7 @@ def main() -> None:
                 if isinstance(module, nn.Conv2d) and module.groups > 1:
                     module.requires_grad_(False)
         if quick:
-            quicken(backbone)
+            use_fast_depthwise(backbone)
         fcn, mcibi = FCN(backbone, CLASSES, channels=128), MCIBI(backbone, CLASSES, SMALL)
         for model in (fcn, mcibi):
             model.train()

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from likewise.data.class_names import PASCAL
 from likewise.train.loop import train
-from likewise.train.recipes.schema import load_recipe
+from likewise.train.recipes.load import load_recipe
 
 FOLDS = range(4)
 STEPS_OF_PAIRS = 250

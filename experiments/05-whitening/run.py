@@ -38,7 +38,7 @@ from likewise.ops.prototypes import (
 from likewise.ops.shots import weights_by_area
 from likewise.train.recipes.data_sections import EpisodeData
 from likewise.train.samples.episodes import Batch, ValidationEpisodes
-from likewise.train.samples.material import collate
+from likewise.train.samples.training_data import collate
 from likewise.weights.load import load_trained
 
 ROWS = ("PANet", "self-support alone", *(f"whitened, shrinkage {value}" for value in (20, 40, 80, 160)))

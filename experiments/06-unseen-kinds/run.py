@@ -29,7 +29,7 @@ from likewise.data.scenes import camvid_scenes
 from likewise.io.masks import read_labels, read_mask
 from likewise.predict.concept import Concept
 from likewise.train.loop import train
-from likewise.train.recipes.schema import load_recipe
+from likewise.train.recipes.load import load_recipe
 
 EPISODES = 15
 PHOTOGRAPHS = 250

@@ -16,7 +16,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from likewise.train.loop import train
-from likewise.train.recipes.schema import load_recipe
+from likewise.train.recipes.load import load_recipe
 
 RECIPES = "hsnet-pascal", "hsnet-mixture"
 

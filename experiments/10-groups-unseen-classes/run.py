@@ -19,7 +19,8 @@ from pathlib import Path
 
 from likewise.data.class_names import PASCAL
 from likewise.train.loop import train
-from likewise.train.recipes.schema import Recipe, load_recipe
+from likewise.train.recipes.load import load_recipe
+from likewise.train.recipes.schema import Recipe
 
 GROUPS = (
     ("Aero", "Bicycle", "Bird", "Boat", "Bottle"),

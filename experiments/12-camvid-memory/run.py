@@ -16,7 +16,7 @@ from likewise.data.scenes import camvid_scenes
 from likewise.evaluate.report.write import write_results
 from likewise.evaluate.scenes import evaluate_scenes
 from likewise.train.loop import train
-from likewise.train.recipes.schema import load_recipe
+from likewise.train.recipes.load import load_recipe
 
 RECIPES = {"without memory": "fcn-camvid", "with memory": "mcibi-camvid"}
 

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
-from likewise.train.recipes.schema import Recipe, load_recipe
+from likewise.train.recipes.load import load_recipe
+from likewise.train.recipes.schema import Recipe
 from support import fakes
 
 COLOURS = np.array([(200, 60, 60), (60, 190, 80), (70, 80, 210)], np.uint8)

@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from likewise.train.recipes.schema import Recipe, load_recipe
+from likewise.train.recipes.load import load_recipe
+from likewise.train.recipes.schema import Recipe
 from support import fakes
 
 

@@ -34,7 +34,7 @@ def train(
     """
     from likewise.errors import TrainingError
     from likewise.train.loop import train as run_training
-    from likewise.train.recipes.schema import load_recipe
+    from likewise.train.recipes.load import load_recipe
 
     try:
         chosen = load_recipe(recipe, overrides or ())
@@ -54,7 +54,7 @@ def used_by(recipe: Recipe) -> str:
 
 def recipes() -> None:
     """List the recipes."""
-    from likewise.train.recipes.schema import load_recipe, recipe_names
+    from likewise.train.recipes.load import load_recipe, recipe_names
 
     for name in recipe_names():
         recipe = load_recipe(name)

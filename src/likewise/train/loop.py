@@ -34,14 +34,14 @@ from likewise.train.run import (
     save_weights,
     write_record,
 )
-from likewise.train.samples.material import (
+from likewise.train.samples.training_data import (
     TRAINING,
-    Material,
     Progress,
+    TrainingData,
     loader,
     torch_seed,
 )
-from likewise.train.tasks.objective import TASKS, Objective
+from likewise.train.tasks.task import TASKS, TrainingModule
 
 
 def train(recipe: Recipe, run: str | Path | None = None, *, show: bool = True) -> Path:
@@ -102,7 +102,7 @@ def _loop(fabric: Fabric, recipe: Recipe, folder: Path, show: bool) -> None:
     if show and fabric.is_global_zero:
         for line in presence(material):
             print(line, file=sys.stderr)
-    plain = Objective(recipe, material.classes)
+    plain = TrainingModule(recipe, material.classes)
     learning = {name: value for name, value in plain.model.named_parameters() if value.requires_grad}
     objective, optimiser = fabric.setup(plain, make_optimiser(recipe, list(learning.values())))
     objective.train()
@@ -177,7 +177,7 @@ def ends_a_tenth(step: int, steps: int) -> bool:
     return 10 * step // steps > 10 * (step - 1) // steps
 
 
-def presence(material: Material) -> list[str]:
+def presence(material: TrainingData) -> list[str]:
     """How much of each training set is there."""
     sets = material.record()["training"]
     return [found["presence"] for found in (sets if isinstance(sets, list) else [sets])]
@@ -226,7 +226,7 @@ def averaged(learning: dict[str, nn.Parameter], average: dict[str, Tensor]) -> I
                 learning[name].copy_(value)
 
 
-def validation_score(objective: Objective, material: Material, fabric: Fabric) -> float:
+def validation_score(objective: TrainingModule, material: TrainingData, fabric: Fabric) -> float:
     objective.eval()
     with torch.inference_mode():
         score = material.score(objective.model, fabric.to_device)

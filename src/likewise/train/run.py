@@ -24,8 +24,8 @@ from torch.utils.tensorboard import SummaryWriter
 from likewise.errors import TrainingError
 from likewise.io.atomic import written
 from likewise.train.recipes.schema import Recipe
-from likewise.train.samples.material import Material
-from likewise.train.tasks.objective import Objective
+from likewise.train.samples.training_data import TrainingData
+from likewise.train.tasks.task import TrainingModule
 
 
 def claim_folder(folder: Path, recipe: Recipe) -> None:
@@ -76,7 +76,7 @@ class State:
         return cls(average={name: value.detach().clone() for name, value in learning.items()})
 
 
-def save_checkpoint(path: Path, objective: Objective, optimiser: Any, state: State) -> None:
+def save_checkpoint(path: Path, objective: TrainingModule, optimiser: Any, state: State) -> None:
     """The whole state, there at once or not at all; of the steps' checkpoints the last two are kept."""
     content = {"model": objective.model.state_dict(), "optimiser": optimiser.state_dict(), "state": vars(state)}
     with written(path) as part:
@@ -89,7 +89,7 @@ def last_checkpoint(folder: Path) -> Path | None:
     return max((folder / "checkpoints").glob("step-*.pt"), default=None)
 
 
-def load_checkpoint(path: Path, objective: Objective, optimiser: Any, device: torch.device) -> State:
+def load_checkpoint(path: Path, objective: TrainingModule, optimiser: Any, device: torch.device) -> State:
     """Put a checkpoint's state into the model and the optimiser, and give the run's."""
     content = torch.load(path, map_location=device, weights_only=True)
     objective.model.load_state_dict(content["model"])
@@ -97,7 +97,7 @@ def load_checkpoint(path: Path, objective: Objective, optimiser: Any, device: to
     return State(**content["state"])
 
 
-def save_weights(folder: Path, objective: Objective, recipe: Recipe, classes: Sequence[str], step: int) -> None:
+def save_weights(folder: Path, objective: TrainingModule, recipe: Recipe, classes: Sequence[str], step: int) -> None:
     """The model's entries as `likewise.weights.load.load_trained` takes them, in the precision that the recipe names."""
     precision = {"float32": torch.float32, "float16": torch.float16}[recipe.result]
     state = {
@@ -170,7 +170,7 @@ def _forget_after(path: Path, step: int) -> None:
         part.write_text("".join([head, *kept]), encoding="utf-8", newline="")
 
 
-def write_record(folder: Path, recipe: Recipe, material: Material, state: State, device: str) -> None:
+def write_record(folder: Path, recipe: Recipe, material: TrainingData, state: State, device: str) -> None:
     """`record.json`: what was trained on what, by which code, where, with which numbers and under which licences."""
     weights = (folder / "weights.safetensors").read_bytes()
     with (folder / "metrics.csv").open(newline="", encoding="utf-8") as file:

@@ -20,10 +20,11 @@ from likewise.backbones.taps import Backbone
 from likewise.errors import DataSetError, TrainingError
 from likewise.models.panet import PANet
 from likewise.train.loop import ends_a_tenth, learning_rate, train
-from likewise.train.recipes.schema import Recipe, load_recipe, recipe_names
+from likewise.train.recipes.load import load_recipe, recipe_names
+from likewise.train.recipes.schema import Recipe
 from likewise.train.run import last_checkpoint
-from likewise.train.samples.material import Progress
-from likewise.train.tasks.objective import TASKS, Objective
+from likewise.train.samples.training_data import Progress
+from likewise.train.tasks.task import TASKS, TrainingModule
 from likewise.weights.checkpoint import load_state
 from support import fakes
 from support.scene_folders import make_folder
@@ -173,7 +174,7 @@ def test_a_shipped_recipe_trains(name: str, voc: Path, tmp_path: Path) -> None:
     recipe = Recipe.model_validate(settings)
     run = train(recipe, tmp_path / "run", show=False)
     classes = TASKS[recipe.model.name].material(recipe).classes
-    load_state(Objective(recipe, classes).model, load_file(run / "weights.safetensors"), source=run)
+    load_state(TrainingModule(recipe, classes).model, load_file(run / "weights.safetensors"), source=run)
     assert math.isfinite(losses(run)[0])
 
 
@@ -251,15 +252,15 @@ def test_what_was_refused_can_be_mended_in_the_same_folder(voc: Path, tmp_path: 
 def test_a_loss_that_is_not_a_number_stops_the_run_with_its_state_saved(
     voc: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    forward = Objective.forward
+    forward = TrainingModule.forward
     calls = []
 
-    def broken(self: Objective, batch: object, progress: Progress) -> dict[str, torch.Tensor]:
+    def broken(self: TrainingModule, batch: object, progress: Progress) -> dict[str, torch.Tensor]:
         calls.append(1)
         parts = forward(self, batch, progress)
         return {name: part * math.nan for name, part in parts.items()} if len(calls) == 4 else parts
 
-    monkeypatch.setattr(Objective, "forward", broken)
+    monkeypatch.setattr(TrainingModule, "forward", broken)
     with pytest.raises(TrainingError, match=r"the loss is nan at step 3; .*Try a lower optimiser\.learning_rate"):
         train(small(voc), tmp_path, show=False)
     saved = torch.load(tmp_path / "checkpoints" / "not-finite.pt", weights_only=True)

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn.grad import conv2d_weight
 
 
-class QuickDepthwise(nn.Conv2d):
+class FastDepthwiseConv2d(nn.Conv2d):
     """A depthwise convolution of stride 1 that keeps the size of its input, with the entries of torch's own."""
 
     def forward(self, input: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
@@ -27,11 +27,11 @@ class QuickDepthwise(nn.Conv2d):
         return _Depthwise.apply(input, self.weight, self.dilation[0])
 
 
-def quicken(network: nn.Module) -> None:
-    """Let each depthwise convolution of the network that `QuickDepthwise` can stand for be one; entries stay."""
+def use_fast_depthwise(network: nn.Module) -> None:
+    """Let each depthwise convolution of the network that `FastDepthwiseConv2d` can stand for be one; entries stay."""
     for module in network.modules():
         if type(module) is nn.Conv2d and _fits(module):
-            module.__class__ = QuickDepthwise
+            module.__class__ = FastDepthwiseConv2d
 
 
 def _fits(module: nn.Conv2d) -> bool:

@@ -53,7 +53,7 @@ class SharedBatchNorm2d(nn.BatchNorm2d):
         return ((values - mean) * scale + self.bias[:, None, None]).to(x.dtype)
 
 
-def share_norms(model: Model) -> Model:
+def share_batch_norms(model: Model) -> Model:
     """The model with each of its batch norms shared if this process is one of several; names of entries stay."""
     if not (torch.distributed.is_initialized() and torch.distributed.get_world_size() > 1):
         return model

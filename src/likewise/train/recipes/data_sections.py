@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, PositiveInt, model_validator
 
-from likewise.train.recipes.strict import Strict
+from likewise.train.recipes.sections import Section
 
 
 def as_tuple(value: object) -> object:
@@ -15,11 +15,11 @@ def as_tuple(value: object) -> object:
     return (value,) if isinstance(value, int) else value
 
 
-class Source(Strict):
+class Source(Section):
     """One of several sets to train on, all classes of it.
 
     Attributes:
-        set: the data set (`likewise.train.samples.sources.OPENED`).
+        set: the data set (`likewise.train.samples.sources.OPENERS`).
         folder: where it is, below the data's root.
         weight: how often it is drawn from, relative to the others.
         without: classes left out, with every image in which they are labelled.
@@ -36,7 +36,7 @@ class Source(Strict):
     names: dict[str, str] = Field(default_factory=dict)
 
 
-class HeldOut(Strict):
+class HeldOut(Section):
     """Images to be measured on: nothing that shows one of them is trained on, whatever set it stands in.
 
     Attributes:
@@ -50,7 +50,7 @@ class HeldOut(Strict):
     groups: tuple[str, ...] = ()
 
 
-class LabelledData(Strict):
+class LabelledData(Section):
     """Images with masks of classes: the base classes of a fold, all classes of a set, or several sets.
 
     Attributes:
@@ -111,12 +111,12 @@ class GroupData(LabelledData):
     Attributes:
         images: of one group.
         maps: the saliency model that makes the maps, "saliency-lite0" or a run, or several
-            (`likewise.train.samples.groups.MadeMaps`); None takes those in the set's `sism/`.
+            (`likewise.train.samples.groups.ComputedMaps`); None takes those in the set's `sism/`.
         mirror: the chance that an image is mirrored.
         crop: the least share of an image's sides that is kept; 1 for no crop.
         paste: the chance that an object of another image of the set is laid over an image, of the group's class or
-            of another one, each as often (`likewise.train.samples.groups.with_object`).
-        disturb: the chance that a map is made worse than it is (`likewise.train.samples.groups.disturbed`).
+            of another one, each as often (`likewise.train.samples.groups.paste_object`).
+        disturb: the chance that a map is made worse than it is (`likewise.train.samples.groups.degrade_map`).
     """
 
     kind: Literal["groups"]
@@ -145,7 +145,7 @@ class ImageData(LabelledData):
     jitter: float = Field(default=0.0, ge=0, le=1)
 
 
-class SceneData(Strict):
+class SceneData(Section):
     """Images of which every pixel is labelled.
 
     Validation is on the val split of camvid, which has a test split besides. The val split of the other sets is what

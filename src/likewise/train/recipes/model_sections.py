@@ -7,10 +7,10 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from likewise.train.recipes.strict import Strict
+from likewise.train.recipes.sections import Section
 
 
-class PANetModel(Strict):
+class PANetModel(Section):
     """PANet on one of our backbones.
 
     Attributes:
@@ -29,7 +29,7 @@ class PANetModel(Strict):
     alignment: float = Field(default=1.0, ge=0)
 
 
-class HSNetModel(Strict):
+class HSNetModel(Section):
     """HSNet on one of our backbones, which stays frozen.
 
     Attributes:
@@ -56,7 +56,7 @@ class HSNetModel(Strict):
     self_support: bool = False
 
 
-class SaliencyModel(Strict):
+class SaliencyModel(Section):
     """Our saliency network, on the bundled backbone.
 
     Attributes:
@@ -71,7 +71,7 @@ class SaliencyModel(Strict):
     learn: tuple[str, ...] = ()
 
 
-class ICNetModel(Strict):
+class ICNetModel(Section):
     """ICNet.
 
     Attributes:
@@ -98,7 +98,7 @@ class ICNetModel(Strict):
         return self
 
 
-class SceneModel(Strict):
+class SceneModel(Section):
     """What MCIBI and its baseline share.
 
     Attributes:

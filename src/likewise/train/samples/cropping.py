@@ -10,7 +10,7 @@ from PIL import Image
 
 
 @dataclass(frozen=True)
-class Part:
+class Crop:
     """A box in shares of the sides, and whether it is seen in a mirror."""
 
     top: float
@@ -33,11 +33,11 @@ class Part:
         return np.array(cut[:, ::-1] if self.mirrored else cut)
 
 
-def random_part(least: float, mirror: float, generator: np.random.Generator) -> Part:
+def random_crop(least: float, mirror: float, generator: np.random.Generator) -> Crop:
     """A part that keeps at least the share `least` of each side, mirrored with chance `mirror`.
 
     The sides are drawn apart, so the aspect changes too.
     """
     height, width = generator.uniform(least, 1, size=2)
     top, left = generator.random(2) * (1 - height, 1 - width)
-    return Part(float(top), float(left), float(height), float(width), bool(generator.random() < mirror))
+    return Crop(float(top), float(left), float(height), float(width), bool(generator.random() < mirror))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -20,14 +19,14 @@ from likewise.errors import DataSetError
 from likewise.metrics.segmentation import FoldIoU
 from likewise.train.recipes.data_sections import EpisodeData
 from likewise.train.recipes.schema import Recipe
-from likewise.train.samples.material import (
+from likewise.train.samples.sources import WeightedSet, counts, open_training_sources, set_names
+from likewise.train.samples.training_data import (
     TRAINING,
     VALIDATING,
-    Material,
+    TrainingData,
     collate,
-    readable,
+    draw_readable,
 )
-from likewise.train.samples.sources import Weighted, names_of, sources_without_held_out
 
 Predict = Callable[[Any, "Batch"], UInt8[Tensor, "b h w"]]
 """From a model and episodes to the labels of the queries."""
@@ -46,7 +45,7 @@ class Batch(NamedTuple):
     ways: Int64[Tensor, "b k"]
 
 
-class EpisodeMaterial(Material):
+class TrainingEpisodes(TrainingData):
     """Episodes of the recipe's sets, each set drawn from as often as its weight says, and each of its classes equally.
 
     Validation is on base classes that are kept from training, with every image that shows one; on episodes that are
@@ -65,7 +64,7 @@ class EpisodeMaterial(Material):
         assert isinstance(recipe.data, EpisodeData)
         self.data, self.seed, self.workers, self.predict = recipe.data, recipe.seed, recipe.workers, predict
         self.count = recipe.validation.episodes
-        self.sources, self.left_out = sources_without_held_out(recipe.data)
+        self.sources, self.left_out = open_training_sources(recipe.data)
         self.held: EpisodeSet | None = None
         if recipe.validation.classes:
             self.selection = "base-class validation mIoU"
@@ -87,7 +86,7 @@ class EpisodeMaterial(Material):
             before = sum(len(other.classes) for _, other in self.sources[:source])
             return batch._replace(ways=batch.ways + before)
 
-        return readable(draw, self.data.on_corrupt, step, names_of(self.sources))
+        return draw_readable(draw, self.data.on_corrupt, step, set_names(self.sources))
 
     def score(self, model: Any, move: Callable[[Batch], Batch]) -> float:
         assert self.held is not None
@@ -112,7 +111,7 @@ class EpisodeMaterial(Material):
         return {"training": training, "held out": self.left_out, "validation": self.held and counts(self.held)}
 
 
-def split_off(sources: list[Weighted], classes: tuple[str, ...]) -> tuple[list[Weighted], EpisodeSet]:
+def split_off(sources: list[WeightedSet], classes: tuple[str, ...]) -> tuple[list[WeightedSet], EpisodeSet]:
     """The one set without some of its classes and the images that show them, and these classes alone."""
     if len(sources) > 1:
         raise DataSetError("classes to validate on need a single data set: in a mixture they hide in other sets too")
@@ -125,17 +124,7 @@ def split_off(sources: list[Weighted], classes: tuple[str, ...]) -> tuple[list[W
         raise DataSetError(f"all classes of {base.name} are kept for validation; leave some to train on")
     shown = {entry.image for entry in held.entries}
     rest = replace(rest, entries=tuple(entry for entry in rest.entries if entry.image not in shown))
-    return [Weighted(weight, rest)], held
-
-
-def counts(dataset: EpisodeSet) -> dict[str, Any]:
-    """What a set holds, for a record."""
-    return {
-        "set": dataset.name,
-        "presence": str(dataset.presence),
-        "images": len(dataset.classes_of),
-        "entries": dict(Counter(entry.class_name for entry in dataset.entries)),
-    }
+    return [WeightedSet(weight, rest)], held
 
 
 class ValidationEpisodes(Dataset[Batch]):

@@ -20,10 +20,9 @@ from likewise.io.images import read_image
 from likewise.models.saliency import SaliencyNet
 from likewise.train.recipes.data_sections import GroupData
 from likewise.train.recipes.schema import Recipe
-from likewise.train.samples.cropping import random_part
-from likewise.train.samples.material import TRAINING, Material, readable
-from likewise.train.samples.sources import names_of, sources_without_held_out
-from likewise.train.tasks.saliency import draw_class, recorded
+from likewise.train.samples.cropping import random_crop
+from likewise.train.samples.sources import draw_class, open_training_sources, set_names, sources_record
+from likewise.train.samples.training_data import TRAINING, TrainingData, draw_readable
 from likewise.weights.checkpoint import fingerprint
 from likewise.weights.load import load_trained
 
@@ -36,7 +35,7 @@ class Batch(NamedTuple):
     masks: UInt8[Tensor, "b n h w"]
 
 
-class Member(NamedTuple):
+class GroupImage(NamedTuple):
     """One image of a group, with its map, 0-255, and its mask, 0 and 1."""
 
     image: UInt8[np.ndarray, "s s 3"]
@@ -48,7 +47,7 @@ Maps = Callable[[str, str], UInt8[np.ndarray, "h w"]]
 """From an image and the class for which it was drawn to its saliency map."""
 
 
-class GroupMaterial(Material):
+class TrainingGroups(TrainingData):
     """Groups of the recipe's sets: a set by weight, one of its classes, some images of it, a part of each.
 
     Maps are made by the models that the recipe names, at the size of the training images, or read from the set's
@@ -66,7 +65,7 @@ class GroupMaterial(Material):
     def __init__(self, recipe: Recipe, size: int) -> None:
         assert isinstance(recipe.data, GroupData)
         self.data, self.seed, self.size = recipe.data, recipe.seed, size
-        self.sources, self.held = sources_without_held_out(recipe.data)
+        self.sources, self.held = open_training_sources(recipe.data)
         self.classes = tuple(name for _, dataset in self.sources for name in dataset.classes)
         for _, dataset in self.sources:
             if max(map(len, dataset.images_of.values())) < self.data.images:
@@ -74,16 +73,16 @@ class GroupMaterial(Material):
         names = (self.data.maps,) if isinstance(self.data.maps, str) else self.data.maps
         self.maps: list[Maps]
         if names is None:
-            self.maps, self.made_by = [given_maps(self.data)], "sism/"
+            self.maps, self.made_by = [stored_maps(self.data)], "sism/"
         else:
-            models = [open_saliency(name) for name in names]
-            self.maps = [MadeMaps(models, dataset, size) for _, dataset in self.sources]
+            models = [open_saliency_model(name) for name in names]
+            self.maps = [ComputedMaps(models, dataset, size) for _, dataset in self.sources]
             self.made_by = ", ".join(fingerprint(network) for network, _ in models)
 
     def item(self, step: int, place: int) -> Batch:
         """See `LabelledData.on_corrupt` for images that cannot be read."""
         draw = partial(self.draw, step, place)
-        return readable(draw, self.data.on_corrupt, step, names_of(self.sources))
+        return draw_readable(draw, self.data.on_corrupt, step, set_names(self.sources))
 
     def draw(self, step: int, place: int, attempt: int) -> Batch:
         generator = np.random.default_rng((TRAINING, self.seed, step, place, *([attempt] if attempt else [])))
@@ -93,22 +92,22 @@ class GroupMaterial(Material):
         for image in (dataset.images_of[name][index] for index in drawn):
             member = self.member(dataset, image, name, generator)
             if generator.random() < self.data.paste:
-                laid = name if generator.random() < 0.5 else another(dataset, name, generator)
+                laid = name if generator.random() < 0.5 else other_class(dataset, name, generator)
                 other = self.member(dataset, str(generator.choice(dataset.images_of[laid])), laid, generator)
-                member = with_object(member, other, generator, common=laid == name)
+                member = paste_object(member, other, generator, common=laid == name)
             if generator.random() < self.data.disturb:
-                member = member._replace(sism=disturbed(member.sism, generator))
+                member = member._replace(sism=degrade_map(member.sism, generator))
             members.append(member)
         return Batch(*(torch.from_numpy(np.stack(planes))[None] for planes in zip(*members, strict=True)))
 
-    def member(self, dataset: EpisodeSet, image: str, name: str, generator: np.random.Generator) -> Member:
+    def member(self, dataset: EpisodeSet, image: str, name: str, generator: np.random.Generator) -> GroupImage:
         """A random part of an image, of its map and of its mask for that class."""
         maps = self.maps[[other for _, other in self.sources].index(dataset)]
-        part = random_part(self.data.crop, self.data.mirror, generator)
+        part = random_crop(self.data.crop, self.data.mirror, generator)
         mask = (dataset.read_class(image, name) == 1).astype(np.uint8)
         sism = part.of(maps(image, name), self.size)
         pixels = part.of(read_image(dataset.image_path(image)), self.size)
-        return Member(pixels, sism, part.of(mask, self.size, labels=True))
+        return GroupImage(pixels, sism, part.of(mask, self.size, labels=True))
 
     def score(self, model: Any, move: Callable[[Any], Any]) -> float:
         raise NotImplementedError("nothing is validated")
@@ -117,10 +116,10 @@ class GroupMaterial(Material):
         raise NotImplementedError("nothing is validated")
 
     def record(self) -> dict[str, Any]:
-        return {**recorded(self.sources, self.held), "saliency maps": self.made_by}
+        return {**sources_record(self.sources, self.held), "saliency maps": self.made_by}
 
 
-def open_saliency(model: str) -> tuple[SaliencyNet, tuple[str, ...]]:
+def open_saliency_model(model: str) -> tuple[SaliencyNet, tuple[str, ...]]:
     """The saliency model of that name, bundled, or of that run, and the classes that it was trained on.
 
     Raises:
@@ -132,7 +131,7 @@ def open_saliency(model: str) -> tuple[SaliencyNet, tuple[str, ...]]:
     return network, classes
 
 
-def given_maps(data: GroupData) -> Maps:
+def stored_maps(data: GroupData) -> Maps:
     """The maps in the `sism/` of the recipe's one co-saliency set."""
     groups = cosaliency_groups(data.root) if data.set == "cosaliency" else None
     if groups is None or groups.read_sism is None:
@@ -140,15 +139,15 @@ def given_maps(data: GroupData) -> Maps:
             f"{data.root} has no sism/<group>/ with single-image saliency maps: set data.maps to a saliency model, "
             "such as saliency-lite0"
         )
-    return partial(given_map, groups.read_sism)
+    return partial(stored_map, groups.read_sism)
 
 
-def given_map(read: Callable[[str, str], np.ndarray], image: str, class_name: str) -> UInt8[np.ndarray, "h w"]:
+def stored_map(read: Callable[[str, str], np.ndarray], image: str, class_name: str) -> UInt8[np.ndarray, "h w"]:
     group, name = image.split("/", 1)
     return np.rint(read(group, name) * 255).astype(np.uint8)
 
 
-class MadeMaps:
+class ComputedMaps:
     """Saliency models' maps of the images of a set, each made when it is first drawn and then kept.
 
     Of several models one makes the map that was not trained on the class for which the image is drawn, if there is
@@ -178,14 +177,14 @@ class MadeMaps:
         return self.made[key]
 
 
-def another(dataset: EpisodeSet, name: str, generator: np.random.Generator) -> str:
+def other_class(dataset: EpisodeSet, name: str, generator: np.random.Generator) -> str:
     """Another class of the set; the same if it has no other."""
     return str(
         generator.choice([other for other, shown in dataset.images_of.items() if shown and other != name] or [name])
     )
 
 
-def with_object(member: Member, other: Member, generator: np.random.Generator, *, common: bool) -> Member:
+def paste_object(member: GroupImage, other: GroupImage, generator: np.random.Generator, *, common: bool) -> GroupImage:
     """The member with the object of another laid over it somewhere, a fifth to six tenths of the side in size.
 
     Its map shows both. The mask holds the new object if it is `common`; else the object stands out and does not
@@ -207,10 +206,10 @@ def with_object(member: Member, other: Member, generator: np.random.Generator, *
         return member
     image[place][shape] = resize_image(np.ascontiguousarray(other.image[box]), height, width)[shape]
     sism[place][shape] = resize_grey(np.ascontiguousarray(other.sism[box]), height, width)[shape]
-    return Member(image, sism, mask)
+    return GroupImage(image, sism, mask)
 
 
-def disturbed(sism: UInt8[np.ndarray, "h w"], generator: np.random.Generator) -> UInt8[np.ndarray, "h w"]:
+def degrade_map(sism: UInt8[np.ndarray, "h w"], generator: np.random.Generator) -> UInt8[np.ndarray, "h w"]:
     """The map made worse: paler or fuller, coarse, with something that does not belong, or knowing nothing at all.
 
     A map of training is better than that of an image which the saliency model never saw; and what takes a good map

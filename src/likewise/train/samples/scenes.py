@@ -23,7 +23,7 @@ from likewise.metrics.segmentation import SceneIoU
 from likewise.ops.features import resize
 from likewise.train.recipes.data_sections import SceneData
 from likewise.train.recipes.schema import Recipe
-from likewise.train.samples.material import TRAINING, Material, readable
+from likewise.train.samples.training_data import TRAINING, TrainingData, draw_readable
 
 VALIDATED_ON = {"camvid": "val"}
 """The split to validate on, of sets whose papers compare on another."""
@@ -40,7 +40,7 @@ class Batch(NamedTuple):
     weights: Float[Tensor, "b k"]
 
 
-class SceneMaterial(Material):
+class TrainingScenes(TrainingData):
     """Crops of labelled images: every image once, in another order each time, before any comes again.
 
     All label files are read at the start, so that what is wrong with them shows before hours of training.
@@ -59,7 +59,7 @@ class SceneMaterial(Material):
         self.classes = self.training.classes
         if self.held is not None:
             self.selection = "validation mIoU"
-        self.pixels = class_pixels(self.training)
+        self.pixels = count_class_pixels(self.training)
         check_classes(self.training, self.pixels)
         self.weights = class_weights(self.pixels, self.data.balance)
         self.augment = Augmentation(
@@ -81,7 +81,7 @@ class SceneMaterial(Material):
             seed = int(generator.integers(2**32))
             return self.as_batch(*self.augment(*read_scene(self.training, scene, self.data.side), seed))
 
-        return readable(draw, self.data.on_corrupt, step, self.training.name)
+        return draw_readable(draw, self.data.on_corrupt, step, self.training.name)
 
     def as_batch(self, image: UInt8[np.ndarray, "h w 3"], labels: UInt8[np.ndarray, "hl wl"]) -> Batch:
         weights = torch.from_numpy(self.weights[None].copy())
@@ -147,7 +147,7 @@ def split_scenes(data: SceneData) -> tuple[SceneSet, SceneSet | None]:
     return replace(training, scenes=rest), held
 
 
-def class_pixels(scenes: SceneSet) -> np.ndarray:
+def count_class_pixels(scenes: SceneSet) -> np.ndarray:
     """The number of pixels of each class over all label files."""
 
     def counted(scene: Scene) -> np.ndarray:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import UInt8
@@ -24,7 +25,7 @@ from likewise.errors import DataSetError
 from likewise.io.labels import IGNORE
 from likewise.train.recipes.data_sections import LabelledData, Source
 
-OPENED: dict[str, Callable[[Path], EpisodeSet]] = {
+OPENERS: dict[str, Callable[[Path], EpisodeSet]] = {
     "pascal5i": lambda root: pascal5i(root, None, split="trn"),
     "class_folders": class_folders,
     "cosaliency": lambda root: episodes_of_groups(cosaliency_groups(root)),
@@ -34,32 +35,32 @@ OPENED: dict[str, Callable[[Path], EpisodeSet]] = {
 """The sets that may be sources, all classes of each."""
 
 
-class Weighted(NamedTuple):
+class WeightedSet(NamedTuple):
     """A set and how often it is drawn from, relative to the others."""
 
     weight: float
     dataset: EpisodeSet
 
 
-def open_sources(data: LabelledData) -> list[Weighted]:
+def open_sources(data: LabelledData) -> list[WeightedSet]:
     """What the recipe's data section names: one set, or each of its sources.
 
     Raises:
         DataSetError: a set is not there, a class to leave out is none of its set, or nothing is left of it.
     """
     if data.set == "mixture":
-        found = [Weighted(source.weight, open_source(data.root, source)) for source in data.sources]
+        found = [WeightedSet(source.weight, open_source(data.root, source)) for source in data.sources]
     elif data.set == "coco20i":
         assert data.fold is not None
-        found = [Weighted(1.0, coco20i(data.root, data.fold, split="trn", drop_leaking=data.drop_leaking))]
+        found = [WeightedSet(1.0, coco20i(data.root, data.fold, split="trn", drop_leaking=data.drop_leaking))]
     elif data.set == "pascal5i":
-        found = [Weighted(1.0, pascal5i(data.root, data.fold, split="trn", drop_leaking=data.drop_leaking))]
+        found = [WeightedSet(1.0, pascal5i(data.root, data.fold, split="trn", drop_leaking=data.drop_leaking))]
     else:
-        found = [Weighted(1.0, OPENED[data.set](data.root))]
+        found = [WeightedSet(1.0, OPENERS[data.set](data.root))]
     return found
 
 
-def sources_without_held_out(data: LabelledData) -> tuple[list[Weighted], dict[str, tuple[str, ...]]]:
+def open_training_sources(data: LabelledData) -> tuple[list[WeightedSet], dict[str, tuple[str, ...]]]:
     """The recipe's sets without what shows a held-out image, and the held-out images of each group."""
     sources = open_sources(data)
     if data.held_out is None:
@@ -67,19 +68,19 @@ def sources_without_held_out(data: LabelledData) -> tuple[list[Weighted], dict[s
     asked = data.held_out
     held = held_out_groups(cosaliency_groups(data.root / asked.folder), every=asked.every, whole=asked.groups)
     files = files_of(held)
-    return [Weighted(weight, without_images(dataset, files)) for weight, dataset in sources], held.groups
+    return [WeightedSet(weight, without_images(dataset, files)) for weight, dataset in sources], held.groups
 
 
-def names_of(sources: list[Weighted]) -> str:
+def set_names(sources: list[WeightedSet]) -> str:
     return ", ".join(dataset.name for _, dataset in sources)
 
 
 def open_source(root: Path, source: Source) -> EpisodeSet:
-    rest = renamed(without_classes(OPENED[source.set](root / source.folder), source.without), source.names)
-    return rest if source.as_one is None else as_one_class(rest, source.as_one)
+    rest = rename_classes(drop_classes(OPENERS[source.set](root / source.folder), source.without), source.names)
+    return rest if source.as_one is None else merge_classes(rest, source.as_one)
 
 
-def without_classes(dataset: EpisodeSet, names: Iterable[str]) -> EpisodeSet:
+def drop_classes(dataset: EpisodeSet, names: Iterable[str]) -> EpisodeSet:
     """The set without these classes, and without every image in which one is labelled.
 
     Raises:
@@ -96,7 +97,7 @@ def without_classes(dataset: EpisodeSet, names: Iterable[str]) -> EpisodeSet:
     return rest
 
 
-def renamed(dataset: EpisodeSet, names: Mapping[str, str]) -> EpisodeSet:
+def rename_classes(dataset: EpisodeSet, names: Mapping[str, str]) -> EpisodeSet:
     """The set with some of its classes under other names.
 
     Raises:
@@ -109,23 +110,47 @@ def renamed(dataset: EpisodeSet, names: Mapping[str, str]) -> EpisodeSet:
         raise DataSetError(f"two classes of {dataset.name} would be called {twice[0]}; give each a name of its own")
     own = dict(zip(classes, dataset.classes, strict=True))
     entries = tuple(Entry(entry.image, names.get(entry.class_name, entry.class_name)) for entry in dataset.entries)
-    return replace(dataset, classes=classes, entries=entries, read_class=partial(under_own_name, dataset, own))
+    return replace(dataset, classes=classes, entries=entries, read_class=partial(read_renamed_class, dataset, own))
 
 
-def under_own_name(
+def read_renamed_class(
     dataset: EpisodeSet, own: Mapping[str, str], image: str, class_name: str
 ) -> UInt8[np.ndarray, "h w"]:
     """What `dataset` says of the class that it knows by the name `own[class_name]`."""
     return dataset.read_class(image, own[class_name])
 
 
-def as_one_class(dataset: EpisodeSet, name: str) -> EpisodeSet:
+def merge_classes(dataset: EpisodeSet, name: str) -> EpisodeSet:
     """The set with one class alone: in each image, all that is labelled as one of the set's classes."""
     entries = tuple(Entry(image, name) for image in dataset.classes_of)
-    return replace(dataset, classes=(name,), entries=entries, read_class=partial(any_class, dataset))
+    return replace(dataset, classes=(name,), entries=entries, read_class=partial(read_merged_class, dataset))
 
 
-def any_class(dataset: EpisodeSet, image: str, class_name: str) -> UInt8[np.ndarray, "h w"]:
+def read_merged_class(dataset: EpisodeSet, image: str, class_name: str) -> UInt8[np.ndarray, "h w"]:
     """1 for any of the image's classes in `dataset`, IGNORE where it says so, else 0."""
     labels = dataset.read_labels(image, dataset.classes_of[image])
     return np.where(labels == IGNORE, IGNORE, labels > 0).astype(np.uint8)
+
+
+def draw_class(sources: list[WeightedSet], generator: np.random.Generator, least: int = 1) -> tuple[EpisodeSet, str]:
+    """A set by weight, and one of those of its classes that have at least so many images, each as often."""
+    weights = np.array([weight for weight, _ in sources])
+    dataset = sources[generator.choice(len(sources), p=weights / weights.sum())].dataset
+    names = [name for name, images in dataset.images_of.items() if len(images) >= least]
+    return dataset, str(generator.choice(names))
+
+
+def sources_record(sources: list[WeightedSet], held: dict[str, tuple[str, ...]]) -> dict[str, Any]:
+    """What there was to train on, and what was kept from it, for a record."""
+    training = [{**counts(dataset), "weight": weight} for weight, dataset in sources]
+    return {"training": training, "held out": held, "validation": None}
+
+
+def counts(dataset: EpisodeSet) -> dict[str, Any]:
+    """What a set holds, for a record."""
+    return {
+        "set": dataset.name,
+        "presence": str(dataset.presence),
+        "images": len(dataset.classes_of),
+        "entries": dict(Counter(entry.class_name for entry in dataset.entries)),
+    }

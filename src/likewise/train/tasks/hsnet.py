@@ -20,8 +20,8 @@ from likewise.models.panet import PANet
 from likewise.ops.shots import mean_probability
 from likewise.train.recipes.model_sections import HSNetModel
 from likewise.train.recipes.schema import Recipe
-from likewise.train.samples.episodes import Batch, EpisodeMaterial
-from likewise.train.samples.material import Progress
+from likewise.train.samples.episodes import Batch, TrainingEpisodes
+from likewise.train.samples.training_data import Progress
 from likewise.weights.imagenet import load_backbone
 from likewise.weights.load import load_trained
 
@@ -116,5 +116,5 @@ def predict(model: HSNet, batch: Batch) -> UInt8[Tensor, "b h w"]:
     return (mean_probability(model(*inputs(model, batch))) > 0.5).to(torch.uint8)
 
 
-def material(recipe: Recipe) -> EpisodeMaterial:
-    return EpisodeMaterial(recipe, predict)
+def material(recipe: Recipe) -> TrainingEpisodes:
+    return TrainingEpisodes(recipe, predict)

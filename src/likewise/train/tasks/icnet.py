@@ -14,8 +14,8 @@ from likewise.models.panet import PANet
 from likewise.models.saliency import SaliencyNet
 from likewise.train.recipes.model_sections import ICNetModel
 from likewise.train.recipes.schema import Recipe
-from likewise.train.samples.groups import Batch, GroupMaterial
-from likewise.train.samples.material import Progress
+from likewise.train.samples.groups import Batch, TrainingGroups
+from likewise.train.samples.training_data import Progress
 from likewise.train.tasks.frozen import learn_only
 from likewise.weights.imagenet import load_backbone
 from likewise.weights.load import load_trained
@@ -59,5 +59,5 @@ def losses(model: ICNet, section: ICNetModel, batch: Batch, progress: Progress) 
     return {"soft IoU": torch.stack([model.loss(*group) for group in inputs(model, batch)]).mean()}
 
 
-def material(recipe: Recipe) -> GroupMaterial:
-    return GroupMaterial(recipe, SIZE)
+def material(recipe: Recipe) -> TrainingGroups:
+    return TrainingGroups(recipe, SIZE)

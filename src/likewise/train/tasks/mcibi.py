@@ -17,11 +17,11 @@ from likewise.models.blocks.dataset_memory import DatasetMemory, coupled_momentu
 from likewise.models.blocks.scene_heads import weight_of_pixels
 from likewise.models.fcn import FCN
 from likewise.models.mcibi import MCIBI, MCIBIConfig
-from likewise.train.kernels.depthwise import quicken
-from likewise.train.kernels.shared_norm import share_norms
+from likewise.train.kernels.depthwise import use_fast_depthwise
+from likewise.train.kernels.shared_norm import share_batch_norms
 from likewise.train.recipes.model_sections import FCNModel, MCIBIModel, SceneModel
-from likewise.train.samples.material import Progress
 from likewise.train.samples.scenes import Batch
+from likewise.train.samples.training_data import Progress
 from likewise.train.tasks.frozen import learn_only
 from likewise.viz.memory import SNAPSHOTS
 from likewise.weights.imagenet import load_backbone
@@ -45,12 +45,12 @@ def build(section: MCIBIModel, classes: tuple[str, ...]) -> MCIBI:
                 "without a memory"
             )
         model.memory.load_state_dict(start.state_dict())
-    return share_norms(model)
+    return share_batch_norms(model)
 
 
 def build_baseline(section: FCNModel, classes: tuple[str, ...]) -> FCN:
     """The same without memory."""
-    return share_norms(
+    return share_batch_norms(
         FCN(
             build_backbone(section),
             classes,
@@ -67,7 +67,7 @@ def build_backbone(section: SceneModel) -> Backbone:
     spec = backbone_spec(section.backbone, taps=section.taps)
     backbone = load_backbone(spec, weights=section.weights, frozen=False)
     learn_only(backbone, section.learn)
-    quicken(backbone)
+    use_fast_depthwise(backbone)
     return backbone
 
 

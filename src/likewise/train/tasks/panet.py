@@ -10,8 +10,8 @@ from likewise.backbones.specs import backbone_spec
 from likewise.models.panet import PANet
 from likewise.train.recipes.model_sections import PANetModel
 from likewise.train.recipes.schema import Recipe
-from likewise.train.samples.episodes import Batch, EpisodeMaterial
-from likewise.train.samples.material import Progress
+from likewise.train.samples.episodes import Batch, TrainingEpisodes
+from likewise.train.samples.training_data import Progress
 from likewise.train.tasks.frozen import learn_only
 from likewise.weights.imagenet import load_backbone
 
@@ -50,5 +50,5 @@ def predict(model: PANet, batch: Batch) -> UInt8[Tensor, "b h w"]:
     return model(*inputs(model, batch))[:, 0].argmax(dim=1).to(torch.uint8)
 
 
-def material(recipe: Recipe) -> EpisodeMaterial:
-    return EpisodeMaterial(recipe, predict)
+def material(recipe: Recipe) -> TrainingEpisodes:
+    return TrainingEpisodes(recipe, predict)

@@ -8,15 +8,15 @@ from torch import nn
 
 from likewise.backbones.specs import BACKBONES
 from likewise.backbones.taps import Backbone
-from likewise.train.kernels.depthwise import QuickDepthwise, quicken
+from likewise.train.kernels.depthwise import FastDepthwiseConv2d, use_fast_depthwise
 
 
 def both(side: int, dilation: int, size: tuple[int, int]) -> tuple[nn.Conv2d, nn.Conv2d, torch.Tensor]:
     torch.manual_seed(0)
     plain = nn.Conv2d(6, 6, side, padding=side // 2 * dilation, dilation=dilation, groups=6, bias=False)
     quick = copy.deepcopy(plain)
-    quicken(quick)
-    assert type(quick) is QuickDepthwise
+    use_fast_depthwise(quick)
+    assert type(quick) is FastDepthwiseConv2d
     return plain, quick, torch.randn(2, 6, *size).contiguous(memory_format=torch.channels_last)
 
 
@@ -61,8 +61,8 @@ def test_in_a_backbone_the_depthwise_convolutions_of_stride_1_alone_are_exchange
     with torch.no_grad():
         before = backbone(images)
     entries = list(backbone.state_dict())
-    quicken(backbone)
-    quick = [module for module in backbone.modules() if type(module) is QuickDepthwise]
+    use_fast_depthwise(backbone)
+    quick = [module for module in backbone.modules() if type(module) is FastDepthwiseConv2d]
     assert {module.dilation for module in quick} == {(1, 1), (2, 2)}
     assert all(module.groups == module.in_channels > 1 for module in quick)
     assert list(backbone.state_dict()) == entries

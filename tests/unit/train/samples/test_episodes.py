@@ -5,9 +5,9 @@ import torch
 
 from likewise.errors import DataSetError, ImageError, TrainingError
 from likewise.train.recipes.schema import Recipe
-from likewise.train.samples.episodes import EpisodeMaterial, ValidationEpisodes
-from likewise.train.samples.material import collate, loader
-from likewise.train.tasks.objective import TASKS
+from likewise.train.samples.episodes import TrainingEpisodes, ValidationEpisodes
+from likewise.train.samples.training_data import collate, loader
+from likewise.train.tasks.task import TASKS
 from support import fakes
 from support.small_voc import paint_objects, small
 
@@ -17,9 +17,9 @@ def voc(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return fakes.make_voc(tmp_path_factory.mktemp("voc"), per_class=6)
 
 
-def episodes_of(recipe: Recipe) -> EpisodeMaterial:
+def episodes_of(recipe: Recipe) -> TrainingEpisodes:
     found = TASKS["panet"].material(recipe)
-    assert isinstance(found, EpisodeMaterial)
+    assert isinstance(found, TrainingEpisodes)
     return found
 
 

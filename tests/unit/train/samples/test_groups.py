@@ -9,15 +9,15 @@ import torch
 
 from likewise.errors import DataSetError
 from likewise.train.recipes.data_sections import Source
-from likewise.train.recipes.schema import load_recipe
+from likewise.train.recipes.load import load_recipe
 from likewise.train.samples.groups import (
-    GroupMaterial,
-    MadeMaps,
-    Member,
-    another,
-    disturbed,
-    open_saliency,
-    with_object,
+    ComputedMaps,
+    GroupImage,
+    TrainingGroups,
+    degrade_map,
+    open_saliency_model,
+    other_class,
+    paste_object,
 )
 from likewise.train.samples.sources import open_source
 from support.fakes import block, noise, write_image
@@ -35,8 +35,8 @@ def groups(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def material(root: Path, *overrides: str) -> GroupMaterial:
-    return GroupMaterial(load_recipe("icnet-voc", [f"data.root={root}", "data.images=3", *overrides]), 32)
+def material(root: Path, *overrides: str) -> TrainingGroups:
+    return TrainingGroups(load_recipe("icnet-voc", [f"data.root={root}", "data.images=3", *overrides]), 32)
 
 
 def equal(one: Any, other: Any) -> bool:
@@ -76,9 +76,9 @@ def test_maps_are_made_by_a_saliency_model_where_one_is_named(groups):
 
 
 def test_of_several_saliency_models_one_makes_the_map_that_was_not_trained_on_the_class(groups):
-    network, _ = open_saliency("saliency-lite0")
+    network, _ = open_saliency_model("saliency-lite0")
     dataset = material(groups).sources[0].dataset
-    maps = MadeMaps([(network, ("cat", "dog")), (network, ("cow", "dog"))], dataset, 32)
+    maps = ComputedMaps([(network, ("cat", "dog")), (network, ("cow", "dog"))], dataset, 32)
     assert {maps.model_for(f"cat/{index}", "cat") for index in range(20)} == {1}
     assert {maps.model_for(f"cow/{index}", "cow") for index in range(20)} == {0}
     either = [maps.model_for(f"dog/{index}", "dog") for index in range(20)]
@@ -100,7 +100,7 @@ def test_a_set_of_small_groups_is_refused(groups):
 
 def test_a_disturbed_map_is_another_map_of_the_same_shape():
     sism = block(200, 3, 64, 80, border=20)
-    kinds = [disturbed(sism, np.random.default_rng(seed)) for seed in range(20)]
+    kinds = [degrade_map(sism, np.random.default_rng(seed)) for seed in range(20)]
     for other in kinds:
         assert other.shape == sism.shape
         assert other.dtype == np.uint8
@@ -127,11 +127,11 @@ def test_all_classes_of_a_source_may_make_one_together(tmp_path):
     assert apart.classes == ("3", "7")
 
 
-def with_box(box: tuple[slice, slice], grey: int) -> Member:
+def with_box(box: tuple[slice, slice], grey: int) -> GroupImage:
     """An image of one grey, with an object in a box that its map knows with 250."""
     mask = np.zeros((40, 40), np.uint8)
     mask[box] = 1
-    return Member(np.full((40, 40, 3), grey, np.uint8), mask * 250, mask)
+    return GroupImage(np.full((40, 40, 3), grey, np.uint8), mask * 250, mask)
 
 
 @pytest.mark.parametrize("common", [True, False])
@@ -139,7 +139,7 @@ def test_an_object_laid_over_a_image_is_in_its_map_and_where_it_is_common_in_its
     member = with_box((slice(0, 4), slice(0, 4)), grey=10)
     other = with_box((slice(10, 30), slice(5, 15)), grey=200)
     for seed in range(10):
-        made = with_object(member, other, np.random.default_rng(seed), common=common)
+        made = paste_object(member, other, np.random.default_rng(seed), common=common)
         new = (made.image == 200).all(axis=2)
         rows, columns = new.any(axis=1).sum(), new.any(axis=0).sum()
         assert 8 <= rows <= 24
@@ -154,7 +154,7 @@ def test_an_object_that_would_hide_the_images_own_is_left_out():
     member = with_box((slice(0, 40), slice(0, 40)), grey=10)
     small = member._replace(mask=np.pad(np.ones((2, 2), np.uint8), 19))
     other = with_box((slice(0, 40), slice(0, 40)), grey=200)
-    made = [with_object(small, other, np.random.default_rng(seed), common=False) for seed in range(40)]
+    made = [paste_object(small, other, np.random.default_rng(seed), common=False) for seed in range(40)]
     assert {int(one.mask.sum()) for one in made} <= {2, 3, 4}
     assert any(one is small for one in made)
 
@@ -162,6 +162,6 @@ def test_an_object_that_would_hide_the_images_own_is_left_out():
 def test_what_is_laid_over_images_is_of_the_class_or_of_another(groups):
     made = material(groups, "data.paste=1.0", "data.mirror=0", "data.crop=1.0")
     plain = material(groups, "data.mirror=0", "data.crop=1.0")
-    assert another(made.sources[0].dataset, "cat", np.random.default_rng(0)) == "cow"
-    assert another(made.sources[0].dataset.only(["cat"]), "cat", np.random.default_rng(0)) == "cat"
+    assert other_class(made.sources[0].dataset, "cat", np.random.default_rng(0)) == "cow"
+    assert other_class(made.sources[0].dataset.only(["cat"]), "cat", np.random.default_rng(0)) == "cat"
     assert not equal(made.item(0, 0)[:1], plain.item(0, 0)[:1])

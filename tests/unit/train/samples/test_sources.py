@@ -4,7 +4,7 @@ import pytest
 
 from likewise.errors import DataSetError
 from likewise.train.recipes.data_sections import EpisodeData, HeldOut, Source
-from likewise.train.samples.sources import open_sources, sources_without_held_out
+from likewise.train.samples.sources import open_sources, open_training_sources
 from support import fakes
 
 
@@ -77,8 +77,8 @@ def test_sources_and_the_mixture_belong_together(root: Path) -> None:
 
 def test_what_shows_a_held_out_image_is_left_out_of_every_source(root: Path) -> None:
     data = mixture(root, Source(set="cosaliency", folder=Path("groups"), weight=0.5))
-    assert sources_without_held_out(data)[1] == {}
+    assert open_training_sources(data)[1] == {}
     held = HeldOut(folder=Path("groups"), every=3)
-    ((weight, rest),), left_out = sources_without_held_out(data.model_copy(update={"held_out": held}))
+    ((weight, rest),), left_out = open_training_sources(data.model_copy(update={"held_out": held}))
     assert (weight, left_out) == (0.5, {"cups": ("2",), "keys": ("2",)})
     assert set(rest.classes_of) == {"cups/0", "cups/1", "keys/0", "keys/1"}

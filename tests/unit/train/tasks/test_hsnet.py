@@ -8,7 +8,7 @@ from safetensors.torch import load_file, save_file
 from likewise.errors import TrainingError
 from likewise.train.recipes.model_sections import HSNetModel
 from likewise.train.samples.episodes import Batch
-from likewise.train.samples.material import Progress
+from likewise.train.samples.training_data import Progress
 from likewise.train.tasks import hsnet
 from likewise.weights.load import load_trained
 from support.fake_runs import FIRST_TAP, make_hsnet_run

@@ -9,7 +9,7 @@ from safetensors.torch import save_file
 from likewise.errors import TrainingError
 from likewise.train.recipes.model_sections import ICNetModel
 from likewise.train.samples.groups import Batch
-from likewise.train.samples.material import Progress
+from likewise.train.samples.training_data import Progress
 from likewise.train.tasks import icnet
 from likewise.weights.load import BUNDLED, load_trained
 from support.fake_runs import make_hsnet_run

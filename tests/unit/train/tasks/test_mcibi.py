@@ -14,11 +14,12 @@ from likewise.models.blocks.dataset_memory import DatasetMemory, MemoryMismatch,
 from likewise.predict.scene_parser import SceneParser
 from likewise.train import loop
 from likewise.train.loop import train
-from likewise.train.recipes.schema import Recipe, load_recipe
-from likewise.train.samples.material import Progress, collate
-from likewise.train.samples.scenes import SceneMaterial
+from likewise.train.recipes.load import load_recipe
+from likewise.train.recipes.schema import Recipe
+from likewise.train.samples.scenes import TrainingScenes
+from likewise.train.samples.training_data import Progress, collate
 from likewise.train.tasks.mcibi import momentum
-from likewise.train.tasks.objective import Objective
+from likewise.train.tasks.task import TrainingModule
 from likewise.viz.memory import read_memories
 from support.scene_folders import make_folder, small
 
@@ -42,9 +43,9 @@ def learned(run: Path) -> dict[str, torch.Tensor]:
     return load_file(run / "weights.safetensors")
 
 
-def objective_of(recipe: Recipe) -> tuple[Objective, SceneMaterial]:
-    material = SceneMaterial(recipe)
-    return Objective(recipe, material.classes).train(), material
+def module_of(recipe: Recipe) -> tuple[TrainingModule, TrainingScenes]:
+    material = TrainingScenes(recipe)
+    return TrainingModule(recipe, material.classes).train(), material
 
 
 def test_a_run_leaves_a_parser_with_its_classes_and_a_filled_memory(unbroken, folder):
@@ -183,7 +184,7 @@ def test_momentum_is_polynomial_whatever_the_learning_rate_or_coupled_to_it(fold
 
 def test_the_backbones_batch_norm_is_frozen_or_learns_as_the_recipe_says_and_the_heads_always_learns(folder):
     for norms, moves in (("frozen", False), ("learning", True)):
-        objective, material = objective_of(small(folder, f"model.norms={norms}"))
+        objective, material = module_of(small(folder, f"model.norms={norms}"))
         before = {name: value.clone() for name, value in objective.model.state_dict().items()}
         parts = objective(collate([material.item(0, place) for place in range(2)]), Progress(0, 6))
         assert sum(parts.values()).isfinite()
@@ -194,28 +195,28 @@ def test_the_backbones_batch_norm_is_frozen_or_learns_as_the_recipe_says_and_the
 
 
 def test_only_the_modules_that_learn_take_gradients(folder):
-    objective, _ = objective_of(small(folder, "model.learn=[blocks.2]"))
+    objective, _ = module_of(small(folder, "model.learn=[blocks.2]"))
     asking = {name for name, value in objective.model.backbone.named_parameters() if value.requires_grad}
     assert asking
     assert all(name.startswith("net.blocks.2.") for name in asking)
     with pytest.raises(ValueError, match=r"there is no module of lite0-stride8 that can learn 'blocks\.9'"):
-        objective_of(small(folder, "model.learn=[blocks.9]"))
+        module_of(small(folder, "model.learn=[blocks.9]"))
 
 
 def test_a_memory_of_other_classes_is_refused_by_both_lists_and_one_of_the_same_is_taken(folder, tmp_path):
     other = DatasetMemory(("red", "green", "violet"), 8)
     other.save(tmp_path / "other.safetensors")
     with pytest.raises(MemoryMismatch, match=r"red, green, violet.*red, green, blue.*they part at label 2"):
-        objective_of(small(folder, f"model.memory={tmp_path}/other.safetensors"))
+        module_of(small(folder, f"model.memory={tmp_path}/other.safetensors"))
     same = DatasetMemory(("red", "green", "blue"), 8)
     same.fill(torch.arange(24.0).reshape(3, 1, 8))
     same.save(tmp_path / "same.safetensors")
-    objective, _ = objective_of(small(folder, f"model.memory={tmp_path}/same.safetensors"))
+    objective, _ = module_of(small(folder, f"model.memory={tmp_path}/same.safetensors"))
     torch.testing.assert_close(objective.model.memory.vectors, same.vectors)
     wide = DatasetMemory(("red", "green", "blue"), 16)
     wide.save(tmp_path / "wide.safetensors")
     with pytest.raises(ValueError, match="has 1 vectors of 16 channels for each class, needed are 1 of 8"):
-        objective_of(small(folder, f"model.memory={tmp_path}/wide.safetensors"))
+        module_of(small(folder, f"model.memory={tmp_path}/wide.safetensors"))
 
 
 def test_a_loss_that_is_not_finite_stops_and_leaves_the_memory_finite(folder, tmp_path, monkeypatch):
@@ -245,6 +246,6 @@ def test_baseline_and_memory_differ_in_the_model_alone():
 
 
 def test_batch_norms_of_a_single_process_are_torchs_own(folder):
-    objective, _ = objective_of(small(folder))
+    objective, _ = module_of(small(folder))
     assert all(type(module) is not nn.SyncBatchNorm for module in objective.modules())
     assert any(type(module) is nn.BatchNorm2d for module in objective.model.stage2.modules())

@@ -9,8 +9,9 @@ import torch
 from likewise.models.icnet import ICNet
 from likewise.models.saliency import SaliencyNet
 from likewise.train.loop import train
-from likewise.train.recipes.schema import Recipe, load_recipe
-from likewise.train.tasks.saliency import SaliencyMaterial
+from likewise.train.recipes.load import load_recipe
+from likewise.train.recipes.schema import Recipe
+from likewise.train.samples.images import TrainingImages
 from likewise.weights.load import load_trained
 from support.fakes import block, make_voc, noise, write_image
 
@@ -32,7 +33,7 @@ def recipe(data: Path, name: str, *overrides: str) -> Recipe:
 
 
 def test_all_that_is_labelled_in_a_image_stands_out_and_boundaries_do_not_count(data):
-    made = SaliencyMaterial(recipe(data, "saliency-lite0", "data.size=64"))
+    made = TrainingImages(recipe(data, "saliency-lite0", "data.size=64"))
     batches = [made.item(step, 0) for step in range(12)]
     assert {tuple(batch.images.shape) for batch in batches} == {(1, 64, 64, 3)}
     assert {tuple(batch.labels.shape) for batch in batches} == {(1, 64, 64)}
@@ -41,7 +42,7 @@ def test_all_that_is_labelled_in_a_image_stands_out_and_boundaries_do_not_count(
 
 
 def test_item_follows_from_its_place_and_the_global_generators_stay(data):
-    made = SaliencyMaterial(recipe(data, "saliency-lite0", "data.size=64"))
+    made = TrainingImages(recipe(data, "saliency-lite0", "data.size=64"))
     torch.manual_seed(0)
     before = torch.random.get_rng_state()
     one, again = made.item(3, 1), made.item(3, 1)

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from likewise.backbones.specs import BACKBONES, BackboneSpec
 from likewise.backbones.taps import Backbone
-from likewise.train.samples.feature_cache import CachedBackbone, FeatureCache, Rows, cache_frozen
+from likewise.train.feature_cache import CachedBackbone, FeatureCache, Rows, cache_frozen
 
 IMAGES = torch.randn(2, 3, 64, 96, generator=torch.Generator().manual_seed(0))
 LITE0 = BACKBONES["lite0"].with_taps("blocks.4.2", "blocks.5.3")

@@ -40,7 +40,7 @@ def torch_seed(*parts: int) -> int:
     return int(np.random.SeedSequence(parts).generate_state(1, np.uint64)[0] >> 1)
 
 
-class Material(ABC):
+class TrainingData(ABC):
     """The training data of a run, and its validation data.
 
     Attributes:
@@ -78,7 +78,7 @@ class Material(ABC):
         """What there was to train and to validate on, for `record.json`."""
 
 
-def readable(draw: Callable[[int], Batch], on_corrupt: str, step: int, source: str) -> Batch:
+def draw_readable(draw: Callable[[int], Batch], on_corrupt: str, step: int, source: str) -> Batch:
     """What is drawn for a place; drawn anew, with a warning, where an image cannot be read and `on_corrupt` is "skip".
 
     Args:
@@ -102,14 +102,14 @@ def readable(draw: Callable[[int], Batch], on_corrupt: str, step: int, source: s
 class Items(Dataset[Batch]):
     """Item `n` is what stands at place `n % batch` of step `n // batch`."""
 
-    def __init__(self, material: Material, batch: int) -> None:
+    def __init__(self, material: TrainingData, batch: int) -> None:
         self.material, self.batch = material, batch
 
     def __getitem__(self, index: int) -> Batch:
         return self.material.item(*divmod(index, self.batch))
 
 
-def loader(material: Material, batch: int, steps: range, share: slice, workers: int) -> DataLoader[Batch]:
+def loader(material: TrainingData, batch: int, steps: range, share: slice, workers: int) -> DataLoader[Batch]:
     """Batches of those steps, each the `share` of its items that one process has."""
     places = range(batch)[share]
     indices = [[step * batch + place for place in places] for step in steps]

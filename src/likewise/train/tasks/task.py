@@ -14,16 +14,17 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from likewise.train.feature_cache import cache_frozen
 from likewise.train.recipes.schema import Recipe
-from likewise.train.samples.feature_cache import cache_frozen
-from likewise.train.samples.material import (
+from likewise.train.samples.images import TrainingImages
+from likewise.train.samples.scenes import TrainingScenes
+from likewise.train.samples.training_data import (
     STARTING,
     Batch,
-    Material,
     Progress,
+    TrainingData,
     torch_seed,
 )
-from likewise.train.samples.scenes import SceneMaterial
 from likewise.train.tasks import (
     hsnet,
     icnet,
@@ -46,21 +47,21 @@ class Task:
 
     build: Callable[[Any, tuple[str, ...]], Any]
     losses: Callable[[Any, Any, Batch, Progress], dict[str, Float[Tensor, ""]]]
-    material: Callable[[Recipe], Material]
+    material: Callable[[Recipe], TrainingData]
     keep: Callable[[Any, Path, int], None] | None = None
 
 
 TASKS: dict[str, Task] = {
     "panet": Task(panet.build, panet.losses, panet.material),
     "hsnet": Task(hsnet.build, hsnet.losses, hsnet.material),
-    "saliency": Task(saliency.build, saliency.losses, saliency.SaliencyMaterial),
+    "saliency": Task(saliency.build, saliency.losses, TrainingImages),
     "icnet": Task(icnet.build, icnet.losses, icnet.material),
-    "mcibi": Task(mcibi.build, mcibi.losses, SceneMaterial, mcibi.keep_memory),
-    "fcn": Task(mcibi.build_baseline, mcibi.baseline_losses, SceneMaterial),
+    "mcibi": Task(mcibi.build, mcibi.losses, TrainingScenes, mcibi.keep_memory),
+    "fcn": Task(mcibi.build_baseline, mcibi.baseline_losses, TrainingScenes),
 }
 
 
-class Objective(nn.Module):
+class TrainingModule(nn.Module):
     """A model with what it minimises, as one module: processes that share a batch meet in its `forward`."""
 
     def __init__(self, recipe: Recipe, classes: tuple[str, ...]) -> None:
@@ -75,7 +76,7 @@ class Objective(nn.Module):
         if recipe.cache is not None:
             self.model.backbone = cache_frozen(self.model.backbone, recipe.cache)
 
-    def train(self, mode: bool = True) -> Objective:
+    def train(self, mode: bool = True) -> TrainingModule:
         """Batch norm of the backbone keeps its statistics, unless the section's `norms` are "learning"."""
         super().train(mode)
         if getattr(self.section, "norms", "frozen") == "frozen":

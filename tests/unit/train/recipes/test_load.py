@@ -5,7 +5,8 @@ import yaml
 
 from likewise.backbones.specs import BACKBONES
 from likewise.errors import RecipeError
-from likewise.train.recipes.schema import Recipe, key_paths, load_recipe, recipe_names
+from likewise.train.recipes.load import key_paths, load_recipe, recipe_names
+from likewise.train.recipes.schema import Recipe
 
 
 @pytest.mark.parametrize("name", recipe_names())
