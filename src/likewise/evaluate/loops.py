@@ -10,11 +10,12 @@ A mask is a PNG of labels, at the protocol's size or the query's own, named by t
 
 import json
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from cachetools import LRUCache, cached
 from jaxtyping import UInt8
 from PIL import Image
 
@@ -34,7 +35,6 @@ from likewise.evaluate.scoring import (
 from likewise.io.atomic import PART_PREFIX, written
 from likewise.io.images import save_pillow
 from likewise.io.masks import read_labels, read_mask
-from likewise.io.recent import Recent
 from likewise.metrics.segmentation import Scores, interval
 from likewise.viz.draw import label_palette
 
@@ -42,6 +42,7 @@ Segment = Callable[[EpisodeSet, Episode], np.ndarray]
 """From an episode to its query's labels, uint8 (h, w) with 0 and way + 1, at the size of the protocol."""
 
 TARGETS_MEMORY = 1 << 28
+"""Bytes of cached targets: an image is the query of several episodes."""
 ON_CORRUPT = ("stop", "skip")
 
 
@@ -126,11 +127,11 @@ def score(
     settled, total = 0, sum(map(len, lists.values()))
     for fold, dataset in run.folds.items():
         metric, counts = run.protocol.metric(dataset.classes), EpisodeCounts(run.protocol.name, dataset.classes)
-        targets: Recent[np.ndarray] = Recent(TARGETS_MEMORY, lambda target: target.nbytes)
+        target_of = cached_targets(dataset, run.protocol)
         for line, episode in enumerate(lists[fold]):
             if line not in left_out[fold]:
                 try:
-                    target = target_of(dataset, episode, run.protocol, targets)
+                    target = target_of(episode)
                 except ImageError as error:
                     if on_corrupt == "stop":
                         raise
@@ -182,14 +183,16 @@ def intervals(resampled: Mapping[str, np.ndarray]) -> dict[str, tuple[float, flo
     return {name: interval(drawn) for name, drawn in resampled.items() if np.isfinite(drawn).all()}
 
 
-def target_of(
-    dataset: EpisodeSet, episode: Episode, chosen: Protocol, remembered: Recent[np.ndarray]
-) -> UInt8[np.ndarray, "h w"]:
-    """The labels of the query at the size of the protocol."""
-    alone = Episode(episode.classes, (), episode.query)
-    return remembered.get(
-        (episode.query, episode.classes), lambda: load_episode(dataset, alone, chosen.size, chosen.nearest).target
-    )
+def cached_targets(dataset: EpisodeSet, chosen: Protocol) -> Callable[[Episode], UInt8[np.ndarray, "h w"]]:
+    """A function from an episode to the labels of its query at the size of the protocol; recent ones are cached."""
+    cache: LRUCache[Hashable, np.ndarray] = LRUCache(TARGETS_MEMORY, getsizeof=lambda target: target.nbytes)
+
+    @cached(cache, key=lambda episode: (episode.query, episode.classes))
+    def target_of(episode: Episode) -> UInt8[np.ndarray, "h w"]:
+        query = Episode(episode.classes, (), episode.query)
+        return load_episode(dataset, query, chosen.size, chosen.nearest).target
+
+    return target_of
 
 
 def mask_name(line: int) -> str:

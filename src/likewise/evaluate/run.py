@@ -19,6 +19,7 @@ from likewise.data.layout import known
 from likewise.errors import RunError
 from likewise.evaluate.protocols import Protocol, protocol, read_episodes, write_episodes
 from likewise.io.atomic import written
+from likewise.io.settings import refuse_changes
 
 
 @dataclass(frozen=True)
@@ -145,7 +146,7 @@ def start_run(
     settings = json.loads(json.dumps(settings))
     run = Run(out, settings, folds)
     if (out / "run.json").exists():
-        refuse_other_settings(out, settings)
+        refuse_changes(out, read_settings(out), settings, error=RunError, advice="name another folder with -o")
     else:
         strange = next((run.masks(number) for number in folds if run.masks(number).exists()), None)
         if strange is not None:
@@ -212,19 +213,3 @@ def read_settings(folder: Path) -> dict[str, Any]:
         raise RunError(f"{folder}: holds no run (no run.json); `likewise evaluate predict` makes one") from None
     except (ValueError, KeyError, TypeError) as error:
         raise RunError(f"{path}: is damaged ({error!r}); delete the folder and start again") from error
-
-
-def refuse_other_settings(folder: Path, now: Mapping[str, Any]) -> None:
-    before, after = flat(read_settings(folder)), flat(now)
-    keys = [key for key in dict.fromkeys((*before, *after)) if before.get(key) != after.get(key)]
-    if keys:
-        changes = ", ".join(f"{key} was {before.get(key)!r} and is now {after.get(key)!r}" for key in keys)
-        raise RunError(f"{folder}: holds a run of other settings: {changes}; name another folder with -o")
-
-
-def flat(settings: Mapping[str, Any], before: str = "") -> dict[str, Any]:
-    """Nested settings with their path as key: "folds 0 present"."""
-    found: dict[str, Any] = {}
-    for key, value in settings.items():
-        found |= flat(value, f"{before}{key} ") if isinstance(value, Mapping) else {f"{before}{key}": value}
-    return found

@@ -8,11 +8,12 @@ query image ----------> backbone (once an image) ----------+
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager, nullcontext
 
 import numpy as np
 import torch
+from cachetools import LRUCache, cached
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
@@ -22,7 +23,6 @@ from likewise.errors import ImageError
 from likewise.evaluate.protocols import Likewise1, Protocol
 from likewise.io.images import shown_size
 from likewise.io.labels import IGNORE
-from likewise.io.recent import Recent
 from likewise.predict.concept import Concept
 from likewise.predict.examples import Example
 from likewise.predict.few_shot import FewShot
@@ -39,20 +39,25 @@ class RememberingBackbone(nn.Module):
         self.spec, self.taps, self.normalise = backbone.spec, backbone.taps, backbone.normalise
         self.backbone = backbone
         self.passes = 0
-        self.features: Recent[list[Tensor]] = Recent(memory, lambda levels: sum(level.nbytes for level in levels))
+        self.cache: LRUCache[Hashable, list[Tensor]] = LRUCache(
+            memory, getsizeof=lambda maps: sum(m.nbytes for m in maps)
+        )
+        self.features = cached(self.cache, key=content_key)(self._computed)
 
     def forward(self, images: Float[Tensor, "b 3 h w"]) -> list[Float[Tensor, "b _c _h _w"]]:
         """The backbone's feature maps, computed one image at a time."""
-        found = []
-        for image in images.split(1):
-            pixels = image.movedim(1, -1).contiguous().cpu().view(torch.uint8).numpy()
-            key = (image.shape, hashlib.blake2b(pixels.data, digest_size=16).digest())
-            found.append(self.features.get(key, lambda image=image: self._computed(image)))
+        found = [self.features(image) for image in images.split(1)]
         return [torch.cat(level) for level in zip(*found, strict=True)]
 
     def _computed(self, image: Tensor) -> list[Tensor]:
         self.passes += 1
         return self.backbone(image)
+
+
+def content_key(image: Tensor) -> Hashable:
+    """A cache key from the content of a normalised image."""
+    pixels = image.movedim(1, -1).contiguous().cpu().view(torch.uint8).numpy()
+    return image.shape, hashlib.blake2b(pixels.data, digest_size=16).digest()
 
 
 @contextmanager
@@ -67,13 +72,13 @@ def episode_segmenter(
     Raises (the function) `ImageError` for an image that cannot be read, or that shows nothing of its class.
     """
     backbone, edges = few_shot.network.backbone, few_shot.edges
-    concepts: Recent[Concept] = Recent(memory, lambda concept: sum(rows.nbytes for rows in concept.rows.values()))
+    concepts: LRUCache[Hashable, Concept] = LRUCache(
+        memory, getsizeof=lambda concept: sum(rows.nbytes for rows in concept.rows.values())
+    )
 
+    @cached(concepts, key=lambda dataset, image, classes, way: (dataset.name, image, classes, way))
     def learn(dataset: EpisodeSet, image: str, classes: tuple[str, ...], way: int) -> Concept:
-        return concepts.get(
-            (dataset.name, image, classes, way),
-            lambda: few_shot.learn(support_example(dataset, image, classes, way, protocol)),
-        )
+        return few_shot.learn(support_example(dataset, image, classes, way, protocol))
 
     def segment(dataset: EpisodeSet, episode: Episode) -> UInt8[np.ndarray, "h w"]:
         first, *others = [

@@ -9,17 +9,19 @@ Co-saliency starts from such maps (`likewise.predict.co_saliency`).
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Hashable
 from pathlib import Path
+from threading import Lock
 from typing import Any, Protocol
 
 import numpy as np
 import torch
+from cachetools import LRUCache, cached
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from likewise.data.transforms import resize_image
 from likewise.io.images import Source, read_image
-from likewise.io.recent import Recent
 from likewise.models.saliency import SaliencyNet
 from likewise.ops.features import resize
 from likewise.predict.devices import torch_device
@@ -34,8 +36,8 @@ DEFAULT_SALIENCY = "saliency-lite0"
 SIDE = 224
 """Images are brought to 224 x 224 pixels, as in training; a map is 56 x 56 before it is resized."""
 
-REMEMBERED = 32 << 20
-"""Bytes of maps that are remembered, since a group looks at each of its images twice: some 2,500 of our own."""
+CACHED = 32 << 20
+"""Bytes of cached maps: about 2,500 of the bundled network. Both passes over a group need the map of each image."""
 
 SALIENT = ("salient",)
 """The one class of a saliency map."""
@@ -94,7 +96,8 @@ class Saliency:
             self.prior = OnnxSaliency(model)
         else:
             self.prior = Network(str(model), torch_device(device))
-        self.planes: Recent[Tensor] = Recent(REMEMBERED, lambda plane: plane.nbytes)
+        cache: LRUCache[Hashable, Tensor] = LRUCache(CACHED, getsizeof=lambda plane: plane.nbytes)
+        self.cached_plane = cached(cache, key=image_key, lock=Lock())(lambda image: self.prior.plane(image))
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -114,10 +117,13 @@ class Saliency:
 
     @torch.inference_mode()
     def square(self, image: UInt8[np.ndarray, "h w 3"], side: int) -> Float[Tensor, "side side"]:
-        """The map at `side` x `side` pixels; that of an image seen lately is not made again."""
-        key = image.shape, hashlib.blake2b(np.ascontiguousarray(image).data, digest_size=16).digest()
-        plane = self.planes.get(key, lambda: self.prior.plane(image))
-        return resize(plane, (side, side), align_corners=False)[0, 0]
+        """The map at `side` x `side` pixels; the maps of recent images are cached."""
+        return resize(self.cached_plane(image), (side, side), align_corners=False)[0, 0]
+
+
+def image_key(image: UInt8[np.ndarray, "h w 3"]) -> Hashable:
+    """A cache key from the content of an image."""
+    return image.shape, hashlib.blake2b(np.ascontiguousarray(image).data, digest_size=16).digest()
 
 
 def as_result(

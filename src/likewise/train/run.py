@@ -23,6 +23,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 from likewise.errors import TrainingError
 from likewise.io.atomic import written
+from likewise.io.settings import refuse_changes
 from likewise.train.recipes.schema import Recipe
 from likewise.train.samples.training_data import TrainingData
 from likewise.train.tasks.task import TrainingModule
@@ -37,22 +38,11 @@ def claim_folder(folder: Path, recipe: Recipe) -> None:
     indifferent = {"workers", "checkpoint_every", "source", "licences"}
     path = folder / "recipe.json"
     if path.is_file() and any(entry != path for entry in folder.iterdir()):
-        there = Recipe.model_validate_json(path.read_text(encoding="utf-8"))
-        settings = [_flat(one.model_dump(mode="json", exclude=indifferent)) for one in (there, recipe)]
-        keys = sorted(key for key in settings[0] | settings[1] if settings[0].get(key) != settings[1].get(key))
-        if keys:
-            raise TrainingError(
-                f"{folder} holds a run with other settings ({', '.join(keys)}): choose another folder, or delete it"
-            )
+        recorded = Recipe.model_validate_json(path.read_text(encoding="utf-8"))
+        before, now = (one.model_dump(mode="json", exclude=indifferent) for one in (recorded, recipe))
+        refuse_changes(folder, before, now, error=TrainingError, advice="choose another folder, or delete it")
     with written(path) as part:
         part.write_text(recipe.model_dump_json(indent=2), encoding="utf-8")
-
-
-def _flat(settings: dict[str, Any], before: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in settings.items():
-        flat |= _flat(value, f"{before}{key}.") if isinstance(value, dict) else {before + key: value}
-    return flat
 
 
 @dataclass

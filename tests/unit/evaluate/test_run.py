@@ -59,8 +59,8 @@ def test_a_run_is_taken_up_with_the_same_settings(root: Path, tmp_path: Path) ->
         ({"protocol_name": "likewise-1"}, "protocol was 'hsnet-2021' and is now 'likewise-1'"),
         ({"count": 5}, "count was 4 and is now 5"),
         ({"seed": 7}, "seed was None and is now 7"),
-        ({"model": {"model": "none", "side": 400}}, "model side was 320 and is now 400"),
-        ({"fold": 0}, "folds 3 present was 15 and is now None"),
+        ({"model": {"model": "none", "side": 400}}, "model.side was 320 and is now 400"),
+        ({"fold": 0}, "folds.3.present was 15 and is now None"),
     ],
 )
 def test_a_run_of_other_settings_is_refused_and_what_differs_is_named(
@@ -75,7 +75,7 @@ def test_a_run_on_data_that_lost_a_image_is_refused(tmp_path: Path) -> None:
     root = fakes.make_voc(tmp_path / "voc", per_class=6)
     start(root, tmp_path / "run")
     (root / "VOC2012/JPEGImages/2007_001003.jpg").unlink()
-    with pytest.raises(RunError, match="folds 0 present was 15 and is now 14"):
+    with pytest.raises(RunError, match=r"folds\.0\.present was 15 and is now 14"):
         start(root, tmp_path / "run")
     with pytest.raises(RunError, match=r"15 of 15 entries of PASCAL-5i fold 0 val, but .* holds 14 of 15"):
         read_run(tmp_path / "run")

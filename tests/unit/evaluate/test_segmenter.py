@@ -71,8 +71,8 @@ def test_remembered_features_are_the_backbones_and_take_no_more_than_their_memor
                 torch.testing.assert_close(level, wanted, rtol=1e-3, atol=1e-4)  # batch sizes round differently
         assert remembering.passes == 2
         remembering(images)
-    assert len(remembering.features.values) == 2
-    assert remembering.features.bytes == 2 * one
+    assert len(remembering.cache) == 2
+    assert remembering.cache.currsize == 2 * one
 
 
 def test_several_ways_keep_their_order_and_know_of_each_other(few_shot: FewShot, dataset: EpisodeSet) -> None:

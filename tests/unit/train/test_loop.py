@@ -238,7 +238,7 @@ def test_a_finished_run_is_left_as_it_is(unbroken: Path, voc: Path) -> None:
 
 
 def test_a_folder_with_a_run_of_other_settings_is_refused_and_the_settings_are_named(unbroken: Path, voc: Path) -> None:
-    with pytest.raises(TrainingError, match=r"other settings \(data\.shots, seed\): choose another folder"):
+    with pytest.raises(TrainingError, match=r"data\.shots was .*seed was|seed was .*data\.shots was"):
         train(small(voc, "seed=1", "data.shots=2"), unbroken, show=False)
     train(small(voc, "workers=3", "checkpoint_every=1"), unbroken, show=False)
 
