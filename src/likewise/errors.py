@@ -61,6 +61,22 @@ class MissingExtraError(LikewiseError):
 
 
 def did_you_mean(name: str, known: Iterable[str], *, count: int = 3) -> str:
-    """``; did you mean a, b?`` for the names most like `name`; empty where none is close."""
-    near = get_close_matches(name, list(known), n=count)
+    """Return ``; did you mean a, b?`` for the names closest to `name` in any case; empty where none is close."""
+    by_lower = {candidate.lower(): candidate for candidate in known}
+    near = [by_lower[match] for match in get_close_matches(name.lower(), by_lower, n=count)]
     return f"; did you mean {', '.join(near)}?" if near else ""
+
+
+def check_known(
+    given: str | int, known: Iterable[str | int], noun: str, error: type[LikewiseError] = ArgumentError
+) -> None:
+    """Raise `error` with close matches and the known values unless `given` is one of `known`.
+
+    Args:
+        noun: what `given` names, for the message: "protocol", "fold of PASCAL-5i".
+    """
+    known = list(known)
+    if given not in known:
+        names = [str(name) for name in known]
+        listed = ", ".join(names[:12]) + (f" and {len(names) - 12} more" if len(names) > 12 else "")
+        raise error(f"unknown {noun} {given!r}{did_you_mean(str(given), names) or '.'} Known: {listed}")

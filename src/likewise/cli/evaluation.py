@@ -246,7 +246,7 @@ def scenes(
 
     [dim]likewise evaluate scenes runs/mcibi --data CamVid --benchmark camvid -o results/[/dim]
     """
-    from likewise.data import open_scenes
+    from likewise.data.benchmarks import open_scenes
     from likewise.evaluate.scenes import SCALES, evaluate_scenes
     from likewise.evaluate.scoring import score_scenes
 

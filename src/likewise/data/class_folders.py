@@ -7,8 +7,8 @@ import numpy as np
 from jaxtyping import UInt8
 
 from likewise.data.episodes import Entry, EpisodeSet, keep_present
-from likewise.data.layout import folders_in, images_in, known, read_list
-from likewise.errors import DataSetError
+from likewise.data.layout import folders_in, images_in, read_list
+from likewise.errors import DataSetError, check_known
 from likewise.io.images import read_image
 from likewise.io.masks import read_mask
 
@@ -23,7 +23,7 @@ def fss1000(root: Path | str, split: str = "test", lists: Path | str | None = No
     line (searched in `splits/fss` of the root and beside it when not given); `split` "all" takes every folder and
     needs none. A mask pixel is the object from 128 up, as HSNet reads them.
     """
-    known(split, (*FSS_CLASSES, "all"), "split of FSS-1000")
+    check_known(split, (*FSS_CLASSES, "all"), "split of FSS-1000", DataSetError)
     home = fss_home(root)
     if split == "all":
         classes = [folder.name for folder in folders_in(home)]

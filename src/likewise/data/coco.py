@@ -22,8 +22,8 @@ from likewise.data.episodes import (
     leakage,
     one_class,
 )
-from likewise.data.layout import find_home, known
-from likewise.errors import DataSetError
+from likewise.data.layout import find_home
+from likewise.errors import DataSetError, check_known
 from likewise.io.labels import IGNORE
 from likewise.io.masks import read_labels
 
@@ -51,9 +51,9 @@ def coco20i(
     A mask is the union of a class's instances. Crowd regions of that class are IGNORE, since nobody outlined them.
     `drop_leaking` leaves out the training images in which a novel class has an entry too.
     """
-    known(fold, range(4), "fold of COCO-20i")
-    known(split, ("trn", "val"), "split of COCO-20i")
-    known(folds, FOLD_CONVENTIONS, "fold convention of COCO-20i")
+    check_known(fold, range(4), "fold of COCO-20i", DataSetError)
+    check_known(split, ("trn", "val"), "split of COCO-20i", DataSetError)
+    check_known(folds, FOLD_CONVENTIONS, "fold convention of COCO-20i", DataSetError)
     part = f"{'train' if split == 'trn' else 'val'}{year}"
     home = find_home(root, (".", "COCO", "coco", f"COCO{year}"), (part, "annotations"), f"COCO-20i ({year})")
     chosen = range(fold, 80, 4) if folds == "interleaved" else range(20 * fold, 20 * fold + 20)

@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import UInt8
 
-from likewise.data.layout import Presence, known
-from likewise.data.transforms import Nearest, resize_image, resize_labels
-from likewise.errors import DataSetError, ImageError
+from likewise.data.layout import Presence
+from likewise.errors import DataSetError, ImageError, check_known
 from likewise.io.images import read_image, shown_size
 from likewise.io.labels import IGNORE
+from likewise.io.resize import Nearest, resize_image, resize_labels
 
 LEAST_PIXELS = 2048
 """The stated rule where no list is given: a class is in an image that has at least so many of its pixels."""
@@ -100,7 +100,7 @@ class EpisodeSet:
         Classes of one label map never overlap; where masks of instances do, the later class wins.
         """
         for name in classes:
-            known(name, self.classes, f"class of {self.name}")
+            check_known(name, self.classes, f"class of {self.name}", DataSetError)
         masks = [self.read_class(image, name) for name in classes]
         labels = np.where(np.any([m == IGNORE for m in masks], axis=0), IGNORE, 0).astype(np.uint8)
         for way, mask in enumerate(masks):
@@ -111,7 +111,7 @@ class EpisodeSet:
         """The same set with no other classes than these, e.g. base classes kept for validation."""
         kept = tuple(classes)
         for name in kept:
-            known(name, self.classes, f"class of {self.name}")
+            check_known(name, self.classes, f"class of {self.name}", DataSetError)
         entries = tuple(e for e in self.entries if e.class_name in kept)
         return replace(self, classes=kept, entries=entries)
 

@@ -14,9 +14,8 @@ from likewise.data.layout import (
     find_home,
     folders_in,
     images_in,
-    known,
 )
-from likewise.errors import DataSetError
+from likewise.errors import DataSetError, check_known
 from likewise.io.images import read_image
 
 
@@ -38,7 +37,7 @@ class GroupSet:
 
     def images_of(self, group: str) -> tuple[str, ...]:
         """The images of a group; an unknown one raises `DataSetError` with the nearest."""
-        known(group, self.groups, f"group of {self.name}")
+        check_known(group, self.groups, f"group of {self.name}", DataSetError)
         return self.groups[group]
 
 

@@ -8,9 +8,8 @@ import numpy as np
 
 from likewise.data.episodes import EpisodeSet
 from likewise.data.groups import GroupSet
-from likewise.data.layout import known
-from likewise.data.same_image import shown_in
-from likewise.errors import DataSetError
+from likewise.data.near_duplicates import shown_in
+from likewise.errors import DataSetError, check_known
 
 
 def held_out_groups(groups: GroupSet, *, every: int | None = None, whole: Sequence[str] = ()) -> GroupSet:
@@ -20,7 +19,7 @@ def held_out_groups(groups: GroupSet, *, every: int | None = None, whole: Sequen
         DataSetError: a group of `whole` is none of the set.
     """
     for name in whole:
-        known(name, groups.groups, f"group of {groups.name} to hold out")
+        check_known(name, groups.groups, f"group of {groups.name} to hold out", DataSetError)
     kept = {
         name: images if name in whole else images[every - 1 :: every] if every else ()
         for name, images in groups.groups.items()

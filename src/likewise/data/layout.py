@@ -1,19 +1,19 @@
-"""What every loader shares: finding a data set under a root, reading its lists, and saying what is missing."""
+"""Files of a data set on disk: its home folder, its lists, its images in order, and how many entries are present."""
 
-import difflib
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from likewise.errors import DataSetError
+from likewise.io.paths import IMAGE_SUFFIXES, visible
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
+LABEL_SUFFIXES = (".png", ".tif", ".tiff")
+"""Lossless formats of label maps and masks, the preferred one first."""
 
 
 @dataclass(frozen=True)
 class Presence:
-    """How many of the entries that a list names are on disk; `missing` holds the names of the others."""
+    """Number of listed entries of a data set, and the names of those that are not on disk."""
 
     of: str
     listed: int
@@ -23,53 +23,53 @@ class Presence:
         return f"{self.listed - len(self.missing)} of {self.listed} entries of {self.of} are present"
 
 
-def known(given: str | int, names: Iterable[str | int], what: str) -> None:
-    """Raise `DataSetError` with the nearest right name unless `given` is one of `names`."""
-    names = list(names)
-    if given in names:
-        return
-    near = difflib.get_close_matches(str(given).lower(), [str(n).lower() for n in names], n=1, cutoff=0.5)
-    nearest = [str(n) for n in names if near and str(n).lower() == near[0]]
-    hint = f"; the nearest is {nearest[0]!r}" if nearest else ""
-    listed = ", ".join(map(str, names[:12])) + (f" and {len(names) - 12} more" if len(names) > 12 else "")
-    raise DataSetError(f"there is no {what} {given!r}{hint}. Known: {listed}")
+def find_home(root: Path | str, candidates: Sequence[str], needs: Sequence[str], noun: str) -> Path:
+    """Return the first `root`/candidate that holds every file or folder of `needs`.
 
-
-def find_home(root: Path | str, candidates: Sequence[str], needs: Sequence[str], what: str) -> Path:
-    """The first of `root`/candidate that holds every file or folder of `needs`.
-
-    Raises `DataSetError` that says what was looked for and where.
+    Raises:
+        DataSetError: there is none; the message names `noun`, the needed files and the folders searched.
     """
     root = Path(root)
     if not root.is_dir():
-        raise DataSetError(f"{what}: the folder {root} does not exist")
+        raise DataSetError(f"{noun}: the folder {root} does not exist")
     for candidate in candidates:
         if all((root / candidate / need).exists() for need in needs):
             return root / candidate
     places = ", ".join(str(root / candidate) for candidate in candidates)
-    raise DataSetError(f"{root} does not hold {what}: looked for {' and '.join(needs)} in {places}")
+    raise DataSetError(f"{root} does not hold {noun}: looked for {' and '.join(needs)} in {places}")
 
 
 def read_list(path: Path) -> list[str]:
-    """The non-empty lines of a list file; raises `DataSetError` if there is no such file."""
+    """Return the non-empty lines of a list file.
+
+    Raises:
+        DataSetError: no such file.
+    """
     if not path.is_file():
-        raise DataSetError(f"there is no list file {path}")
+        raise DataSetError(f"no list file {path}")
     return [line.strip() for line in path.read_text().splitlines() if line.strip()]
 
 
-def natural(name: str) -> tuple[tuple[int, int, str], ...]:
-    """A sort key under which "2.jpg" comes before "10.jpg"."""
-    runs = re.findall(r"[0-9]+|[^0-9]+", name)
-    return tuple((0, int(run), "") if run.isdecimal() else (1, 0, run) for run in runs)
+def folders_in(folder: Path) -> list[Path]:
+    """Return the visible folders directly in `folder`, in natural order."""
+    return [path for path in visible(folder) if path.is_dir()]
 
 
 def images_in(folder: Path) -> list[Path]:
-    """Every image file directly in `folder`, in natural order of its name."""
-    found = (p for p in folder.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES)
-    return sorted(found, key=lambda p: natural(p.name))
+    """Return the visible image files directly in `folder`, in natural order."""
+    return [path for path in visible(folder) if path.suffix.lower() in IMAGE_SUFFIXES]
 
 
-def folders_in(folder: Path) -> list[Path]:
-    """Every folder directly in `folder`, hidden ones left out, in natural order."""
-    found = (p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
-    return sorted(found, key=lambda p: natural(p.name))
+def images_by_folder(folder: Path) -> dict[str, Path]:
+    """Return the image files of each folder in `folder` by "<folder>/<stem>", in natural order."""
+    return {f"{inner.name}/{path.stem}": path for inner in folders_in(folder) for path in images_in(inner)}
+
+
+def labels_by_stem(files: Iterable[Path]) -> dict[str, Path]:
+    """Return the label map of each stem: its PNG, or its TIFF if it has no PNG."""
+    ranked = sorted(
+        (path for path in files if path.suffix.lower() in LABEL_SUFFIXES),
+        key=lambda path: LABEL_SUFFIXES.index(path.suffix.lower()),
+        reverse=True,
+    )
+    return {path.stem: path for path in ranked}

@@ -21,8 +21,8 @@ from likewise.data.episodes import (
     leakage,
     one_class,
 )
-from likewise.data.layout import find_home, known, read_list
-from likewise.errors import DataSetError
+from likewise.data.layout import find_home, read_list
+from likewise.errors import DataSetError, check_known
 from likewise.io.masks import read_labels
 
 
@@ -46,9 +46,9 @@ def pascal5i(
     `drop_leaking` leaves out the training images that also show a novel class (see `leakage`).
     Boundary pixels, 255, are IGNORE.
     """
-    known(split, ("trn", "val"), "split of PASCAL-5i")
+    check_known(split, ("trn", "val"), "split of PASCAL-5i", DataSetError)
     if fold is not None:
-        known(fold, range(4), "fold of PASCAL-5i")
+        check_known(fold, range(4), "fold of PASCAL-5i", DataSetError)
     elif split == "val":
         raise DataSetError("the test classes of PASCAL-5i are those of a fold: give fold 0, 1, 2 or 3")
     novel = () if fold is None else PASCAL[5 * fold : 5 * fold + 5]
@@ -128,6 +128,6 @@ def voc_class(home: Path, image: str, class_name: str) -> UInt8[np.ndarray, "h w
 
 def pascal_leakage(lists: Path | str, fold: int) -> Leakage:
     """The leakage of a PASCAL-5i fold, from the four training lists alone: no image is needed."""
-    known(fold, range(4), "fold of PASCAL-5i")
+    check_known(fold, range(4), "fold of PASCAL-5i", DataSetError)
     everything = [entry for f in range(4) for entry in pascal_list(Path(lists) / "trn" / f"fold{f}.txt")]
     return leakage(everything, PASCAL[5 * fold : 5 * fold + 5])

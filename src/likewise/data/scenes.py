@@ -25,13 +25,12 @@ from likewise.data.layout import (
     Presence,
     find_home,
     images_in,
-    known,
-    natural,
     read_list,
 )
-from likewise.errors import DataSetError, ImageError
+from likewise.errors import DataSetError, ImageError, check_known
 from likewise.io.labels import IGNORE
 from likewise.io.masks import read_labels
+from likewise.io.paths import natural_order
 
 
 @dataclass(frozen=True)
@@ -71,7 +70,9 @@ def voc_scenes(root: Path | str, split: str = "val") -> SceneSet:
         names: Iterable[str] = sorted(path.stem for path in masks.glob("*.png"))
     else:
         lists = home / "ImageSets/Segmentation"
-        known(split, ["all", *sorted(path.stem for path in lists.glob("*.txt"))], f"split of {home}")
+        check_known(
+            split, ["all", *sorted(path.stem for path in lists.glob("*.txt"))], f"split of {home}", DataSetError
+        )
         names = read_list(lists / f"{split}.txt")
     pairs = [(home / "JPEGImages" / f"{name}.jpg", masks / f"{name}.png") for name in names]
     return present_scenes(f"VOC 2012 {split}", ("background", *PASCAL), pairs, identity(21))
@@ -82,7 +83,7 @@ def ade20k_scenes(root: Path | str, split: str = "val") -> SceneSet:
 
     Names are those of the download's own `objectInfo150.txt`.
     """
-    known(split, ("train", "val"), "split of ADE20K")
+    check_known(split, ("train", "val"), "split of ADE20K", DataSetError)
     home = find_home(
         root, (".", "ADEChallengeData2016"), ("images", "annotations", "objectInfo150.txt"), "ADE20K (scene parsing)"
     )
@@ -99,7 +100,7 @@ def cityscapes_scenes(root: Path | str, split: str = "val") -> SceneSet:
 
     The 19 evaluated label ids become 0..18, all others are ignored.
     """
-    known(split, ("train", "val"), "split of Cityscapes")
+    check_known(split, ("train", "val"), "split of Cityscapes", DataSetError)
     home = find_home(root, (".", "cityscapes"), (f"leftImg8bit/{split}", f"gtFine/{split}"), "Cityscapes")
     ends = "_leftImg8bit.png", "_gtFine_labelIds.png"
     folders = home / "leftImg8bit" / split, home / "gtFine" / split
@@ -119,7 +120,7 @@ def cocostuff10k_scenes(root: Path | str, split: str = "test") -> SceneSet:
     The matrix `S` of a .mat holds 0 (unlabelled, ignored) and 1..182, of which 11 never occur; the 171 used ones
     become 0..170 in their order, under the names that the same files carry.
     """
-    known(split, ("train", "test"), "split of COCO-Stuff 10k")
+    check_known(split, ("train", "test"), "split of COCO-Stuff 10k", DataSetError)
     home = find_home(
         root, (".", "cocostuff-10k-v1.1"), ("images", "annotations", f"imageLists/{split}.txt"), "COCO-Stuff 10k"
     )
@@ -166,7 +167,7 @@ def lip_scenes(root: Path | str, split: str = "val") -> SceneSet:
     The folders stand in the root, or in `TrainVal_images` and `TrainVal_parsing_annotations` as the archives unpack.
     Left and right parts are `mirrored`.
     """
-    known(split, ("train", "val"), "split of LIP")
+    check_known(split, ("train", "val"), "split of LIP", DataSetError)
     archives = ".", "TrainVal_images", "TrainVal_images/TrainVal_images"
     images = find_home(root, archives, (f"{split}_images",), "LIP") / f"{split}_images"
     archives = ".", "TrainVal_parsing_annotations", "TrainVal_parsing_annotations/TrainVal_parsing_annotations"
@@ -176,7 +177,7 @@ def lip_scenes(root: Path | str, split: str = "val") -> SceneSet:
 
 def camvid_scenes(root: Path | str, split: str = "test") -> SceneSet:
     """CamVid as SegNet packs it: `{train,val,test}/`, `{train,val,test}annot/`; labels 0..10, 11 (void) is ignored."""
-    known(split, ("train", "val", "test"), "split of CamVid")
+    check_known(split, ("train", "val", "test"), "split of CamVid", DataSetError)
     home = find_home(root, (".", "CamVid"), (split, f"{split}annot"), "CamVid")
     return present_scenes(f"CamVid {split}", CAMVID, by_stem(home / split, home / f"{split}annot"), identity(11))
 
@@ -268,7 +269,7 @@ def by_stem(images: Path, labels: Path) -> list[tuple[Path, Path]]:
     """Pairs of image and label PNG of one stem; a partner that is not there gets the name it should have."""
     pngs = {path.stem: path for path in images_in(labels) if path.suffix.lower() == ".png"}
     photos = {path.stem: path for path in images_in(images) if path not in pngs.values()}
-    stems = sorted({**photos, **pngs}, key=natural)
+    stems = sorted({**photos, **pngs}, key=natural_order)
     return [(photos.get(s, images / f"{s}.jpg"), pngs.get(s, labels / f"{s}.png")) for s in stems]
 
 

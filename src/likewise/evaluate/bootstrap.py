@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from likewise.data.episodes import Episode
-from likewise.data.layout import known
+from likewise.errors import DataSetError, check_known
 from likewise.metrics.segmentation import confusion, intersection_and_union
 
 
@@ -39,7 +39,7 @@ class EpisodeCounts:
         run = episode.seed if self.protocol == "panet-2019" else 0
         self.runs.add(run)
         for way, name in enumerate(episode.classes):
-            known(name, self.sums, "test class")
+            check_known(name, self.sums, "test class", DataSetError)
             if counted[way]:
                 runs = self.sums[name].setdefault(episode.query, {})
                 sums = runs.setdefault(run, np.zeros(2, np.int64))

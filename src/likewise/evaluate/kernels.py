@@ -23,7 +23,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from likewise.data.layout import known
+from likewise.errors import check_known
 from likewise.models import hsnet
 from likewise.models.hsnet import STRIDES, HSNet, HSNetConfig
 from likewise.ops.hypercorrelation.kernels import KERNELS, full_kernel
@@ -68,8 +68,8 @@ def measure_apart(kernel: str, backbone: str, size: int, repeats: int, device: s
     Raises:
         ValueError: an unknown kernel or backbone.
     """
-    known(kernel, KERNELS, "4D kernel")
-    known(backbone, NETWORKS, "HSNet to measure")
+    check_known(kernel, KERNELS, "4D kernel")
+    check_known(backbone, NETWORKS, "HSNet to measure")
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
         return pool.submit(measure, kernel, backbone, size, repeats, device, torch.get_num_threads()).result()
 

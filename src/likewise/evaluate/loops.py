@@ -20,8 +20,7 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from likewise.data.episodes import Episode, EpisodeSet, load_episode
-from likewise.data.layout import known
-from likewise.errors import ImageError
+from likewise.errors import ImageError, check_known
 from likewise.evaluate.bootstrap import EpisodeCounts
 from likewise.evaluate.protocols import Protocol, read_episodes
 from likewise.evaluate.run import Run
@@ -68,7 +67,7 @@ def predict(
         on_corrupt: "stop" at an image that cannot be read, or "skip" its episodes, with a warning and a record.
         progress: called with (settled, in all) episodes.
     """
-    known(on_corrupt, ON_CORRUPT, "value of on_corrupt")
+    check_known(on_corrupt, ON_CORRUPT, "value of on_corrupt")
     report = Report()
     lists = {fold: read_episodes(run.list_path(fold)) for fold in run.folds}
     total = sum(map(len, lists.values()))
@@ -116,7 +115,7 @@ def score(
     Raises:
         PredictionError: a mask that is missing, of another size than its target, or cannot be read.
     """
-    known(on_corrupt, ON_CORRUPT, "value of on_corrupt")
+    check_known(on_corrupt, ON_CORRUPT, "value of on_corrupt")
     lists = {fold: read_episodes(run.list_path(fold)) for fold in run.folds}
     left_out = {fold: read_left_out(run, fold) if masks is None else {} for fold in run.folds}
     folders = {fold: run.masks(fold) if masks is None else given_masks(run, Path(masks), fold) for fold in run.folds}

@@ -21,10 +21,9 @@ from typing import runtime_checkable
 import numpy as np
 
 from likewise.data.episodes import Episode, EpisodeSet
-from likewise.data.layout import known
-from likewise.data.transforms import Nearest
-from likewise.errors import DataSetError
+from likewise.errors import DataSetError, check_known
 from likewise.io.atomic import written
+from likewise.io.resize import Nearest
 from likewise.metrics.segmentation import FoldIoU, LikewiseIoU, PanetIoU, Scores
 
 
@@ -346,5 +345,5 @@ PROTOCOLS: dict[str, Protocol] = {
 
 def protocol(name: str) -> Protocol:
     """The protocol of that name; an unknown one raises `DataSetError` with the nearest."""
-    known(name, PROTOCOLS, "protocol")
+    check_known(name, PROTOCOLS, "protocol")
     return PROTOCOLS[name]

@@ -13,10 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from likewise import __version__
-from likewise.data import FOLDS, open_episodes
+from likewise.data.benchmarks import FOLDS, open_episodes
 from likewise.data.episodes import Episode, EpisodeSet
-from likewise.data.layout import known
-from likewise.errors import RunError
+from likewise.errors import DataSetError, RunError, check_known
 from likewise.evaluate.protocols import Protocol, protocol, read_episodes, write_episodes
 from likewise.io.atomic import written
 from likewise.io.settings import refuse_changes
@@ -67,7 +66,7 @@ def open_folds(
     asked = next((number for number in range(max(FOLDS.values())) if str(number) == str(fold)), 0)
     first = open_episodes(data, asked, benchmark, folds)
     numbers = range(1 if first.fold is None else FOLDS[first.benchmark.lower()])
-    known(str(fold), [*map(str, numbers), "all"], f"fold of {first.benchmark}")
+    check_known(str(fold), [*map(str, numbers), "all"], f"fold of {first.benchmark}", DataSetError)
     chosen = numbers if fold == "all" else [asked]
     return {number: first if number == asked else open_episodes(data, number, benchmark, folds) for number in chosen}
 
@@ -193,7 +192,7 @@ def checked_list(path: Path, dataset: EpisodeSet) -> list[Episode]:
         if len(episode.supports) != len(episode.classes) or not all(episode.supports):
             raise RunError(f"{path}, line {number}: an episode needs one or more supports for each of its classes")
         for name in episode.classes:
-            known(name, dataset.classes, f"class of {dataset.name}")
+            check_known(name, dataset.classes, f"class of {dataset.name}", DataSetError)
         for image in (episode.query, *(image for shots in episode.supports for image in shots)):
             if not dataset.image_path(image).is_file():
                 raise RunError(f"{path}, line {number}: {image} of {dataset.name} is not present")

@@ -15,9 +15,9 @@ from PIL import Image, ImageOps
 
 from likewise.data.episodes import Episode
 from likewise.data.groups import GroupSet
-from likewise.data.layout import Presence, known
+from likewise.data.layout import Presence
 from likewise.data.scenes import SceneSet
-from likewise.errors import ImageError, PredictionError
+from likewise.errors import ImageError, PredictionError, check_known
 from likewise.io.images import read_image, shown_size
 from likewise.io.labels import IGNORE
 from likewise.io.masks import read_labels
@@ -93,7 +93,7 @@ def score_groups(predictions: Path | str, groups: GroupSet, mode: str = "pysodme
     Raises `PredictionError` for predictions that are missing, there under several names, of another size than their
     mask, or cannot be read.
     """
-    known(mode, GROUP_MODES, "mode of scoring groups")
+    check_known(mode, GROUP_MODES, "mode of scoring groups")
     predictions = Path(predictions)
     names = {
         (group, image): map_name(predictions, f"{group}/{image}")

@@ -7,9 +7,9 @@ per image, and `compute`, which gives `Scores`.
 import numpy as np
 from jaxtyping import Bool, Float, Float32, UInt8
 
-from likewise.data.layout import known
-from likewise.data.transforms import resize_grey
+from likewise.errors import check_known
 from likewise.io.images import shown_size
+from likewise.io.resize import resize_grey
 from likewise.metrics.segmentation import Scores
 
 MODES = ("pysodmetrics", "icnet-224")
@@ -29,7 +29,7 @@ class Saliency:
     """
 
     def __init__(self, mode: str = "pysodmetrics") -> None:
-        known(mode, MODES, "mode of saliency metrics")
+        check_known(mode, MODES, "mode of saliency metrics")
         self.protocol = mode
         self.images = 0
         self.icnet: list[tuple[float, float, np.ndarray]] = []

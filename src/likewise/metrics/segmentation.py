@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Int64, UInt8
 
 from likewise.data.episodes import Episode
-from likewise.data.layout import known
+from likewise.errors import DataSetError, check_known
 from likewise.io.images import shown_size
 from likewise.io.labels import IGNORE
 
@@ -87,7 +87,7 @@ class FoldIoU:
         if len(episode.classes) != 1:
             raise ValueError(f"{self.protocol} counts 1-way episodes, not {len(episode.classes)}-way ones")
         name = episode.classes[0]
-        known(name, self.classes, "test class")
+        check_known(name, self.classes, "test class", DataSetError)
         intersection, union = intersection_and_union(confusion(prediction, target, 2))
         self.intersection[:, self.classes.index(name)] += intersection
         self.union[:, self.classes.index(name)] += union
@@ -126,7 +126,7 @@ class PanetIoU:
         sums = self.runs.setdefault(episode.seed, np.zeros((len(self.classes) + 1, 2), np.int64))
         rows = [0]
         for name in episode.classes:
-            known(name, self.classes, "test class")
+            check_known(name, self.classes, "test class", DataSetError)
             rows.append(self.classes.index(name) + 1)
         for row, present, i, u in zip(rows, matrix.sum(1) > 0, *intersection_and_union(matrix), strict=True):
             if present:
@@ -173,7 +173,7 @@ class LikewiseIoU:
     ) -> None:
         matrix = confusion(prediction, target, len(episode.classes) + 1)
         for name in episode.classes:
-            known(name, self.classes, "test class")
+            check_known(name, self.classes, "test class", DataSetError)
         self.episodes += 1
         if not matrix[1:].any():
             self.absent.append(float(matrix[0, 1:].sum() / max(matrix.sum(), 1)))

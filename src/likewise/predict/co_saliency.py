@@ -24,10 +24,10 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from likewise.data.transforms import resize_image
 from likewise.errors import ImageError
 from likewise.io.images import Source, read_image
 from likewise.io.paths import ImageFile
+from likewise.io.resize import resize_image
 from likewise.models.icnet import SIZE, STRIDES, ICNet, Vectors
 from likewise.ops.features import resize
 from likewise.predict.devices import torch_device

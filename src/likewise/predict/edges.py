@@ -18,7 +18,7 @@ from jaxtyping import Float, UInt8
 from PIL import Image, ImageFilter
 from torch import Tensor
 
-from likewise.data.transforms import resize_image
+from likewise.io.resize import resize_image
 from likewise.ops.features import resize
 
 RADIUS = 0.05

@@ -12,7 +12,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from likewise.backbones.specs import IMAGENET_MEAN, IMAGENET_STD
-from likewise.data.transforms import resize_image
+from likewise.io.resize import resize_image
 
 FREE_SIDE = 320
 """The side of the input of a model that takes any, as most public saliency models were trained."""

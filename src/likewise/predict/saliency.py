@@ -20,8 +20,8 @@ from cachetools import LRUCache, cached
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from likewise.data.transforms import resize_image
 from likewise.io.images import Source, read_image
+from likewise.io.resize import resize_image
 from likewise.models.saliency import SaliencyNet
 from likewise.ops.features import resize
 from likewise.predict.devices import torch_device

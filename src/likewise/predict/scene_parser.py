@@ -26,8 +26,8 @@ from jaxtyping import Bool, Float, Float32, UInt8
 from torch import Tensor
 
 from likewise.data.class_names import mirrored_pairs
-from likewise.data.transforms import resize_image
 from likewise.io.images import Source, read_image
+from likewise.io.resize import resize_image
 from likewise.models.fcn import FCN
 from likewise.models.mcibi import MCIBI
 from likewise.ops.features import resize, resize_matrix

@@ -6,23 +6,9 @@ from likewise.data.layout import (
     Presence,
     folders_in,
     images_in,
-    known,
-    natural,
     read_list,
 )
 from likewise.errors import DataSetError
-
-
-def test_natural_order_counts() -> None:
-    assert sorted(["10.jpg", "2.jpg", "b1", "a10", "a9"], key=natural) == ["2.jpg", "10.jpg", "a9", "a10", "b1"]
-
-
-def test_an_unknown_name_gets_the_nearest_whatever_its_case() -> None:
-    known("cat", ["cat"], "class")
-    with pytest.raises(DataSetError, match=r"no class 'CAt'; the nearest is 'Cat'\. Known: Dog, Cat"):
-        known("CAt", ["Dog", "Cat"], "class")
-    with pytest.raises(DataSetError, match=r"no class 'zzz'\. Known: c0, .* c11 and 8 more"):
-        known("zzz", [f"c{i}" for i in range(20)], "class")
 
 
 def test_presence_reads_as_a_sentence() -> None:

@@ -164,7 +164,7 @@ def test_labels_of_another_size_are_an_error(scenes: SceneSet, tmp_path: Path) -
 
 
 def test_the_test_images_of_camvid_score_one_against_themselves(shared_data: Path, tmp_path: Path) -> None:
-    from likewise.data import open_scenes
+    from likewise.data.benchmarks import open_scenes
 
     whole = open_scenes(shared_data, "camvid")
     camvid = type(whole)(whole.name, whole.classes, whole.scenes[:5], whole.presence, whole.read_labels)

@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 from safetensors.torch import save_file
 
-from likewise.data.transforms import resize_image
 from likewise.errors import ImageError, WeightsError
+from likewise.io.resize import resize_image
 from likewise.predict.scene_parser import SceneParser, axis_windows
 from likewise.weights.checkpoint import read_header, read_state
 from likewise.weights.load import BUNDLED

@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save_file
 
 from likewise.backbones.specs import backbone_spec
 from likewise.backbones.taps import Backbone
-from likewise.errors import DataSetError, TrainingError
+from likewise.errors import DataSetError, ModelError, TrainingError
 from likewise.models.panet import PANet
 from likewise.train.loop import ends_a_tenth, learning_rate, train
 from likewise.train.recipes.load import load_recipe, recipe_names
@@ -308,7 +308,7 @@ def test_weights_are_selected_on_base_classes_that_are_not_trained_on(voc: Path,
 
 
 def test_a_test_class_cannot_select(voc: Path, tmp_path: Path) -> None:
-    with pytest.raises(DataSetError, match="there is no class of PASCAL-5i fold 0 trn to validate on 'bird'"):
+    with pytest.raises(DataSetError, match="'bird'"):
         train(small(voc, "validation.classes=[bird]"), tmp_path, show=False)
 
 
@@ -330,7 +330,7 @@ def test_the_learning_rate_follows_the_schedule(voc: Path) -> None:
 
 
 def test_an_unknown_module_to_learn_names_the_nearest(voc: Path, tmp_path: Path) -> None:
-    with pytest.raises(DataSetError, match=r"module of lite0 that can learn 'block\.5'; the nearest is 'blocks\.5'"):
+    with pytest.raises(ModelError, match=r"block\.5.*blocks\.5"):
         train(small(voc, "model.learn=[block.5]"), tmp_path, show=False)
 
 

@@ -8,11 +8,11 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from likewise.data.episodes import load_episode
-from likewise.data.transforms import resize_image, resize_labels
 from likewise.evaluate.loops import read_episode_mask
 from likewise.evaluate.run import Run
 from likewise.evaluate.scoring import EpisodeScore
 from likewise.io.labels import IGNORE
+from likewise.io.resize import resize_image, resize_labels
 from likewise.viz.draw import outline, overlay, palette
 
 SHOWN = 9

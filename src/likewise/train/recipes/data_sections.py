@@ -152,7 +152,7 @@ class SceneData(Section):
     models are compared on, so there, and of a folder, a share of the training images is kept for it.
 
     Attributes:
-        set: the data set (`likewise.data.SCENES`), or a folder of your own.
+        set: the data set (`likewise.data.benchmarks.SCENES`), or a folder of your own.
         root: where the public download is, or the folder.
         images, labels: of a folder: where the images and the label PNGs are, below the root.
         classes: of a folder: the names of labels 0, 1, ..., or a text file of them (`folder_scenes`); without it, each

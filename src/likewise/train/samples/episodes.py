@@ -12,10 +12,9 @@ from jaxtyping import Int64, UInt8
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from likewise.data.augmentation import Augmentation
 from likewise.data.episodes import Episode, EpisodeSet, draw_episode, load_episode
-from likewise.data.layout import known
-from likewise.data.transforms import Augmentation
-from likewise.errors import DataSetError
+from likewise.errors import DataSetError, check_known
 from likewise.metrics.segmentation import FoldIoU
 from likewise.train.recipes.data_sections import EpisodeData
 from likewise.train.recipes.schema import Recipe
@@ -117,7 +116,7 @@ def split_off(sources: list[WeightedSet], classes: tuple[str, ...]) -> tuple[lis
         raise DataSetError("classes to validate on need a single data set: in a mixture they hide in other sets too")
     weight, base = sources[0]
     for name in classes:
-        known(name, base.classes, f"class of {base.name} to validate on")
+        check_known(name, base.classes, f"class of {base.name} to validate on", DataSetError)
     held = base.only(classes)
     rest = base.only(name for name in base.classes if name not in held.classes)
     if not rest.classes:

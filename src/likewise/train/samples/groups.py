@@ -14,9 +14,9 @@ from torch import Tensor
 
 from likewise.data.episodes import EpisodeSet
 from likewise.data.groups import cosaliency_groups
-from likewise.data.transforms import resize_grey, resize_image, resize_labels
 from likewise.errors import DataSetError, TrainingError
 from likewise.io.images import read_image
+from likewise.io.resize import resize_grey, resize_image, resize_labels
 from likewise.models.saliency import SaliencyNet
 from likewise.train.recipes.data_sections import GroupData
 from likewise.train.recipes.schema import Recipe

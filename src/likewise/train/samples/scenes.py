@@ -13,12 +13,13 @@ import torch
 from jaxtyping import Float, Float32, Int, UInt8
 from torch import Tensor
 
-from likewise.data import SCENES, open_scenes
+from likewise.data.augmentation import Augmentation
+from likewise.data.benchmarks import SCENES, open_scenes
 from likewise.data.scenes import Scene, SceneSet, folder_scenes
-from likewise.data.transforms import Augmentation, resize_image, resize_labels
 from likewise.errors import DataSetError, ImageError
 from likewise.io.images import read_image, shown_size
 from likewise.io.labels import IGNORE
+from likewise.io.resize import resize_image, resize_labels
 from likewise.metrics.segmentation import SceneIoU
 from likewise.ops.features import resize
 from likewise.train.recipes.data_sections import SceneData

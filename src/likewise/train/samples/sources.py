@@ -14,14 +14,13 @@ from jaxtyping import UInt8
 
 from likewise.data.class_folders import class_folders
 from likewise.data.coco import coco20i
+from likewise.data.davis import davis_sequences
 from likewise.data.episodes import Entry, EpisodeSet
 from likewise.data.groups import cosaliency_groups, episodes_of_groups
 from likewise.data.held_out import files_of, held_out_groups, without_images
 from likewise.data.label_folders import label_folders
-from likewise.data.layout import known
 from likewise.data.pascal import pascal5i
-from likewise.data.sequences import davis_sequences
-from likewise.errors import DataSetError
+from likewise.errors import DataSetError, check_known
 from likewise.io.labels import IGNORE
 from likewise.train.recipes.data_sections import LabelledData, Source
 
@@ -88,7 +87,7 @@ def drop_classes(dataset: EpisodeSet, names: Iterable[str]) -> EpisodeSet:
     """
     names = tuple(names)
     for name in names:
-        known(name, dataset.classes, f"class of {dataset.name} to leave out")
+        check_known(name, dataset.classes, f"class of {dataset.name} to leave out", DataSetError)
     shown = {entry.image for entry in dataset.entries if entry.class_name in names}
     rest = dataset.only(name for name in dataset.classes if name not in names)
     rest = replace(rest, entries=tuple(entry for entry in rest.entries if entry.image not in shown))
@@ -104,7 +103,7 @@ def rename_classes(dataset: EpisodeSet, names: Mapping[str, str]) -> EpisodeSet:
         DataSetError: a name that is no class of the set, or two classes would have the same.
     """
     for name in names:
-        known(name, dataset.classes, f"class of {dataset.name} to rename")
+        check_known(name, dataset.classes, f"class of {dataset.name} to rename", DataSetError)
     classes = tuple(names.get(name, name) for name in dataset.classes)
     if twice := sorted({name for name in classes if classes.count(name) > 1}):
         raise DataSetError(f"two classes of {dataset.name} would be called {twice[0]}; give each a name of its own")

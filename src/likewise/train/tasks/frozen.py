@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from likewise.backbones.taps import Backbone
-from likewise.data.layout import known
+from likewise.errors import ModelError, check_known
 
 
 def learn_only(backbone: Backbone, modules: Sequence[str] | None) -> None:
@@ -16,5 +16,5 @@ def learn_only(backbone: Backbone, modules: Sequence[str] | None) -> None:
     backbone.requires_grad_(modules is not None and not modules)
     names = [name for name, module in net.named_modules() if name and any(True for _ in module.parameters())]
     for module in modules or ():
-        known(module, names, f"module of {backbone.spec.name} that can learn")
+        check_known(module, names, f"trainable module of {backbone.spec.name}", ModelError)
         net.get_submodule(module).requires_grad_(True)

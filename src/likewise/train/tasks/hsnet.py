@@ -13,8 +13,7 @@ from torch import Tensor
 
 from likewise.backbones.specs import BackboneSpec, backbone_spec
 from likewise.backbones.taps import Backbone
-from likewise.data.layout import known
-from likewise.errors import TrainingError
+from likewise.errors import ModelError, TrainingError, check_known
 from likewise.models.hsnet import HSNet, HSNetConfig
 from likewise.models.panet import PANet
 from likewise.ops.shots import mean_probability
@@ -59,7 +58,7 @@ def build(section: HSNetModel, classes: tuple[str, ...]) -> Crossed:
     """
     spec = backbone_spec(section.backbone)
     modules = [tap.module for tap in spec.taps]
-    known(section.first_tap, modules, f"tap of {section.backbone}")
+    check_known(section.first_tap, modules, f"tap of {section.backbone}", ModelError)
     spec = spec.with_taps(*modules[modules.index(section.first_tap) :])
     runs = [start(spec, section, run) for run in section.start]
     backbones = [backbone for backbone, _ in runs] or [load_backbone(spec, weights=section.weights)]

@@ -43,7 +43,7 @@ def test_classes_left_out_take_every_image_that_shows_them_along(root: Path) -> 
 
 
 def test_a_class_to_leave_out_that_is_none_names_the_nearest(root: Path) -> None:
-    with pytest.raises(DataSetError, match="class of groups all to leave out 'cup'; the nearest is 'cups'"):
+    with pytest.raises(DataSetError, match=r"'cup'.*cups"):
         open_sources(mixture(root, Source(set="cosaliency", folder=Path("groups"), without=("cup",))))
 
 
@@ -61,7 +61,7 @@ def test_a_source_takes_the_names_that_the_others_give_its_classes(root: Path) -
 
 
 def test_a_class_to_rename_that_is_none_names_the_nearest(root: Path) -> None:
-    with pytest.raises(DataSetError, match="class of groups all to rename 'cup'; the nearest is 'cups'"):
+    with pytest.raises(DataSetError, match=r"'cup'.*cups"):
         open_sources(mixture(root, Source(set="cosaliency", folder=Path("groups"), names={"cup": "bottle"})))
 
 

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from likewise.data import FOLDS, SCENES, open_episodes, open_scenes
+from likewise.data.benchmarks import FOLDS, SCENES, open_episodes, open_scenes
 from likewise.errors import DataSetError
 from support import fakes
 

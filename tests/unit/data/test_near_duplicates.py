@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFilter, ImageOps
 
-from likewise.data.same_image import shown_in, signatures
+from likewise.data.near_duplicates import shown_in, signatures
 from likewise.errors import ImageError
 from support.fakes import noise
 

@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from likewise.data.sequences import davis_sequences
+from likewise.data.davis import davis_sequences
 from likewise.errors import DataSetError
 from support import fakes
 

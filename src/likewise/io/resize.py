@@ -1,0 +1,38 @@
+"""Images and label maps at another size, by Pillow and numpy."""
+
+from typing import Literal
+
+import numpy as np
+from jaxtyping import UInt8
+from PIL import Image
+
+Nearest = Literal["floor", "centre"]
+"""Rule by which `resize_labels` picks the input pixel of an output pixel."""
+
+
+def resize_image(image: UInt8[np.ndarray, "h w 3"], height: int, width: int) -> UInt8[np.ndarray, "h2 w2 3"]:
+    """Return the image at `height` x `width` pixels by Pillow's antialiased bilinear filter; aspect is not kept."""
+    return np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR))
+
+
+def resize_grey(grey: UInt8[np.ndarray, "h w"], height: int, width: int) -> UInt8[np.ndarray, "h2 w2"]:
+    """Return a grey map at `height` x `width` pixels by Pillow's antialiased bilinear filter."""
+    return np.asarray(Image.fromarray(grey).resize((width, height), Image.Resampling.BILINEAR))
+
+
+def resize_labels(
+    labels: UInt8[np.ndarray, "h w"], height: int, width: int, nearest: Nearest = "floor"
+) -> UInt8[np.ndarray, "h2 w2"]:
+    """Return the label map at `height` x `width` pixels; it holds no value that `labels` does not hold.
+
+    Two conventions of nearest-neighbour resizing are in use and differ by up to one pixel. Output pixel i of n reads
+    input pixel floor(i * size / n) under "floor" (torch's `interpolate(mode="nearest")`, in single precision) and
+    floor((i + 0.5) * size / n) under "centre" (Pillow).
+    """
+    if nearest == "centre":
+        return np.asarray(Image.fromarray(labels).resize((width, height), Image.Resampling.NEAREST))
+    rows, columns = (
+        np.minimum((np.arange(new, dtype=np.float32) * np.float32(np.float32(old) / np.float32(new))), old - 1)
+        for new, old in zip((height, width), labels.shape, strict=True)
+    )
+    return labels[rows.astype(np.intp)][:, columns.astype(np.intp)]
