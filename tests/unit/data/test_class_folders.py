@@ -48,7 +48,7 @@ def test_fss_needs_a_list_of_the_right_length(tmp_path: Path) -> None:
     write_fss_list(tmp_path / "lists/test.txt", 20)
     with pytest.raises(DataSetError, match="lists 20 classes, FSS-1000 test has 240"):
         fss1000(tmp_path, lists=tmp_path / "lists")
-    with pytest.raises(DataSetError, match="nearest is 'test'"):
+    with pytest.raises(DataSetError, match="did you mean test"):
         fss1000(tmp_path, "tst")
 
 

@@ -95,7 +95,7 @@ def test_bad_roots_and_files_say_what_is_wrong(tmp_path: Path) -> None:
     (tmp_path / "annotations/instances_val2014.json").write_text('{"categories": [{"id": 1}]}')
     with pytest.raises(DataSetError, match="has 1 categories, COCO has 80"):
         coco20i(tmp_path, 0)
-    with pytest.raises(DataSetError, match="nearest is 'interleaved'"):
+    with pytest.raises(DataSetError, match="did you mean interleaved"):
         coco20i(tmp_path, 0, folds="interleave")
 
 

@@ -56,7 +56,7 @@ def test_bad_roots_and_groups_say_what_is_wrong(tmp_path: Path) -> None:
     with pytest.raises(DataSetError, match=r"does not hold a co-saliency data set .*: looked for image and gt in"):
         cosaliency_groups(tmp_path)
     make_groups(tmp_path)
-    with pytest.raises(DataSetError, match="nearest is 'cats'"):
+    with pytest.raises(DataSetError, match="did you mean cats"):
         cosaliency_groups(tmp_path).images_of("cat")
     for mask in tmp_path.glob("gt/*/*.png"):
         mask.unlink()

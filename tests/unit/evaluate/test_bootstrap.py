@@ -88,5 +88,5 @@ def test_an_episode_has_the_mean_iou_of_the_ways_it_shows() -> None:
 
 def test_an_unknown_class_names_the_nearest() -> None:
     plane = np.ones((2, 2), np.uint8)
-    with pytest.raises(DataSetError, match="nearest is 'cow'"):
+    with pytest.raises(DataSetError, match="did you mean cow"):
         EpisodeCounts("hsnet-2021", CLASSES).update(plane, plane, Episode(("cows",), (("s",),), "q"))

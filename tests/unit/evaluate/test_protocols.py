@@ -9,7 +9,7 @@ import pytest
 
 from likewise.data.episodes import Entry, Episode, EpisodeSet, load_episode
 from likewise.data.pascal import pascal5i
-from likewise.errors import DataSetError
+from likewise.errors import ArgumentError, DataSetError
 from likewise.evaluate.protocols import PROTOCOLS, protocol, read_episodes, write_episodes
 from likewise.metrics.segmentation import Scores
 from support import fakes
@@ -190,7 +190,7 @@ def test_a_broken_episode_list_names_its_line(tmp_path: Path, line: str) -> None
 
 
 def test_an_unknown_protocol_names_the_nearest() -> None:
-    with pytest.raises(DataSetError, match="nearest is 'hsnet-2021'"):
+    with pytest.raises(ArgumentError, match="did you mean hsnet-2021"):
         protocol("hsnet2021")
 
 

@@ -6,7 +6,7 @@ from PIL import ExifTags, Image
 
 from likewise.data.groups import GroupSet, cosaliency_groups
 from likewise.data.scenes import SceneSet, folder_scenes
-from likewise.errors import DataSetError, PredictionError
+from likewise.errors import ArgumentError, PredictionError
 from likewise.evaluate.scoring import GROUP_MODES, score_groups, score_scenes
 from likewise.io.images import save_image
 from likewise.metrics.saliency import CoSegmentation, Saliency
@@ -112,7 +112,7 @@ def test_a_map_that_is_no_image_is_an_error_that_names_it(groups: GroupSet, tmp_
 
 
 def test_an_unknown_mode_names_the_nearest(groups: GroupSet, tmp_path: Path) -> None:
-    with pytest.raises(DataSetError, match="nearest is 'icnet-224'"):
+    with pytest.raises(ArgumentError, match="did you mean icnet-224"):
         score_groups(tmp_path, groups, "icnet224")
 
 

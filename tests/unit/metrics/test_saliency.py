@@ -3,7 +3,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from likewise.errors import DataSetError
+from likewise.errors import ArgumentError
 from likewise.metrics.saliency import CoSegmentation, Saliency
 
 SOD_NAMES = {
@@ -113,5 +113,5 @@ def test_maps_of_two_sizes_are_an_error() -> None:
 
 
 def test_an_unknown_mode_names_the_nearest() -> None:
-    with pytest.raises(DataSetError, match="nearest is 'icnet-224'"):
+    with pytest.raises(ArgumentError, match="did you mean icnet-224"):
         Saliency("icnet")
