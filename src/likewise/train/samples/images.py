@@ -11,7 +11,7 @@ import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
-from likewise.data.transforms import Augmentation
+from likewise.data.augmentation import Augmentation
 from likewise.io.images import read_image
 from likewise.io.labels import IGNORE
 from likewise.train.recipes.data_sections import ImageData
