@@ -19,5 +19,5 @@ def test_an_unknown_value_raises_with_a_close_match_and_the_known_values() -> No
 
 
 def test_a_long_list_of_known_values_is_cut_after_twelve() -> None:
-    with pytest.raises(DataSetError, match="c0, .* c11 and 8 more"):
+    with pytest.raises(DataSetError, match=r"c0, .* c11 and 8 more"):
         check_known("zzz", [f"c{i}" for i in range(20)], "class", DataSetError)
