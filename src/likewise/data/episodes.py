@@ -14,7 +14,7 @@ from jaxtyping import UInt8
 
 from likewise.data.layout import Presence
 from likewise.errors import DataSetError, ImageError, check_known
-from likewise.io.images import read_image, shown_size
+from likewise.io.images import read_image, format_size
 from likewise.io.labels import IGNORE
 from likewise.io.resize import Nearest, resize_image, resize_labels
 
@@ -130,8 +130,8 @@ def load_episode(
         labels = dataset.read_labels(image, episode.classes)
         if pixels.shape[:2] != labels.shape:
             raise ImageError(
-                f"{dataset.image_path(image)} is {shown_size(*pixels.shape[:2])}, but its mask is "
-                f"{shown_size(*labels.shape)}; they must have one size"
+                f"{dataset.image_path(image)} is {format_size(*pixels.shape[:2])}, but its mask is "
+                f"{format_size(*labels.shape)}; they must have one size"
             )
         if size is None:
             return pixels, labels

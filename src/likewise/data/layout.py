@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from likewise.errors import DataSetError
-from likewise.io.paths import IMAGE_SUFFIXES, visible
+from likewise.io.paths import IMAGE_SUFFIXES, visible_entries
 
 LABEL_SUFFIXES = (".png", ".tif", ".tiff")
 """Lossless formats of label maps and masks, the preferred one first."""
@@ -52,12 +52,12 @@ def read_list(path: Path) -> list[str]:
 
 def folders_in(folder: Path) -> list[Path]:
     """Return the visible folders directly in `folder`, in natural order."""
-    return [path for path in visible(folder) if path.is_dir()]
+    return [path for path in visible_entries(folder) if path.is_dir()]
 
 
 def images_in(folder: Path) -> list[Path]:
     """Return the visible image files directly in `folder`, in natural order."""
-    return [path for path in visible(folder) if path.suffix.lower() in IMAGE_SUFFIXES]
+    return [path for path in visible_entries(folder) if path.suffix.lower() in IMAGE_SUFFIXES]
 
 
 def images_by_folder(folder: Path) -> dict[str, Path]:

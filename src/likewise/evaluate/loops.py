@@ -31,7 +31,7 @@ from likewise.evaluate.scoring import (
     read_prediction,
     refuse_missing,
 )
-from likewise.io.atomic import PART_PREFIX, written
+from likewise.io.atomic import PART_PREFIX, write_atomically
 from likewise.io.images import save_pillow
 from likewise.io.masks import read_labels, read_mask
 from likewise.metrics.segmentation import Scores, interval
@@ -92,7 +92,7 @@ def predict(
             if progress:
                 progress(report.done + report.finished_before + report.left_out + len(left_out), total)
         report.left_out += len(left_out)
-        with written(run.left_out_path(fold)) as part:
+        with write_atomically(run.left_out_path(fold)) as part:
             part.write_text(json.dumps(left_out, indent=1))
     return report
 

@@ -22,7 +22,7 @@ import numpy as np
 
 from likewise.data.episodes import Episode, EpisodeSet
 from likewise.errors import DataSetError, check_known
-from likewise.io.atomic import written
+from likewise.io.atomic import write_atomically
 from likewise.io.resize import Nearest
 from likewise.metrics.segmentation import FoldIoU, LikewiseIoU, PanetIoU, Scores
 
@@ -318,7 +318,7 @@ def enough_classes(name: str, dataset: EpisodeSet, ways: int) -> None:
 
 def write_episodes(path: Path | str, episodes: Iterable[Episode]) -> None:
     """Write an episode list, one JSON object a line with "classes", "supports" (per way), "query" and "seed"."""
-    with written(path) as part:
+    with write_atomically(path) as part:
         part.write_text("".join(json.dumps(asdict(episode)) + "\n" for episode in episodes))
 
 

@@ -17,7 +17,7 @@ from likewise.data.benchmarks import FOLDS, open_episodes
 from likewise.data.episodes import Episode, EpisodeSet
 from likewise.errors import DataSetError, RunError, check_known
 from likewise.evaluate.protocols import Protocol, protocol, read_episodes, write_episodes
-from likewise.io.atomic import written
+from likewise.io.atomic import write_atomically
 from likewise.io.settings import refuse_changes
 
 
@@ -152,7 +152,7 @@ def start_run(
             raise RunError(f"{strange}: exists, but {out} holds no run.json to say what is in it; name another folder")
         for number, listed in lists.items():
             write_episodes(run.list_path(number), listed)
-        with written(out / "run.json") as part:
+        with write_atomically(out / "run.json") as part:
             part.write_text(json.dumps({"likewise": __version__, "settings": settings}, indent=1) + "\n")
     return run
 

@@ -18,7 +18,7 @@ from likewise.data.groups import GroupSet
 from likewise.data.layout import Presence
 from likewise.data.scenes import SceneSet
 from likewise.errors import ImageError, PredictionError, check_known
-from likewise.io.images import read_image, shown_size
+from likewise.io.images import read_image, format_size
 from likewise.io.labels import IGNORE
 from likewise.io.masks import read_labels
 from likewise.jobs.writers import WRITERS
@@ -174,7 +174,7 @@ def read_prediction(
         raise PredictionError(f"no prediction to score: {error}") from error
     if prediction.shape != size:
         raise PredictionError(
-            f"{path}: is {shown_size(*prediction.shape)}, its target is {shown_size(size[0], size[1])}; "
+            f"{path}: is {format_size(*prediction.shape)}, its target is {format_size(size[0], size[1])}; "
             "predictions are scored as they are, so write them at that size"
         )
     if int(prediction.max()) >= labels:

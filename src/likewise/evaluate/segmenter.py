@@ -21,7 +21,7 @@ from likewise.backbones.taps import Backbone
 from likewise.data.episodes import Episode, EpisodeSet, load_episode
 from likewise.errors import ImageError
 from likewise.evaluate.protocols import Likewise1, Protocol
-from likewise.io.images import shown_size
+from likewise.io.images import format_size
 from likewise.io.labels import IGNORE
 from likewise.predict.concept import Concept
 from likewise.predict.examples import Example
@@ -117,7 +117,7 @@ def support_example(dataset: EpisodeSet, image: str, classes: tuple[str, ...], w
     labels, pixels = loaded.target, loaded.query
     foreground = labels == way + 1
     if not foreground.any():
-        raise ImageError(f"{dataset.image_path(image)}: shows nothing of {classes[way]} at {shown_size(*labels.shape)}")
+        raise ImageError(f"{dataset.image_path(image)}: shows nothing of {classes[way]} at {format_size(*labels.shape)}")
     background = (labels == 0) | (labels == IGNORE)
     if (foreground | background).all():
         return Example(pixels, mask=foreground, class_name=classes[way])

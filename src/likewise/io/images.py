@@ -15,7 +15,7 @@ from jaxtyping import UInt8
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from likewise.errors import ImageError
-from likewise.io.atomic import written
+from likewise.io.atomic import write_atomically
 
 Source = str | Path | Image.Image | np.ndarray
 
@@ -42,7 +42,7 @@ _NOT_IMAGES = (
 )
 
 
-def shown_size(height: int, width: int) -> str:
+def format_size(height: int, width: int) -> str:
     """A size as messages give it: ``640x480 (width x height)``."""
     return f"{width}x{height} (width x height)"
 
@@ -93,7 +93,7 @@ def save_image(array: np.ndarray, path: str | Path) -> None:
 def save_pillow(image: Image.Image, path: str | Path) -> None:
     """Writes Pillow's image as the suffix says, whole or not at all."""
     jpeg = Path(path).suffix.lower() in {".jpg", ".jpeg"}
-    with written(path) as part:
+    with write_atomically(path) as part:
         if jpeg:  # full chroma: contours are thin and coloured, and the usual halving smears them
             image.save(part, quality=92, subsampling=0)
         else:
@@ -132,7 +132,7 @@ def opened(source: str | Path | Image.Image) -> tuple[str, Image.Image]:
 
 def _decoded(name: str, image: Image.Image) -> Image.Image:
     if not image.width or not image.height:
-        raise ImageError(f"{name}: has no pixels, its size is {shown_size(image.height, image.width)}")
+        raise ImageError(f"{name}: has no pixels, its size is {format_size(image.height, image.width)}")
     try:
         image.load()
     except Exception as error:  # as above

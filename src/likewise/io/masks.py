@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Bool, UInt8
 
 from likewise.errors import ImageError
-from likewise.io.images import Source, opened, shown_size, to_8_bits
+from likewise.io.images import Source, format_size, opened, to_8_bits
 
 
 def read_mask(
@@ -121,7 +121,7 @@ def box_mask(box: tuple[float, float, float, float], size: tuple[int, int]) -> B
     height, width = size
     x0, y0, x1, y1 = box
     shown = ",".join(f"{edge:g}" for edge in box)
-    what = f"box {shown} (x0,y0,x1,y1) in an image of {shown_size(height, width)}"
+    what = f"box {shown} (x0,y0,x1,y1) in an image of {format_size(height, width)}"
     if not all(math.isfinite(edge) for edge in box):
         raise ValueError(f"{what}: all four numbers must be finite")
     if x1 < x0 or y1 < y0:
@@ -173,7 +173,7 @@ def _check_size(name: str, kind: str, found: tuple[int, ...], size: tuple[int, i
             f"the {kind} ignored; turn the {kind} to match what a viewer shows"
         )
     raise ImageError(
-        f"{name}: the {kind} is {shown_size(found[0], found[1])}, but its image is {shown_size(*size)}; {reason}"
+        f"{name}: the {kind} is {format_size(found[0], found[1])}, but its image is {format_size(*size)}; {reason}"
     )
 
 

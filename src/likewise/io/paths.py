@@ -1,4 +1,4 @@
-"""Which files a person's paths name: images, the masks beside them, and what earlier runs made."""
+"""Find images, masks and earlier outputs among the paths that a user gives."""
 
 import glob
 import re
@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from likewise.errors import ImageError
-from likewise.jobs.writers import WRITERS
 
 # fmt: off
 IMAGE_SUFFIXES = frozenset({
@@ -16,66 +15,84 @@ IMAGE_SUFFIXES = frozenset({
     ".gif", ".jp2", ".ppm", ".pgm", ".pbm", ".pnm",
 })
 # fmt: on
-MASK_ENDINGS = (".mask.png", "_mask.png")  # x.mask.png and x_mask.png lie beside the image x.*
-RECORDS = ".likewise"  # the folder in a run's output that says what is finished
-_MADE_ENDINGS = (*MASK_ENDINGS, *(suffix for suffix, _ in WRITERS.values()))
+"""Suffixes of image files, in lower case. `likewise.io.images.FORMATS` lists the formats behind them."""
+
+OUTPUT_SUFFIXES = {
+    "mask": ".mask.png",
+    "labels": ".labels.png",
+    "probability": ".probability.png",
+    "overlay": ".overlay.jpg",
+    "cutout": ".cutout.png",
+}
+"""Output format to the suffix of its files: ``cat.mask.png`` is the mask of ``cat.jpg``."""
+
+MASK_ENDINGS = (OUTPUT_SUFFIXES["mask"], "_mask.png")
+"""Endings of a mask beside its image: ``x.mask.png`` and ``x_mask.png`` belong to the image ``x.*``."""
+
+RECORDS = ".likewise"
+"""Folder inside an output folder that records the settings and the finished images of a run."""
+
+_OUTPUT_ENDINGS = tuple(dict.fromkeys((*MASK_ENDINGS, *OUTPUT_SUFFIXES.values())))
 
 
 @dataclass(frozen=True)
 class ImageFile:
-    """An image to segment."""
+    """An image file and the name that its outputs derive from.
+
+    Attributes:
+        path: The file.
+        name: Path relative to the folder that was searched, with forward slashes.
+    """
 
     path: Path
-    name: str  # its path below the folder it was found in, with forward slashes; outputs are named after it
+    name: str
 
 
 def natural_order(text: str) -> tuple[list[tuple[int, str]], str]:
-    """A sorting key that puts img2 before img10."""
-    parts = re.split("([0-9]+)", text.casefold())  # every second part is a number
+    """Return a sort key that places img2 before img10 and ignores case."""
+    parts = re.split("([0-9]+)", text.casefold())  # text and numbers alternate
     return [(int(part), "") if index % 2 else (-1, part) for index, part in enumerate(parts)], text
 
 
 def find_images(paths: Iterable[str | Path], *, exclude: Iterable[str | Path] = ()) -> list[ImageFile]:
-    """The images that files, folders (with all that is below them) and globs (``**`` too) name.
+    """Return the images at files, in folders (searched recursively) and matching globs (``**`` included).
 
-    Order: as the paths are given, within a folder or glob naturally (img2 before img10). An image named
-    twice comes once. Files of folders and globs are taken if their suffix is an image's; a file named
-    outright always is.
+    Order follows `paths`; files of a folder or glob are in natural order (img2 before img10). Duplicates are dropped.
+    Folders and globs contribute files with an image suffix; a file given by name is always taken.
 
-    Left out: hidden files and folders; what `exclude` names (the examples' masks; the output folder where it
-    lies below one of the paths); masks and other outputs beside their image (x.mask.png, x_mask.png,
-    x.overlay.jpg where an image x.* exists) and in folders that an earlier run has written.
+    Skipped are hidden files and folders, everything in `exclude`, and the outputs of earlier runs: files such as
+    x.mask.png, x_mask.png or x.overlay.jpg beside an image x.*, or in a folder that a run has written to.
 
-    Raises `ImageError` for a path that does not exist, a glob or folder without an image, and where
-    nothing is left.
+    Raises:
+        ImageError: A path does not exist, a folder or glob contains no image, or no image remains.
     """
-    left_out = {Path(path).resolve() for path in exclude}
-    found: dict[Path, tuple[Path, Path]] = {}  # resolved path: (path, root it was found under)
+    excluded = {Path(path).resolve() for path in exclude}
+    found: dict[Path, tuple[Path, Path]] = {}  # resolved path: (path, root of its name)
     texts = [str(path) for path in paths]
     for text in texts:
-        for file, root in _candidates(text, left_out):
+        for file, root in _candidates(text, excluded):
             resolved = file.resolve()
-            if resolved not in found and resolved not in left_out and not is_made(file, root):
+            if resolved not in found and resolved not in excluded and not is_output(file, root):
                 found[resolved] = (file, root)
     if not found:
         raise ImageError(
-            f"{', '.join(texts) or 'no path given'}: no image to segment; "
-            "examples' masks, masks beside their images and earlier outputs are left out"
+            f"{', '.join(texts) or 'no path given'}: no image found; masks of examples, masks beside images and "
+            "outputs of earlier runs are skipped"
         )
     return _named(found.values())
 
 
-def _candidates(text: str, left_out: set[Path]) -> list[tuple[Path, Path]]:
-    """The image files that one path names, each with the root that its name is relative to."""
+def _candidates(text: str, excluded: set[Path]) -> list[tuple[Path, Path]]:
+    """Return the image files at one path, each with the root that its name is relative to."""
     path = Path(text)
     if path.is_dir():
-        candidates = [(file, path) for file in _walk(path, left_out)]
+        candidates = [(file, path) for file in _walk(path, excluded)]
         if not candidates:
-            raise ImageError(f"{text}: no image in this folder; their names must end in .jpg, .png, ...")
+            raise ImageError(f"{text}: no image in this folder; image names end in .jpg, .png, ...")
     elif path.exists():
         candidates = [(path, path.parent)]
     elif glob.has_magic(text):
-        candidates = list(_globbed(text, left_out))
+        candidates = list(_glob(text, excluded))
         if not candidates:
             raise ImageError(f"{text}: no image matches; check the pattern")
     else:
@@ -83,53 +100,52 @@ def _candidates(text: str, left_out: set[Path]) -> list[tuple[Path, Path]]:
     return candidates
 
 
-def _walk(folder: Path, left_out: set[Path]) -> Iterator[Path]:
-    """The image files below a folder, naturally sorted, links followed but no folder entered twice."""
+def _walk(folder: Path, excluded: set[Path]) -> Iterator[Path]:
+    """Yield the image files below a folder in natural order; links are followed, each folder is entered once."""
     entered = {folder.resolve()}
 
-    def files_below(here: Path) -> Iterator[Path]:
-        for entry in visible(here):
+    def walk(current: Path) -> Iterator[Path]:
+        for entry in visible_entries(current):
             if entry.is_dir():
                 resolved = entry.resolve()
-                if resolved not in entered and resolved not in left_out:
+                if resolved not in entered and resolved not in excluded:
                     entered.add(resolved)
-                    yield from files_below(entry)
+                    yield from walk(entry)
             elif entry.suffix.lower() in IMAGE_SUFFIXES:
                 yield entry
 
-    return files_below(folder)
+    return walk(folder)
 
 
-def visible(folder: Path) -> list[Path]:
+def visible_entries(folder: Path) -> list[Path]:
+    """Return the entries of a folder in natural order, without hidden ones."""
     entries = sorted(folder.iterdir(), key=lambda entry: natural_order(entry.name))
     return [entry for entry in entries if not entry.name.startswith(".")]
 
 
-def _globbed(pattern: str, left_out: set[Path]) -> Iterator[tuple[Path, Path]]:
-    """The images that match and those below matching folders; their root ends before the first wildcard."""
+def _glob(pattern: str, excluded: set[Path]) -> Iterator[tuple[Path, Path]]:
+    """Yield matching images and those below matching folders; the root is the path before the first wildcard."""
     parts = Path(pattern).parts
     root = Path(*parts[: next(index for index, part in enumerate(parts) if glob.has_magic(part))])
-    above = {root.resolve(), *root.resolve().parents}  # to write beside the images does not leave them out
-    # not Path.glob, which takes no absolute pattern
+    above = {root.resolve(), *root.resolve().parents}  # an output folder above the matches excludes none of them
+    # Path.glob rejects absolute patterns
     for match in sorted(glob.glob(pattern, recursive=True), key=natural_order):  # noqa: PTH207
         path = Path(match)
         resolved = path.resolve()
-        if not left_out.isdisjoint({resolved, *resolved.parents} - above):
+        if not excluded.isdisjoint({resolved, *resolved.parents} - above):
             continue
         if path.is_dir():
-            yield from ((file, root) for file in _walk(path, left_out))
+            yield from ((file, root) for file in _walk(path, excluded))
         elif path.suffix.lower() in IMAGE_SUFFIXES:
             yield path, root
 
 
-def is_made(path: Path, root: Path) -> bool:
-    """Whether it is a mask or other output beside its image, or an output where a run has written."""
-    for ending in _MADE_ENDINGS:
-        if path.name.endswith(ending):
-            stem = path.name[: -len(ending)]
-            break
-    else:
+def is_output(path: Path, root: Path) -> bool:
+    """Return whether a file is a mask or output: beside its image, or in a folder that a run has written to."""
+    ending = next((ending for ending in _OUTPUT_ENDINGS if path.name.endswith(ending)), None)
+    if ending is None:
         return False
+    stem = path.name.removesuffix(ending)
     suffixes = (*IMAGE_SUFFIXES, *(suffix.upper() for suffix in IMAGE_SUFFIXES))
     if any((path.parent / f"{stem}{suffix}").is_file() for suffix in suffixes):
         return True
@@ -138,26 +154,28 @@ def is_made(path: Path, root: Path) -> bool:
 
 
 def _named(found: Iterable[tuple[Path, Path]]) -> list[ImageFile]:
-    """Names relative to the roots; names that meet get as many folders before them as tell them apart."""
+    """Name files relative to their roots; equal names are extended by parent folders until they differ."""
     files = [path for path, _ in found]
-    whole = [[part.strip(":\\/") for part in (root.resolve() / path.relative_to(root)).parts] for path, root in found]
+    absolute = [
+        [part.strip(":\\/") for part in (root.resolve() / path.relative_to(root)).parts] for path, root in found
+    ]
     depths = [len(path.relative_to(root).parts) for path, root in found]
     while True:
-        names = ["/".join(parts[-depth:]).lstrip("/") for parts, depth in zip(whole, depths, strict=True)]
+        names = ["/".join(parts[-depth:]).lstrip("/") for parts, depth in zip(absolute, depths, strict=True)]
         counts = Counter(names)
         if len(counts) == len(names):
             return [ImageFile(path, name) for path, name in zip(files, names, strict=True)]
         depths = [depth + (counts[name] > 1) for name, depth in zip(names, depths, strict=True)]
 
 
-def mask_names(image: Path) -> list[Path]:
-    """Where the mask of an image is looked for, the first name first."""
+def mask_candidates(image: Path) -> list[Path]:
+    """Return the paths where the mask of an image may lie, in order of precedence."""
     names = [image.with_name(f"{image.stem}{ending}") for ending in MASK_ENDINGS]
     if image.suffix.lower() != ".png":
         names.append(image.with_name(f"{image.stem}.png"))
     return names
 
 
-def mask_beside(image: Path) -> Path | None:
-    """The mask that lies beside an image, if one does."""
-    return next((name for name in mask_names(image) if name.is_file()), None)
+def find_mask(image: Path) -> Path | None:
+    """Return the mask beside an image, or None."""
+    return next((name for name in mask_candidates(image) if name.is_file()), None)

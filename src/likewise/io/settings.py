@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from likewise.errors import LikewiseError, OutputError
-from likewise.io.atomic import written
+from likewise.io.atomic import write_atomically
 
 
 def read_settings(path: Path, *, error: type[LikewiseError] = OutputError, advice: str) -> dict[str, Any]:
@@ -26,7 +26,7 @@ def read_settings(path: Path, *, error: type[LikewiseError] = OutputError, advic
 
 def write_settings(path: Path, settings: Mapping[str, Any]) -> None:
     """Write the settings as JSON, whole or not at all."""
-    with written(path) as part:
+    with write_atomically(path) as part:
         part.write_text(json.dumps(settings, indent=1) + "\n", encoding="utf-8")
 
 

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from likewise.errors import OutputError
-from likewise.io.atomic import PART_PREFIX, written
+from likewise.io.atomic import PART_PREFIX, write_atomically
 from likewise.io.images import read_image
 from likewise.io.paths import RECORDS, ImageFile, natural_order
 from likewise.jobs.writers import (
@@ -208,9 +208,10 @@ def _write(job: _Job, stamp: _Stamp, image: np.ndarray, result: Result, records:
 def _written(job: _Job, writing: Future[None], out: Path) -> tuple[_Job, str | None]:
     try:
         writing.result()
-    except OSError as error:
-        if error.errno in _FATAL:
-            raise _cannot_write(out, error) from error
+    except (OSError, OutputError) as error:
+        cause = error if isinstance(error, OSError) else error.__cause__
+        if isinstance(cause, OSError) and cause.errno in _FATAL:
+            raise _cannot_write(out, cause) from error
         return job, f"its result cannot be written: {error}"
     except Exception as error:
         return job, f"its result cannot be written: {_reason(job, error)}"
@@ -265,7 +266,7 @@ class _Records:
         now = json.loads(json.dumps(settings))
         if self._stamps:
             _refuse_other_settings(out, now)
-        with written(folder / _SETTINGS) as part:
+        with write_atomically(folder / _SETTINGS) as part:
             part.write_text(json.dumps(now, indent=1))
         for part in out.rglob(f"{PART_PREFIX}*"):  # of a run that was killed
             part.unlink(missing_ok=True)

@@ -15,8 +15,9 @@ from jaxtyping import Bool, Float32, UInt8
 from PIL import Image
 from pycocotools import mask as coco_mask
 
-from likewise.io.atomic import written
+from likewise.io.atomic import write_atomically
 from likewise.io.images import save_image, save_pillow
+from likewise.io.paths import OUTPUT_SUFFIXES
 from likewise.viz import draw
 
 Pixels = UInt8[np.ndarray, "h w 3"]
@@ -73,11 +74,11 @@ def write_cutout(image: Pixels, result: Result, path: Path) -> None:
 
 # format name: (suffix of its files, writer)
 WRITERS: dict[str, tuple[str, Callable[[Pixels, Result, Path], None]]] = {
-    "mask": (".mask.png", write_mask),
-    "labels": (".labels.png", write_labels),
-    "probability": (".probability.png", write_probability),
-    "overlay": (".overlay.jpg", write_overlay),
-    "cutout": (".cutout.png", write_cutout),
+    "mask": (OUTPUT_SUFFIXES["mask"], write_mask),
+    "labels": (OUTPUT_SUFFIXES["labels"], write_labels),
+    "probability": (OUTPUT_SUFFIXES["probability"], write_probability),
+    "overlay": (OUTPUT_SUFFIXES["overlay"], write_overlay),
+    "cutout": (OUTPUT_SUFFIXES["cutout"], write_cutout),
 }
 COCO_FILE, AREAS_FILE = "coco.json", "areas.csv"
 
@@ -156,13 +157,13 @@ def coco_document(images: Iterable[Regions], classes: tuple[str, ...]) -> dict[s
 def write_coco(images: Iterable[Regions], classes: tuple[str, ...], path: Path) -> None:
     """Writes `coco_document` as JSON, whole or not at all."""
     document = coco_document(images, classes)
-    with written(path) as part:
+    with write_atomically(path) as part:
         part.write_text(json.dumps(document))
 
 
 def write_areas(images: Iterable[Regions], classes: tuple[str, ...], path: Path) -> None:
     """Writes a CSV with the pixels of each class in each image, whole or not at all."""
-    with written(path) as part, part.open("w", newline="", encoding="utf-8") as file:
+    with write_atomically(path) as part, part.open("w", newline="", encoding="utf-8") as file:
         table = csv.writer(file)
         table.writerow(["image", "width", "height", *classes])
         for image in images:

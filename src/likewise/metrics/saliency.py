@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Float32, UInt8
 
 from likewise.errors import check_known
-from likewise.io.images import shown_size
+from likewise.io.images import format_size
 from likewise.io.resize import resize_grey
 from likewise.metrics.segmentation import Scores
 
@@ -122,8 +122,8 @@ class CoSegmentation:
 def check_sizes(prediction: np.ndarray, target: np.ndarray) -> None:
     if prediction.shape != target.shape:
         raise ValueError(
-            f"prediction and ground truth must have one size, not {shown_size(*prediction.shape)} and "
-            f"{shown_size(*target.shape)}"
+            f"prediction and ground truth must have one size, not {format_size(*prediction.shape)} and "
+            f"{format_size(*target.shape)}"
         )
 
 

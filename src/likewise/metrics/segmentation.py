@@ -13,7 +13,7 @@ from jaxtyping import Int64, UInt8
 
 from likewise.data.episodes import Episode
 from likewise.errors import DataSetError, check_known
-from likewise.io.images import shown_size
+from likewise.io.images import format_size
 from likewise.io.labels import IGNORE
 
 
@@ -39,8 +39,8 @@ def check_labels(prediction: np.ndarray, target: np.ndarray, labels: int) -> Non
     """Raise `ValueError` unless both are maps of one size with labels below `labels` (and IGNORE in the target)."""
     if prediction.shape != target.shape:
         raise ValueError(
-            f"prediction and target must have one size, not {shown_size(*prediction.shape)} and "
-            f"{shown_size(*target.shape)}"
+            f"prediction and target must have one size, not {format_size(*prediction.shape)} and "
+            f"{format_size(*target.shape)}"
         )
     if prediction.size and int(prediction.max()) >= labels:
         raise ValueError(f"the prediction holds label {prediction.max()}, labels go from 0 to {labels - 1}")

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from likewise import __version__
 from likewise.errors import ConceptError
-from likewise.io.atomic import written
+from likewise.io.atomic import write_atomically
 
 FORMAT = 1
 THUMBNAIL = 96
@@ -133,7 +133,7 @@ class Concept:
             "names": self.names,
         }
         tensors = {f"rows.{name}": rows.contiguous() for name, rows in self.rows.items()}
-        with written(path) as part:
+        with write_atomically(path) as part:
             save_file(
                 {**tensors, "thumbnails": self.thumbnails.contiguous()},
                 part,

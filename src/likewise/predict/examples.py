@@ -18,10 +18,10 @@ from likewise.io.images import Source, read_image
 from likewise.io.masks import box_mask, parse_box, read_mask, read_scribbles
 from likewise.io.paths import (
     IMAGE_SUFFIXES,
-    is_made,
-    mask_beside,
-    mask_names,
-    visible,
+    find_mask,
+    is_output,
+    mask_candidates,
+    visible_entries,
 )
 
 DEFAULT_CLASS = "object"
@@ -144,7 +144,7 @@ def find_examples(
 def _found(texts: Sequence[str], *, masks_required: bool) -> list[Example]:
     rest = deque(texts)
     # shells expand photos/* to the images and their masks, in any order
-    beside = {mask_beside(Path(text)) for text in rest if Path(text).is_file()}
+    beside = {find_mask(Path(text)) for text in rest if Path(text).is_file()}
     examples: list[Example] = []
     while rest:
         text = rest.popleft()
@@ -188,13 +188,13 @@ def _is_mask_of(mask: Path, image: Path) -> bool:
     if mask.suffix.lower() != ".png" or mask.stem not in stems or not mask.is_file() or mask.samefile(image):
         return False
     # a/1.png b/1.png are two images if the second has a mask of its own
-    return mask.stem != image.stem or mask_beside(mask) is None
+    return mask.stem != image.stem or find_mask(mask) is None
 
 
 def _example(image: Path, class_name: str, masks_required: bool) -> Example:
-    mask = mask_beside(image)
+    mask = find_mask(image)
     if mask is None and masks_required:
-        looked_for = ", ".join(name.name for name in mask_names(image))
+        looked_for = ", ".join(name.name for name in mask_candidates(image))
         raise ImageError(
             f"{image}: no mask beside it; looked for {looked_for}. Give it as {image}=MASK, or draw a box or scribbles"
         )
@@ -203,10 +203,10 @@ def _example(image: Path, class_name: str, masks_required: bool) -> Example:
 
 def _examples_of_folder(folder: Path, masks_required: bool) -> list[Example]:
     """Its own pairs under its name, then those of its subfolders under theirs."""
-    entries = visible(folder)
+    entries = visible_entries(folder)
     files = [entry for entry in entries if entry.is_file() and entry.suffix.lower() in IMAGE_SUFFIXES]
-    images = [file for file in files if not is_made(file, folder)]
-    masks = {mask for image in images for mask in mask_names(image)}
+    images = [file for file in files if not is_output(file, folder)]
+    masks = {mask for image in images for mask in mask_candidates(image)}
     class_name = folder.resolve().name
     examples = [_example(file, class_name, masks_required) for file in images if file not in masks]
     for entry in entries:

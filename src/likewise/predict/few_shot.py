@@ -22,7 +22,7 @@ from PIL import Image
 from torch import Tensor
 
 from likewise.backbones.specs import BACKBONES
-from likewise.io.images import Source, read_image, shown_size
+from likewise.io.images import Source, format_size, read_image
 from likewise.predict import DEFAULT_MODEL
 from likewise.predict.concept import Concept, joined, thumbnail
 from likewise.predict.devices import torch_device, torch_precision
@@ -175,7 +175,7 @@ class FewShot:
     def _images(self, image: UInt8[np.ndarray, "h w 3"]) -> Float[Tensor, "1 3 hi wi"]:
         height, width = image.shape[:2]
         if min(height, width) < SMALLEST:
-            raise ValueError(f"the image is {shown_size(height, width)}; at least {SMALLEST} pixels a side are needed")
+            raise ValueError(f"the image is {format_size(height, width)}; at least {SMALLEST} pixels a side are needed")
         height, width = self.input_size(height, width)
         brought = Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR)
         pixels = torch.from_numpy(np.array(brought))[None].to(self.device)

@@ -13,7 +13,7 @@ from PIL import ExifTags, Image
 from torch import Tensor
 
 from likewise.errors import ImageError
-from likewise.io.images import shown_size
+from likewise.io.images import format_size
 from likewise.io.paths import IMAGE_SUFFIXES, ImageFile
 
 NAMED = 8
@@ -58,7 +58,7 @@ class MapFolder:
             elif found is None:
                 wrong.append(f"{path.name} cannot be read")
             elif own is not None and own != found:
-                wrong.append(f"{path.name} is {shown_size(*found)}, its image {shown_size(*own)}")
+                wrong.append(f"{path.name} is {format_size(*found)}, its image {format_size(*own)}")
         if wrong:
             more = f"; and {len(wrong) - NAMED} more" if len(wrong) > NAMED else ""
             raise ValueError(

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 
 from likewise.backbones.specs import Tap
 from likewise.backbones.taps import Backbone
-from likewise.io.atomic import written
+from likewise.io.atomic import write_atomically
 from likewise.weights.checkpoint import fingerprint
 
 KEY_BYTES = 16
@@ -140,7 +140,7 @@ class FeatureCache(nn.Module):
         folder = self.folder / f"{size[0]}x{size[1]}"
         stated = folder / "shapes.json"
         if shapes is not None:
-            with written(stated) as part:
+            with write_atomically(stated) as part:
                 part.write_text(json.dumps(shapes))
         elif not stated.is_file():
             return None

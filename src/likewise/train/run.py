@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.utils.tensorboard import SummaryWriter
 
 from likewise.errors import TrainingError
-from likewise.io.atomic import written
+from likewise.io.atomic import write_atomically
 from likewise.io.settings import refuse_changes
 from likewise.train.recipes.schema import Recipe
 from likewise.train.samples.training_data import TrainingData
@@ -41,7 +41,7 @@ def claim_folder(folder: Path, recipe: Recipe) -> None:
         recorded = Recipe.model_validate_json(path.read_text(encoding="utf-8"))
         before, now = (one.model_dump(mode="json", exclude=indifferent) for one in (recorded, recipe))
         refuse_changes(folder, before, now, error=TrainingError, advice="choose another folder, or delete it")
-    with written(path) as part:
+    with write_atomically(path) as part:
         part.write_text(recipe.model_dump_json(indent=2), encoding="utf-8")
 
 
@@ -69,7 +69,7 @@ class State:
 def save_checkpoint(path: Path, objective: TrainingModule, optimiser: Any, state: State) -> None:
     """The whole state, there at once or not at all; of the steps' checkpoints the last two are kept."""
     content = {"model": objective.model.state_dict(), "optimiser": optimiser.state_dict(), "state": vars(state)}
-    with written(path) as part:
+    with write_atomically(path) as part:
         torch.save(content, part)
     for old in sorted(path.parent.glob("step-*.pt"))[:-2]:
         old.unlink()
@@ -95,7 +95,7 @@ def save_weights(folder: Path, objective: TrainingModule, recipe: Recipe, classe
         for name, value in objective.state_of_model().items()
     }
     header = {"recipe": recipe.model_dump_json(), "classes": json.dumps(list(classes)), "step": str(step)}
-    with written(folder / "weights.safetensors") as part:
+    with write_atomically(folder / "weights.safetensors") as part:
         save_file(state, part, metadata=header)
 
 
@@ -156,7 +156,7 @@ def _forget_after(path: Path, step: int) -> None:
         return
     head, *rows = path.read_text(encoding="utf-8").splitlines(keepends=True)
     kept = [row for row in rows if row.endswith("\n") and int(row.split(",")[0]) <= step]
-    with written(path) as part:
+    with write_atomically(path) as part:
         part.write_text("".join([head, *kept]), encoding="utf-8", newline="")
 
 
@@ -191,7 +191,7 @@ def write_record(folder: Path, recipe: Recipe, material: TrainingData, state: St
         "seconds of updates": round(state.seconds, 1),
         "licences": list(recipe.licences),
     }
-    with written(folder / "record.json") as part:
+    with write_atomically(folder / "record.json") as part:
         part.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 

@@ -16,7 +16,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from likewise.errors import WeightsError
-from likewise.io.atomic import written
+from likewise.io.atomic import write_atomically
 from likewise.models import hsnet, icnet, panet
 from likewise.weights.checkpoint import (
     load_state,
@@ -133,7 +133,7 @@ def import_checkpoint(method: str, path: str | Path, out: str | Path | None = No
         "source sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
     }
     out.parent.mkdir(parents=True, exist_ok=True)
-    with written(out) as part:
+    with write_atomically(out) as part:
         save_file({key: value.contiguous() for key, value in state.items()}, part, header)
     return name, out
 

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from likewise.data.scenes import read_class_table
 from likewise.errors import WeightsError
-from likewise.io.atomic import written
+from likewise.io.atomic import write_atomically
 from likewise.models.mcibi import from_checkpoint
 from likewise.weights.checkpoint import load_state, read_state
 from likewise.weights.load import TRAINED
@@ -50,7 +50,7 @@ def import_scene_checkpoint(path: str | Path, classes: Sequence[str] | Path, out
     if out.exists():
         raise WeightsError(f"{out}: exists and is not overwritten; name another file with -o")
     header = {"recipe": json.dumps({"model": section, "source": path.name}), "classes": json.dumps(names)}
-    with written(out) as part:
+    with write_atomically(out) as part:
         save_file({name: value.contiguous() for name, value in state.items()}, part, header)
     return out
 

@@ -25,7 +25,7 @@ from likewise.evaluate.report.tables import (
     with_interval,
 )
 from likewise.evaluate.scoring import Results
-from likewise.io.atomic import written
+from likewise.io.atomic import write_atomically
 
 TOLD_FROM = 0.2
 """The share of ignored pixels from which a card tells it: a boundary takes less, an unlabelled ground more."""
@@ -63,7 +63,7 @@ def write_page(
     body.append(f"<h2>Settings</h2><dl class=settings>{settings}</dl><footer>likewise {text(__version__)}</footer>")
     title = f"{results.protocol}: {percent(scores.values[first])}"
     page = PAGE.format(title=text(title), style=STYLE, body="\n".join(body))
-    with written(path) as part:
+    with write_atomically(path) as part:
         part.write_text(page, encoding="utf-8")
 
 

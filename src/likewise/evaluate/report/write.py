@@ -13,7 +13,7 @@ from likewise.evaluate.report.episode_images import episode_images, worst_and_be
 from likewise.evaluate.report.page import write_page
 from likewise.evaluate.run import Run
 from likewise.evaluate.scoring import Results
-from likewise.io.atomic import written
+from likewise.io.atomic import write_atomically
 from likewise.metrics.segmentation import Scores
 
 
@@ -50,7 +50,7 @@ def write_results(results: Results, path: Path | str) -> None:
         ],
         "mean": None if results.mean is None else numbers(results.mean),
     }
-    with written(path) as part:
+    with write_atomically(path) as part:
         part.write_text(json.dumps(record, indent=1, allow_nan=False) + "\n")
 
 

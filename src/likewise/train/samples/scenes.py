@@ -17,7 +17,7 @@ from likewise.data.augmentation import Augmentation
 from likewise.data.benchmarks import SCENES, open_scenes
 from likewise.data.scenes import Scene, SceneSet, folder_scenes
 from likewise.errors import DataSetError, ImageError
-from likewise.io.images import read_image, shown_size
+from likewise.io.images import format_size, read_image
 from likewise.io.labels import IGNORE
 from likewise.io.resize import resize_image, resize_labels
 from likewise.metrics.segmentation import SceneIoU
@@ -194,8 +194,8 @@ def read_scene(
     image, labels = read_image(scene.image), scenes.read_labels(scene.labels)
     if image.shape[:2] != labels.shape:
         raise ImageError(
-            f"{scene.labels}: is {shown_size(*labels.shape)}, but its image is "
-            f"{shown_size(image.shape[0], image.shape[1])}; label the image at its own size"
+            f"{scene.labels}: is {format_size(*labels.shape)}, but its image is "
+            f"{format_size(image.shape[0], image.shape[1])}; label the image at its own size"
         )
     image = brought(image, side)
     if image.shape[:2] != labels.shape:

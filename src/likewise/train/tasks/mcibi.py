@@ -12,7 +12,7 @@ from torch import Tensor
 
 from likewise.backbones.specs import backbone_spec
 from likewise.backbones.taps import Backbone
-from likewise.io.atomic import written
+from likewise.io.atomic import write_atomically
 from likewise.models.blocks.dataset_memory import DatasetMemory, coupled_momentum, polynomial_momentum
 from likewise.models.blocks.scene_heads import weight_of_pixels
 from likewise.models.fcn import FCN
@@ -119,5 +119,5 @@ def share_of_pixels(labels: UInt8[Tensor, "b h w"], weights: Float[Tensor, " k"]
 def keep_memory(model: Any, run: Path, step: int) -> None:
     """Leave the memory as it stands in the run's folder, for `likewise memory show`."""
     path = run / SNAPSHOTS / f"step-{step:07d}.safetensors"
-    with written(path) as part:
+    with write_atomically(path) as part:
         model.memory.save(part)
