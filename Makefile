@@ -2,7 +2,7 @@
 PYTHON ?= $(or $(shell command -v python3.11),$(shell command -v python3.12),python3)
 BIN := .venv/bin
 
-.PHONY: demo test check format lint types bench clean
+.PHONY: demo test check format lint types bench docs docs-serve results clean
 
 demo: .venv/installed
 	$(BIN)/likewise demo -o demo
@@ -17,6 +17,9 @@ format: .venv/installed-dev
 
 lint: .venv/installed-dev
 	$(BIN)/ruff check .
+	$(BIN)/codespell
+	$(BIN)/python tools/check_words.py
+	$(BIN)/python tools/make_results.py --check
 
 types: .venv/installed-dev
 	$(BIN)/mypy
@@ -24,8 +27,19 @@ types: .venv/installed-dev
 bench: .venv/installed-dev
 	$(BIN)/python benchmarks/run.py
 
+# The site in site/: warnings, such as a broken link, are errors.
+docs: .venv/installed-docs
+	$(BIN)/mkdocs build --strict
+
+docs-serve: .venv/installed-docs
+	$(BIN)/mkdocs serve
+
+# docs/results.md from results/*.json.
+results: .venv/installed-dev
+	$(BIN)/python tools/make_results.py
+
 clean:
-	rm -rf .venv demo
+	rm -rf .venv demo site
 
 .venv/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
@@ -34,4 +48,8 @@ clean:
 
 .venv/installed-dev: .venv/installed
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dev]"
+	touch $@
+
+.venv/installed-docs: .venv/installed
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[docs]"
 	touch $@

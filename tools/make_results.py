@@ -31,7 +31,7 @@ Read these numbers with four cautions.
 - *Measured* names the commit at which a row was measured. "Before" means that the current code was not run again.
 - Settings were not always chosen on other images than those scored: see [the last table](#which-images-chose-which-setting).
 
-What was tried and how each setting was chosen is in `experiments/`, one folder per question.
+How each setting was chosen, and against which alternatives, is in `experiments/`, one folder per question.
 """
 
 
