@@ -1,6 +1,7 @@
 """Every error that likewise raises on purpose; the command line catches `LikewiseError` and nothing else."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from difflib import get_close_matches
 
 
@@ -58,6 +59,24 @@ class PredictionError(LikewiseError):
 
 class MissingExtraError(LikewiseError):
     """An optional dependency that is not installed; the message names the extra to install."""
+
+
+@contextmanager
+def requires_extra(extra: str, purpose: str) -> Iterator[None]:
+    """Turn a failed import in the block into a `MissingExtraError` that names the extra to install.
+
+    Args:
+        extra: The optional dependency group in pyproject.toml: "train", "evaluate", "heic" or "onnx".
+        purpose: What needs it, the start of the message: "training".
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] == "likewise":  # a bug of ours, not a missing dependency
+            raise
+        raise MissingExtraError(
+            f"{purpose} needs the package {error.name}; install it with: pip install 'likewise[{extra}]'"
+        ) from error
 
 
 def did_you_mean(name: str, known: Iterable[str], *, count: int = 3) -> str:

@@ -1,89 +1,87 @@
-"""Images as they are in the wild, in; images that are never half written, out.
+"""Read images into arrays and write them back.
 
-Inside the project an image is ``(h w 3)`` uint8 RGB, upright (as a viewer shows it). Everything that a file may
-hold beside that ends here: orientation tags, other colour modes and depths, palettes, alpha, several frames,
-damage. Colour profiles are not applied: the numbers in the file are taken as sRGB.
-
-Every failure of a file is a `ImageError` whose message names the file, what came and what to do.
+Inside the project an image is a ``(h w 3)`` uint8 RGB array, upright as a viewer displays it. `read_image` resolves
+EXIF orientation, colour modes, bit depths, palettes, transparency and multiple frames. Colour profiles are not applied:
+stored values count as sRGB.
 """
 
+import io
 import stat
 from pathlib import Path
+from typing import Any, BinaryIO
 
 import numpy as np
 from jaxtyping import UInt8
-from PIL import ExifTags, Image, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 
-from likewise.errors import ImageError
+from likewise.errors import ImageError, requires_extra
 from likewise.io.atomic import write_atomically
 
-Source = str | Path | Image.Image | np.ndarray
+Source = str | Path | Image.Image | np.ndarray | bytes | BinaryIO | Any
+"""What `read_image` accepts; `Any` stands for a torch tensor, since this module does not import torch."""
 
-# How a stored image is turned to stand upright, by the value of its EXIF orientation tag.
-_TURNS = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
+FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "HEIF", "TIFF", "BMP", "GIF", "JPEG2000", "PPM")
+"""Pillow's names of the formats that are read. Others stay closed: Pillow runs Ghostscript on an EPS file."""
 
 _HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 
-_NOT_IMAGES = (
-    (b"<!doctype html", "a web page, not an image: the download went wrong, download it again"),
-    (b"<html", "a web page, not an image: the download went wrong, download it again"),
-    (b"<svg", "an SVG drawing: export it as PNG first"),
-    (b"<?xml", "an XML document: export it as PNG first if it is a drawing"),
-    (b"%pdf", "a PDF document: export its pages as PNG first"),
-    (b"version https://git-lfs", "a Git LFS pointer: run `git lfs pull` first"),
+_OTHER_CONTENT = (
+    (b"<!doctype html", "a web page, not an image; the download failed, download it again"),
+    (b"<html", "a web page, not an image; the download failed, download it again"),
+    (b"<svg", "an SVG drawing; export it as PNG first"),
+    (b"<?xml", "an XML document; if it is a drawing, export it as PNG first"),
+    (b"%pdf", "a PDF document; export its pages as PNG first"),
+    (b"%!ps", "a PostScript drawing; export it as PNG first"),
+    (b"version https://git-lfs", "a Git LFS pointer; run `git lfs pull` first"),
 )
 
 
 def format_size(height: int, width: int) -> str:
-    """A size as messages give it: ``640x480 (width x height)``."""
+    """Return a size for messages: ``640x480 (width x height)``."""
     return f"{width}x{height} (width x height)"
 
 
-def read_image(image: Source) -> UInt8[np.ndarray, "h w 3"]:
-    """The image as RGB, upright.
+def read_image(source: Source) -> UInt8[np.ndarray, "h w 3"]:
+    """Return an image as upright RGB.
 
-    A path, an image of Pillow's, or an array that is already ``(h w 3)`` uint8 RGB (returned as it is where
-    it is contiguous and writable).
+    Args:
+        source: A path, a Pillow image, the bytes of an image file, a binary file object, a numpy array ``(h w 3)`` or
+            ``(h w)`` uint8, or a torch tensor ``(3 h w)`` or ``(1 h w)`` uint8. A contiguous, writable ``(h w 3)``
+            array is returned without a copy.
 
-    - EXIF orientation is honoured, of files and of Pillow's images alike.
-    - Of an animation or a multi-page file the first frame is read.
-    - Transparent images are laid on white, as a page shows them.
-    - Greyscale of more than 8 bits is scaled, not clipped: 16-bit files by the smallest usual camera depth
-      (8, 10, 12, 14, 16 bits) that holds their brightest pixel, since 12-bit cameras write 16-bit files;
-      floats as they are in [0, 1] or [0, 255]; anything else from its minimum to its maximum.
-    - CMYK and the other colour spaces become RGB by Pillow's plain conversion.
+    - EXIF orientation is applied, also to Pillow images.
+    - Animations and multi-page files yield their first frame.
+    - Transparent images are composed onto white.
+    - Greyscale of more than 8 bits is scaled: integers from the smallest camera depth (8, 10, 12, 14 or 16 bits) that
+      holds the brightest pixel, since 12-bit cameras write 16-bit files; floats from [0, 1] or [0, 255]; other ranges
+      from minimum to maximum.
+    - Other colour modes, such as CMYK, are converted by Pillow without a colour profile.
 
-    Raises `ImageError` for what cannot be read, `ValueError` for an array of another shape or type.
+    Raises:
+        ImageError: The source cannot be read or has an unsupported type; the message says what to do.
     """
-    if isinstance(image, np.ndarray):
-        return _checked_array(image)
-    name, decoded = opened(image)
+    if is_tensor(source):
+        source = _array_of_tensor(source)
+    if isinstance(source, np.ndarray):
+        return _checked_array(source)
+    name, image = open_image(source)
     try:
-        if decoded.mode.startswith("I") or decoded.mode == "F":
-            return np.repeat(to_8_bits(np.asarray(decoded))[..., None], 3, axis=2)
-        if decoded.has_transparency_data:
-            # RGBA first: only this way do palettes and colour keys give up their transparency
-            rgba = decoded.convert("RGBA")
-            white = Image.new("RGBA", decoded.size, "white")
+        if image.mode.startswith("I") or image.mode == "F":
+            return np.repeat(to_8_bits(np.asarray(image))[..., None], 3, axis=2)
+        if image.has_transparency_data:
+            # via RGBA, the only mode that palettes and colour keys convert to with their transparency
+            rgba = image.convert("RGBA")
+            white = Image.new("RGBA", image.size, "white")
             return np.array(Image.alpha_composite(white, rgba).convert("RGB"))
-        return np.array(decoded.convert("RGB"))
+        return np.array(image.convert("RGB"))
     except (ValueError, OSError) as error:
-        raise ImageError(f"{name}: cannot convert mode {decoded.mode} to RGB ({error}); save it as RGB") from error
+        raise ImageError(f"{name}: cannot convert mode {image.mode} to RGB ({error}); save it as RGB") from error
 
 
 def save_image(array: np.ndarray, path: str | Path) -> None:
-    """Writes ``(h w)`` bool, uint8 or uint16, or ``(h w 3)`` RGB or ``(h w 4)`` RGBA uint8, as the suffix
-    says.
+    """Write ``(h w)`` bool, uint8 or uint16, ``(h w 3)`` RGB or ``(h w 4)`` RGBA uint8 in the format of the suffix.
 
-    Bool becomes 0/255. The file appears whole or not at all.
+    Bool becomes 0 and 255. The file is written atomically.
     """
     if array.dtype == bool:
         array = array.astype(np.uint8) * 255
@@ -91,112 +89,148 @@ def save_image(array: np.ndarray, path: str | Path) -> None:
 
 
 def save_pillow(image: Image.Image, path: str | Path) -> None:
-    """Writes Pillow's image as the suffix says, whole or not at all."""
-    jpeg = Path(path).suffix.lower() in {".jpg", ".jpeg"}
+    """Write a Pillow image atomically in the format of the suffix."""
+    # JPEG without chroma subsampling: overlays have thin coloured contours
+    options: dict[str, Any] = (
+        {"quality": 92, "subsampling": 0} if Path(path).suffix.lower() in (".jpg", ".jpeg") else {}
+    )
     with write_atomically(path) as part:
-        if jpeg:  # full chroma: contours are thin and coloured, and the usual halving smears them
-            image.save(part, quality=92, subsampling=0)
-        else:
-            image.save(part)
+        image.save(part, **options)
 
 
-def opened(source: str | Path | Image.Image) -> tuple[str, Image.Image]:
-    """What to call it in messages, and its first frame: decoded, upright, in the mode it is stored in."""
+def open_image(source: Source) -> tuple[str, Image.Image]:
+    """Return a name for messages, and the decoded, upright first frame in its stored mode.
+
+    Raises:
+        ImageError: As in `read_image`.
+    """
     if isinstance(source, Image.Image):
-        name = getattr(source, "filename", "") or f"the given {source.mode} image"
-        return str(name), _decoded(str(name), source)
-    name = str(source)
-    path = Path(source)
-    head = _first_bytes(name, path)
+        name = str(getattr(source, "filename", "") or f"the given {source.mode} image")
+        return name, _decode(name, source)
+    name, file, head = _open_file(source)
     if head[4:8] == b"ftyp" and head[8:12] in _HEIC_BRANDS:
-        _read_heic_too(name)
+        with requires_extra("heic", f"{name}: reading a HEIC image"):
+            import pillow_heif
+        pillow_heif.register_heif_opener()
+    Image.init()
     try:
-        with Image.open(path) as image:
-            return name, _decoded(name, image)
+        with Image.open(file, formats=[name for name in FORMATS if name in Image.OPEN]) as image:
+            return name, _decode(name, image)
     except UnidentifiedImageError:
         start = head.lstrip().lower()
-        known = next((words for magic, words in _NOT_IMAGES if start.startswith(magic)), None)
-        raise ImageError(
-            f"{name}: {known or 'not an image in a format that can be read; save it as JPEG or PNG'}"
-        ) from None
+        reason = next((reason for magic, reason in _OTHER_CONTENT if start.startswith(magic)), None)
+        raise ImageError(f"{name}: {reason or 'not an image in a supported format; save it as JPEG or PNG'}") from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise ImageError(
-            f"{name}: refused, since so large an image may be a decompression bomb ({error}); scale it "
-            "down, or raise PIL.Image.MAX_IMAGE_PIXELS if you trust it"
+            f"{name}: too large, possibly a decompression bomb ({error}); scale it down, or raise "
+            "PIL.Image.MAX_IMAGE_PIXELS if you trust the file"
         ) from error
     except ImageError:
         raise
-    except Exception as error:  # on damaged bytes Pillow's readers raise nearly anything
+    except Exception as error:  # Pillow's decoders raise almost any type on damaged data
         raise _damaged(name, error) from error
 
 
-def _decoded(name: str, image: Image.Image) -> Image.Image:
+def _decode(name: str, image: Image.Image) -> Image.Image:
     if not image.width or not image.height:
-        raise ImageError(f"{name}: has no pixels, its size is {format_size(image.height, image.width)}")
+        raise ImageError(f"{name}: has no pixels; its size is {format_size(image.height, image.width)}")
     try:
         image.load()
-    except Exception as error:  # as above
+    except Exception as error:  # see open_image
         raise _damaged(name, error) from error
     try:
-        # after loading: PNG may store the tag behind the pixels, TIFF and HEIF turn themselves and drop the
-        # tag
-        turn = _TURNS.get(image.getexif().get(ExifTags.Base.Orientation, 1))
-    except Exception:  # damaged EXIF; viewers too show the image as it is stored
-        turn = None
-    return image.copy() if turn is None else image.transpose(turn)
+        # after load: PNG may store EXIF behind the pixels, and TIFF and HEIF rotate while loading and drop the tag
+        return ImageOps.exif_transpose(image)
+    except Exception:  # viewers display images with damaged EXIF as stored
+        return image.copy()
 
 
 def _damaged(name: str, error: Exception) -> ImageError:
-    return ImageError(f"{name}: damaged or cut short ({error}); copy or download it again")
+    return ImageError(f"{name}: damaged or truncated ({error}); copy or download it again")
+
+
+def _open_file(source: Source) -> tuple[str, Path | io.BytesIO, bytes]:
+    """Return a name for messages, something that Pillow opens, and the first 64 bytes."""
+    if isinstance(source, str | Path):
+        return str(source), Path(source), _first_bytes(str(source), Path(source))
+    if isinstance(source, bytes | bytearray | memoryview):
+        name, content = "the given bytes", bytes(source)
+    elif hasattr(source, "read"):
+        name, content = str(getattr(source, "name", "the given file")), source.read()
+        if not isinstance(content, bytes):
+            raise ImageError(f"{name}: opened as text; open it in binary mode ('rb')")
+    else:
+        raise ImageError(
+            f"cannot read an image from {type(source).__name__}; give a path, a PIL.Image, bytes, a binary file "
+            "object, a numpy array (height, width, 3) or (height, width) uint8, or a torch tensor (3, height, width) "
+            "uint8"
+        )
+    if not content:
+        raise ImageError(f"{name}: empty (0 bytes)")
+    return name, io.BytesIO(content), content[:64]
 
 
 def _first_bytes(name: str, path: Path) -> bytes:
     try:
         status = path.stat()
         if stat.S_ISDIR(status.st_mode):
-            raise ImageError(f"{name}: a folder, where one image is needed; name a file in it")
+            raise ImageError(f"{name}: a folder; give an image file")
         if not stat.S_ISREG(status.st_mode):
-            raise ImageError(f"{name}: neither a file nor a folder; name an image file")
+            raise ImageError(f"{name}: neither a file nor a folder; give an image file")
         if status.st_size == 0:
             raise ImageError(f"{name}: empty (0 bytes); copy or download it again")
         with path.open("rb") as file:
             return file.read(64)
     except FileNotFoundError:
-        advice = "a web address; download it first" if "://" in name else "no such file; check the name"
-        raise ImageError(f"{name}: {advice}") from None
+        reason = "a web address; download it first" if "://" in name else "no such file; check the name"
+        raise ImageError(f"{name}: {reason}") from None
     except OSError as error:
         raise ImageError(f"{name}: cannot be read ({error.strerror}); check the name and its permissions") from error
 
 
-def _read_heic_too(name: str) -> None:
-    try:
-        import pillow_heif
-    except ImportError:
-        raise ImageError(f"{name}: a HEIC image; to read it, run: pip install likewise[heic]") from None
-    pillow_heif.register_heif_opener()
+def is_tensor(source: object) -> bool:
+    """Return whether an object is a torch tensor, without importing torch."""
+    return any(base.__module__ == "torch" and base.__name__ == "Tensor" for base in type(source).__mro__)
+
+
+def tensor_values(tensor: Any) -> np.ndarray:
+    """Return the values of a torch tensor on any device as a numpy array."""
+    return tensor.detach().cpu().numpy()
+
+
+def _array_of_tensor(tensor: Any) -> np.ndarray:
+    array = tensor_values(tensor)
+    if array.dtype != np.uint8 or array.ndim != 3 or array.shape[0] not in (1, 3):
+        raise ImageError(
+            f"an image tensor is (3, height, width) uint8 RGB; got shape {tuple(array.shape)} {tensor.dtype}; "
+            "move the channels first and scale the values to 0-255"
+        )
+    return array[0] if array.shape[0] == 1 else array.transpose(1, 2, 0)
 
 
 def _checked_array(image: np.ndarray) -> UInt8[np.ndarray, "h w 3"]:
-    if image.ndim == 3 and image.shape[2] == 3 and image.dtype == np.uint8 and image.size:
-        # torch takes neither negative strides nor read-only memory
-        return np.require(image, requirements=["C", "W"])
+    if image.dtype == np.uint8 and image.size:
+        if image.ndim == 2:
+            return np.repeat(image[..., None], 3, axis=2)
+        if image.ndim == 3 and image.shape[2] == 3:
+            # torch.from_numpy takes neither negative strides nor read-only memory
+            return np.require(image, requirements=["C", "W"])
     if image.ndim == 3 and image.shape[0] == 3 and image.shape[2] != 3:
-        advice = "put the channels last: image.transpose(1, 2, 0)"
+        advice = "move the channels last: image.transpose(1, 2, 0)"
     elif image.ndim == 3 and image.shape[2] == 4:
         advice = "drop the alpha channel: image[..., :3]"
-    elif image.ndim == 2:
-        advice = "repeat the grey plane: np.stack([image] * 3, axis=2)"
-    elif image.ndim == 3 and image.shape[2] == 3 and image.size:
+    elif image.size and (image.ndim == 2 or (image.ndim == 3 and image.shape[2] == 3)):
         advice = "scale it to 0-255 and convert it: image.astype(np.uint8)"
     else:
         advice = "give one image at a time, with at least one pixel"
-    raise ValueError(
-        f"an image array must be (height, width, 3) uint8 RGB; got shape {image.shape} {image.dtype}; {advice}"
+    raise ImageError(
+        "an image array is (height, width, 3) uint8 RGB or (height, width) uint8 grey; "
+        f"got shape {image.shape} {image.dtype}; {advice}"
     )
 
 
 def to_8_bits(values: np.ndarray) -> UInt8[np.ndarray, "h w"]:
-    """Greyscale of any depth, scaled as `read_image` says."""
+    """Return greyscale values of any depth scaled to 8 bits as `read_image` describes."""
     finite = values if values.dtype.kind != "f" else np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0)
     low, high = float(finite.min()), float(finite.max())
     if values.dtype.kind == "f":

@@ -1,4 +1,4 @@
-"""What label maps say beside their classes."""
+"""Conventions of label maps."""
 
 IGNORE = 255
-"""The one label that no metric and no loss counts; foreign conventions become this at the border."""
+"""Label of pixels that metrics and losses skip. Data sets with another convention are converted on reading."""

@@ -1,4 +1,6 @@
+import io
 import os
+import re
 import struct
 import sys
 import zlib
@@ -8,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from likewise.errors import ImageError
+from likewise.errors import ImageError, MissingExtraError
 from likewise.io.images import read_image, save_image
 from likewise.io.masks import read_mask
 
@@ -16,16 +18,14 @@ WIDTH, HEIGHT = 24, 16
 
 
 def near(image: np.ndarray, expected: np.ndarray, tolerance: int = 40) -> bool:
-    """Whether two images agree but for what JPEG does at edges."""
+    """Return whether two images agree apart from JPEG artefacts at edges."""
     return image.shape == expected.shape and float(np.abs(image.astype(int) - expected).mean()) < tolerance / 4
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("suffix", [".jpg", ".png", ".tif", ".webp"])
-def test_a_image_stands_upright_whatever_its_exif_orientation(
-    tmp_path: Path, colours: np.ndarray, orientation: int, suffix: str
-) -> None:
-    # the stored image is the upright one turned back, so that reading must give the upright one
+def test_exif_orientation_is_applied(tmp_path: Path, colours: np.ndarray, orientation: int, suffix: str) -> None:
+    # the stored image is the upright one rotated back
     back = {
         1: lambda a: a,
         2: lambda a: a[:, ::-1],
@@ -42,8 +42,8 @@ def test_a_image_stands_upright_whatever_its_exif_orientation(
     Image.fromarray(np.ascontiguousarray(back(colours))).save(path, exif=exif, quality=95)
     assert near(read_image(path), colours)
     with Image.open(path) as image:
-        assert near(read_image(image), colours), "an image of Pillow's carries the tag too"
-        assert near(read_image(ImageOps.exif_transpose(image)), colours), "turned already, it is not turned again"
+        assert near(read_image(image), colours), "a Pillow image carries the tag"
+        assert near(read_image(ImageOps.exif_transpose(image)), colours), "an upright image is not rotated again"
 
 
 def test_damaged_exif_leaves_the_image_as_it_is_stored(tmp_path: Path, colours: np.ndarray) -> None:
@@ -68,7 +68,7 @@ def test_16_bit_greyscale_is_scaled_and_not_clipped(tmp_path: Path, suffix: str)
 
 
 @pytest.mark.parametrize(("brightest", "depth"), [(255, 255), (900, 1023), (4095, 4095), (4096, 16383), (30000, 65535)])
-def test_greyscale_of_a_12_bit_camera_is_not_nearly_black(tmp_path: Path, brightest: int, depth: int) -> None:
+def test_16_bit_files_of_cameras_are_scaled_from_their_bit_depth(tmp_path: Path, brightest: int, depth: int) -> None:
     Image.fromarray(np.full((4, 5), brightest, dtype=np.uint16)).save(tmp_path / "raw.png")
     assert read_image(tmp_path / "raw.png")[0, 0, 0] == round(brightest / depth * 255)
 
@@ -89,7 +89,7 @@ def test_big_endian_16_bit_and_32_bit_and_float_tiffs_are_read(tmp_path: Path) -
         assert np.abs(image - expected).max() <= 1, name
 
 
-def test_floats_with_holes_are_read(tmp_path: Path) -> None:
+def test_floats_with_nan_are_read(tmp_path: Path) -> None:
     depth = np.full((4, 5), 0.5, dtype=np.float32)
     depth[0, 0] = np.nan
     Image.fromarray(depth).save(tmp_path / "depth.tif")
@@ -106,7 +106,7 @@ def test_1_bit_grey_and_palette_images_become_rgb(tmp_path: Path, colours: np.nd
     np.testing.assert_array_equal(read_image(tmp_path / "palette.png"), colours)
 
 
-def test_transparent_images_are_laid_on_white(tmp_path: Path, colours: np.ndarray) -> None:
+def test_transparent_images_are_composed_onto_white(tmp_path: Path, colours: np.ndarray) -> None:
     alpha = np.full((HEIGHT, WIDTH), 255, dtype=np.uint8)
     alpha[:4] = 0
     expected = colours.copy()
@@ -130,14 +130,14 @@ def test_transparent_images_are_laid_on_white(tmp_path: Path, colours: np.ndarra
 
 
 @pytest.mark.parametrize("suffix", [".gif", ".webp", ".png", ".tif"])
-def test_of_an_animation_the_first_frame_is_read(tmp_path: Path, colours: np.ndarray, suffix: str) -> None:
+def test_the_first_frame_of_an_animation_is_read(tmp_path: Path, colours: np.ndarray, suffix: str) -> None:
     first, second = Image.fromarray(colours), Image.new("RGB", (WIDTH, HEIGHT), "black")
     first.save(tmp_path / f"moving{suffix}", save_all=True, append_images=[second])
     assert near(read_image(tmp_path / f"moving{suffix}"), colours)
 
 
 @pytest.mark.parametrize("suffix", [".webp", ".avif", ".bmp", ".jp2"])
-def test_other_formats_of_pillow_are_read(tmp_path: Path, colours: np.ndarray, suffix: str) -> None:
+def test_other_listed_formats_are_read(tmp_path: Path, colours: np.ndarray, suffix: str) -> None:
     path = tmp_path / f"image{suffix}"
     try:
         Image.fromarray(colours).save(path)
@@ -146,18 +146,18 @@ def test_other_formats_of_pillow_are_read(tmp_path: Path, colours: np.ndarray, s
     assert near(read_image(path), colours)
 
 
-def test_heic_is_read_when_pillow_heif_is_there(tmp_path: Path, colours: np.ndarray) -> None:
+def test_heic_is_read_with_pillow_heif(tmp_path: Path, colours: np.ndarray) -> None:
     pillow_heif = pytest.importorskip("pillow_heif")
-    path = tmp_path / "telephone.jpg"  # telephones' uploads are often misnamed; the content counts
+    path = tmp_path / "telephone.jpg"  # uploads from phones are often misnamed; content decides
     pillow_heif.from_pillow(Image.fromarray(colours).resize((96, 64))).save(path, format="HEIF", quality=95)
     assert near(read_image(path), np.asarray(Image.fromarray(colours).resize((96, 64))))
 
 
-def test_heic_without_pillow_heif_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_heic_without_pillow_heif_names_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pillow_heif", None)
     path = tmp_path / "telephone.heic"
     path.write_bytes(b"\x00\x00\x00\x18ftypheic\x00\x00\x00\x00mif1heic")
-    with pytest.raises(ImageError, match=r"telephone\.heic: .*pip install likewise\[heic\]"):
+    with pytest.raises(MissingExtraError, match=r"telephone\.heic: .*likewise\[heic\]"):
         read_image(path)
 
 
@@ -167,7 +167,7 @@ def test_a_truncated_file_is_named(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"cut{suffix}"
     Image.fromarray(noise).save(path)
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    with pytest.raises(ImageError, match=rf"cut\{suffix}: (damaged or cut short|not an image)"):
+    with pytest.raises(ImageError, match=rf"cut\{suffix}: "):
         read_image(path)
 
 
@@ -182,42 +182,36 @@ def _png(width: int, height: int, pixels: bytes = b"") -> bytes:
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("empty.jpg", b"", r"empty \(0 bytes\)"),
-        ("page.jpg", b"\n<!DOCTYPE html><html>404</html>", "a web page.*download it again"),
-        ("drawing.png", b"<svg xmlns='x'/>", "SVG.*export it as PNG"),
-        ("report.png", b"%PDF-1.7 ...", "PDF.*export its pages"),
+        ("empty.jpg", b"", "0 bytes"),
+        ("page.jpg", b"\n<!DOCTYPE html><html>404</html>", "web page"),
+        ("drawing.png", b"<svg xmlns='x'/>", "SVG"),
+        ("report.png", b"%PDF-1.7 ...", "PDF"),
+        ("figure.jpg", b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "PostScript"),
         ("pointer.png", b"version https://git-lfs.github.com/spec/v1\noid x", "git lfs pull"),
-        ("noise.jpg", bytes(range(256)), "not an image.*save it as JPEG or PNG"),
-        ("flat.png", _png(0, 7), "damaged|no pixels|not an image"),
-        ("bomb.png", _png(60000, 60000), "decompression bomb.*scale it down"),
+        ("noise.jpg", bytes(range(256)), ""),
+        ("flat.png", _png(0, 7), ""),
+        ("bomb.png", _png(60000, 60000), "bomb"),
     ],
 )
-def test_what_is_no_image_is_named_with_what_to_do(tmp_path: Path, name: str, content: bytes, message: str) -> None:
+def test_content_that_is_no_image_is_named(tmp_path: Path, name: str, content: bytes, message: str) -> None:
     path = tmp_path / name
     path.write_bytes(content)
     with pytest.raises(ImageError, match=f"(?s){name}: .*({message})"):
         read_image(path)
 
 
-def test_paths_that_are_no_files_are_named(tmp_path: Path) -> None:
-    with pytest.raises(ImageError, match=r"absent\.jpg: no such file; check the name"):
-        read_image(tmp_path / "absent.jpg")
-    with pytest.raises(ImageError, match=f"{tmp_path.name}: a folder, where one image is needed"):
-        read_image(str(tmp_path))
-    with pytest.raises(ImageError, match="a web address; download it first"):
-        read_image("https://example.org/cat.jpg")
-    with pytest.raises(ImageError, match="neither a file nor a folder"):
-        read_image(os.devnull)
-    with pytest.raises(ImageError, match=r"cannot be read .*name too long"):
-        read_image("x" * 5000)
+def test_paths_that_are_no_files_raise_an_error_with_their_name(tmp_path: Path) -> None:
+    for path in (tmp_path / "absent.jpg", tmp_path, "https://example.org/cat.jpg", os.devnull, "x" * 5000):
+        with pytest.raises(ImageError, match=re.escape(str(path))):
+            read_image(path)
 
 
 def test_an_image_without_pixels_is_refused() -> None:
-    with pytest.raises(ImageError, match=r"has no pixels, its size is 0x5 \(width x height\)"):
+    with pytest.raises(ImageError, match="0x5"):
         read_image(Image.new("RGB", (0, 5)))
 
 
-def test_an_array_is_taken_as_it_is(colours: np.ndarray) -> None:
+def test_an_rgb_array_is_returned_without_a_copy(colours: np.ndarray) -> None:
     assert read_image(colours) is colours
     mirrored = read_image(colours[:, ::-1])
     assert mirrored.flags["C_CONTIGUOUS"]
@@ -231,22 +225,77 @@ def test_an_array_is_taken_as_it_is(colours: np.ndarray) -> None:
     ("array", "advice"),
     [
         (np.zeros((3, 8, 9), np.uint8), r"transpose\(1, 2, 0\)"),
-        (np.zeros((8, 9, 4), np.uint8), "drop the alpha"),
-        (np.zeros((8, 9), np.uint8), "np.stack"),
-        (np.zeros((8, 9, 3), np.float32), "scale it to 0-255"),
-        (np.zeros((2, 8, 9, 3), np.uint8), "one image at a time"),
-        (np.zeros((0, 9, 3), np.uint8), "at least one pixel"),
+        (np.zeros((8, 9, 4), np.uint8), ":3"),
+        (np.zeros((8, 9), bool), "astype"),
+        (np.zeros((8, 9, 3), np.float32), "astype"),
+        (np.zeros((2, 8, 9, 3), np.uint8), "shape"),
+        (np.zeros((0, 9, 3), np.uint8), "shape"),
     ],
 )
 def test_an_array_of_another_shape_or_type_is_refused_with_advice(array: np.ndarray, advice: str) -> None:
-    with pytest.raises(ValueError, match=advice) as caught:
+    with pytest.raises(ImageError, match=advice) as caught:
         read_image(array)
     assert str(array.shape) in str(caught.value)
     assert str(array.dtype) in str(caught.value)
-    assert "(height, width, 3) uint8 RGB" in str(caught.value)
 
 
-def test_a_given_image_is_not_changed(colours: np.ndarray) -> None:
+def encoded(colours: np.ndarray) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(colours).save(file, format="png")
+    return file.getvalue()
+
+
+def test_bytes_and_binary_files_are_read(tmp_path: Path, colours: np.ndarray) -> None:
+    content = encoded(colours)
+    np.testing.assert_array_equal(read_image(content), colours)
+    np.testing.assert_array_equal(read_image(io.BytesIO(content)), colours)
+    (tmp_path / "image").write_bytes(content)
+    with (tmp_path / "image").open("rb") as file:
+        np.testing.assert_array_equal(read_image(file), colours)
+
+
+def test_damaged_bytes_and_text_files_are_refused_by_name(tmp_path: Path, colours: np.ndarray) -> None:
+    for content in (b"", b"no image", encoded(colours)[:60]):
+        with pytest.raises(ImageError, match="the given bytes"):
+            read_image(content)
+    (tmp_path / "text.png").write_text("text")
+    with (tmp_path / "text.png").open() as file, pytest.raises(ImageError, match=r"text\.png.*'rb'"):
+        read_image(file)
+
+
+def test_tensors_are_read_channels_first(colours: np.ndarray) -> None:
+    torch = pytest.importorskip("torch")
+    tensor = torch.from_numpy(colours).permute(2, 0, 1)
+    np.testing.assert_array_equal(read_image(tensor), colours)
+    np.testing.assert_array_equal(read_image(tensor[1:2])[..., 2], colours[..., 1])
+    for wrong in (tensor.float(), tensor.permute(1, 2, 0), tensor[None]):
+        with pytest.raises(ImageError, match=str(wrong.dtype)):
+            read_image(wrong)
+    mask = tensor[0] > 127
+    np.testing.assert_array_equal(read_mask(mask), colours[..., 0] > 127)
+
+
+def test_a_grey_array_becomes_rgb(colours: np.ndarray) -> None:
+    np.testing.assert_array_equal(read_image(colours[..., 0]), np.stack([colours[..., 0]] * 3, axis=2))
+
+
+@pytest.mark.parametrize("source", [None, 7, [[1, 2]], {"path": "cat.jpg"}])
+def test_any_other_type_is_refused_with_the_types_that_are_read(source: object) -> None:
+    with pytest.raises(ImageError, match=type(source).__name__) as caught:
+        read_image(source)
+    for supported in ("path", "PIL.Image", "bytes", "file", "numpy", "torch"):
+        assert supported in str(caught.value)
+
+
+def test_formats_off_the_list_are_not_opened(tmp_path: Path, colours: np.ndarray) -> None:
+    path = tmp_path / "misnamed.jpg"
+    for format in ("EPS", "TGA", "PCX"):
+        Image.fromarray(colours).save(path, format=format)
+        with pytest.raises(ImageError, match=r"misnamed\.jpg"):
+            read_image(path)
+
+
+def test_a_pillow_image_is_not_modified(colours: np.ndarray) -> None:
     image = Image.fromarray(colours).quantize(8)
     before = image.copy()
     read_image(image)

@@ -9,7 +9,7 @@ from hypothesis.extra import numpy as hnp
 from PIL import Image
 from skimage.draw import disk
 
-from likewise.errors import ImageError
+from likewise.errors import ArgumentError, ImageError
 from likewise.io.masks import (
     box_mask,
     parse_box,
@@ -43,7 +43,7 @@ def test_masks_of_every_kind_of_array_are_read(blob: np.ndarray) -> None:
     np.testing.assert_array_equal(read_mask(colour), blob)
 
 
-def test_a_mask_read_from_an_array_is_a_new_one(blob: np.ndarray) -> None:
+def test_a_mask_read_from_an_array_is_a_copy(blob: np.ndarray) -> None:
     read_mask(blob)[:] = False
     assert blob.any()
 
@@ -65,7 +65,7 @@ def _round_mask(scale: int) -> np.ndarray:
     return mask
 
 
-def test_a_soft_edged_mask_is_cut_at_the_middle(tmp_path: Path) -> None:
+def test_a_mask_with_soft_edges_is_thresholded_at_the_middle(tmp_path: Path) -> None:
     soft = np.asarray(Image.fromarray(_round_mask(4)).reduce(4))
     assert len(np.unique(soft)) > 5, "the test needs soft edges"
     np.testing.assert_array_equal(read_mask(soft), soft > 127)
@@ -87,9 +87,9 @@ def test_a_palette_mask_is_read_by_its_label(tmp_path: Path, blob: np.ndarray) -
     np.testing.assert_array_equal(read_mask(path, label=15), blob)
     np.testing.assert_array_equal(read_mask(path, label=3), labels == 3)
     np.testing.assert_array_equal(read_mask(labels, label=15), blob)
-    with pytest.raises(ImageError, match=r"labels\.png: holds several labels, 0, 3, 15, 255; .*--label"):
+    with pytest.raises(ImageError, match=r"labels\.png: .*0, 3, 15, 255"):
         read_mask(path)
-    with pytest.raises(ImageError, match="no pixel has label 4; there are 0, 3, 15, 255"):
+    with pytest.raises(ImageError, match=r"label 4; .* 0, 3, 15, 255"):
         read_mask(path, label=4)
 
 
@@ -98,7 +98,7 @@ def test_labels_are_never_mistaken_for_soft_edges(blob: np.ndarray, values: tupl
     labels = np.zeros((60, 80), dtype=np.uint8)
     for index, value in enumerate(values):
         labels[5 + 10 * index : 13 + 10 * index, 10:70] = value
-    with pytest.raises(ImageError, match="several labels"):
+    with pytest.raises(ImageError, match=", ".join(map(str, sorted(values)))):
         read_mask(labels)
     np.testing.assert_array_equal(read_mask(labels, label=values[0]), labels == values[0])
 
@@ -110,7 +110,9 @@ def test_a_black_and_white_palette_is_read_by_its_colours(tmp_path: Path, blob: 
     np.testing.assert_array_equal(read_mask(tmp_path / "optimised.png"), blob)
 
 
-def test_a_changing_alpha_channel_is_the_mask(tmp_path: Path, colours: np.ndarray, blob: np.ndarray) -> None:
+def test_an_alpha_channel_that_is_not_constant_is_the_mask(
+    tmp_path: Path, colours: np.ndarray, blob: np.ndarray
+) -> None:
     Image.fromarray(np.dstack([colours, blob * np.uint8(255)])).save(tmp_path / "cutout.png")
     np.testing.assert_array_equal(read_mask(tmp_path / "cutout.png"), blob)
     opaque = np.dstack([np.stack([blob * np.uint8(255)] * 3, axis=2), np.full(blob.shape, 255, np.uint8)])
@@ -120,24 +122,24 @@ def test_a_changing_alpha_channel_is_the_mask(tmp_path: Path, colours: np.ndarra
 
 
 def test_a_photograph_is_no_mask(colours: np.ndarray) -> None:
-    with pytest.raises(ImageError, match="an image in several colours, where a mask is needed"):
+    with pytest.raises(ImageError):
         read_mask(colours)
-    with pytest.raises(ImageError, match="looks like a photograph"):
+    with pytest.raises(ImageError, match="200 different values"):
         read_mask(np.tile(np.arange(200, dtype=np.uint8), (9, 1)))
-    with pytest.raises(ImageError, match="this one is in colour; save it as a palette PNG"):
+    with pytest.raises(ImageError):
         read_mask(colours, label=1)
 
 
-def test_masks_of_other_shapes_or_ranges_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"got shape \(2, 3, 4, 5\) uint8"):
+def test_arrays_of_other_shapes_or_ranges_are_refused() -> None:
+    with pytest.raises(ImageError, match=r"\(2, 3, 4, 5\) uint8"):
         read_mask(np.zeros((2, 3, 4, 5), dtype=np.uint8))
-    with pytest.raises(ValueError, match=r"got shape \(3, 4\) complex128"):
+    with pytest.raises(ImageError, match=r"\(3, 4\) complex128"):
         read_mask(np.zeros((3, 4), dtype=complex))
-    with pytest.raises(ImageError, match=r"must lie in \[0, 1\]; it spans -2 to 3"):
+    with pytest.raises(ImageError, match="-2 to 3"):
         read_mask(np.array([[-2.0, 3.0]]))
-    with pytest.raises(ImageError, match=r"must lie in \[0, 1\]"):
+    with pytest.raises(ImageError, match="nan"):
         read_mask(np.array([[np.nan, 1.0]]))
-    with pytest.raises(ImageError, match="holds fractions"):
+    with pytest.raises(ImageError):
         read_mask(np.array([[0.5, 1.0]]), label=1)
 
 
@@ -150,9 +152,9 @@ def test_a_mask_of_another_size_is_refused_with_both_sizes(sizes: tuple[int, int
     with pytest.raises(ImageError) as caught:
         read_mask(mask, size=size)
     message = str(caught.value)
-    assert f"mask is {sizes[1]}x{sizes[0]} (width x height)" in message
-    assert f"image is {sizes[3]}x{sizes[2]} (width x height)" in message
-    assert ("EXIF rotation" in message) == (sizes[:2] == size[::-1])
+    assert f"{sizes[1]}x{sizes[0]} (width x height)" in message
+    assert f"{sizes[3]}x{sizes[2]} (width x height)" in message
+    assert ("EXIF" in message) == (sizes[:2] == size[::-1])
 
 
 @given(hnp.arrays(bool, hnp.array_shapes(min_dims=2, max_dims=2, max_side=20)))
@@ -162,7 +164,7 @@ def test_a_saved_mask_comes_back(mask: np.ndarray) -> None:
     np.testing.assert_array_equal(read_mask(Image.open(file)), mask)
 
 
-def test_labels_come_as_they_are_stored(tmp_path: Path) -> None:
+def test_labels_are_the_stored_values(tmp_path: Path) -> None:
     labels = np.array([[0, 1, 20], [255, 3, 3]], dtype=np.uint8)
     Image.fromarray(labels).save(tmp_path / "grey.png")
     np.testing.assert_array_equal(read_labels(tmp_path / "grey.png"), labels)
@@ -177,10 +179,10 @@ def test_labels_come_as_they_are_stored(tmp_path: Path) -> None:
 
 def test_labels_beyond_8_bits_and_colours_are_refused(tmp_path: Path, colours: np.ndarray) -> None:
     Image.fromarray(np.array([[0, 300]], dtype=np.uint16)).save(tmp_path / "deep.png")
-    with pytest.raises(ImageError, match=r"deep\.png: labels must lie in 0-255, there are 0, 300"):
+    with pytest.raises(ImageError, match=r"deep\.png: .*0, 300"):
         read_labels(tmp_path / "deep.png")
     Image.fromarray(colours).save(tmp_path / "colour.png")
-    with pytest.raises(ImageError, match=r"colour\.png: labels are the stored values"):
+    with pytest.raises(ImageError, match=r"colour\.png: "):
         read_labels(tmp_path / "colour.png")
 
 
@@ -240,21 +242,21 @@ def test_background_strokes_may_be_missing() -> None:
     assert not found[1].any()
 
 
-def test_scribbles_that_cannot_be_meant_are_refused(tmp_path: Path) -> None:
+def test_invalid_scribbles_are_refused(tmp_path: Path) -> None:
     foreground, background = _strokes()
-    with pytest.raises(ImageError, match="no foreground stroke; draw one over the object in green"):
+    with pytest.raises(ImageError):
         read_scribbles(background.astype(np.uint8) * 2, size=SIZE)
     red = np.zeros((*SIZE, 3), dtype=np.uint8)
     red[background] = 255, 0, 0
-    with pytest.raises(ImageError, match="no foreground stroke"):
+    with pytest.raises(ImageError):
         read_scribbles(red, size=SIZE)
-    with pytest.raises(ImageError, match=r"values 0 \(unknown\), 1 .* this is grey with 0, 255"):
+    with pytest.raises(ImageError, match="0, 255"):
         read_scribbles(foreground.astype(np.uint8) * 255, size=SIZE)
     photograph = np.random.default_rng(0).integers(0, 255, (*SIZE, 3), dtype=np.uint8)
     photograph[foreground] = 0, 255, 0
-    with pytest.raises(ImageError, match=r"neither green .* not on the photo"):
+    with pytest.raises(ImageError, match="RGB"):
         read_scribbles(photograph, size=SIZE)
-    with pytest.raises(ImageError, match=r"scribbles image is 120x80 .* image is 120x81"):
+    with pytest.raises(ImageError, match=r"120x80 .* 120x81"):
         read_scribbles(foreground.astype(np.uint8), size=(81, 120))
 
 
@@ -262,7 +264,7 @@ def test_scribbles_that_cannot_be_meant_are_refused(tmp_path: Path) -> None:
     st.tuples(st.integers(1, 40), st.integers(1, 40)),
     st.tuples(*[st.floats(-60, 60) | st.integers(-60, 60)] * 4),
 )
-def test_a_box_holds_the_pixels_whose_centres_are_inside(
+def test_a_box_contains_the_pixels_whose_centres_are_inside(
     size: tuple[int, int], box: tuple[float, float, float, float]
 ) -> None:
     x0, y0, x1, y1 = box
@@ -271,29 +273,29 @@ def test_a_box_holds_the_pixels_whose_centres_are_inside(
     if expected.any():
         np.testing.assert_array_equal(box_mask(box, size), expected)
     else:
-        with pytest.raises(ValueError, match=rf"image of {size[1]}x{size[0]} \(width x height\)"):
+        with pytest.raises(ArgumentError, match=f"{size[1]}x{size[0]}"):
             box_mask(box, size)
 
 
 @pytest.mark.parametrize(
-    ("box", "reason"),
+    "box",
     [
-        ((30, 10, 20, 15), "box 30,10,20,15 .* 100x50 .*reversed"),
-        ((30, 20, 40, 15), "reversed"),
-        ((30, 10, 30, 15), "holds no pixel"),
-        ((100, 10, 130, 15), "wholly outside"),
-        ((-9, -9, 0, 5), "wholly outside"),
-        ((0, 0, float("nan"), 5), "must be finite"),
-        ((0, 0, float("inf"), 5), "must be finite"),
+        (30, 10, 20, 15),
+        (30, 20, 40, 15),
+        (30, 10, 30, 15),
+        (100, 10, 130, 15),
+        (-9, -9, 0, 5),
+        (0, 0, float("nan"), 5),
+        (0, 0, float("inf"), 5),
     ],
 )
-def test_a_box_that_holds_nothing_says_why(box: tuple[float, float, float, float], reason: str) -> None:
-    with pytest.raises(ValueError, match=reason):
+def test_a_box_without_a_pixel_of_the_image_is_refused_with_both(box: tuple[float, float, float, float]) -> None:
+    with pytest.raises(ArgumentError, match=f"{','.join(f'{edge:g}' for edge in box)} .* 100x50"):
         box_mask(box, (50, 100))
 
 
 def test_a_box_is_parsed() -> None:
     assert parse_box("40,30, 200,180.5") == (40, 30, 200, 180.5)
     for text in ("1,2,3", "1,2,3,4,5", "a,b,c,d", ""):
-        with pytest.raises(ValueError, match=f"four numbers x0,y0,x1,y1 .* got '{text}'"):
+        with pytest.raises(ArgumentError, match=f"'{text}'"):
             parse_box(text)
