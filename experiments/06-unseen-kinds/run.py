@@ -25,7 +25,7 @@ import numpy as np
 from PIL import Image
 
 from likewise import Example, FewShot
-from likewise.data.scenes import camvid_scenes
+from likewise.data.scene_benchmarks import camvid_scenes
 from likewise.io.masks import read_labels, read_mask
 from likewise.predict.concept import Concept
 from likewise.train.loop import train

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 
-from likewise.data.scenes import camvid_scenes
+from likewise.data.scene_benchmarks import camvid_scenes
 from likewise.evaluate.report.write import write_results
 from likewise.evaluate.scenes import evaluate_scenes
 from likewise.train.loop import train

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Integer
 from torch import Tensor
 
-from likewise.data.scenes import camvid_scenes
+from likewise.data.scene_benchmarks import camvid_scenes
 from likewise.io.images import read_image
 from likewise.io.labels import IGNORE
 from likewise.metrics.segmentation import SceneIoU

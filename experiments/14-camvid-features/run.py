@@ -15,7 +15,8 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFont
 
-from likewise.data.scenes import SceneSet, camvid_scenes
+from likewise.data.scene_benchmarks import camvid_scenes
+from likewise.data.scenes import SceneSet
 from likewise.io.images import read_image, save_image
 from likewise.models.mcibi import MCIBI
 from likewise.predict.scene_parser import open_network

@@ -6,8 +6,7 @@ from likewise.data.class_folders import class_folders, fss1000
 from likewise.data.coco import FOLD_CONVENTIONS, coco20i
 from likewise.data.episodes import EpisodeSet
 from likewise.data.pascal import pascal5i
-from likewise.data.scenes import (
-    SceneSet,
+from likewise.data.scene_benchmarks import (
     ade20k_scenes,
     camvid_scenes,
     cityscapes_scenes,
@@ -15,6 +14,7 @@ from likewise.data.scenes import (
     lip_scenes,
     voc_scenes,
 )
+from likewise.data.scenes import SceneSet
 from likewise.errors import ArgumentError, DataSetError, check_known
 
 FOLDS = {"pascal-5i": 4, "coco-20i": 4, "fss-1000": 1, "class-folders": 1}

@@ -8,7 +8,7 @@ PASCAL = (
     "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "diningtable", "dog",
     "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor",
 )
-"""Labels 1..20 of PASCAL VOC."""
+"""Labels 1 to 20 of PASCAL VOC."""
 
 COCO = (
     "person", "bicycle", "car", "motorcycle", "airplane", "bus", "train", "truck", "boat", "traffic light",
@@ -21,13 +21,13 @@ COCO = (
     "cell phone", "microwave", "oven", "toaster", "sink", "refrigerator", "book", "clock", "vase", "scissors",
     "teddy bear", "hair drier", "toothbrush",
 )
-"""The 80 object classes of COCO in the order of their category ids; mask PNGs use labels 1..80."""
+"""The 80 object classes of COCO in the order of their category ids: labels 1 to 80 of mask PNGs."""
 
 CITYSCAPES = (
     "road", "sidewalk", "building", "wall", "fence", "pole", "traffic light", "traffic sign", "vegetation",
     "terrain", "sky", "person", "rider", "car", "truck", "bus", "train", "motorcycle", "bicycle",
 )
-"""The 19 evaluated classes, in the order of their train ids."""
+"""The 19 evaluated classes of Cityscapes in the order of their train ids."""
 
 CITYSCAPES_IDS = (7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33)
 """The label ids of `CITYSCAPES` in `*_gtFine_labelIds.png`."""
@@ -37,20 +37,20 @@ LIP = (
     "jumpsuits", "scarf", "skirt", "face", "left-arm", "right-arm", "left-leg", "right-leg", "left-shoe",
     "right-shoe",
 )
-"""Labels 0..19 of Look into Person."""
+"""Labels 0 to 19 of Look into Person."""
 
 LIP_MIRRORED = ((14, 15), (16, 17), (18, 19))
-"""Left and right parts, which change places when an image is mirrored."""
+"""Label pairs of left and right parts, which change places when an image is mirrored."""
 
 CAMVID = (
     "sky", "building", "pole", "road", "pavement", "tree", "sign", "fence", "car", "pedestrian", "bicyclist",
 )
-"""Labels 0..10 of CamVid as the SegNet tutorial packs it; 11 is void."""
+"""Labels 0 to 10 of CamVid as packed by the SegNet tutorial; 11 is void."""
 # fmt: on
 
 
 def mirrored_pairs(classes: Sequence[str]) -> tuple[tuple[int, int], ...]:
-    """The pairs of labels whose names differ by left and right alone; they change places in a mirror image."""
+    """Return the pairs of labels whose names differ only in "left" and "right"; mirroring an image exchanges them."""
     pairs = []
     for left, name in enumerate(classes):
         words = re.split("([^a-z]+)", name.lower())

@@ -1,39 +1,25 @@
-"""Video sequences in which one thing is masked in every frame: each sequence is a class."""
+"""DAVIS: video sequences with one masked object; each sequence is a class."""
 
-from functools import partial
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Bool
 
-from likewise.data.episodes import Entry, EpisodeSet, keep_present
-from likewise.data.layout import find_home, folders_in, images_in
+from likewise.data.class_masks import folder_class_set
+from likewise.data.episodes import EpisodeSet
+from likewise.data.layout import find_home, images_by_folder
 from likewise.io.masks import read_labels
 
 
 def davis_sequences(root: Path | str) -> EpisodeSet:
-    """DAVIS at 480p: `JPEGImages/480p/<sequence>/*.jpg`, `Annotations/480p/<sequence>/*.png`.
+    """Return DAVIS at 480p, from `{JPEGImages,Annotations}/480p/<sequence>/<frame>`.
 
-    Whatever is not 0 in a mask is the sequence's object, 255 too: of several instances (DAVIS 2017), all together.
+    Every mask value but 0 is the object of the sequence: 255 too, and all instances of DAVIS 2017.
     """
-    folders = "JPEGImages/480p", "Annotations/480p"
-    home = find_home(root, (".", "DAVIS"), folders, "DAVIS (480p)")
-    listed = [
-        Entry(f"{folder.name}/{path.stem}", folder.name)
-        for folder in folders_in(home / folders[0])
-        for path in images_in(folder)
-    ]
-    classes = tuple(dict.fromkeys(entry.class_name for entry in listed))
-    image_path, mask_path = partial(frame, home / folders[0], ".jpg"), partial(frame, home / folders[1], ".png")
-    read_class = partial(frame_class, mask_path)
-    return keep_present("DAVIS", None, "all", classes, listed, image_path, read_class, mask_path)
+    home = find_home(root, (".", "DAVIS"), ("JPEGImages/480p", "Annotations/480p"), "DAVIS (480p)")
+    images, masks = images_by_folder(home / "JPEGImages/480p"), images_by_folder(home / "Annotations/480p")
+    return folder_class_set("DAVIS", "all", home, images, masks, read_object)
 
 
-def frame(folder: Path, ending: str, image: str) -> Path:
-    return folder / f"{image}{ending}"
-
-
-def frame_class(mask_path: partial[Path], image: str, class_name: str) -> UInt8[np.ndarray, "h w"]:
-    """The mask for the class of the frame's sequence, nothing for another class."""
-    mask = read_labels(mask_path(image)) > 0
-    return (mask & (image.split("/")[0] == class_name)).astype(np.uint8)
+def read_object(path: Path) -> Bool[np.ndarray, "h w"]:
+    return read_labels(path) > 0

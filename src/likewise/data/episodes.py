@@ -1,7 +1,7 @@
-"""Class-labelled images for few-shot episodes (PASCAL-5i, COCO-20i, FSS-1000, class folders) and their episodes.
+"""Few-shot data sets (PASCAL-5i, COCO-20i, FSS-1000, class folders, ...) and their episodes.
 
-A set is an index of (image, class) entries and a way to read masks; it holds no pixels. Inside, labels
-are 0 for background, 1, 2, ... for the classes asked for, and `IGNORE` (255) for what nobody shall count.
+An `EpisodeSet` is an index of (image, class) entries with functions that read images and masks; it holds no pixels.
+Label maps hold 0 for background, 1, 2, ... for the requested classes, and `IGNORE` (255).
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -14,17 +14,14 @@ from jaxtyping import UInt8
 
 from likewise.data.layout import Presence
 from likewise.errors import DataSetError, ImageError, check_known
-from likewise.io.images import read_image, format_size
+from likewise.io.images import format_size, read_image
 from likewise.io.labels import IGNORE
 from likewise.io.resize import Nearest, resize_image, resize_labels
-
-LEAST_PIXELS = 2048
-"""The stated rule where no list is given: a class is in an image that has at least so many of its pixels."""
 
 
 @dataclass(frozen=True, order=True)
 class Entry:
-    """One image that shows one class; an image of two classes has two entries."""
+    """One image and one class that it shows; an image of two classes has two entries."""
 
     image: str
     class_name: str
@@ -32,9 +29,9 @@ class Entry:
 
 @dataclass(frozen=True)
 class Episode:
-    """One test: for each of `classes` (a way) its support images (the shots), and one query image.
+    """The support images (shots) of each class (way), and one query image.
 
-    `seed` is the seed of the run that drew it.
+    `seed` is the seed of the run that drew the episode.
     """
 
     classes: tuple[str, ...]
@@ -48,7 +45,7 @@ class LoadedEpisode:
     """The pixels of an episode. Labels hold 0, way + 1, and IGNORE."""
 
     episode: Episode
-    # every image has its own size, hence no names for the axes of the supports
+    # axes have no names: each support has its own size
     supports: tuple[tuple[UInt8[np.ndarray, "_ _ 3"], ...], ...]
     support_labels: tuple[tuple[UInt8[np.ndarray, "_ _"], ...], ...]
     query: UInt8[np.ndarray, "hq wq 3"]
@@ -59,9 +56,13 @@ class LoadedEpisode:
 class EpisodeSet:
     """An index of (image, class) entries.
 
-    `benchmark` is its public name ("PASCAL-5i"), `fold` is None where it has none. `image_path(image)` is its
-    file; `read_class(image, class_name)` gives uint8 (h, w) with 0, 1 and IGNORE. Both are module functions or
-    partials of them, so that a set travels to worker processes.
+    Attributes:
+        benchmark: public name, such as "PASCAL-5i".
+        fold: None for benchmarks without folds.
+        image_path: returns the file of an image.
+        read_class: returns the mask of a class in an image, uint8 (h, w) with 0, 1 and IGNORE.
+
+    `image_path` and `read_class` are module functions or partials of them, so that a set can be pickled.
     """
 
     benchmark: str
@@ -75,7 +76,7 @@ class EpisodeSet:
 
     @property
     def name(self) -> str:
-        """What reports call it, e.g. "PASCAL-5i fold 0 val"."""
+        """The name in reports, such as "PASCAL-5i fold 0 val"."""
         return set_name(self.benchmark, self.fold, self.split)
 
     @cached_property
@@ -88,16 +89,16 @@ class EpisodeSet:
 
     @cached_property
     def classes_of(self) -> dict[str, tuple[str, ...]]:
-        """The classes of each image, among those of this set."""
+        """The classes of this set that each image shows."""
         found: dict[str, list[str]] = {}
         for entry in self.entries:
             found.setdefault(entry.image, []).append(entry.class_name)
         return {image: tuple(names) for image, names in found.items()}
 
     def read_labels(self, image: str, classes: Sequence[str]) -> UInt8[np.ndarray, "h w"]:
-        """0 for background, i + 1 where classes[i] is, IGNORE where the set says so for any.
+        """Return 0 for background, i + 1 for `classes[i]`, and IGNORE where it is ignored for any class.
 
-        Classes of one label map never overlap; where masks of instances do, the later class wins.
+        Where instance masks overlap, the later class wins; classes of one label map never overlap.
         """
         for name in classes:
             check_known(name, self.classes, f"class of {self.name}", DataSetError)
@@ -108,21 +109,23 @@ class EpisodeSet:
         return labels
 
     def only(self, classes: Iterable[str]) -> "EpisodeSet":
-        """The same set with no other classes than these, e.g. base classes kept for validation."""
+        """Return the set with these classes only."""
         kept = tuple(classes)
         for name in kept:
             check_known(name, self.classes, f"class of {self.name}", DataSetError)
-        entries = tuple(e for e in self.entries if e.class_name in kept)
-        return replace(self, classes=kept, entries=entries)
+        return replace(self, classes=kept, entries=tuple(e for e in self.entries if e.class_name in kept))
 
 
 def load_episode(
     dataset: EpisodeSet, episode: Episode, size: int | None = None, nearest: Nearest = "floor"
 ) -> LoadedEpisode:
-    """The pixels of one episode; all images brought to `size` x `size` pixels, or left as they are if None.
+    """Return the pixels of an episode, all images resized to `size` x `size` pixels, or at their own size for None.
 
-    `nearest` is the rule that picks label pixels (see `resize_labels`). Raises `ImageError`, with the file's name,
-    for an image that cannot be read or differs in size from its mask.
+    Args:
+        nearest: how label maps are resized (see `resize_labels`).
+
+    Raises:
+        ImageError: a file that cannot be read, or an image and a mask of different sizes.
     """
 
     def read(image: str) -> tuple[np.ndarray, np.ndarray]:
@@ -130,8 +133,8 @@ def load_episode(
         labels = dataset.read_labels(image, episode.classes)
         if pixels.shape[:2] != labels.shape:
             raise ImageError(
-                f"{dataset.image_path(image)} is {format_size(*pixels.shape[:2])}, but its mask is "
-                f"{format_size(*labels.shape)}; they must have one size"
+                f"{dataset.image_path(image)}: the image is {format_size(*pixels.shape[:2])}, its mask "
+                f"{format_size(*labels.shape)}; both must have the same size"
             )
         if size is None:
             return pixels, labels
@@ -149,14 +152,14 @@ def load_episode(
 
 
 def draw_episode(dataset: EpisodeSet, shots: int, ways: int, generator: np.random.Generator) -> Episode:
-    """A random training episode: `ways` classes, then for each `shots` distinct supports, and a query of the first.
+    """Return a random training episode: `ways` classes with `shots` supports each, and a query of the first class.
 
-    No image stands in it twice. Only classes with enough images are drawn.
+    No image occurs twice. Classes with too few images are never drawn.
     """
     drawable = [name for name, images in dataset.images_of.items() if len(images) > shots]
     if len(drawable) < ways:
         raise DataSetError(
-            f"{dataset.name} has {len(drawable)} classes with more than {shots} images, {ways}-way needs {ways}"
+            f"{dataset.name} has {len(drawable)} classes with more than {shots} images; {ways}-way needs {ways}"
         )
     classes = [drawable[i] for i in generator.permutation(len(drawable))[:ways]]
     taken: set[str] = set()
@@ -164,7 +167,9 @@ def draw_episode(dataset: EpisodeSet, shots: int, ways: int, generator: np.rando
     def draw(name: str, count: int) -> tuple[str, ...]:
         free = [image for image in dataset.images_of[name] if image not in taken]
         if len(free) < count:
-            raise DataSetError(f"class {name!r} of {dataset.name} has too few images of its own for {shots} shots")
+            raise DataSetError(
+                f"class {name!r} of {dataset.name} has too few images for {shots} shots that no other way shows"
+            )
         drawn = tuple(free[i] for i in generator.permutation(len(free))[:count])
         taken.update(drawn)
         return drawn
@@ -188,58 +193,21 @@ def keep_present(
     read_class: Callable[[str, str], np.ndarray],
     mask_path: Callable[[str], Path] | None = None,
 ) -> EpisodeSet:
-    """The set of those listed entries whose image (and mask file) is on disk; the others are counted."""
+    """Return the set of the listed entries whose image (and mask file) is on disk; its presence names the others.
+
+    Raises:
+        DataSetError: no entry is on disk.
+    """
     name, listed = set_name(benchmark, fold, split), tuple(listed)
-    there = {
+    present = {
         image
         for image in {entry.image for entry in listed}
         if image_path(image).is_file() and (mask_path is None or mask_path(image).is_file())
     }
-    entries = tuple(entry for entry in listed if entry.image in there)
+    entries = tuple(entry for entry in listed if entry.image in present)
     if not entries:
         example = f", for example {image_path(listed[0].image)}" if listed else ""
         raise DataSetError(f"none of the {len(listed)} entries of {name} is present{example}")
-    missing = tuple(f"{e.image} ({e.class_name})" for e in listed if e.image not in there)
+    missing = tuple(f"{e.image} ({e.class_name})" for e in listed if e.image not in present)
     presence = Presence(name, len(listed), missing)
     return EpisodeSet(benchmark, fold, split, tuple(classes), entries, presence, image_path, read_class)
-
-
-def one_class(labels: UInt8[np.ndarray, "h w"], value: int) -> UInt8[np.ndarray, "h w"]:
-    """1 where `labels` has `value`, IGNORE where it has IGNORE, else 0."""
-    return np.where(labels == IGNORE, IGNORE, labels == value).astype(np.uint8)
-
-
-def entries_by_rule(
-    images: Iterable[str],
-    classes: Sequence[str],
-    read: Callable[[str], np.ndarray],
-    least: int,
-) -> list[Entry]:
-    """An entry for every class (label 1, 2, ...) that has at least `least` pixels in an image's label map."""
-    entries = []
-    for image in images:
-        counts = np.bincount(read(image).ravel(), minlength=256)
-        entries += [Entry(image, name) for i, name in enumerate(classes) if counts[i + 1] >= least]
-    return entries
-
-
-@dataclass(frozen=True)
-class Leakage:
-    """Training images, and those among them that show a novel class, unlabelled, while training."""
-
-    images: int
-    leaking: frozenset[str]
-
-    def __str__(self) -> str:
-        return f"{len(self.leaking)} of {self.images} training images contain a novel class"
-
-
-def leakage(entries: Iterable[Entry], novel: Iterable[str]) -> Leakage:
-    """How many training images contain a novel class, counted from all training entries of all classes.
-
-    A training image has an entry of a base class; it leaks if it has an entry of a novel class as well.
-    """
-    novel = frozenset(novel)
-    entries = tuple(entries)
-    base = {entry.image for entry in entries if entry.class_name not in novel}
-    return Leakage(len(base), frozenset(base & {e.image for e in entries if e.class_name in novel}))

@@ -1,4 +1,4 @@
-"""Images kept from training to be measured on, and whatever shows the same in other sets."""
+"""Images held out from training, and their near-duplicates in other sets."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -8,15 +8,15 @@ import numpy as np
 
 from likewise.data.episodes import EpisodeSet
 from likewise.data.groups import GroupSet
-from likewise.data.near_duplicates import shown_in
+from likewise.data.near_duplicates import find_duplicates
 from likewise.errors import DataSetError, check_known
 
 
 def held_out_groups(groups: GroupSet, *, every: int | None = None, whole: Sequence[str] = ()) -> GroupSet:
-    """The groups cut to what is held out: those of `whole` as they are, of the others every `every`-th image.
+    """Return the held-out part of the groups: all images of the groups `whole`, every `every`-th image of the others.
 
     Raises:
-        DataSetError: a group of `whole` is none of the set.
+        DataSetError: `whole` names a group that the set does not have.
     """
     for name in whole:
         check_known(name, groups.groups, f"group of {groups.name} to hold out", DataSetError)
@@ -28,21 +28,21 @@ def held_out_groups(groups: GroupSet, *, every: int | None = None, whole: Sequen
 
 
 def files_of(groups: GroupSet) -> list[Path]:
-    """The files of all images of the groups."""
+    """Return the files of all images of the groups."""
     return [groups.image_path(group, image) for group, images in groups.groups.items() for image in images]
 
 
 def without_images(dataset: EpisodeSet, files: Sequence[Path]) -> EpisodeSet:
-    """The set without every image that shows what one of the files shows, under whatever name.
+    """Return the set without the near-duplicates of the images in `files`.
 
     Raises:
-        DataSetError: nothing is left.
-        ImageError: an image of the set, or a file, cannot be read.
+        DataSetError: no image is left.
+        ImageError: an image of the set or a file that cannot be read.
     """
     images = list(dataset.classes_of)
-    held = shown_in([dataset.image_path(image) for image in images], files)
-    dropped = {images[index] for index in np.flatnonzero(held)}
+    duplicate = find_duplicates([dataset.image_path(image) for image in images], files)
+    dropped = {images[index] for index in np.flatnonzero(duplicate)}
     entries = tuple(entry for entry in dataset.entries if entry.image not in dropped)
     if not entries:
-        raise DataSetError(f"every image of {dataset.name} is held out; leave some to train on")
+        raise DataSetError(f"every image of {dataset.name} is held out; hold out fewer, so that training has images")
     return replace(dataset, entries=entries)

@@ -8,7 +8,7 @@ from likewise.errors import DataSetError
 from likewise.io.paths import IMAGE_SUFFIXES, visible_entries
 
 LABEL_SUFFIXES = (".png", ".tif", ".tiff")
-"""Lossless formats of label maps and masks, the preferred one first."""
+"""Lossless formats of label maps and masks."""
 
 
 @dataclass(frozen=True)
@@ -67,9 +67,9 @@ def images_by_folder(folder: Path) -> dict[str, Path]:
 
 def labels_by_stem(files: Iterable[Path]) -> dict[str, Path]:
     """Return the label map of each stem: its PNG, or its TIFF if it has no PNG."""
-    ranked = sorted(
-        (path for path in files if path.suffix.lower() in LABEL_SUFFIXES),
-        key=lambda path: LABEL_SUFFIXES.index(path.suffix.lower()),
-        reverse=True,
-    )
-    return {path.stem: path for path in ranked}
+    found: dict[str, Path] = {}
+    for path in files:
+        other = found.get(path.stem)
+        if path.suffix.lower() == ".png" or (other is None and path.suffix.lower() in LABEL_SUFFIXES):
+            found[path.stem] = path
+    return found

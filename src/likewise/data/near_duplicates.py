@@ -1,6 +1,6 @@
-"""Which files show the same photograph, whatever they are called: by their content, not by their names or bytes.
+"""Near-duplicate images, found by content: the same photograph at another size, compression, brightness or name.
 
-Data sets are made from one another, and an image that is measured on in one may be trained on in another.
+Data sets share images: 694 of the 764 images of the PASCAL co-segmentation groups are in VOC 2012 under other names.
 """
 
 from collections.abc import Iterable, Sequence
@@ -13,13 +13,18 @@ from PIL import Image
 from likewise.io.images import read_image
 
 SIDE = 16
-SAME_FROM = 0.95
-"""Measured on PASCAL VOC 2012 and its co-segmentation groups: the same photograph at another size or compression
-correlates with 0.995 and more, the likest pair of different ones with less than 0.9."""
+"""Side of the compared thumbnails, in pixels."""
+
+MIN_CORRELATION = 0.95
+"""Correlation of two thumbnails from which the images count as duplicates.
+
+Measured on PASCAL VOC 2012 and its co-segmentation groups: copies at another size or compression correlate with at
+least 0.995, the most similar pair of different photographs with less than 0.9.
+"""
 
 
-def signature(image: UInt8[np.ndarray, "h w 3"]) -> Float32[np.ndarray, " p"]:
-    """A grey thumbnail of 16 x 16 pixels as a vector of length one and mean zero; zeros for an image of one grey."""
+def thumbnail_vector(image: UInt8[np.ndarray, "h w 3"]) -> Float32[np.ndarray, " p"]:
+    """Return a grey thumbnail as a vector of mean zero and length one; zeros for an image of one grey."""
     grey = Image.fromarray(image).convert("L").resize((SIDE, SIDE), Image.Resampling.BOX)
     values = np.asarray(grey, np.float32).ravel()
     values = values - values.mean()
@@ -27,26 +32,20 @@ def signature(image: UInt8[np.ndarray, "h w 3"]) -> Float32[np.ndarray, " p"]:
     return values / length if length > 1 else np.zeros_like(values)
 
 
-def signatures(files: Iterable[Path]) -> Float32[np.ndarray, "n p"]:
-    """The signatures of the images in these files.
+def thumbnail_vectors(files: Iterable[Path]) -> Float32[np.ndarray, "n p"]:
+    """Return the thumbnail vectors of the images in these files.
 
     Raises:
         ImageError: a file that cannot be read.
     """
-    found = [signature(read_image(file)) for file in files]
+    found = [thumbnail_vector(read_image(file)) for file in files]
     return np.stack(found) if found else np.zeros((0, SIDE * SIDE), np.float32)
 
 
-def same(one: Float32[np.ndarray, "n p"], other: Float32[np.ndarray, "m p"]) -> Bool[np.ndarray, "n m"]:
-    """Where an image of `one` is an image of `other`, from their signatures.
+def find_duplicates(files: Sequence[Path], others: Iterable[Path]) -> Bool[np.ndarray, " n"]:
+    """Return for each file whether its image is a near-duplicate of one of the others.
 
-    Scaled, recompressed, or brighter it stays the same; cropped, turned or mirrored it does not. Images of one grey
-    are never found.
+    Cropped, rotated and mirrored copies are not found, nor are images of one grey.
     """
-    return one @ other.T >= SAME_FROM
-
-
-def shown_in(files: Sequence[Path], others: Iterable[Path]) -> Bool[np.ndarray, " n"]:
-    """For each file, whether its image is among the others."""
-    found: Bool[np.ndarray, "n m"] = same(signatures(files), signatures(others))
-    return np.logical_or.reduce(found, axis=1)
+    correlation: Float32[np.ndarray, "n m"] = thumbnail_vectors(files) @ thumbnail_vectors(others).T
+    return np.logical_or.reduce(correlation >= MIN_CORRELATION, axis=1)

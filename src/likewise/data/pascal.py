@@ -1,29 +1,18 @@
 """PASCAL-5i: the twenty classes of PASCAL VOC 2012 with the SBD masks, in four folds of five.
 
-Shaban et al., One-Shot Learning for Semantic Segmentation, BMVC 2017 (the folds); the lists are those
-published with HSNet (Min et al., ICCV 2021).
+Folds: Shaban et al., One-Shot Learning for Semantic Segmentation, BMVC 2017. Lists: published with HSNet (Min et al.,
+ICCV 2021).
 """
 
 from functools import partial
 from pathlib import Path
 
-import numpy as np
-from jaxtyping import UInt8
-
+from likewise.data.class_masks import file_in, read_label_class
 from likewise.data.class_names import PASCAL
-from likewise.data.episodes import (
-    LEAST_PIXELS,
-    Entry,
-    EpisodeSet,
-    Leakage,
-    entries_by_rule,
-    keep_present,
-    leakage,
-    one_class,
-)
+from likewise.data.episodes import Entry, EpisodeSet
+from likewise.data.folds import Leakage, entries_by_pixels, find_leakage, fold_set
 from likewise.data.layout import find_home, read_list
 from likewise.errors import DataSetError, check_known
-from likewise.io.masks import read_labels
 
 
 def pascal5i(
@@ -33,48 +22,55 @@ def pascal5i(
     lists: Path | str | None = None,
     drop_leaking: bool = False,
 ) -> EpisodeSet:
-    """PASCAL-5i (VOC 2012 with the SBD masks): `JPEGImages/*.jpg`, `SegmentationClassAug/*.png`.
+    """Return a split of PASCAL-5i, from `JPEGImages/*.jpg` and `SegmentationClassAug/*.png`; 255 is IGNORE.
 
-    `split` "val" holds the five novel classes of `fold` (classes 5 fold + 1 .. 5 fold + 5), "trn" the other
-    fifteen. Entries come from `lists`, a folder of `{trn,val}/fold{0..3}.txt` with a line `<id>__<class 1-20>`
-    (searched in `splits/pascal` of the root when not given). Without lists, by rule: every class with at least
-    2048 pixels in a mask, in the images of `ImageSets/Segmentation/val.txt` (val) or all others (trn); in all
-    images for both splits when that file is not there either.
+    Args:
+        fold: 0 to 3: "val" holds classes 5 fold + 1 to 5 fold + 5, "trn" the other fifteen. None: "trn" holds all
+            twenty classes, for training without a test on PASCAL.
+        lists: a folder of `{trn,val}/fold{0..3}.txt` with lines `<image id>__<class 1-20>`; None looks for
+            `splits/pascal` below the root. Without lists, every class with at least 2048 pixels in a mask is an entry,
+            for "val" in the images of `ImageSets/Segmentation/val.txt` and for "trn" in all others, or, where that
+            file is missing too, in all images for both.
+        drop_leaking: leave out the training images that show a novel class.
 
-    `fold` None is for a training that tests on other data: "trn" then holds all twenty classes.
-
-    `drop_leaking` leaves out the training images that also show a novel class (see `leakage`).
-    Boundary pixels, 255, are IGNORE.
+    Raises:
+        DataSetError: an unknown fold or split, or missing files or lists.
     """
     check_known(split, ("trn", "val"), "split of PASCAL-5i", DataSetError)
     if fold is not None:
         check_known(fold, range(4), "fold of PASCAL-5i", DataSetError)
     elif split == "val":
-        raise DataSetError("the test classes of PASCAL-5i are those of a fold: give fold 0, 1, 2 or 3")
-    novel = () if fold is None else PASCAL[5 * fold : 5 * fold + 5]
+        raise DataSetError("PASCAL-5i has test classes per fold only; give fold 0, 1, 2 or 3")
     home = pascal_home(root)
-    classes = novel if split == "val" else [name for name in PASCAL if name not in novel]
+    image_path = partial(file_in, home / "JPEGImages", ".jpg")
+    mask_path = partial(file_in, home / "SegmentationClassAug", ".png")
     folder = pascal_lists(root, home, lists)
     if folder is None:
-        everything = entries_by_rule(voc_images(home, split), PASCAL, partial(voc_labels, home), least=LEAST_PIXELS)
+        entries = entries_by_pixels(voc_images(home, split), PASCAL, mask_path)
     else:
-        folds = [fold] if split == "val" else range(4)
-        everything = [entry for f in folds for entry in pascal_list(folder / split / f"fold{f}.txt")]
-    leaking = leakage(everything, novel).leaking if drop_leaking and split == "trn" else frozenset()
-    listed = [e for e in everything if e.class_name in classes and e.image not in leaking]
-    return keep_present(
+        entries = list_entries(folder / split, range(4) if fold is None or split == "trn" else [fold])
+    read_class = partial(read_label_class, mask_path, {name: index for index, name in enumerate(PASCAL, start=1)})
+    novel = () if fold is None else novel_classes(fold)
+    return fold_set(
         "PASCAL-5i",
         fold,
         split,
-        classes,
-        listed,
-        partial(voc_image, home),
-        partial(voc_class, home),
-        partial(voc_mask, home),
+        PASCAL,
+        novel,
+        entries,
+        image_path,
+        read_class,
+        mask_path,
+        drop_leaking=drop_leaking,
     )
 
 
+def novel_classes(fold: int) -> tuple[str, ...]:
+    return PASCAL[5 * fold : 5 * fold + 5]
+
+
 def pascal_home(root: Path | str) -> Path:
+    """Return the folder of VOC 2012 at or below `root`."""
     return find_home(
         root,
         (".", "VOC2012", "VOCdevkit/VOC2012"),
@@ -84,24 +80,27 @@ def pascal_home(root: Path | str) -> Path:
 
 
 def pascal_lists(root: Path | str, home: Path, lists: Path | str | None) -> Path | None:
+    """Return the folder of lists: `lists`, or the first `splits/pascal` near the data; None without any."""
     if lists is not None:
         return find_home(lists, (".",), ("trn/fold0.txt", "val/fold0.txt"), "the lists of PASCAL-5i")
     places = (Path(root) / "splits/pascal", home / "splits/pascal", home.parent / "splits/pascal")
     return next((place for place in places if (place / "val").is_dir()), None)
 
 
-def pascal_list(path: Path) -> list[Entry]:
-    """The entries of a file of `<id>__<class 1-20>` lines."""
+def list_entries(folder: Path, folds: range | list[int]) -> list[Entry]:
+    """Return the entries of `fold<n>.txt` of these folds, with lines `<image id>__<class 1-20>`."""
     entries = []
-    for line in read_list(path):
-        image, _, number = line.rpartition("__")
-        if not image or not number.isdecimal() or not 1 <= int(number) <= len(PASCAL):
-            raise DataSetError(f"{path}: {line!r} is not <image id>__<class 1-20>")
-        entries.append(Entry(image, PASCAL[int(number) - 1]))
+    for path in (folder / f"fold{fold}.txt" for fold in folds):
+        for line in read_list(path):
+            image, _, number = line.rpartition("__")
+            if not image or not number.isdecimal() or not 1 <= int(number) <= len(PASCAL):
+                raise DataSetError(f"{path}: {line!r} is not <image id>__<class 1-20>")
+            entries.append(Entry(image, PASCAL[int(number) - 1]))
     return entries
 
 
 def voc_images(home: Path, split: str) -> list[str]:
+    """Return the images with a mask, those of VOC's validation list for "val" and the others for "trn"."""
     images = sorted(path.stem for path in (home / "SegmentationClassAug").glob("*.png"))
     listed = home / "ImageSets/Segmentation/val.txt"
     if not listed.is_file():
@@ -110,24 +109,7 @@ def voc_images(home: Path, split: str) -> list[str]:
     return [image for image in images if (image in validation) == (split == "val")]
 
 
-def voc_image(home: Path, image: str) -> Path:
-    return home / "JPEGImages" / f"{image}.jpg"
-
-
-def voc_mask(home: Path, image: str) -> Path:
-    return home / "SegmentationClassAug" / f"{image}.png"
-
-
-def voc_labels(home: Path, image: str) -> UInt8[np.ndarray, "h w"]:
-    return read_labels(voc_mask(home, image))
-
-
-def voc_class(home: Path, image: str, class_name: str) -> UInt8[np.ndarray, "h w"]:
-    return one_class(voc_labels(home, image), PASCAL.index(class_name) + 1)
-
-
 def pascal_leakage(lists: Path | str, fold: int) -> Leakage:
-    """The leakage of a PASCAL-5i fold, from the four training lists alone: no image is needed."""
+    """Return the leakage of a fold, from the training lists; images are not needed."""
     check_known(fold, range(4), "fold of PASCAL-5i", DataSetError)
-    everything = [entry for f in range(4) for entry in pascal_list(Path(lists) / "trn" / f"fold{f}.txt")]
-    return leakage(everything, PASCAL[5 * fold : 5 * fold + 5])
+    return find_leakage(list_entries(Path(lists) / "trn", range(4)), novel_classes(fold))

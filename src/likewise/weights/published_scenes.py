@@ -13,7 +13,7 @@ from typing import Any
 from safetensors.torch import save_file
 from torch import Tensor
 
-from likewise.data.scenes import read_class_table
+from likewise.data.scene_folders import read_class_table
 from likewise.errors import WeightsError
 from likewise.io.atomic import write_atomically
 from likewise.models.mcibi import from_checkpoint

@@ -2,8 +2,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from likewise.data.class_folders import class_folders, fss1000
+from likewise.data.episodes import Episode, load_episode
 from likewise.errors import DataSetError
 from support import fakes
 
@@ -23,7 +25,7 @@ def write_fss_list(path: Path, count: int) -> None:
     path.write_text("\n".join(["abacus", *(f"class{i}" for i in range(count - 2)), "zebra"]) + "\n")
 
 
-def test_fss_takes_its_classes_from_the_list_and_counts_what_is_missing(tmp_path: Path) -> None:
+def test_fss_reads_its_classes_from_the_list_and_counts_missing_entries(tmp_path: Path) -> None:
     make_fss(tmp_path / "fewshot_data")
     write_fss_list(tmp_path / "splits/fss/test.txt", 240)
     dataset = fss1000(tmp_path)
@@ -33,7 +35,7 @@ def test_fss_takes_its_classes_from_the_list_and_counts_what_is_missing(tmp_path
     np.testing.assert_array_equal(mask, fakes.block(2, 4, border=0))
 
 
-def test_fss_masks_are_cut_at_128(tmp_path: Path) -> None:
+def test_fss_masks_are_thresholded_at_128(tmp_path: Path) -> None:
     make_fss(tmp_path)
     mask = np.zeros((60, 80), np.uint8)
     mask[:, :3] = 127, 128, 255
@@ -43,17 +45,17 @@ def test_fss_masks_are_cut_at_128(tmp_path: Path) -> None:
 
 def test_fss_needs_a_list_of_the_right_length(tmp_path: Path) -> None:
     make_fss(tmp_path)
-    with pytest.raises(DataSetError, match=r"class list of FSS-1000 test is needed: looked for .*splits/fss/test\.txt"):
+    with pytest.raises(DataSetError, match=r"splits/fss/test\.txt"):
         fss1000(tmp_path)
     write_fss_list(tmp_path / "lists/test.txt", 20)
-    with pytest.raises(DataSetError, match="lists 20 classes, FSS-1000 test has 240"):
+    with pytest.raises(DataSetError, match=r"20 classes.* 240"):
         fss1000(tmp_path, lists=tmp_path / "lists")
     with pytest.raises(DataSetError, match="did you mean test"):
         fss1000(tmp_path, "tst")
 
 
-def test_fss_that_is_not_there_says_where_it_was_looked_for(tmp_path: Path) -> None:
-    with pytest.raises(DataSetError, match=r"looked for <class>/1\.jpg and <class>/1\.png in .*fewshot_data"):
+def test_missing_fss_names_the_needed_files_and_the_places(tmp_path: Path) -> None:
+    with pytest.raises(DataSetError, match=r"1\.jpg .*1\.png .*fewshot_data"):
         fss1000(tmp_path)
 
 
@@ -73,9 +75,20 @@ def test_a_folder_of_classes_pairs_images_with_masks_of_either_name(tmp_path: Pa
     assert not dataset.read_labels("cat/a", ["dog"]).any()
 
 
-def test_a_folder_without_masks_says_what_was_looked_for(tmp_path: Path) -> None:
+def test_a_folder_without_masks_names_the_needed_files(tmp_path: Path) -> None:
     fakes.write_image(tmp_path / "cat/a.jpg", fakes.noise(0))
-    with pytest.raises(DataSetError, match=r"looked in 1 folders for <class>/<image> with <image>_mask\.png"):
+    with pytest.raises(DataSetError, match=r"_mask\.png"):
         class_folders(tmp_path)
-    with pytest.raises(DataSetError, match="does not exist"):
+    with pytest.raises(DataSetError, match="nowhere"):
         class_folders(tmp_path / "nowhere")
+
+
+def test_class_folders_read_heic_images_and_tiff_masks(tmp_path: Path) -> None:
+    pillow_heif = pytest.importorskip("pillow_heif")
+    (tmp_path / "cat").mkdir()
+    pillow_heif.from_pillow(Image.fromarray(fakes.noise(0))).save(tmp_path / "cat/a.heic")
+    fakes.write_image(tmp_path / "cat/a.tif", fakes.block(255, 0, border=0))
+    dataset = class_folders(tmp_path)
+    loaded = load_episode(dataset, Episode(("cat",), (), "cat/a"))
+    assert loaded.query.shape == (60, 80, 3)
+    np.testing.assert_array_equal(loaded.target, fakes.block(1, 0, border=0))

@@ -15,7 +15,7 @@ NAMES = [f"COCO_val2014_{i:012d}" for i in range(8)]
 
 
 def make_coco(root: Path, masks: bool) -> Path:
-    """Image i shows class 10 i + 1 (from 1) as a block of 2250 pixels; the last one is smaller than the rule asks."""
+    """Image i shows class 10 i + 1 (from 1) as a block of 2250 pixels; the last one is too small for an entry."""
     ids = [i for i in range(1, 91) if i not in (12, 26, 29, 30, 45, 66, 68, 69, 71, 83)]
     tables: dict[str, list] = {"images": [], "annotations": [], "categories": [{"id": i} for i in reversed(ids)]}
     for i, name in enumerate(NAMES):
@@ -69,7 +69,7 @@ def test_crowd_regions_are_ignored_for_their_class_only(tmp_path: Path) -> None:
     assert not dataset.read_labels(NAMES[0], [COCO[20]]).any()
 
 
-def test_training_reads_the_training_images_of_the_base_classes(tmp_path: Path) -> None:
+def test_the_training_split_holds_the_base_classes_in_the_training_images(tmp_path: Path) -> None:
     dataset = coco20i(make_coco(tmp_path, masks=True), 0, "trn")
     assert len(dataset.classes) == 60
     assert {e.class_name for e in dataset.entries} == {COCO[10], COCO[30], COCO[50]}
@@ -82,24 +82,24 @@ def test_missing_images_are_counted(tmp_path: Path) -> None:
     assert str(coco20i(tmp_path, 0).presence) == "3 of 4 entries of COCO-20i fold 0 val are present"
 
 
-def test_bad_roots_and_files_say_what_is_wrong(tmp_path: Path) -> None:
-    with pytest.raises(DataSetError, match=r"looked for val2014 and annotations in"):
+def test_missing_or_damaged_files_are_named(tmp_path: Path) -> None:
+    with pytest.raises(DataSetError, match=r"val2014 .*annotations"):
         coco20i(tmp_path, 0)
     (tmp_path / "val2014").mkdir()
     (tmp_path / "annotations").mkdir()
-    with pytest.raises(DataSetError, match=r"looked for .*annotations/val2014 and .*instances_val2014\.json"):
+    with pytest.raises(DataSetError, match=r"annotations/val2014 .*instances_val2014\.json"):
         coco20i(tmp_path, 0)
     (tmp_path / "annotations/instances_val2014.json").write_text("{")
-    with pytest.raises(DataSetError, match=r"instances_val2014\.json is not an instance JSON of COCO"):
+    with pytest.raises(DataSetError, match=r"instances_val2014\.json"):
         coco20i(tmp_path, 0)
     (tmp_path / "annotations/instances_val2014.json").write_text('{"categories": [{"id": 1}]}')
-    with pytest.raises(DataSetError, match="has 1 categories, COCO has 80"):
+    with pytest.raises(DataSetError, match=r"1 categories.* 80"):
         coco20i(tmp_path, 0)
     with pytest.raises(DataSetError, match="did you mean interleaved"):
         coco20i(tmp_path, 0, folds="interleave")
 
 
-def test_compressed_run_lengths_are_read_too(tmp_path: Path) -> None:
+def test_compressed_run_lengths_are_read(tmp_path: Path) -> None:
     make_coco(tmp_path, masks=False)
     path = tmp_path / "annotations/instances_val2014.json"
     tables = json.loads(path.read_text())

@@ -17,7 +17,7 @@ def make_davis(root: Path) -> Path:
     return root
 
 
-def test_each_sequence_is_a_class_and_all_its_instances_are_its_object(tmp_path: Path) -> None:
+def test_each_sequence_is_a_class_of_all_its_instances(tmp_path: Path) -> None:
     sequences = davis_sequences(make_davis(tmp_path / "DAVIS"))
     assert sequences.images_of == {
         "camel": ("camel/00000", "camel/00001", "camel/00002"),
@@ -28,14 +28,14 @@ def test_each_sequence_is_a_class_and_all_its_instances_are_its_object(tmp_path:
     assert sequences.image_path("dog/00001").is_file()
 
 
-def test_255_in_a_mask_is_object(tmp_path: Path) -> None:
+def test_255_in_a_mask_is_the_object(tmp_path: Path) -> None:
     root = make_davis(tmp_path)
     fakes.write_image(root / "Annotations/480p/dog/00001.png", fakes.block(255, 1, border=0))
     mask = davis_sequences(root).read_class("dog/00001", "dog")
     np.testing.assert_array_equal(mask, fakes.block(1, 1, border=0))
 
 
-def test_a_frame_without_its_mask_is_counted(tmp_path: Path) -> None:
+def test_a_frame_without_its_mask_counts_as_missing(tmp_path: Path) -> None:
     root = make_davis(tmp_path)
     (root / "Annotations/480p/dog/00001.png").unlink()
     sequences = davis_sequences(root)
@@ -43,6 +43,6 @@ def test_a_frame_without_its_mask_is_counted(tmp_path: Path) -> None:
     assert sequences.images_of["dog"] == ("dog/00000",)
 
 
-def test_a_root_without_davis_says_what_was_looked_for(tmp_path: Path) -> None:
-    with pytest.raises(DataSetError, match="DAVIS \\(480p\\)"):
+def test_missing_davis_names_the_needed_folders(tmp_path: Path) -> None:
+    with pytest.raises(DataSetError, match=r"JPEGImages/480p"):
         davis_sequences(tmp_path)

@@ -10,7 +10,6 @@ from likewise.data.episodes import (
     Episode,
     EpisodeSet,
     draw_episode,
-    leakage,
     load_episode,
 )
 from likewise.data.pascal import pascal5i
@@ -23,13 +22,13 @@ def dataset(tmp_path: Path) -> EpisodeSet:
     return pascal5i(fakes.make_voc(tmp_path), 0, "trn")
 
 
-def test_labels_number_the_ways_in_the_order_asked(dataset: EpisodeSet) -> None:
+def test_labels_number_the_classes_in_the_requested_order(dataset: EpisodeSet) -> None:
     labels = dataset.read_labels("2007_007001", ["bus", "car"])
     np.testing.assert_array_equal(labels, fakes.block(2, 1))
     np.testing.assert_array_equal(dataset.read_labels("2007_007001", ["car", "bus"]), fakes.block(1, 1))
 
 
-def test_images_of_a_class_and_classes_of_a_image_follow_the_entries(dataset: EpisodeSet) -> None:
+def test_images_of_a_class_and_classes_of_an_image_follow_the_entries(dataset: EpisodeSet) -> None:
     assert dataset.images_of["bus"] == ("2007_001000", "2007_006000", "2007_006001")
     assert dataset.classes_of["2007_006000"] == ("bus", "diningtable")
 
@@ -42,7 +41,7 @@ def test_a_set_of_fewer_classes_keeps_their_entries_only(dataset: EpisodeSet) ->
         dataset.only(["cars"])
 
 
-def test_an_episode_loads_at_the_size_asked_or_at_its_own(dataset: EpisodeSet) -> None:
+def test_an_episode_loads_at_the_given_size_or_at_its_own(dataset: EpisodeSet) -> None:
     episode = Episode(("bus", "car"), (("2007_006000",), ("2007_007000", "2007_007001")), "2007_006001")
     own, small = load_episode(dataset, episode), load_episode(dataset, episode, 32)
     assert own.query.shape == (60, 80, 3)
@@ -61,20 +60,20 @@ def test_images_of_one_episode_may_differ_in_size(dataset: EpisodeSet) -> None:
     assert [image.shape for image in loaded.supports[0]] == [(70, 90, 3), (60, 80, 3)]
 
 
-def test_a_corrupt_image_is_an_error_that_names_its_file(dataset: EpisodeSet) -> None:
+def test_a_corrupt_image_is_named(dataset: EpisodeSet) -> None:
     path = dataset.image_path("2007_006001")
     path.write_bytes(path.read_bytes()[:200])
     with pytest.raises(ImageError, match=r"2007_006001\.jpg"):
         load_episode(dataset, Episode(("bus",), (("2007_006000",),), "2007_006001"))
 
 
-def test_a_mask_of_another_size_than_its_image_is_an_error(dataset: EpisodeSet) -> None:
+def test_a_mask_of_another_size_than_its_image_raises(dataset: EpisodeSet) -> None:
     fakes.write_image(dataset.image_path("2007_006001"), fakes.noise(0, 30, 40))
-    with pytest.raises(ImageError, match=r"2007_006001\.jpg is 40x30 \(width x height\), but its mask is 80x60"):
+    with pytest.raises(ImageError, match=r"2007_006001\.jpg.* 40x30 .* 80x60"):
         load_episode(dataset, Episode(("bus",), (("2007_006000",),), "2007_006001"))
 
 
-def test_drawn_episodes_hold_no_image_twice_and_move_no_global_generator(dataset: EpisodeSet) -> None:
+def test_drawn_episodes_repeat_no_image_and_leave_global_generators_alone(dataset: EpisodeSet) -> None:
     state = np.random.get_state()[1].copy()  # noqa: NPY002
     generator = np.random.default_rng(0)
     episodes = [draw_episode(dataset, 1, 2, generator) for _ in range(200)]
@@ -90,22 +89,16 @@ def test_drawn_episodes_hold_no_image_twice_and_move_no_global_generator(dataset
     assert [draw_episode(dataset, 1, 2, again) for _ in range(200)] == episodes
 
 
-def test_too_few_classes_or_images_for_an_episode_are_an_error(dataset: EpisodeSet, tmp_path: Path) -> None:
-    with pytest.raises(DataSetError, match="has 0 classes with more than 9 images, 1-way needs 1"):
+def test_too_few_classes_or_images_for_an_episode_raise(dataset: EpisodeSet, tmp_path: Path) -> None:
+    with pytest.raises(DataSetError, match=r"9 images.* 1"):
         draw_episode(dataset, 9, 1, np.random.default_rng(0))
     entries = tuple(Entry(p, c) for c in ("bus", "car") for p in ("a", "b"))
     twins = replace(dataset, classes=("bus", "car"), entries=entries)
-    with pytest.raises(DataSetError, match="too few images of its own for 1 shots"):
+    with pytest.raises(DataSetError, match=r"bus|car"):
         draw_episode(twins, 1, 2, np.random.default_rng(0))
 
 
-def test_leakage_counts_images_not_entries() -> None:
-    entries = [Entry("a", "cat"), Entry("a", "dog"), Entry("a", "bird"), Entry("b", "cat"), Entry("c", "bird")]
-    found = leakage(entries, ["bird"])
-    assert (found.images, found.leaking) == (2, frozenset({"a"}))
-
-
-def test_class_folders_make_episodes_too(tmp_path: Path) -> None:
+def test_episodes_of_class_folders_load(tmp_path: Path) -> None:
     for i in range(3):
         fakes.write_image(tmp_path / "cat" / f"{i}.jpg", fakes.noise(i))
         fakes.write_image(tmp_path / "cat" / f"{i}.png", fakes.block(1, i, border=0))

@@ -15,7 +15,7 @@ def make_labels(root: Path) -> Path:
     return root
 
 
-def test_every_label_that_covers_enough_is_a_class_named_by_its_number(tmp_path: Path) -> None:
+def test_every_label_with_enough_pixels_is_a_class_named_by_its_number(tmp_path: Path) -> None:
     folder = label_folders(make_labels(tmp_path / "CCP"))
     assert folder.name == "CCP all"
     assert folder.images_of == {"3": ("0000", "0001"), "12": ("0002", "0003")}
@@ -23,19 +23,19 @@ def test_every_label_that_covers_enough_is_a_class_named_by_its_number(tmp_path:
     assert folder.image_path("0003").is_file()
 
 
-def test_a_label_that_covers_too_little_is_not_present(tmp_path: Path) -> None:
+def test_labels_with_too_few_pixels_raise(tmp_path: Path) -> None:
     root = make_labels(tmp_path)
-    with pytest.raises(DataSetError, match="no label but 0 covers 2251 pixels of any image"):
+    with pytest.raises(DataSetError, match="2251"):
         label_folders(root, least=2251)
 
 
-def test_a_image_that_is_not_there_is_counted(tmp_path: Path) -> None:
+def test_a_missing_image_is_counted(tmp_path: Path) -> None:
     root = make_labels(tmp_path)
     (root / "photos/0001.jpg").unlink()
     assert label_folders(root).presence.missing == ("0001 (3)",)
 
 
-def test_a_photo_without_labels_is_one_missing_entry_named_by_its_stem(tmp_path: Path) -> None:
+def test_an_image_without_labels_is_one_missing_entry_named_by_its_stem(tmp_path: Path) -> None:
     root = make_labels(tmp_path)
     fakes.write_image(root / "photos/0009.jpg", fakes.noise(9))
     (root / "photos/0001.jpg").unlink()
@@ -45,13 +45,21 @@ def test_a_photo_without_labels_is_one_missing_entry_named_by_its_stem(tmp_path:
     assert "0009" not in folder.classes_of
 
 
-def test_the_ignored_label_is_no_class(tmp_path: Path) -> None:
+def test_the_ignored_label_is_not_a_class(tmp_path: Path) -> None:
     root = make_labels(tmp_path)
     fakes.write_image(root / "photos/0009.jpg", fakes.noise(9))
     fakes.write_image(root / "labels/0009.png", np.full((60, 80), 255, np.uint8))
     assert label_folders(root).classes == ("3", "12")
 
 
-def test_other_folders_are_refused_with_what_was_looked_for(tmp_path: Path) -> None:
-    with pytest.raises(DataSetError, match=r"holds no folders of .* looked for .*photos with .*labels"):
+def test_other_folders_raise_with_the_needed_names(tmp_path: Path) -> None:
+    with pytest.raises(DataSetError, match=r"photos .*labels"):
         label_folders(tmp_path)
+
+
+def test_label_maps_may_be_tiff(tmp_path: Path) -> None:
+    fakes.write_image(tmp_path / "images/a.bmp", fakes.noise(0))
+    fakes.write_image(tmp_path / "labels/a.tif", fakes.block(7, 0))
+    folder = label_folders(tmp_path)
+    assert folder.images_of == {"7": ("a",)}
+    np.testing.assert_array_equal(folder.read_class("a", "7"), fakes.block(1, 0))

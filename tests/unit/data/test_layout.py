@@ -11,11 +11,11 @@ from likewise.data.layout import (
 from likewise.errors import DataSetError
 
 
-def test_presence_reads_as_a_sentence() -> None:
+def test_presence_prints_as_a_sentence() -> None:
     assert str(Presence("fold 0", 346, ("a",) * 199)) == "147 of 346 entries of fold 0 are present"
 
 
-def test_lists_and_folders_leave_out_what_does_not_belong(tmp_path: Path) -> None:
+def test_lists_skip_empty_lines_and_folders_skip_hidden_and_other_files(tmp_path: Path) -> None:
     (tmp_path / "list.txt").write_text("a\n\n  b \n")
     assert read_list(tmp_path / "list.txt") == ["a", "b"]
     for name in "10.jpg", "9.PNG", "notes.txt":
@@ -24,5 +24,5 @@ def test_lists_and_folders_leave_out_what_does_not_belong(tmp_path: Path) -> Non
     (tmp_path / ".hidden").mkdir()
     (tmp_path / "cat").mkdir()
     assert [p.name for p in folders_in(tmp_path)] == ["cat"]
-    with pytest.raises(DataSetError, match="no list file"):
+    with pytest.raises(DataSetError, match=r"none\.txt"):
         read_list(tmp_path / "none.txt")

@@ -18,9 +18,15 @@ def voc(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_validation_holds_the_five_classes_of_its_fold_and_training_the_other_fifteen(voc: Path) -> None:
-    for fold in range(4):
+    folds = [
+        ("aeroplane", "bicycle", "bird", "boat", "bottle"),
+        ("bus", "car", "cat", "chair", "cow"),
+        ("diningtable", "dog", "horse", "motorbike", "person"),
+        ("pottedplant", "sheep", "sofa", "train", "tvmonitor"),
+    ]
+    for fold, classes in enumerate(folds):
         novel, base = pascal5i(voc, fold), pascal5i(voc, fold, "trn")
-        assert novel.classes == tuple(PASCAL[5 * fold : 5 * fold + 5])
+        assert novel.classes == classes
         assert set(base.classes) == set(PASCAL) - set(novel.classes)
         assert {e.class_name for e in novel.entries} == set(novel.classes)
         assert {e.class_name for e in base.entries} == set(base.classes)
@@ -80,20 +86,20 @@ def test_leaking_training_images_can_be_dropped(voc: Path) -> None:
 @pytest.mark.parametrize(
     ("fold", "leaking", "images"), [(0, 637, 8450), (1, 1298, 8081), (2, 1945, 7007), (3, 896, 9002)]
 )
-def test_leakage_of_pascal_is_the_known_one(shared_data: Path, fold: int, leaking: int, images: int) -> None:
+def test_leakage_of_the_published_lists(shared_data: Path, fold: int, leaking: int, images: int) -> None:
     found = pascal_leakage(shared_data / "splits/pascal", fold)
     assert (len(found.leaking), found.images) == (leaking, images)
     assert str(found) == f"{leaking} of {images} training images contain a novel class"
 
 
-def test_the_real_images_show_what_the_list_says(shared_data: Path) -> None:
+def test_real_images_show_the_listed_class(shared_data: Path) -> None:
     dataset = pascal5i(shared_data, 0)
     assert str(dataset.presence) == "101 of 346 entries of PASCAL-5i fold 0 val are present"
     for entry in dataset.entries[::10]:
         assert (dataset.read_labels(entry.image, [entry.class_name]) == 1).any()
 
 
-def test_a_set_travels_to_a_worker_process(voc: Path) -> None:
+def test_a_set_can_be_pickled(voc: Path) -> None:
     dataset = pascal5i(voc, 0)
     again = pickle.loads(pickle.dumps(dataset))
     assert again.entries == dataset.entries
@@ -102,22 +108,22 @@ def test_a_set_travels_to_a_worker_process(voc: Path) -> None:
     )
 
 
-def test_a_root_without_the_data_set_says_what_was_looked_for_and_where(tmp_path: Path) -> None:
-    with pytest.raises(DataSetError, match=r"looked for JPEGImages and SegmentationClassAug in .*VOCdevkit/VOC2012"):
+def test_a_missing_data_set_names_the_needed_files_and_the_places(tmp_path: Path) -> None:
+    with pytest.raises(DataSetError, match=r"JPEGImages .*SegmentationClassAug .*VOCdevkit/VOC2012"):
         pascal5i(tmp_path, 0)
-    with pytest.raises(DataSetError, match="does not exist"):
+    with pytest.raises(DataSetError, match="nowhere"):
         pascal5i(tmp_path / "nowhere", 0)
 
 
-def test_a_data_set_with_no_image_of_the_list_says_so(tmp_path: Path) -> None:
+def test_a_data_set_without_any_listed_image_raises(tmp_path: Path) -> None:
     fakes.make_voc(tmp_path)
     for image in (tmp_path / "VOC2012/JPEGImages").iterdir():
         image.unlink()
-    with pytest.raises(DataSetError, match=r"none of the 10 entries of PASCAL-5i fold 0 val is present, for example"):
+    with pytest.raises(DataSetError, match="10 entries of PASCAL-5i fold 0 val"):
         pascal5i(tmp_path, 0)
 
 
-def test_unknown_folds_splits_and_classes_name_the_nearest(voc: Path) -> None:
+def test_an_unknown_fold_split_or_class_raises_with_a_close_match(voc: Path) -> None:
     with pytest.raises(DataSetError, match="fold of PASCAL-5i 4"):
         pascal5i(voc, 4)
     with pytest.raises(DataSetError, match="did you mean trn"):
@@ -129,20 +135,20 @@ def test_unknown_folds_splits_and_classes_name_the_nearest(voc: Path) -> None:
 def test_a_broken_line_of_a_list_names_its_file(tmp_path: Path) -> None:
     fakes.make_voc(tmp_path)
     (tmp_path / "splits/pascal/val/fold2.txt").write_text("2007_011002__21\n")
-    with pytest.raises(DataSetError, match=r"fold2\.txt: '2007_011002__21' is not <image id>__<class 1-20>"):
+    with pytest.raises(DataSetError, match=r"fold2\.txt.*2007_011002__21"):
         pascal5i(tmp_path, 2)
 
 
-def test_a_folder_of_lists_without_lists_is_an_error(voc: Path, tmp_path: Path) -> None:
-    with pytest.raises(DataSetError, match="does not hold the lists of PASCAL-5i"):
+def test_a_folder_without_lists_raises(voc: Path, tmp_path: Path) -> None:
+    with pytest.raises(DataSetError, match=r"trn/fold0\.txt"):
         pascal5i(voc, 0, lists=tmp_path)
 
 
-def test_without_a_fold_all_twenty_classes_are_trained_on_and_none_tested(tmp_path: Path) -> None:
+def test_without_a_fold_training_holds_all_twenty_classes_and_nothing_is_tested(tmp_path: Path) -> None:
     fakes.make_voc(tmp_path)
     everything = pascal5i(tmp_path, None, "trn")
     assert everything.classes == PASCAL
     tested = {image for fold in range(4) for image in pascal5i(tmp_path, fold, "val").classes_of}
     assert not tested & set(everything.classes_of)
-    with pytest.raises(DataSetError, match="give fold 0, 1, 2 or 3"):
+    with pytest.raises(DataSetError, match="PASCAL-5i"):
         pascal5i(tmp_path, None, "val")

@@ -134,7 +134,7 @@ def open_saliency_model(model: str) -> tuple[SaliencyNet, tuple[str, ...]]:
 def stored_maps(data: GroupData) -> Maps:
     """The maps in the `sism/` of the recipe's one co-saliency set."""
     groups = cosaliency_groups(data.root) if data.set == "cosaliency" else None
-    if groups is None or groups.read_sism is None:
+    if groups is None or not groups.sism_files:
         raise DataSetError(
             f"{data.root} has no sism/<group>/ with single-image saliency maps: set data.maps to a saliency model, "
             "such as saliency-lite0"
