@@ -1,11 +1,10 @@
-"""How much quicker features and whole training steps are when frozen layers are read from the cache.
+"""Measure how much faster features and training steps are when frozen layers are read from the cache.
 
     python benchmarks/feature_cache.py [--rounds 9]
 
-Both sides do the same work on the same episodes, taking turns in one process: PANet as `panet-voc-small` trains it
-(stages 4 and 5 of the backbone learn), and HSNet at 224x224, whose backbone is frozen as a whole. The cache is warm,
-and its files are read through the memory map. The numbers are medians of the ratios of their times; losses must agree
-to the half precision in which features are kept.
+Both sides process the same episodes, in turns in one process: PANet as `panet-voc-small` trains it (stages 4 and 5 of
+the backbone learn), and HSNet at 224x224 with a frozen backbone. The cache is warm, and its files are memory-mapped.
+Printed: the median ratio of times. Losses must agree to the half precision in which features are kept.
 """
 
 import argparse

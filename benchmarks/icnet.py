@@ -1,16 +1,15 @@
-"""ICNet's relate step against the plain formulation of the paper, in one run: time and memory for a group of 60.
+"""Measure ICNet's relate step against the plain formulation of the paper: time and memory for a group of 60.
 
     python benchmarks/icnet.py [--group 60] [--turns 3] [--threads 1]
 
-Both take the published network's features at strides 8, 16 and 32 and the saliency maps of the whole group, and give
-the group's features of every image, with the same weights. The plain formulation makes the maps of every pair of
-images, every image's HW x HW self-correlation, its reordered copy and that copy under the attention, for the whole
-group at once. Ours gets the vectors of the group, then relates its images, all at once or eight at a time as a large
-group is, in channels-last memory as the product keeps it. "Correlation" leaves out the residual units and the 1x1
-convolution after them, which are the same on both sides. That both give the same is shown in double precision, on
-six images: in single precision, positions swap in the plain formulation's order. Time is the median over the turns,
-which the sides take one after the other; memory is what each adds to the resident set of a process of its own, sampled
-every millisecond.
+Both take the published network's features at strides 8, 16 and 32 and the saliency maps of the group, and compute the
+group's features of every image with the same weights. The plain formulation computes the maps of every pair of images,
+every image's HW x HW self-correlation, its reordered copy and that copy under the attention, for the whole group at
+once. Ours computes the vectors of the group, then relates its images, all at once or eight at a time, in channels-last
+memory. "Correlation" leaves out the residual units and the 1x1 convolution after them, which are the same on both
+sides. Equality is checked in double precision on six images: in single precision, positions swap in the plain
+formulation's order. Time is the median over turns; memory is the increase of the resident set of a separate process,
+sampled every millisecond.
 """
 
 import argparse

@@ -1,11 +1,10 @@
-"""How many episodes one worker reads while the training step takes one.
+"""Measure how many episodes one worker reads during one training step.
 
     python benchmarks/loader.py [--images 60] [--rounds 5]
 
-Images are crops of scikit-image's photographs, in JPEG files of PASCAL VOC's usual size with PNG masks; the step is
+Images are crops of scikit-image's photographs, in JPEG files of PASCAL VOC's usual size with PNG masks. The step is
 that of `panet-voc-small`, computed in full and with its frozen layers read from a warm cache. Loader and step take
-turns; the number is the median of the ratios of their rates. At least 3 is wanted: then one worker suffices, with
-room for images that are larger.
+turns; printed is the median ratio of their rates. With a ratio of 3 one worker suffices for larger images too.
 """
 
 import argparse

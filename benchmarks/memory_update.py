@@ -1,12 +1,12 @@
-"""How fast, and in what memory, the data set's memory is updated, against the update as the paper writes it.
+"""Measure the speed and memory of the dataset memory's update against the update as the paper writes it.
 
     python benchmarks/memory_update.py [--threads 2]
 
-Both sides get the same features (2 images, 512 channels, 64x64 positions, not negative) and labels (512x512, 150
-classes in irregular regions, some pixels ignored), and a memory in which every class has been seen. The plain form
-resizes the features to the size of the labels and goes through the classes. They take turns in one process; the speed
-is the median of the ratios of their times. Memory is measured in a process for each, at its first update: the peak of
-the resident memory over what was resident before, so inputs do not count. Both must agree to 1e-5.
+Both sides get the same features (2 images, 512 channels, 64x64 positions, not negative), labels (512x512, 150 classes
+in irregular regions, some pixels ignored) and filled memory. The plain form resizes the features to the size of the
+labels and loops over the classes. They take turns in one process; the speed is the median ratio of times. Memory is
+the peak of the resident memory during the first update of a process, minus what was resident before. Both must agree
+to 1e-5.
 """
 
 import argparse
@@ -65,7 +65,7 @@ FORMS = {"ours": DatasetMemory.update, "plain": plain_update}
 
 
 def peak_of(form: str) -> float:
-    """MiB that one update needs beyond what is resident, the first of a process. Linux only."""
+    """Return the MiB that the first update of a process needs beyond its resident memory. Linux only."""
     memory, features, labels = inputs()
 
     def status(entry: str) -> int:
@@ -73,7 +73,7 @@ def peak_of(form: str) -> float:
         assert found is not None
         return int(found[1])
 
-    Path("/proc/self/clear_refs").write_text("5")  # start the peak anew
+    Path("/proc/self/clear_refs").write_text("5")  # reset the peak
     before = status("VmRSS")
     FORMS[form](memory, features, labels, MOMENTUM)
     return (status("VmHWM") - before) / 1024
@@ -112,11 +112,11 @@ def main() -> None:
     for form in FORMS:
         milliseconds = 1000 * statistics.median(seconds[form][1:])
         print(f"{form:>5}: {milliseconds:.0f} ms, peak {peaks[form]:.0f} MiB")
-    print(f"faster than the plain form: {faster:.1f}x ({min(ratios):.1f}-{max(ratios):.1f}), at least {FASTER}x wanted")
-    print(f"smaller than the plain form: {smaller:.1f}x, at least {SMALLER}x wanted")
-    print(f"largest difference of the vectors: {difference:.1e}, at most {DIFFERENCE:.0e} wanted")
+    print(f"faster than the plain form: {faster:.1f}x ({min(ratios):.1f}-{max(ratios):.1f}), required {FASTER}x")
+    print(f"smaller than the plain form: {smaller:.1f}x, required {SMALLER}x")
+    print(f"largest difference of the vectors: {difference:.1e}, allowed {DIFFERENCE:.0e}")
     if faster < FASTER or smaller < SMALLER or difference > DIFFERENCE:
-        sys.exit("the update does not keep its promise")
+        sys.exit("the update is too slow, too large or inexact")
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
-"""What a training step of a scene network costs on one core, by how deep Lite0 at stride 8 is read and how much learns.
+"""Measure the cost of a training step of a scene network on one core, by taps and learned layers.
 
-python benchmarks/scene_step.py
+    python benchmarks/scene_step.py
 
-Processor seconds (not the clock's, so that other work on the machine disturbs less) of the backbone's forward and
-backward pass over four images of 320x240, and of a whole step of MCIBI and of its baseline.
+Processor seconds, which other work on the machine disturbs less than wall time, of the backbone's forward and backward
+pass over four images of 320x240, and of a whole step of MCIBI and of its baseline. Backbone: Lite0 at stride 8.
 """
 
 import argparse

@@ -1,13 +1,12 @@
-"""How fast a folder is segmented with a learned concept, against PANet as its paper's program runs, and in what memory.
+"""Measure the speed and memory of segmenting a folder, against PANet as its paper's program runs.
 
     python benchmarks/segment.py [--images 2000]
 
-Both sides do the same work on the same images (320x320 crops of scikit-image's photographs, in JPEG files), taking
-turns in one process; the number is the median of the ratios of their times. The plain reference treats each image as
-an episode of its own: it computes the support's features again, resizes them to the mask's size before pooling, and
-keeps memory's default layout. Its logits must equal ours. The default model takes turns with both, with one example and
-with five. Then one run over all images, through the same code as `likewise segment`, with the process's memory noted
-on the way.
+Both sides process the same images (320x320 crops of scikit-image's photographs, in JPEG files), in turns in one
+process; printed is the median ratio of times. The plain reference treats each image as an episode: it computes the
+support's features again, resizes them to the mask's size before pooling, and keeps the default memory layout. Its
+logits must equal ours. The default model takes turns with both, with one example and with five. Then one run over all
+images through the code of `likewise segment`, with the memory of the process at four points.
 """
 
 import argparse
@@ -127,7 +126,7 @@ def main() -> None:
         )
         rate = report.done / report.seconds
         print(f"folder of {arguments.images}: {rate:.1f} images a second, reading and writing included")
-        print("memory (MiB) after so many images: " + ", ".join(f"{n}: {mib:.0f}" for n, mib in noted.items()))
+        print("memory (MiB) by number of images: " + ", ".join(f"{n}: {mib:.0f}" for n, mib in noted.items()))
 
 
 if __name__ == "__main__":

@@ -32,7 +32,7 @@ WORDS = {
     r"so many(?! as)": "the number of",
     r"so much": "state the amount",
     r"so[- ]manieth": "Nth",
-    r"the (?:more|less|larger|smaller|longer)\b[^.;:]{1,60}\bthe (?:more|less|larger|smaller|longer|better)": "state the relation",
+    r"the (?:more|less|larger|longer)\b[^.;:]{1,60}\bthe (?:more|less|better)": "state the relation",
     r"whatever it is": "any",
     r"(?:goes|go|went) on where": "resumes",
     r"as it is(?! (?:a|an|the|not)\b)": "unchanged",
@@ -83,7 +83,10 @@ def files(places: list[Path]) -> list[Path]:
     return [
         file
         for file in candidates
-        if file.is_file() and file.suffix in SUFFIXES and file.resolve() not in SKIPPED and "__pycache__" not in file.parts
+        if file.is_file()
+        and file.suffix in SUFFIXES
+        and file.resolve() not in SKIPPED
+        and "__pycache__" not in file.parts
     ]
 
 

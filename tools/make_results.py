@@ -26,10 +26,10 @@ HEAD = """# Results
 
 Read these numbers with four cautions.
 
-- Each data set is a part of the public one, stated per table. Numbers are not comparable with papers that use all of it.
+- Each data set is a part of the public one, stated per table. Numbers do not compare with papers that use all of it.
 - Intervals are 95% bootstrap intervals; there is one seed unless a spread is given.
 - *Measured* names the commit at which a row was measured. "Before" means that the current code was not run again.
-- Settings were not always chosen on other images than those scored: see [the last table](#which-images-chose-which-setting).
+- Some settings were chosen on images that are scored: see [the last table](#which-images-chose-which-setting).
 
 How each setting was chosen, and against which alternatives, is in `experiments/`, one folder per question.
 """

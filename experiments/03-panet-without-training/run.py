@@ -1,12 +1,11 @@
-"""What each choice brings to training-free PANet on the bundled backbone, on PASCAL-5i.
+"""Compare taps and pooling of PANet without training on PASCAL-5i.
 
-    python experiments/03-panet-without-training/run.py --data ../shared/data
+    python experiments/03-panet-without-training/run.py --data DATA
 
-Protocol: 1-shot, 1-way, images and masks brought to 320x320, 60 episodes a class drawn with a seed (support and
-query differ), intersections and unions summed per class over its episodes, pixels of 255 in the query left out, IoU
-averaged over the five classes of a fold, then over the folds; queries always show the class. Standard deviation over
-three seeds. The column "choice" is what choices are made by: the same on training images (no image of any test
-list) and, for each fold, only on the fifteen classes that are not its test classes; then averaged over the folds.
+Protocol: 1-way, 1-shot, images and masks resized to 320x320, 60 episodes a class drawn with a seed (support and query
+differ, both show the class), intersections and unions summed per class, query pixels with label 255 ignored, IoU
+averaged over the five classes of a fold, then over folds. Standard deviation over three seeds. Choices are made by the
+column "choice": the same measure on training images, for each fold on its fifteen training classes, mean over folds.
 """
 
 import argparse
@@ -112,7 +111,7 @@ def iou_of_class(
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
-    parser.add_argument("--quick", action="store_true", help="one seed, the shipped choice and the issue's baseline")
+    parser.add_argument("--quick", action="store_true", help="one seed, two settings")
     arguments = parser.parse_args()
     choices = (CHOICES[0], SHIPPED) if arguments.quick else CHOICES
     seeds = SEEDS[:1] if arguments.quick else SEEDS

@@ -1,13 +1,12 @@
-"""What whitening brings to the prototypes of several examples, on classes that the features were not trained on.
+"""Compare rules for several examples, on classes that the features were not trained on.
 
     python experiments/05-whitening/run.py --data PASCAL [--runs runs] [--shots 2 5 10]
 
-After `experiments/04-hsnet-on-pascal-folds/run.py`, whose six PANets of ten classes each are asked for the classes of the two folds that
-they have not seen, on training images. No test image takes part.
+Needs the six PANets of `experiments/04-panet-on-pascal-folds/run.py --pairs`. Each segments the classes of the two folds
+that it was not trained on, in training images; no test image takes part.
 
-Protocol: 320x320, 1-way, the same episodes for every row, the classes of a fold in turn; pixels summed per class,
-boundary left out; mIoU of the five classes of a fold, then the mean over its three PANets. Nothing but prototypes:
-HSNet's learned part is not asked. The foreground's logit is lowered as in HSNet.
+Protocol: 320x320, 1-way, the same episodes for every row, the classes of a fold in turn; intersections and unions summed
+per class, boundary ignored; mIoU of the five classes of a fold, mean over its three PANets. Prototypes only.
 """
 
 from __future__ import annotations

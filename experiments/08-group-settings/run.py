@@ -1,10 +1,11 @@
-"""Images to choose the settings of groups on, so that the held-out fifth of VOC-coseg is looked at once, at the end.
+"""Link a validation set of groups, so that settings are chosen on other images than the held-out fifth.
 
     python experiments/08-group-settings/run.py --data DATA -o FOLDER
 
-FOLDER then links to all that DATA holds, and has two more co-saliency sets of links: `COSEG-val`, the second of every
-five images of each group, to be measured on, and `COSEG-held`, these and the fifth of every five, to be kept from
-training. It prints the settings that train a recipe without them and the options that measure on the former.
+FOLDER gets links to everything in DATA and two more co-saliency sets of links: `COSEG-val`, the second of every five
+images of each group, to measure on, and `COSEG-held`, these and the fifth of every five, to leave out of training. The
+script prints the settings that train a recipe without them, and the options of `experiments/09-groups-held-out` that
+score the former.
 """
 
 from __future__ import annotations

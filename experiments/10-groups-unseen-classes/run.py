@@ -1,13 +1,13 @@
-"""How well groups of a class that was never trained on are segmented: four folds of five classes, as PASCAL-5i has.
+"""Score co-saliency on groups of classes that were never trained on: four folds of five classes, as in PASCAL-5i.
 
     python experiments/10-groups-unseen-classes/run.py --data DATA --fold 0 [--runs runs]
     python experiments/10-groups-unseen-classes/run.py --data DATA --fold all --score-only
 
-For each fold three are trained. `saliency-lite0` and `icnet-lite0`, with fewer steps: without the fold's groups,
-without every image that shows one of its classes or, by content, is in one of its groups, without DAVIS sequences
-and CCP where they show such a class. `panet-voc-small`, whose backbone ICNet starts from: on the fold's
-base classes, without images in which a novel one is labelled. Then the fold's groups are segmented whole, as
-`experiments/09-groups-held-out/run.py` does it. The backbone has seen all of ImageNet's classes, as everywhere in this field.
+Three networks are trained for each fold. `saliency-lite0` and `icnet-lite0`, with fewer steps: without the groups of
+the fold, without images that show one of its classes or have the content of one of its groups, and without DAVIS
+sequences and CCP photographs that show such a class. `panet-voc-small`, whose backbone ICNet starts from: on the base
+classes of the fold, without images in which a novel class is labelled. Then `experiments/09-groups-held-out` scores
+the groups of the fold, whole. The backbone was trained on all classes of ImageNet.
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ SEQUENCES = (
     ),
     (),
 )
-"""Of DAVIS, those that show a class of the fold, labelled or not."""
+"""DAVIS sequences that show a class of the fold, labelled or not."""
 
 
 def recipe_of(name: str, data: Path, fold: int, steps: int, *overrides: str) -> Recipe:
-    """The recipe without all that shows the fold's classes."""
+    """Return a recipe that trains on nothing that shows the fold's classes."""
     classes = ", ".join(PASCAL[5 * fold : 5 * fold + 5])
     groups, sequences = ", ".join(GROUPS[fold]), ", ".join(SEQUENCES[fold])
     sources = [
@@ -49,7 +49,7 @@ def recipe_of(name: str, data: Path, fold: int, steps: int, *overrides: str) -> 
         f"{{set: cosaliency, folder: VOC-coseg, weight: 3, without: [{groups}]}}",
         f"{{set: davis, folder: DAVIS, weight: 0.5, without: [{sequences}]}}",
     ]
-    if fold != 2:  # its photographs all show persons
+    if fold != 2:  # all photographs of CCP show persons
         sources.append("{set: label_folders, folder: CCP, weight: 0.5, as_one: person}")
     return load_recipe(
         name,
@@ -70,8 +70,10 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="with VOC2012, splits, VOC-coseg, DAVIS and CCP")
     parser.add_argument("--fold", default="all", choices=["0", "1", "2", "3", "all"])
     parser.add_argument("--runs", type=Path, default=Path("runs"))
-    parser.add_argument("--steps", type=int, nargs=2, default=(300, 150), help="of the saliency network, of ICNet")
-    parser.add_argument("--score-only", action="store_true", help="the runs are there")
+    parser.add_argument(
+        "--steps", type=int, nargs=2, default=(300, 150), help="training steps of the saliency network and of ICNet"
+    )
+    parser.add_argument("--score-only", action="store_true", help="reuse finished runs")
     arguments = parser.parse_args()
     for fold in range(4) if arguments.fold == "all" else [int(arguments.fold)]:
         maps, backbone, model = (arguments.runs / f"{name}-fold{fold}" for name in ("saliency", "panet", "icnet"))
@@ -79,7 +81,7 @@ def main() -> None:
             train(recipe_of("saliency-lite0", arguments.data, fold, arguments.steps[0]), maps)
             if not (backbone / "record.json").is_file():
                 train(load_recipe("panet-voc-small", [f"data.root={arguments.data}", f"data.fold={fold}"]), backbone)
-            own = f"data.maps={maps}", f"model.start={backbone}", "average=0.96"  # few steps have a shorter mean
+            own = f"data.maps={maps}", f"model.start={backbone}", "average=0.96"  # a shorter average for fewer steps
             train(recipe_of("icnet-lite0", arguments.data, fold, arguments.steps[1], *own), model)
         words = ["--data", arguments.data / "VOC-coseg", "--model", model, "--maps", maps]
         script = Path(__file__).parents[1] / "09-groups-held-out" / "run.py"

@@ -1,12 +1,12 @@
-"""How well the health report of groups tells intruders from members, and bad saliency maps from good ones.
+"""Measure how well the report of a group finds intruders and unreliable saliency maps.
 
     python experiments/11-group-health/run.py --data DATA/VOC-coseg --every 5
 
-On the images of each group that were trained on (all but every fifth), so that thresholds can be set here without a
-look at the others. Groups are drawn of some members of a group, in half of the draws with one image of another group
-among them. Printed for each stride whose vectors may be compared and each distance in robust deviations
-(`likewise.predict.group_health`): how many of the intruders are named, how many of the members are, and in how many of
-the groups without an intruder somebody is. Then, for each certainty, the maps below and above it with their mean IoU.
+On the images of each group that were trained on (all but every fifth), so that thresholds are set without the held-out
+images. Groups of some members are drawn, half of them with one image of another group. For each stride whose vectors
+can be compared and each distance in robust deviations (`likewise.predict.group_health`) it prints the share of
+intruders reported, the share of members reported, and the share of groups without an intruder in which an image is
+reported. Then, for each certainty, the number of maps below and above it with their mean IoU.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ from likewise.predict.saliency import Saliency
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="image/<group>/, gt/<group>/")
-    parser.add_argument("--every", type=int, default=5, help="leave out every so-manieth image of each group")
+    parser.add_argument("--every", type=int, default=5, metavar="N", help="leave out every Nth image of each group")
     parser.add_argument("--model", default="icnet-lite0")
     parser.add_argument("--maps", default="saliency-lite0")
     parser.add_argument("--members", type=int, default=10)
-    parser.add_argument("--draws", type=int, default=40, help="of each group")
+    parser.add_argument("--draws", type=int, default=40, help="draws of each group")
     arguments = parser.parse_args()
     groups = cosaliency_groups(arguments.data)
     cosaliency = CoSaliency(arguments.model, maps=arguments.maps, device="cpu")
@@ -56,7 +56,7 @@ def main() -> None:
             other = learned[others[generator.integers(len(others))]]
             draws.append((group, members, other if draw % 2 else None, int(generator.integers(len(other)))))
     print(f"{len(quality)} images of {len(learned)} groups, {len(draws)} draws; model {arguments.model}")
-    print("stride  deviations  intruders named  members named  groups without an intruder where somebody is named")
+    print("stride  deviations  intruders named  members named  groups without an intruder with an image named")
     for stride in STRIDES:
         found = []
         for group, members, other, index in draws:

@@ -1,11 +1,10 @@
-"""What the memory is worth to a trained run: scores when it is read by what stage 1 says, by the truth, and by neither.
+"""Score a trained run with other weights of the memory: the true classes, equal weights, rotated classes.
 
-python experiments/13-camvid-memory-reads/run.py RUN --data ../shared/data/CamVid
+    python experiments/13-camvid-memory-reads/run.py RUN --data CamVid
 
-On CamVid's val images, each parsed whole at its own size. The context of a pixel is the classes' vectors mixed by
-eleven numbers, so "read by" says where these come from: stage 1's probabilities, as trained; the truth, which no one
-has when an image is new; the same for every class; or stage 1's, given to other classes. The rest of the network stays
-as it was trained.
+On CamVid's val images, each parsed whole at its own size. The context of a pixel is the class vectors of the memory,
+weighted by one number per class: stage 1's probabilities as trained, the true class, equal numbers, or stage 1's
+probabilities assigned to other classes. The rest of the network stays as trained.
 """
 
 import argparse
@@ -25,11 +24,11 @@ from likewise.ops.features import plane_size
 from likewise.predict.scene_parser import open_network
 
 SURE = 20.0
-"""The logit of a class that covers all of a position, more than that of one that covers none of it."""
+"""Logit of a class that covers a whole position, relative to a class that covers none of it."""
 
 
 def true_logits(labels: Integer[Tensor, "h w"], size: tuple[int, int], classes: int) -> Float[Tensor, "1 k h w"]:
-    """Logits whose softmax is each class's share of the labelled pixels of a position, equal where none is labelled."""
+    """Return logits whose softmax is each class's share of the labelled pixels, equal where there are none."""
     masks = F.one_hot(labels, IGNORE + 1)[None, ..., :classes].movedim(-1, 1).float()
     shares = F.interpolate(masks, size=size, mode="area")
     shares = shares / shares.sum(dim=1, keepdim=True).clamp_min(1e-6)
@@ -41,7 +40,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path)
     parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--every", type=int, default=1, help="1 for all images, 2 for every second, ...")
+    parser.add_argument("--every", type=int, default=1, metavar="N", help="score every Nth image")
     options = parser.parse_args()
     model, names = open_network(options.run)
     if not isinstance(model, MCIBI):
@@ -50,9 +49,9 @@ def main() -> None:
     scenes = camvid_scenes(options.data, "val")
     scores: dict[str, SceneIoU] = {}
 
-    def count(told: str, logits: Float[Tensor, "1 k h w"], labels: Integer[Tensor, "hl wl"]) -> None:
+    def count(variant: str, logits: Float[Tensor, "1 k h w"], labels: Integer[Tensor, "hl wl"]) -> None:
         predicted = model.decode(logits, (labels.shape[0], labels.shape[1]))[0].argmax(dim=0).to(torch.uint8)
-        scores.setdefault(told, SceneIoU(names)).update(predicted.numpy(), labels.to(torch.uint8).numpy())
+        scores.setdefault(variant, SceneIoU(names)).update(predicted.numpy(), labels.to(torch.uint8).numpy())
 
     for scene in scenes.scenes[:: options.every]:
         image = torch.from_numpy(read_image(scene.image))[None]
@@ -60,18 +59,18 @@ def main() -> None:
         levels = model.backbone(model.backbone.normalise(image))
         features = model.bottleneck(levels[-1])
         stage1 = model.stage1(features)
-        count("stage 1, which reads nothing", stage1, labels)
-        for told, read_by in {
-            "stage 2, read by stage 1": stage1,
-            "stage 2, read by the truth": true_logits(labels, plane_size(stage1), len(names)),
-            "stage 2, read equally": torch.zeros_like(stage1),
-            "stage 2, read by stage 1 for other classes": stage1.roll(1, dims=1),
+        count("stage 1, no memory", stage1, labels)
+        for variant, logits in {
+            "stage 2, stage 1's probabilities": stage1,
+            "stage 2, the true classes": true_logits(labels, plane_size(stage1), len(names)),
+            "stage 2, equal weights": torch.zeros_like(stage1),
+            "stage 2, stage 1's probabilities, classes rotated": stage1.roll(1, dims=1),
         }.items():
-            related = model.relate_within(features, model.relate(features, read_by), levels[-1], stage1)
-            count(told, model.classify(related, levels[0]), labels)
+            related = model.relate_within(features, model.relate(features, logits), levels[-1], stage1)
+            count(variant, model.classify(related, levels[0]), labels)
     print("| | val mIoU |\n|---|---|")
-    for told, counted in scores.items():
-        print(f"| {told} | {counted.compute().values['mIoU']:.3f} |")
+    for variant, counted in scores.items():
+        print(f"| {variant} | {counted.compute().values['mIoU']:.3f} |")
 
 
 if __name__ == "__main__":

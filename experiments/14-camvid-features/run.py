@@ -1,11 +1,10 @@
-"""What the memory does to the features of a trained run: are those of one class closer, those of two further apart?
+"""Measure and plot what the dataset memory does to the features of a trained run.
 
-python experiments/14-camvid-features/run.py RUN --data ../shared/data/CamVid -o docs/camvid-features.png
+    python experiments/14-camvid-features/run.py RUN --data CamVid -o docs/camvid-features.png
 
-The paper shows this as plots; here it is measured too, on CamVid's val images. "Before" are the bottleneck's
-features, "after" those that stage 2 classifies. Distances are 1 - cosine: of a pixel from the mean of its class, the
-mean over classes; and between the means of two classes, the mean over pairs. The plots show the first two principal
-components.
+On CamVid's val images. "Before" are the features of the bottleneck, "after" those that stage 2 classifies. Distances
+are 1 - cosine: of a pixel to the mean of its class, mean over classes; and between the means of two classes, mean over
+pairs. The plots show the first two principal components.
 """
 
 import argparse
@@ -23,13 +22,13 @@ from likewise.predict.scene_parser import open_network
 from likewise.viz.draw import palette
 
 EACH = 12
-"""Pixels of a class taken from one image."""
+"""Pixels of each class sampled from one image."""
 SIDE, MARGIN, LEGEND = 520, 24, 200
 PAPER, INK = (250, 249, 246), (34, 36, 42)
 
 
 @torch.inference_mode()
-def sampled(model: MCIBI, scenes: SceneSet, images: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+def sample_features(model: MCIBI, scenes: SceneSet, images: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Features before (n, c) and after (n, c) the memory, and the class of each."""
     before, after, classes = [], [], []
     generator = np.random.default_rng(0)
@@ -61,7 +60,7 @@ def distances(features: torch.Tensor, classes: torch.Tensor) -> tuple[float, flo
     return torch.stack(within).mean().item(), between.mean().item()
 
 
-def drawn(panels: list[tuple[str, torch.Tensor]], classes: torch.Tensor, names: tuple[str, ...]) -> np.ndarray:
+def scatter_plots(panels: list[tuple[str, torch.Tensor]], classes: torch.Tensor, names: tuple[str, ...]) -> np.ndarray:
     """A scatter of each panel's features along their two principal components, and a legend."""
     width = MARGIN + len(panels) * (SIDE + MARGIN) + LEGEND
     image = Image.new("RGB", (width, SIDE + 2 * MARGIN + 30), PAPER)
@@ -94,14 +93,14 @@ def main() -> None:
     options = parser.parse_args()
     model, names = open_network(options.run)
     torch.manual_seed(0)
-    before, after, classes = sampled(model, camvid_scenes(options.data, "val"), options.images)
+    before, after, classes = sample_features(model, camvid_scenes(options.data, "val"), options.images)
     panels = []
-    for told, features in (("before the memory", before), ("after the memory", after)):
+    for name, features in (("before the memory", before), ("after the memory", after)):
         within, between = distances(features, classes)
-        line = f"{told}: within {within:.3f}, between {between:.3f}, ratio {within / between:.3f}"
+        line = f"{name}: within {within:.3f}, between {between:.3f}, ratio {within / between:.3f}"
         print(line)
         panels.append((line, features))
-    save_image(drawn(panels, classes, names), options.out)
+    save_image(scatter_plots(panels, classes, names), options.out)
     print(options.out)
 
 
