@@ -27,7 +27,7 @@ from likewise.io.images import save_image
 from likewise.io.paths import ImageFile
 from likewise.metrics.saliency import icnet_f_curve
 from likewise.metrics.segmentation import interval
-from likewise.predict.co_saliency import BY_BEST_MASKS, CoSaliency, joined
+from likewise.predict.co_saliency import BY_BEST_MASKS, CoSaliency, average_results
 from likewise.predict.few_shot import FewShot
 from likewise.predict.saliency import Saliency
 
@@ -55,7 +55,9 @@ def predictions(arguments: argparse.Namespace, scored: GroupSet, whole: GroupSet
     }
     if few_shot is not None:
         ways[f"then {few_shot.model_name}"] = lambda path, group: (
-            joined(cosaliency.segment(path, groups[group]), few_shot.segment(path, concepts[group])).probability
+            average_results(
+                cosaliency.segment(path, groups[group]), few_shot.segment(path, concepts[group])
+            ).probability
         )
     return ways
 

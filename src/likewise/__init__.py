@@ -27,7 +27,7 @@ _HOMES = {
     "Example": "predict.examples",
     "FewShot": "predict.few_shot",
     "ImageError": "errors",
-    "Result": "predict.few_shot",
+    "Result": "predict.result",
     "SceneParser": "predict.scene_parser",
     "WeightsError": "errors",
 }

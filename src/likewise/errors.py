@@ -1,7 +1,9 @@
 """Every error that likewise raises on purpose; the command line catches `LikewiseError` and nothing else."""
 
+import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from difflib import get_close_matches
 
 
@@ -99,3 +101,21 @@ def check_known(
         names = [str(name) for name in known]
         listed = ", ".join(names[:12]) + (f" and {len(names) - 12} more" if len(names) > 12 else "")
         raise error(f"unknown {noun} {given!r}{did_you_mean(str(given), names) or '.'} Known: {listed}")
+
+
+_subject: ContextVar[str] = ContextVar("subject", default="")
+
+
+@contextmanager
+def warnings_about(name: str) -> Iterator[None]:
+    """Within, the messages of `warn` begin with the name; in this thread only."""
+    token = _subject.set(f"{name}: ")
+    try:
+        yield
+    finally:
+        _subject.reset(token)
+
+
+def warn(message: str) -> None:
+    """Issue a `UserWarning` about the caller's input, beginning with what `warnings_about` names."""
+    warnings.warn(_subject.get() + message, stacklevel=3)

@@ -136,16 +136,18 @@ def predict(
 
     [dim]likewise evaluate predict panet --protocol hsnet-2021 --data data/ -o runs/panet[/dim]
     """
-    from likewise.evaluate import loops
-    from likewise.evaluate.segmenter import episode_segmenter, model_settings
+    from likewise.evaluate import loops, protocols
+    from likewise.evaluate.segmenter import episode_segmenter, model_settings, predictor_options
 
-    few_shot = open_few_shot(model, backbone, weights, side, device, precision)
+    options = predictor_options(protocols.protocol(protocol))
+    few_shot = open_few_shot(model, backbone, weights, side, device, precision, **options)
     settings = model_settings(few_shot)
     run = _started(out, protocol, data, settings, fold, benchmark, folds, shots, ways, count, seed, episodes)
     seen = [name for name in _tested(run) if name in few_shot.trained_classes]
     if seen:
         complain(f"{model} was trained on {', '.join(seen)}: this is no measure of classes never seen")
-    with episode_segmenter(few_shot, run.protocol) as segment, shown_progress("predicting", run.episode_count) as told:
+    segment = episode_segmenter(few_shot, run.protocol)
+    with shown_progress("predicting", run.episode_count) as told:
         report = loops.predict(run, segment, on_corrupt=on_corrupt, progress=told)
     say(f"{out}: {report.done} masks written, {report.finished_before} were there, {report.left_out} left out")
 

@@ -167,7 +167,7 @@ def by_example(
     cosaliency: CoSaliency, members: dict[Path, list[ImageFile]], groups: dict[Path, Group], shots: int, device: str
 ) -> tuple[Callable[..., Any], dict[str, Any]]:
     """A segmenter by the group and its best masks, and the settings of it."""
-    from likewise.predict.co_saliency import BY_BEST_MASKS, joined
+    from likewise.predict.co_saliency import BY_BEST_MASKS, average_results
     from likewise.predict.few_shot import FewShot
 
     few_shot = FewShot(BY_BEST_MASKS, device=device, edges=cosaliency.edges)
@@ -183,7 +183,7 @@ def by_example(
     def segment(pixels: Any, image: ImageFile) -> Any:
         folder = image.path.parent
         own = cosaliency.segment(pixels, groups[folder], name=image.name)
-        return joined(own, few_shot.segment(pixels, concepts[folder])) if folder in concepts else own
+        return average_results(own, few_shot.segment(pixels, concepts[folder])) if folder in concepts else own
 
     return segment, {
         "then": few_shot.model_name,

@@ -46,10 +46,9 @@ def open_few_shot(
     side: int | None,
     device: str,
     precision: str,
-    *,
-    edges: bool = True,
+    **options: Any,
 ) -> FewShot:
-    """The model that the options name; `backbone` may have its taps behind an @."""
+    """The model that the options name; `backbone` may carry taps after an @. Further options go to `FewShot`."""
     from likewise.predict.few_shot import FewShot
 
     name, _, taps = backbone.partition("@")
@@ -61,7 +60,7 @@ def open_few_shot(
         side=side,
         device=device,
         precision=precision,
-        edges=edges,
+        **options,
     )
 
 

@@ -18,7 +18,7 @@ from likewise.data.groups import GroupSet
 from likewise.data.layout import Presence
 from likewise.data.scenes import SceneSet
 from likewise.errors import ImageError, PredictionError, check_known
-from likewise.io.images import read_image, format_size
+from likewise.io.images import format_size, read_image
 from likewise.io.labels import IGNORE
 from likewise.io.masks import read_labels
 from likewise.jobs.writers import WRITERS

@@ -12,7 +12,6 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Bool, Float32, UInt8
-from PIL import Image
 from pycocotools import mask as coco_mask
 
 from likewise.io.atomic import write_atomically
@@ -37,23 +36,21 @@ class Result(Protocol):
     def classes(self) -> tuple[str, ...]: ...
     @property
     def scores(self) -> tuple[float, ...]: ...
+    @property
+    def first_label(self) -> int: ...
 
 
 def write_mask(image: Pixels, result: Result, path: Path) -> None:
-    """A 0/255 PNG; with several classes a palette PNG whose indices are the labels (0 background)."""
+    """A 0/255 PNG; with several classes the same as `write_labels`."""
     if len(result.classes) == 1:
         save_image(result.mask, path)
-        return
-    paletted = Image.fromarray(result.labels)
-    paletted.putpalette(draw.label_palette(len(result.classes)).tobytes())
-    save_pillow(paletted, path)
+    else:
+        write_labels(image, result, path)
 
 
 def write_labels(image: Pixels, result: Result, path: Path) -> None:
-    """A palette PNG whose indices are the classes from 0, as scene labels are stored; 255 where there is none."""
-    paletted = Image.fromarray(result.labels - np.uint8(1))
-    paletted.putpalette(np.roll(draw.label_palette(254), -1, axis=0).tobytes())
-    save_pillow(paletted, path)
+    """A palette PNG whose indices are `result.labels`."""
+    save_pillow(draw.paletted(result.labels, result.first_label), path)
 
 
 def write_probability(image: Pixels, result: Result, path: Path) -> None:
@@ -63,7 +60,7 @@ def write_probability(image: Pixels, result: Result, path: Path) -> None:
 
 def write_overlay(image: Pixels, result: Result, path: Path) -> None:
     """A JPEG of the image with the classes tinted and outlined (a PNG would be four to five times as large)."""
-    save_image(draw.overlay(image, result.labels), path)
+    save_image(draw.overlay(image, result.labels + np.uint8(1 - result.first_label)), path)
 
 
 def write_cutout(image: Pixels, result: Result, path: Path) -> None:
@@ -106,7 +103,7 @@ def regions_of(name: str, result: Result) -> Regions:
     """A region for each class that has a pixel."""
     found = []
     for category, score in enumerate(result.scores, start=1):
-        plane = result.labels == category
+        plane = result.labels == category - 1 + result.first_label
         if plane.any():
             found.append(Region(category, encode(plane), float(score)))
     height, width = result.labels.shape

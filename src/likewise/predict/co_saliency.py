@@ -11,11 +11,8 @@ Of a group only its vectors are kept, a few kilobytes for each image, so a group
 from __future__ import annotations
 
 import heapq
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -27,16 +24,17 @@ from torch import Tensor
 from likewise.errors import ImageError
 from likewise.io.images import Source, read_image
 from likewise.io.paths import ImageFile
+from likewise.io.prefetch import prefetch
 from likewise.io.resize import resize_image
 from likewise.models.icnet import SIZE, STRIDES, ICNet, Vectors
 from likewise.ops.features import resize
 from likewise.predict.devices import torch_device
 from likewise.predict.examples import Example
-from likewise.predict.few_shot import Result
 from likewise.predict.group_health import Health, certainty_of, health_of
 from likewise.predict.map_folder import MapFolder
 from likewise.predict.ready import made_ready
-from likewise.predict.saliency import DEFAULT_SALIENCY, Saliency, as_result
+from likewise.predict.result import Result
+from likewise.predict.saliency import DEFAULT_SALIENCY, Saliency, map_result
 from likewise.weights.checkpoint import fingerprint
 from likewise.weights.load import BUNDLED, bundled, load_trained
 from likewise.weights.published import CHECKPOINTS, imported_name, load_checkpoint, load_imported
@@ -47,7 +45,6 @@ BY_BEST_MASKS = "panet-lite0"
 COMMON = ("object",)
 """The one class of a result."""
 
-AHEAD = 4
 LEAST_SHARE, MOST_SHARE = 0.02, 0.7
 """A mask that is to be an example covers at least and at most so much of its image."""
 
@@ -143,11 +140,11 @@ class CoSaliency:
         # room for all from the start: thousands of small tensors that stay keep the allocator from giving back what
         # lies between them
         room: Vectors = {}
-        for index, (name, reading) in enumerate(read_ahead(images)):
-            label = label_of(images[index], index)
+        for index, (image, reading) in enumerate(prefetch(images, read)):
+            label = label_of(image, index)
             try:
                 pixels = reading.result()
-                sism = self.sism(pixels, name)
+                sism = self.sism(pixels, name_of(image))
             except ImageError as error:
                 failed.append((label, str(error)))
             else:
@@ -175,11 +172,11 @@ class CoSaliency:
             raise ValueError("the group was learned with another model: learn it again with this one")
         if not len(group):
             raise ValueError("no image of the group could be read, so there is nothing that they share")
-        pixels = image if isinstance(image, np.ndarray) else read_image(source_of(image))
+        pixels = read(image)
         sism = self.sism(pixels, name if name is not None else name_of(image))
         probability = self.network.segment(self.image(pixels), sism[None], group.vectors)
         plane = resize(probability[None], pixels.shape[:2], align_corners=True)[0, 0]
-        return as_result(plane, COMMON, pixels if self.edges else None)
+        return map_result(plane, COMMON, pixels, edges=self.edges)
 
     def cosegment(self, images: Sequence[Source | ImageFile]) -> Iterator[Result]:
         """Both passes: the result of each image in turn.
@@ -208,12 +205,12 @@ class CoSaliency:
         """
         agreement = group.health().agreement
         best: list[tuple[float, int, Example]] = []
-        for index, (name, reading) in enumerate(read_ahead(images)):
-            if name in agreement:
-                result = self.segment(reading.result(), group, name=name)
+        for index, (image, reading) in enumerate(prefetch(images, read)):
+            if image.name in agreement:
+                result = self.segment(reading.result(), group, name=image.name)
                 if LEAST_SHARE <= result.mask.mean() <= MOST_SHARE:
-                    merit = agreement[name] * certainty_of(torch.from_numpy(result.probability))
-                    entry = merit, -index, Example(images[index].path, mask=result.mask)
+                    merit = agreement[image.name] * certainty_of(torch.from_numpy(result.probability))
+                    entry = merit, -index, Example(image.path, mask=result.mask)
                     (heapq.heappush if len(best) < count else heapq.heappushpop)(best, entry)
             if progress:
                 progress(index + 1, len(images))
@@ -235,12 +232,14 @@ class CoSaliency:
         return self.network.backbone.normalise(brought[None])
 
 
-def joined(own: Result, by_example: Result) -> Result:
-    """What the group says of an image and what its best masks as examples say: the mean of both probabilities.
+def average_results(group: Result, few_shot: Result) -> Result:
+    """The mean of two probabilities: of the group, and of few-shot segmentation by the group's best masks.
 
-    Each alone errs elsewhere: the group finds parts with sharp outlines, examples find whole objects with soft ones.
+    Their errors differ: the group finds parts with sharp outlines, examples find whole objects with soft outlines.
     """
-    return as_result(torch.from_numpy((own.probability + by_example.probability) / 2), COMMON)
+    assert group.image is not None
+    probability = torch.from_numpy((group.probability + few_shot.probability) / 2)
+    return map_result(probability, COMMON, group.image, edges=False)
 
 
 def open_icnet(model: str, weights: str | Path | None) -> ICNet:
@@ -297,15 +296,5 @@ def name_of(image: Source | ImageFile) -> str:
     return Path(image).name if isinstance(image, str | Path) else ""
 
 
-def source_of(image: Source | ImageFile) -> Source:
-    return image.path if isinstance(image, ImageFile) else image
-
-
-def read_ahead(images: Iterable[Source | ImageFile]) -> Iterator[tuple[str, Future[np.ndarray]]]:
-    """Name and pixels of each image, the next few being read meanwhile."""
-    with ThreadPoolExecutor(2) as readers:
-        rest = iter(images)
-        ahead = deque((name_of(one), readers.submit(read_image, source_of(one))) for one in islice(rest, AHEAD))
-        while ahead:
-            yield ahead.popleft()
-            ahead.extend((name_of(one), readers.submit(read_image, source_of(one))) for one in islice(rest, 1))
+def read(image: Source | ImageFile) -> UInt8[np.ndarray, "h w 3"]:
+    return read_image(image.path if isinstance(image, ImageFile) else image)

@@ -1,7 +1,7 @@
-"""A `Concept`: what was learned from examples, kept so that it need never be learned again.
+"""A `Concept`: what a model learned from examples, in memory and in a file.
 
-One safetensors file, suffix `.concept`: a JSON header that any text viewer shows, and one row of tensors for each
-example. Rows are what the model learns from one example alone, so adding an example or a class retrains nothing.
+The file is safetensors with the suffix `.concept`: a JSON header that any text viewer shows, and one row of tensors
+for each example. Each row comes from one example alone, so examples and classes are added without learning again.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import UInt8
 from PIL import Image
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
@@ -23,25 +24,32 @@ from torch import Tensor
 from likewise import __version__
 from likewise.errors import ConceptError
 from likewise.io.atomic import write_atomically
+from likewise.predict.result import EqualByValue, png
 
 FORMAT = 1
+"""The version of the file format; files of a later version are refused."""
 THUMBNAIL = 96
+"""The side of a thumbnail in pixels."""
+THUMBNAILS_IN_A_ROW = 8
+"""Columns of `Concept.overlay`."""
+BACKGROUND = (240, 240, 240)
+"""The colour beside a thumbnail that is not square: light grey."""
 
 
-@dataclass(frozen=True)
-class Concept:
+@dataclass(frozen=True, eq=False, repr=False)
+class Concept(EqualByValue):
     """What one model learned from examples of one or more classes.
 
     Attributes:
         model: the model's name, such as "panet-lite0".
         backbone: the backbone's name with its taps.
-        fingerprint: of all weights that the rows depend on (`likewise.weights.load.fingerprint`).
-        side: examples were brought to about `side` squared pixels, as queries must be.
+        fingerprint: of all weights that the rows depend on (`likewise.weights.checkpoint.fingerprint`).
+        side: examples were resized to about `side` x `side` pixels, as queries must be.
         classes: the names of the classes; label i + 1 is `classes[i]`.
         class_of: for each example, the index of its class.
         names: for each example, its image's file name.
-        rows: tensors with one entry for each example along the first axis. What an example has fewer of than another
-            is padded at the end: floating point with 0, whole numbers with -1.
+        rows: tensors with one entry for each example along the first axis. Entries shorter than the longest one are
+            padded at the end, floats with 0 and integers with -1.
         thumbnails: `(n, 96, 96, 3)` uint8, the examples with their object outlined.
     """
 
@@ -63,23 +71,26 @@ class Concept:
         shots = ", ".join(f"{name} ({self.class_of.count(index)})" for index, name in enumerate(self.classes))
         return f"concept of {shots}; {self.model} on {self.backbone}"
 
+    def __repr__(self) -> str:
+        return f"<{self}>"
+
     def of_class(self, index: int) -> dict[str, Tensor]:
         """The rows of the examples of one class."""
         chosen = torch.tensor([position for position, own in enumerate(self.class_of) if own == index])
         return {name: rows[chosen] for name, rows in self.rows.items()}
 
     def merged(self, *others: Concept) -> Concept:
-        """This concept with the examples and classes of the others added; classes of one name become one.
+        """A concept with the examples and classes of this one and the others; classes of the same name become one.
 
         Raises:
-            ConceptError: another model, backbone, weights or size than this one's, or learned by another likewise.
+            ConceptError: a concept of another model, backbone, weights or side, or of another version of likewise.
         """
         for other in others:
             other.check(self.model, self.backbone, self.fingerprint, self.side, who="the other concept")
             if other.rows.keys() != self.rows.keys():
                 raise ConceptError(
-                    f"{self.model} keeps more of each example than an earlier likewise did, by which one of these "
-                    "concepts was learned: learn that one again from its examples"
+                    f"the concepts have different rows ({', '.join(sorted(other.rows.keys() ^ self.rows.keys()))}): an "
+                    "older version of likewise learned one of them; learn it again from its examples"
                 )
         concepts = (self, *others)
         classes = tuple(dict.fromkeys(name for concept in concepts for name in concept.classes))
@@ -88,35 +99,48 @@ class Concept:
             classes=classes,
             class_of=tuple(classes.index(each.classes[index]) for each in concepts for index in each.class_of),
             names=tuple(name for concept in concepts for name in concept.names),
-            rows=joined([concept.rows for concept in concepts]),
+            rows=concatenate([concept.rows for concept in concepts]),
             thumbnails=torch.cat([concept.thumbnails for concept in concepts]),
         )
 
     def check(self, model: str, backbone: str, fingerprint: str, side: int, *, who: str = "this model") -> None:
-        """Raise a `ConceptError` unless the concept was learned by exactly that model."""
-        wanted = {"model": model, "backbone": backbone, "input side": side, "weights": fingerprint}
+        """Raise a `ConceptError` unless the concept was learned with this model, backbone, weights and side."""
+        needed = {"model": model, "backbone": backbone, "input side": side, "weights": fingerprint}
         found = {"model": self.model, "backbone": self.backbone, "input side": self.side, "weights": self.fingerprint}
-        for what, value in wanted.items():
-            if found[what] != value:
+        for setting, value in needed.items():
+            if found[setting] != value:
                 raise ConceptError(
-                    f"the concept was learned with {what} {found[what]}, {who} has {what} {value}: "
+                    f"the concept was learned with {setting} {found[setting]}, {who} has {setting} {value}: "
                     "learn it again from its examples with that model, or choose the model it was learned with"
                 )
 
     def check_rows(self, names: Iterable[str]) -> None:
-        """Raise a `ConceptError` unless all these rows were learned."""
+        """Raise a `ConceptError` unless the concept has all these rows."""
         if missing := sorted(set(names) - set(self.rows)):
             raise ConceptError(
-                f"the concept lacks {missing[0]!r}, which {self.model} did not keep in an earlier likewise: learn it "
-                "again from its examples"
+                f"the concept lacks {missing[0]!r}: an older version of likewise learned it; learn it again from its "
+                "examples"
             )
 
     def digest(self) -> str:
-        """Sixteen hexadecimal digits that change with what was learned, whatever the examples' files are called."""
+        """Sixteen hexadecimal digits that change with what was learned, not with the names of the examples' files."""
         digest = hashlib.sha256(repr((self.fingerprint, self.side, self.classes, self.class_of)).encode())
         for name, rows in sorted(self.rows.items()):
             digest.update(name.encode() + rows.contiguous().flatten().view(torch.uint8).numpy().tobytes())
         return digest.hexdigest()[:16]
+
+    def overlay(self) -> UInt8[np.ndarray, "h w 3"]:
+        """The thumbnails of the examples, their objects outlined, up to eight in a row."""
+        columns = min(len(self), THUMBNAILS_IN_A_ROW)
+        tiles = [Image.fromarray(tile.numpy()) for tile in self.thumbnails]
+        rows = -(-len(tiles) // columns)
+        sheet = Image.new("RGB", (columns * THUMBNAIL, rows * THUMBNAIL), BACKGROUND)
+        for index, tile in enumerate(tiles):
+            sheet.paste(tile, (index % columns * THUMBNAIL, index // columns * THUMBNAIL))
+        return np.array(sheet)
+
+    def _repr_png_(self) -> bytes:
+        return png(self.overlay())
 
     def save(self, path: str | Path) -> None:
         """Write the concept to one file, whole or not at all."""
@@ -145,11 +169,11 @@ class Concept:
         """The concept in a file.
 
         Raises:
-            ConceptError: no such file, not a concept, a damaged one, or one of a later format.
+            ConceptError: a file that does not exist, is not a concept, is damaged, or has a later format.
         """
         path = Path(path)
         if not path.is_file():
-            raise ConceptError(f"{path}: there is no such file; `likewise learn` makes a concept from examples")
+            raise ConceptError(f"{path}: no such file; `likewise learn` makes a concept from examples")
         try:
             with safe_open(path, framework="pt") as file:
                 header: dict[str, Any] = file.metadata() or {}
@@ -159,12 +183,10 @@ class Concept:
         if header.get("likewise") != "concept":
             raise ConceptError(f"{path}: a safetensors file, but not a concept of likewise")
         if int(header["format"]) > FORMAT:
-            raise ConceptError(f"{path}: of format {header['format']}, this likewise reads {FORMAT}; update likewise")
+            raise ConceptError(f"{path}: has format {header['format']}, this version reads {FORMAT}; update likewise")
         for name, tensor in tensors.items():
             if tensor.is_floating_point() and not tensor.isfinite().all():
-                raise ConceptError(
-                    f"{path}: a damaged concept ({name!r} holds numbers that are infinite or undefined); learn it again"
-                )
+                raise ConceptError(f"{path}: a damaged concept ({name!r} holds NaN or infinity); learn it again")
         try:
             return cls(
                 model=header["model"],
@@ -181,25 +203,25 @@ class Concept:
             raise ConceptError(f"{path}: a damaged concept ({error} is missing or wrong); learn it again") from error
 
 
-def joined(parts: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
-    """The rows of all parts, one after the other, padded as `Concept.rows` says where their lengths differ."""
+def concatenate(parts: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
+    """The rows of all parts along the first axis, padded as `Concept.rows` says where the other axes differ."""
     rows = {}
     for name in parts[0]:
         tensors = [part[name] for part in parts]
         lengths = [max(sizes) for sizes in zip(*(tensor.shape[1:] for tensor in tensors), strict=True)]
-        filling = 0 if tensors[0].is_floating_point() else -1
-        rows[name] = tensors[0].new_full((sum(map(len, tensors)), *lengths), filling)
-        begin = 0
+        padding = 0 if tensors[0].is_floating_point() else -1
+        rows[name] = tensors[0].new_full((sum(map(len, tensors)), *lengths), padding)
+        start = 0
         for tensor in tensors:
-            own = (slice(begin, begin + len(tensor)), *map(slice, tensor.shape[1:]))
+            own = (slice(start, start + len(tensor)), *map(slice, tensor.shape[1:]))
             rows[name][own] = tensor
-            begin += len(tensor)
+            start += len(tensor)
     return rows
 
 
-def thumbnail(image: np.ndarray) -> Tensor:
-    """The image, `(h w 3)` uint8, fitted into a grey square of 96 pixels."""
-    square = Image.new("RGB", (THUMBNAIL, THUMBNAIL), (240, 240, 240))
+def thumbnail(image: UInt8[np.ndarray, "h w 3"]) -> Tensor:
+    """The image scaled down into a grey square: `(96, 96, 3)` uint8."""
+    square = Image.new("RGB", (THUMBNAIL, THUMBNAIL), BACKGROUND)
     small = Image.fromarray(image)
     small.thumbnail((THUMBNAIL, THUMBNAIL))
     square.paste(small, ((THUMBNAIL - small.width) // 2, (THUMBNAIL - small.height) // 2))

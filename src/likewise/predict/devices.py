@@ -2,6 +2,8 @@
 
 import torch
 
+from likewise.errors import ModelError
+
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
@@ -9,7 +11,7 @@ def torch_device(name: str) -> torch.device:
     """The device of that name; "auto" takes the first accelerator there is, else the CPU.
 
     Raises:
-        ValueError: a device that cannot be used here.
+        ModelError: a device that cannot be used here.
     """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
@@ -17,7 +19,7 @@ def torch_device(name: str) -> torch.device:
         device = torch.device(name)
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
-        raise ValueError(f"device {name!r} cannot be used here ({error}); 'auto' and 'cpu' always can") from error
+        raise ModelError(f"device {name!r} cannot be used here ({error}); 'auto' and 'cpu' always can") from error
     return device
 
 
@@ -25,12 +27,12 @@ def torch_precision(name: str, device: torch.device) -> torch.dtype:
     """The precision of that name.
 
     Raises:
-        ValueError: an unknown one, or one in which the device does not compute.
+        ModelError: an unknown one, or one in which the device does not compute.
     """
     if name not in PRECISIONS:
-        raise ValueError(f"no precision is called {name!r}; there are {', '.join(PRECISIONS)}")
+        raise ModelError(f"no precision is called {name!r}; there are {', '.join(PRECISIONS)}")
     if name == "bfloat16" and not computes_in_bfloat16(device):
-        raise ValueError(f"device {str(device)!r} does not compute in bfloat16; leave the precision at float32")
+        raise ModelError(f"device {str(device)!r} does not compute in bfloat16; leave the precision at float32")
     return PRECISIONS[name]
 
 

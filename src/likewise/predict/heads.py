@@ -1,14 +1,13 @@
-"""How each few-shot method learns from one example and answers for one image: all in which `FewShot` differs by it.
+"""How each few-shot method learns an example and segments an image. `FewShot` does the rest.
 
-image, marks --> Head.learn ---> rows of a concept
-concept ---------> Head.prepare -> what is compared with
-image ---------> Head.segment -> probabilities of the background and of each class
+image, mask --> Head.learn ----> rows of a concept
+concept ------> Head.prepare --> prepared concept --+
+images ---------------------------------------------+--> Head.segment --> probabilities of background and classes
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Protocol, runtime_checkable
 
@@ -17,8 +16,8 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from likewise.errors import ConceptError
-from likewise.models.hsnet import SMALLEST_SIDE, HSNet
+from likewise.errors import ConceptError, ModelError
+from likewise.models.hsnet import SMALLEST_SIDE, HSNet, Query
 from likewise.models.hsnet_learned import Gathered, compare, gather, learn
 from likewise.models.panet import PANet
 from likewise.ops.features import plane_size, resize
@@ -30,13 +29,13 @@ from likewise.predict.concept import Concept
 
 @runtime_checkable
 class Head(Protocol):
-    """What `FewShot` asks of a method.
+    """The part of `FewShot` that depends on the method.
 
     Attributes:
         network: the model.
-        side: to about `side` x `side` pixels images are brought unless told otherwise.
-        multiple: what the sides of a brought image are multiples of.
-        smallest: the shortest side of a brought image.
+        side: default input size; images are resized to about `side` x `side` pixels.
+        multiple: both sides of a resized image are multiples of this.
+        smallest: the smallest side of a resized image.
     """
 
     network: Any
@@ -45,7 +44,7 @@ class Head(Protocol):
     smallest: int
 
     def check(self, concept: Concept) -> None:
-        """Raise a `ConceptError` unless the concept has what this network learns of an example."""
+        """Raise a `ConceptError` unless the concept has the rows that this network needs."""
 
     def learn(
         self,
@@ -53,28 +52,24 @@ class Head(Protocol):
         foreground: Bool[Tensor, "1 hm wm"],
         background: Bool[Tensor, "1 hm wm"],
     ) -> dict[str, Tensor]:
-        """The rows of one example; its masks are of the image's own size."""
+        """The rows of one example. The masks have the size of the original image."""
         ...
 
     def prepare(self, concept: Concept, device: torch.device) -> Any:
-        """What `segment` compares with, made once for many images."""
+        """What `segment` compares images with: computed once per concept, never changed afterwards."""
         ...
 
     def segment(
-        self, images: Float[Tensor, "1 3 h w"], prepared: Any, size: tuple[int, int]
-    ) -> Float[Tensor, "classes ho wo"]:
-        """The probabilities of the background and of each class, at the wanted size (height, width)."""
-        ...
-
-    def as_published(self) -> AbstractContextManager[None]:
-        """Within, several shots are joined as the method's paper does."""
+        self, images: Float[Tensor, "b 3 h w"], prepared: Any, sizes: Sequence[tuple[int, int]]
+    ) -> list[Float[Tensor, "k _ho _wo"]]:
+        """For each image the probabilities of the background and of each class, at its `sizes` (height, width)."""
         ...
 
 
 class PANetHead:
-    """Prototypes: shots are averaged as prototypes, classes compete by their cosines, both as published.
+    """Prototypes: shots are averaged into one prototype per class, and a softmax over cosines decides.
 
-    Images are brought to whole strides of the deepest features.
+    Images are resized to multiples of the deepest stride.
     """
 
     def __init__(self, network: PANet) -> None:
@@ -92,46 +87,48 @@ class PANetHead:
         background: Bool[Tensor, "1 hm wm"],
     ) -> dict[str, Tensor]:
         features = self.features(images)
-        sides = {"foreground": foreground, "background": background}
-        return {name: self.network.pool(features, mask.float()).cpu() for name, mask in sides.items()}
+        masks = {"foreground": foreground, "background": background}
+        return {name: self.network.pool(features, mask.float()).cpu() for name, mask in masks.items()}
 
     def prepare(self, concept: Concept, device: torch.device) -> Float[Tensor, "1 k c"]:
-        """The background's prototype, averaged over classes and shots, then one of each class (PANet, section 3.2)."""
+        """The background prototype, averaged over classes and shots, then one for each class (PANet, section 3.2)."""
         ways = [concept.of_class(index) for index in range(len(concept.classes))]
-        rest = torch.stack([way["background"].float().mean(dim=0) for way in ways]).mean(dim=0)
-        return torch.stack([rest, *(way["foreground"].float().mean(dim=0) for way in ways)])[None].to(device)
+        background = torch.stack([way["background"].float().mean(dim=0) for way in ways]).mean(dim=0)
+        return torch.stack([background, *(way["foreground"].float().mean(dim=0) for way in ways)])[None].to(device)
 
     def segment(
-        self, images: Float[Tensor, "1 3 h w"], prepared: Float[Tensor, "1 k c"], size: tuple[int, int]
-    ) -> Float[Tensor, "k ho wo"]:
+        self, images: Float[Tensor, "b 3 h w"], prepared: Float[Tensor, "1 k c"], sizes: Sequence[tuple[int, int]]
+    ) -> list[Float[Tensor, "k _ho _wo"]]:
         logits = self.network.relate(self.features(images), prepared)
-        return self.network.decode(logits, size).softmax(dim=1)[0]
+        planes = zip(logits.split(1), sizes, strict=True)
+        return [self.network.decode(plane, size).softmax(dim=1)[0] for plane, size in planes]
 
-    def features(self, images: Float[Tensor, "1 3 h w"]) -> Float[Tensor, "1 c hf wf"]:
-        """In single precision, whatever the backbone's: the means under the masks need it."""
+    def features(self, images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b c hf wf"]:
+        """Features in single precision whatever the backbone's: means over masks need it."""
         return self.network.features(images).float()
-
-    def as_published(self) -> AbstractContextManager[None]:
-        return nullcontext()
 
 
 class HSNetHead:
-    """Hypercorrelations: each class's probability is the mean over its shots, and classes compete (`compete`).
+    """Hypercorrelations: a class's probability is the mean over its shots, and classes compete (`compete`).
 
-    As published, the shots of a single class vote instead (section 4.5), and probabilities are 0 or 1; and a network
-    with its authors' weights leaves a level at which the mask vanishes empty (`HSNetConfig.rescue`). Several classes
-    are not in the paper: there nothing changes. A network with prototypes gives one answer of all shots itself.
+    As published, the shots of a single class vote instead (HSNet, section 4.5) and probabilities are 0 or 1; and a
+    network with its authors' weights leaves empty every level at which the mask vanishes (`HSNetConfig.rescue`). The
+    paper has no rule for several classes, so these compete either way. A network with prototypes merges the shots
+    itself and returns one set of logits.
 
-    Images are brought to multiples of 16 pixels, at least 32: 400x400 stays as it is, as in the paper, and images
-    of many sizes come to few, since the first of each size takes longer.
+    Images are resized to multiples of 16 pixels, at least 32. The paper's 400 x 400 stays unchanged, and images of
+    many sizes share few input sizes, of which the first use is slow.
 
     Args:
-        network: the model.
-        published: whether its weights are its authors'.
+        network: the model; its config is changed if `as_published`.
+        authors: whether the weights are the authors'.
+        as_published: merge shots by the paper's vote.
     """
 
-    def __init__(self, network: HSNet, *, published: bool) -> None:
-        self.network, self.published, self.votes = network, published, False
+    def __init__(self, network: HSNet, *, authors: bool = False, as_published: bool = False) -> None:
+        self.network, self.votes = network, as_published
+        if as_published and authors:
+            network.config = replace(network.config, rescue=False)
         self.side = 320 if network.backbone.spec.name == "lite0" else 400
         self.multiple, self.smallest = 16, SMALLEST_SIDE
 
@@ -149,10 +146,10 @@ class HSNetHead:
         background: Bool[Tensor, "1 hm wm"],
     ) -> dict[str, Tensor]:
         size = plane_size(images)
-        return stacked(learn(self.network, images, brought(foreground, size), brought(background, size)))
+        return stacked(learn(self.network, images, resize_mask(foreground, size), resize_mask(background, size)))
 
     def prepare(self, concept: Concept, device: torch.device) -> list[Gathered]:
-        """The shots of each class."""
+        """The supports of each class."""
         like = torch.empty(0, device=device, dtype=next(self.network.parameters()).dtype)
         ways: list[list[Support]] = [[] for _ in concept.classes]
         for index, support in zip(concept.class_of, unstacked(concept.rows), strict=True):
@@ -160,50 +157,53 @@ class HSNetHead:
         return [gather(way, like) for way in ways]
 
     def segment(
-        self, images: Float[Tensor, "1 3 h w"], prepared: list[Gathered], size: tuple[int, int]
-    ) -> Float[Tensor, "classes ho wo"]:
-        query, plane = self.network.look(images), plane_size(images)
-        if self.votes and len(prepared) == 1:
-            foreground = vote(foreground_wins(compare(self.network, query, prepared[0], size)))
+        self, images: Float[Tensor, "b 3 h w"], prepared: list[Gathered], sizes: Sequence[tuple[int, int]]
+    ) -> list[Float[Tensor, "k _ho _wo"]]:
+        units, compared = self.network.look(images)
+        found = []
+        for index, size in enumerate(sizes):
+            one = slice(index, index + 1)
+            query = Query([tap[one] for tap in units], compared[one])
+            found.append(self.probabilities(query, prepared, plane_size(images), size))
+        return found
+
+    def probabilities(
+        self, query: Query, ways: list[Gathered], plane: tuple[int, int], size: tuple[int, int]
+    ) -> Float[Tensor, "k ho wo"]:
+        """The probabilities of one image: its input has size `plane`, the answer `size`."""
+        if self.votes and len(ways) == 1:
+            foreground = vote(foreground_wins(compare(self.network, query, ways[0], size)))
             return torch.cat([~foreground, foreground]).float()
-        ways = [compare(self.network, query, way, plane)[0].float() for way in prepared]
-        return compete(torch.stack([self.probability(way, size) for way in ways], dim=1))[0]
-
-    def probability(self, logits: Float[Tensor, "s 2 h w"], size: tuple[int, int]) -> Float[Tensor, "1 ho wo"]:
-        """The mean over a class's answers, one after the other, since all of them at a photograph's size are large.
-
-        Logits are of the brought image's size, and go back by the centres of pixels, as the image came.
-        """
-        total = torch.zeros(1, *size, device=logits.device)
-        for shot in logits.split(1):
-            total += mean_probability(resize(shot, size, align_corners=False)[:, None])
-        return total / len(logits)
-
-    @contextmanager
-    def as_published(self) -> Iterator[None]:
-        config, self.votes = self.network.config, True
-        self.network.config = replace(config, rescue=config.rescue and not self.published)
-        try:
-            yield
-        finally:
-            self.network.config, self.votes = config, False
+        logits = [compare(self.network, query, way, plane)[0].float() for way in ways]
+        return compete(torch.stack([mean_over_shots(way, size) for way in logits], dim=1))[0]
 
 
-def brought(mask: Bool[Tensor, "1 hm wm"], size: tuple[int, int]) -> Float[Tensor, "1 h w"]:
-    """The mask at another size, still binary: 1 where it covers half of a pixel; if nowhere, where it covers any."""
+def mean_over_shots(logits: Float[Tensor, "s 2 h w"], size: tuple[int, int]) -> Float[Tensor, "1 ho wo"]:
+    """The mean probability over the shots of a class, resized by pixel centres as the image was.
+
+    One shot after the other: all of them at the size of a photograph take much memory.
+    """
+    total = torch.zeros(1, *size, device=logits.device)
+    for shot in logits.split(1):
+        total += mean_probability(resize(shot, size, align_corners=False)[:, None])
+    return total / len(logits)
+
+
+def resize_mask(mask: Bool[Tensor, "1 hm wm"], size: tuple[int, int]) -> Float[Tensor, "1 h w"]:
+    """The mask at another size, binary: 1 where it covers at least half of a pixel, or any part if it never does."""
     covered = F.adaptive_avg_pool2d(mask.float(), size)
-    whole = covered >= 0.5
-    return (whole if whole.any() else covered > 0).float()
+    half = covered >= 0.5
+    return (half if half.any() else covered > 0).float()
 
 
-def head_of(network: Any, *, published: bool) -> Head:
-    """The head of a model.
+def head_for(network: Any, *, authors: bool = False, as_published: bool = False) -> Head:
+    """The head of a few-shot network; see `HSNetHead` for the arguments.
 
     Raises:
-        ValueError: a model that does not segment by example.
+        ModelError: a network of another kind.
     """
     if isinstance(network, PANet):
         return PANetHead(network)
     if isinstance(network, HSNet):
-        return HSNetHead(network, published=published)
-    raise ValueError(f"{type(network).__name__} does not segment by example; PANet and HSNet do")
+        return HSNetHead(network, authors=authors, as_published=as_published)
+    raise ModelError(f"{type(network).__name__} does not segment by example; PANet and HSNet do")

@@ -25,10 +25,10 @@ from likewise.io.resize import resize_image
 from likewise.models.saliency import SaliencyNet
 from likewise.ops.features import resize
 from likewise.predict.devices import torch_device
-from likewise.predict.edges import along_edges
-from likewise.predict.few_shot import Result
+from likewise.predict.edges import refine_edges
 from likewise.predict.onnx_saliency import OnnxSaliency
 from likewise.predict.ready import made_ready
+from likewise.predict.result import Result
 from likewise.weights.checkpoint import fingerprint
 from likewise.weights.load import BUNDLED, bundled, load_trained
 
@@ -113,7 +113,7 @@ class Saliency:
         """
         pixels = read_image(image)
         plane = resize(self.prior.plane(pixels), pixels.shape[:2], align_corners=False)[0, 0]
-        return as_result(plane, SALIENT, pixels if self.edges else None)
+        return map_result(plane, SALIENT, pixels, edges=self.edges)
 
     @torch.inference_mode()
     def square(self, image: UInt8[np.ndarray, "h w 3"], side: int) -> Float[Tensor, "side side"]:
@@ -126,17 +126,17 @@ def image_key(image: UInt8[np.ndarray, "h w 3"]) -> Hashable:
     return image.shape, hashlib.blake2b(np.ascontiguousarray(image).data, digest_size=16).digest()
 
 
-def as_result(
-    probability: Float[Tensor, "h w"], classes: tuple[str, ...], image: UInt8[np.ndarray, "h w 3"] | None = None
+def map_result(
+    probability: Float[Tensor, "h w"], classes: tuple[str, ...], image: UInt8[np.ndarray, "h w 3"], *, edges: bool
 ) -> Result:
-    """A map of one class: what lies above one half is the mask, its mean probability the score.
+    """The result for a probability map of one class: above 0.5 is the mask, whose mean probability is the score.
 
-    With an image the map first follows its edges.
+    With `edges` the map is first refined to the edges of the image.
     """
     probability = probability.float().clamp(0, 1)
-    if image is not None:
-        probability = along_edges(torch.stack([1 - probability, probability]), image)[1]
+    if edges:
+        probability = refine_edges(torch.stack([1 - probability, probability]), image)[1]
     found = probability.cpu().numpy()
     mask = found > 0.5
     score = float(found[mask].mean()) if mask.any() else 0.0
-    return Result(mask, found, mask.astype(np.uint8), classes, (score,))
+    return Result(mask, found, mask.astype(np.uint8), classes, (score,), image)

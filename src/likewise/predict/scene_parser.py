@@ -16,13 +16,12 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Float32, UInt8
+from jaxtyping import Float, Float32, UInt8
 from torch import Tensor
 
 from likewise.data.class_names import mirrored_pairs
@@ -33,6 +32,7 @@ from likewise.models.mcibi import MCIBI
 from likewise.ops.features import resize, resize_matrix
 from likewise.predict.devices import torch_device
 from likewise.predict.ready import made_ready
+from likewise.predict.result import SceneResult
 from likewise.weights.checkpoint import fingerprint, read_header
 from likewise.weights.load import load_trained
 
@@ -44,44 +44,6 @@ LARGEST_SCALE = 8.0
 LEAST_WINDOW = 64
 ROWS = 256
 """Rows of an image that are brought to its own size at a time."""
-
-
-@dataclass(frozen=True)
-class SceneResult:
-    """The answer for one image, at the image's own size.
-
-    Attributes:
-        indices: the class of each pixel, 0 for the first of `classes`.
-        probability: of that class, in [0, 1].
-        classes: their names.
-    """
-
-    indices: UInt8[np.ndarray, "h w"]
-    probability: Float32[np.ndarray, "h w"]
-    classes: tuple[str, ...]
-
-    @property
-    def labels(self) -> UInt8[np.ndarray, "h w"]:
-        """The class of each pixel as the writers count, from 1: no pixel is background."""
-        return self.indices + np.uint8(1)
-
-    @property
-    def mask(self) -> Bool[np.ndarray, "h w"]:
-        """Where any class is: everywhere."""
-        return np.ones(self.indices.shape, bool)
-
-    @property
-    def areas(self) -> dict[str, int]:
-        """Pixels of each class."""
-        counts = np.bincount(self.indices.ravel(), minlength=len(self.classes))
-        return dict(zip(self.classes, counts.tolist(), strict=True))
-
-    @property
-    def scores(self) -> tuple[float, ...]:
-        """For each class, the mean probability over its pixels; 0 where there are none."""
-        flat, classes = self.indices.ravel(), len(self.classes)
-        sums = np.bincount(flat, self.probability.ravel(), classes)
-        return tuple((sums / np.bincount(flat, minlength=classes).clip(1)).tolist())
 
 
 class SceneParser:
@@ -165,7 +127,7 @@ class SceneParser:
             rows = slice(row, row + band.shape[1])
             labels[rows], probability[rows] = index.to(torch.uint8).cpu().numpy(), highest.clamp(0, 1).cpu().numpy()
             row = rows.stop
-        return SceneResult(labels, probability, self.classes)
+        return SceneResult(labels, probability, self.classes, pixels)
 
     @torch.inference_mode()
     def probabilities(self, image: Source) -> Float32[np.ndarray, "k h w"]:

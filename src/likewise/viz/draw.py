@@ -53,6 +53,17 @@ def label_palette(k: int) -> UInt8[np.ndarray, "256 3"]:
     return colours
 
 
+def paletted(labels: UInt8[np.ndarray, "h w"], first_label: int = 1) -> Image.Image:
+    """Labels as a palette image whose indices they are.
+
+    `first_label` is the label of the first class: 1 where 0 is the background (black), or 0.
+    """
+    image = Image.fromarray(labels)
+    colours = label_palette(254)
+    image.putpalette((colours if first_label else np.roll(colours, -1, axis=0)).tobytes())
+    return image
+
+
 def overlay(
     image: UInt8[np.ndarray, "h w 3"],
     labels: UInt8[np.ndarray, "h w"] | Bool[np.ndarray, "h w"],

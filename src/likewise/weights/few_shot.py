@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from likewise.backbones.specs import backbone_spec
+from likewise.errors import ModelError
 from likewise.models.panet import PANet
 from likewise.predict import DEFAULT_MODEL
 from likewise.weights.imagenet import load_backbone
@@ -41,7 +42,7 @@ def open_network(model: str, backbone: str, taps: Sequence[str], weights: str | 
     """The network that `FewShot`'s arguments name.
 
     Raises:
-        ValueError: an unknown model, backbone or tap, or arguments that do not go together.
+        ModelError: an unknown model, backbone or tap, or arguments that do not go together.
         WeightsError: weights that cannot be had or do not fit.
     """
     if model == "panet":
@@ -49,7 +50,7 @@ def open_network(model: str, backbone: str, taps: Sequence[str], weights: str | 
         return Opened(PANet(load_backbone(spec, weights=weights)), model)
     if model in BY_EXAMPLE:
         if weights is None:
-            raise ValueError(
+            raise ModelError(
                 f"{model} is a published network: pass its authors' checkpoint with weights=... (--weights FILE), "
                 f"or take model={DEFAULT_MODEL!r}, which needs none"
             )
@@ -57,12 +58,12 @@ def open_network(model: str, backbone: str, taps: Sequence[str], weights: str | 
     path = BUNDLED / f"{model}.safetensors" if model in bundled(*BUNDLED_MODELS) else Path(model)
     if not path.exists():
         names = ", ".join((*bundled(*BUNDLED_MODELS), "panet", *BY_EXAMPLE))
-        raise ValueError(
+        raise ModelError(
             f"no model is called {model!r}; there are {names}, the folders of training runs and the files of "
             "`likewise weights import`"
         )
     if (backbone, *taps, weights) != ("lite0", None):
-        raise ValueError(
+        raise ModelError(
             f"{model} has a backbone and weights of its own; for another backbone, taps or weights take model='panet' "
             "(--model panet)"
         )

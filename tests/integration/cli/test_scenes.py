@@ -28,7 +28,7 @@ def test_a_folder_is_parsed_into_labels_overlays_areas_and_coco(likewise, run, p
     assert (code, err) == (0, "")
     assert out.startswith("3 images parsed into out")
     labels = read_labels(Path("out/1.labels.png"))
-    np.testing.assert_array_equal(labels, SceneParser(run, device="cpu").parse(photos / "1.png").indices)
+    np.testing.assert_array_equal(labels, SceneParser(run, device="cpu").parse(photos / "1.png").labels)
     assert Image.open("out/1.overlay.jpg").size == (48, 64)
     with Path("out/areas.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))

@@ -38,7 +38,7 @@ def scenes(tmp_path: Path) -> SceneSet:
 def scored(parser: SceneParser, scenes: SceneSet) -> float:
     metric = SceneIoU(scenes.classes)
     for scene in scenes.scenes:
-        metric.update(parser.parse(scene.image).indices, scenes.read_labels(scene.labels))
+        metric.update(parser.parse(scene.image).labels, scenes.read_labels(scene.labels))
     return metric.compute().values["mIoU"]
 
 

@@ -29,6 +29,7 @@ class FakeResult:
     labels: np.ndarray
     classes: tuple[str, ...] = ("bright",)
     scores: tuple[float, ...] = (0.5,)
+    first_label: int = 1
 
     @property
     def mask(self) -> np.ndarray:

@@ -1,5 +1,5 @@
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +32,7 @@ class FakeResult:
     classes: tuple[str, ...]
     scores: tuple[float, ...]
     probability: np.ndarray
+    first_label: int = 1
 
     @property
     def mask(self) -> np.ndarray:
@@ -147,16 +148,13 @@ def test_formats_are_checked_by_name() -> None:
     assert set(FORMATS) == {*WRITERS, *SUMMARIES}
 
 
-def test_a_label_map_counts_classes_from_zero_and_marks_what_is_none(
-    tmp_path: Path, image: np.ndarray, two: FakeResult
-) -> None:
-    path = write("labels", image, two, tmp_path)
-    labels = read_labels(path)
-    assert {int(value) for value in np.unique(labels)} == {0, 1, 255}
-    np.testing.assert_array_equal(labels[two.labels > 0], two.labels[two.labels > 0] - 1)
-    colours = read_image(path)
-    assert colours[5, 8].tolist() == palette(2)[0].tolist()
-    assert colours[25, 8].tolist() == palette(2)[1].tolist()
+def test_a_label_map_holds_the_labels_in_memory(image: np.ndarray, two: FakeResult, tmp_path: Path) -> None:
+    for first_label in (1, 0):
+        result = replace(two, first_label=first_label)
+        found = Image.open(write("labels", image, result, tmp_path))
+        np.testing.assert_array_equal(np.asarray(found), result.labels)
+        colours = np.array(found.getpalette()).reshape(-1, 3)
+        np.testing.assert_array_equal(colours[first_label : first_label + 3], palette(3))
 
 
 def test_the_table_of_areas_has_a_row_for_each_image_and_a_column_for_each_class(

@@ -11,7 +11,7 @@ from PIL import Image, ImageFilter
 from likewise.errors import ImageError
 from likewise.io.paths import find_images
 from likewise.models.icnet import join
-from likewise.predict.co_saliency import CoSaliency, joined, read_ahead
+from likewise.predict.co_saliency import CoSaliency, average_results
 from likewise.predict.saliency import Saliency
 from support.fake_runs import make_hsnet_run
 from support.fakes import noise
@@ -166,7 +166,7 @@ def test_group_and_examples_are_joined_by_the_mean_of_their_probabilities(cosali
     images = find_images([group])
     own = cosaliency.segment(images[0], cosaliency.learn(images))
     sure = replace(own, probability=np.ones_like(own.probability))
-    both = joined(own, sure)
+    both = average_results(own, sure)
     np.testing.assert_allclose(both.probability, (own.probability + 1) / 2, rtol=1e-6)
     np.testing.assert_array_equal(both.mask, own.probability > 0)
     assert both.classes == ("object",)
@@ -198,18 +198,3 @@ def test_wrong_models_are_refused_with_what_there_is(tmp_path):
 def test_no_images_are_no_group(cosaliency):
     with pytest.raises(ValueError, match="no images: a group has at least one"):
         cosaliency.learn([])
-
-
-def test_images_are_read_a_few_ahead_and_no_more(group, monkeypatch):
-    opened = []
-
-    def read(source):
-        opened.append(source)
-        return np.zeros((4, 4, 3), np.uint8)
-
-    monkeypatch.setattr("likewise.predict.co_saliency.read_image", read)
-    stream = read_ahead([f"{index}.png" for index in range(50)])
-    names = [next(stream)[0] for _ in range(10)]
-    assert names == [f"{index}.png" for index in range(10)]
-    assert len(opened) <= 14
-    stream.close()

@@ -1,5 +1,6 @@
-"""A concept survives its file, grows without retraining, and refuses what it does not fit."""
+"""Concepts: files, merging, and what is refused."""
 
+import io
 import json
 import math
 import struct
@@ -8,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import save_file
 
 import likewise
@@ -32,14 +34,13 @@ def some_concept(*class_names: str, **changed) -> Concept:
     return replace(concept, **changed)
 
 
-def test_a_concept_comes_back_from_its_file_as_it_was(tmp_path):
+def test_a_concept_equals_the_one_loaded_from_its_file(tmp_path):
     concept = some_concept("cat", "dog", "cat")
     concept.save(tmp_path / "pets.concept")
     again = Concept.load(tmp_path / "pets.concept")
-    for name in ("model", "backbone", "fingerprint", "side", "classes", "class_of", "names"):
-        assert getattr(again, name) == getattr(concept, name)
-    torch.testing.assert_close(again.rows, concept.rows, rtol=0, atol=0)
-    torch.testing.assert_close(again.thumbnails, concept.thumbnails)
+    assert again == concept
+    assert again != some_concept("cat", "dog", "dog")
+    assert again != "a concept"
     assert [path.name for path in tmp_path.iterdir()] == ["pets.concept"]
 
 
@@ -54,13 +55,11 @@ def test_the_header_is_plain_json_that_says_what_was_learned(tmp_path):
     assert header["version"] == likewise.__version__
 
 
-def test_examples_of_which_less_is_known_are_not_added():
+def test_concepts_with_other_rows_are_not_merged():
     known = some_concept("cat")
     fuller = replace(known, rows={**known.rows, "spread": torch.zeros(1, 4, 4)})
     for one, other in ((known, fuller), (fuller, known)):
-        with pytest.raises(
-            ConceptError, match=r"panet keeps more of each example than an earlier likewise did.* learn that one again"
-        ):
+        with pytest.raises(ConceptError, match="spread"):
             one.merged(other)
 
 
@@ -74,49 +73,48 @@ def test_merging_adds_examples_to_classes_of_one_name_and_appends_new_classes():
 
 
 @pytest.mark.parametrize(
-    ("changed", "told"),
+    ("changed", "message"),
     [
-        ({"model": "hsnet"}, "learned with model hsnet, the other concept|model panet"),
-        ({"backbone": "resnet50"}, "backbone resnet50"),
-        ({"fingerprint": "feed"}, "weights feed"),
-        ({"side": 400}, "input side 400"),
+        ({"model": "hsnet"}, "hsnet.*panet"),
+        ({"backbone": "resnet50"}, "resnet50"),
+        ({"fingerprint": "feed"}, "feed"),
+        ({"side": 400}, "400"),
     ],
 )
-def test_concepts_of_different_models_do_not_merge(changed, told):
-    with pytest.raises(ConceptError, match=told):
+def test_concepts_of_different_models_do_not_merge(changed, message):
+    with pytest.raises(ConceptError, match=message):
         some_concept("cat").merged(some_concept("dog", **changed))
 
 
-def test_files_that_are_no_concept_are_refused_by_name(tmp_path):
-    with pytest.raises(ConceptError, match=r"none\.concept: there is no such file"):
+def test_the_error_for_a_file_that_is_no_concept_names_it(tmp_path):
+    with pytest.raises(ConceptError, match=r"none\.concept"):
         Concept.load(tmp_path / "none.concept")
     (tmp_path / "text.concept").write_text("hello")
-    with pytest.raises(ConceptError, match=r"text\.concept: not a concept, or a damaged one"):
+    with pytest.raises(ConceptError, match=r"text\.concept"):
         Concept.load(tmp_path / "text.concept")
     save_file({"x": torch.zeros(1)}, tmp_path / "weights.concept")
-    with pytest.raises(ConceptError, match="not a concept of likewise"):
+    with pytest.raises(ConceptError, match=r"weights\.concept"):
         Concept.load(tmp_path / "weights.concept")
     some_concept("cat").save(tmp_path / "cut.concept")
     whole = (tmp_path / "cut.concept").read_bytes()
     (tmp_path / "cut.concept").write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(ConceptError, match="damaged"):
+    with pytest.raises(ConceptError, match=r"cut\.concept"):
         Concept.load(tmp_path / "cut.concept")
     save_file({"x": torch.zeros(1)}, tmp_path / "later.concept", {"likewise": "concept", "format": "9"})
-    with pytest.raises(ConceptError, match="of format 9"):
+    with pytest.raises(ConceptError, match=r"later\.concept.*9"):
         Concept.load(tmp_path / "later.concept")
     save_file({"x": torch.zeros(1)}, tmp_path / "partial.concept", {"likewise": "concept", "format": "1"})
-    with pytest.raises(ConceptError, match="damaged"):
+    with pytest.raises(ConceptError, match=r"partial\.concept"):
         Concept.load(tmp_path / "partial.concept")
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])
-def test_a_concept_of_numbers_that_are_none_is_refused(value, tmp_path):
+def test_a_concept_with_nan_or_infinity_is_refused(value, tmp_path):
     concept = some_concept("cat")
     name = next(name for name, rows in concept.rows.items() if rows.is_floating_point())
     concept.rows[name].view(-1)[-1] = value
     concept.save(tmp_path / "cat.concept")
-    message = rf"cat\.concept: a damaged concept \('rows\.{name}' holds numbers that are infinite or undefined\)"
-    with pytest.raises(ConceptError, match=message):
+    with pytest.raises(ConceptError, match=rf"cat\.concept.*rows\.{name}"):
         Concept.load(tmp_path / "cat.concept")
 
 
@@ -125,3 +123,10 @@ def test_a_thumbnail_keeps_the_aspect_of_the_image():
     assert tile.shape == (96, 96, 3)
     assert (tile[:20] == 240).all()
     assert (tile[30:60] == 0).all()
+
+
+def test_a_concept_shows_its_examples_in_rows_of_eight():
+    concept = some_concept(*["cat"] * 9)
+    assert concept.overlay().shape == (2 * 96, 8 * 96, 3)
+    assert Image.open(io.BytesIO(concept._repr_png_())).size == (8 * 96, 2 * 96)
+    assert repr(concept) == "<concept of cat (9); panet on lite0@blocks.5.3>"

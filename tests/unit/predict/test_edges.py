@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from likewise import Example, FewShot
-from likewise.predict.edges import along_edges
+from likewise.predict.edges import refine_edges
 
 
 def disc(height: int, width: int, radius: float) -> np.ndarray:
@@ -37,21 +37,21 @@ def iou(one: np.ndarray, other: np.ndarray) -> float:
 def test_a_blurred_outline_moves_to_the_edge_of_the_image(size: tuple[int, int]) -> None:
     mask = disc(*size, min(size) / 4)
     before = blurred(mask, min(size) // 10)
-    after = along_edges(before, painted(mask))
+    after = refine_edges(before, painted(mask))
     assert iou(before[1].numpy() > 0.5, mask) < 0.91
     assert iou(after[1].numpy() > 0.5, mask) > 0.94
 
 
 def test_where_the_image_has_no_edge_probabilities_stay() -> None:
     before = blurred(disc(120, 160, 30), 20)
-    after = along_edges(before, np.full((120, 160, 3), 90, np.uint8))
+    after = refine_edges(before, np.full((120, 160, 3), 90, np.uint8))
     assert abs(after - before).mean() < 0.05
 
 
 def test_probabilities_of_several_classes_stay_probabilities() -> None:
     generator = torch.Generator().manual_seed(0)
     before = (4 * torch.randn(4, 90, 70, generator=generator)).softmax(dim=0)
-    after = along_edges(before, painted(disc(90, 70, 20), noise=40))
+    after = refine_edges(before, painted(disc(90, 70, 20), noise=40))
     assert after.shape == before.shape
     assert after.min() >= 0
     assert torch.allclose(after.sum(dim=0), torch.ones(90, 70), atol=1e-5)
@@ -60,7 +60,7 @@ def test_probabilities_of_several_classes_stay_probabilities() -> None:
 @pytest.mark.parametrize("size", [(1, 1), (1, 40), (33, 2000)])
 def test_any_size_of_image_is_taken(size: tuple[int, int]) -> None:
     before = torch.full((2, *size), 0.5)
-    assert torch.allclose(along_edges(before, np.zeros((*size, 3), np.uint8)), before, atol=1e-4)
+    assert torch.allclose(refine_edges(before, np.zeros((*size, 3), np.uint8)), before, atol=1e-4)
 
 
 def test_without_edges_few_shot_says_what_its_model_says() -> None:
@@ -70,6 +70,6 @@ def test_without_edges_few_shot_says_what_its_model_says() -> None:
     concept = own.learn(example)
     raw = own.segment(image, concept).probability
     refined = along.segment(image, along.learn(example)).probability
-    expected = along_edges(torch.from_numpy(np.stack([1 - raw, raw])), image)[1].numpy()
+    expected = refine_edges(torch.from_numpy(np.stack([1 - raw, raw])), image)[1].numpy()
     assert abs(refined - expected).max() < 1e-4
     assert abs(refined - raw).max() > 0.01

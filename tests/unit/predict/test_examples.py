@@ -1,5 +1,6 @@
-"""How people give examples, and what is marked in them."""
+"""Examples: how arguments name them, and which pixels they mark."""
 
+import io
 import os
 from pathlib import Path
 
@@ -7,28 +8,28 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from likewise.errors import ImageError
+from likewise.errors import ArgumentError, ExampleError, ImageError
 from likewise.predict.examples import Example, find_examples, mark
 from support.fakes import save_flat
 
 
-def test_an_example_is_a_image_and_a_mask_joined_by_an_equals_sign(photos: Path) -> None:
+def test_an_example_is_an_image_and_a_mask_joined_by_an_equals_sign(photos: Path) -> None:
     cat, mask = save_flat(photos / "cat.jpg"), save_flat(photos / "elsewhere.png")
     assert find_examples([f"{cat}={mask}"])[0] == [Example(cat, mask=mask)]
 
 
-def test_names_with_equals_signs_are_understood(photos: Path) -> None:
+def test_file_names_may_contain_equals_signs(photos: Path) -> None:
     odd, mask = save_flat(photos / "a=b.jpg"), save_flat(photos / "m=n.png")
     assert find_examples([f"{odd}={mask}"])[0] == [Example(odd, mask=mask)]
     beside = save_flat(photos / "a=b.mask.png")
     assert find_examples([str(odd)])[0] == [Example(odd, mask=beside)]
 
 
-def test_an_equals_sign_that_can_be_read_in_two_ways_is_refused(photos: Path) -> None:
+def test_an_ambiguous_equals_sign_is_refused(photos: Path) -> None:
     for name in ("a", "b=c", "a=b", "c"):
         Image.new("L", (3, 3)).save(photos / name, format="png")
     os.chdir(photos)
-    with pytest.raises(ImageError, match="may be a with mask b=c or a=b with mask c; rename"):
+    with pytest.raises(ExampleError, match="a with mask b=c or a=b with mask c"):
         find_examples(["a=b=c"])
 
 
@@ -43,9 +44,9 @@ def test_a_mask_beside_its_image_is_found(photos: Path, mask_name: str) -> None:
 
 def test_a_png_is_not_its_own_mask(photos: Path) -> None:
     cat = save_flat(photos / "cat.png")
-    with pytest.raises(ImageError, match=r"cat\.png: no mask beside it; looked for cat\.mask\.png, cat_mask\.png\."):
+    with pytest.raises(ExampleError, match=r"cat\.png.*cat\.mask\.png, cat_mask\.png\."):
         find_examples([cat])
-    with pytest.raises(ImageError, match="no mask beside it"):
+    with pytest.raises(ExampleError, match=r"cat\.png"):
         find_examples([cat, cat])
 
 
@@ -98,25 +99,23 @@ def test_boxes_and_scribbles_take_the_place_of_masks_in_order(photos: Path) -> N
         [],
     )
     assert find_examples([cat], scribbles=[Path("strokes.png")])[0] == [Example(cat, scribbles=Path("strokes.png"))]
-    with pytest.raises(ValueError, match="2 example images, but 1 boxes; give one for each, in order"):
+    with pytest.raises(ArgumentError, match=r"2 .* 1 boxes"):
         find_examples([cat, dog], boxes=["1,2,3,4"])
-    with pytest.raises(ValueError, match="1 example images, but 2 scribbles"):
+    with pytest.raises(ArgumentError, match=r"1 .* 2 scribbles"):
         find_examples([cat], scribbles=[Path("a.png"), Path("b.png")])
-    with pytest.raises(ValueError, match="boxes and scribbles were both given"):
+    with pytest.raises(ArgumentError):
         find_examples([cat], boxes=["1,2,3,4"], scribbles=[Path("a.png")])
-    with pytest.raises(ValueError, match=r"a box is four numbers x0,y0,x1,y1 in pixels"):
+    with pytest.raises(ValueError, match="1,2,3"):
         find_examples([cat], boxes=["1,2,3"])
 
 
-def test_a_image_without_a_mask_lists_the_names_looked_for(photos: Path) -> None:
+def test_the_error_for_an_image_without_a_mask_lists_the_names_tried(photos: Path) -> None:
     save_flat(photos / "a/cat.jpg")
-    with pytest.raises(
-        ImageError, match=r"cat\.jpg: no mask beside it; looked for cat\.mask\.png, .*, cat\.png\. Give"
-    ):
+    with pytest.raises(ExampleError, match=r"cat\.jpg.*cat\.mask\.png, .*, cat\.png\."):
         find_examples([photos / "a"])
 
 
-def test_saved_concepts_are_told_from_images_and_a_label_goes_to_every_mask(photos: Path) -> None:
+def test_concepts_are_separated_from_images_and_a_label_goes_to_every_mask(photos: Path) -> None:
     cat, mask = save_flat(photos / "cat.jpg"), save_flat(photos / "cat.png")
     assert find_examples(["pets.concept"]) == ([], [Path("pets.concept")])
     examples, concepts = find_examples(["pets.concept", cat], label=8)
@@ -124,19 +123,19 @@ def test_saved_concepts_are_told_from_images_and_a_label_goes_to_every_mask(phot
     assert concepts == [Path("pets.concept")]
 
 
-def test_examples_that_do_not_exist_are_named(photos: Path) -> None:
+def test_the_error_for_a_missing_example_names_it(photos: Path) -> None:
     cat = save_flat(photos / "cat.jpg")
     (photos / "empty").mkdir()
     for texts, message in (
-        (["photos/dog.jpg"], r"photos/dog\.jpg: no such example"),
-        ([f"{cat}=photos/absent.png"], r"there is no file photos/absent\.png; check"),
-        ([f"{cat}="], "there is no file of the empty name"),
-        (["x=y"], "there is no file x and no file y"),
-        (["x=y=z"], "no = in it stands between two files that exist"),
-        (["photos/empty"], "photos/empty: no image in this folder"),
-        ([], "no example given"),
+        (["photos/dog.jpg"], r"photos/dog\.jpg"),
+        ([f"{cat}=photos/absent.png"], r"photos/absent\.png;"),
+        ([f"{cat}="], "empty name"),
+        (["x=y"], "x and y"),
+        (["x=y=z"], "x=y=z"),
+        (["photos/empty"], "photos/empty"),
+        ([], ""),
     ):
-        with pytest.raises(ImageError, match=message):
+        with pytest.raises(ExampleError, match=message):
             find_examples(texts)
 
 
@@ -156,7 +155,7 @@ def test_a_mask_a_box_and_scribbles_mark_foreground_and_background(photos: Path)
     np.testing.assert_array_equal(background, strokes == 2)
 
 
-def test_scribbles_without_a_background_stroke_leave_the_rest_to_the_background(photos: Path) -> None:
+def test_scribbles_without_a_background_stroke_make_the_rest_background(photos: Path) -> None:
     cat = save_flat(photos / "cat.png", size=(12, 8))
     strokes = np.zeros((8, 12), np.uint8)
     strokes[3, 3:6] = 1
@@ -164,7 +163,49 @@ def test_scribbles_without_a_background_stroke_leave_the_rest_to_the_background(
     np.testing.assert_array_equal(background, ~foreground)
 
 
-def test_a_mask_that_leaves_no_background_is_warned_of(photos: Path) -> None:
+def test_a_mask_without_background_warns(photos: Path) -> None:
     cat = save_flat(photos / "cat.png", size=(12, 8))
-    with pytest.warns(UserWarning, match=r"cat\.png: its mask covers the whole image"):
+    with pytest.warns(UserWarning, match=r"cat\.png"):
         mark(Example(cat, mask=np.ones((8, 12), bool)))
+
+
+def test_ignored_pixels_are_unknown_whatever_marks_them(photos: Path) -> None:
+    cat = save_flat(photos / "cat.png", size=(12, 8))
+    ignore = np.zeros((8, 12), bool)
+    ignore[:4] = True
+    strokes = np.full((8, 12), 2, np.uint8)
+    strokes[2:6, 3:6] = 1
+    for marks in ({"mask": strokes == 1}, {"box": (3, 2, 6, 6)}, {"scribbles": strokes}):
+        _, foreground, background = mark(Example(cat, ignore=ignore, **marks))
+        np.testing.assert_array_equal(foreground, (strokes == 1) & ~ignore)
+        np.testing.assert_array_equal(background, (strokes == 2) & ~ignore)
+    with pytest.raises(ExampleError, match=r"cat\.png"):
+        mark(Example(cat, box=(0, 0, 3, 3), ignore=ignore))
+    with pytest.raises(ImageError):
+        mark(Example(cat, box=(0, 0, 3, 3), ignore=ignore[:4]))
+
+
+def test_examples_are_compared_by_value(photos: Path) -> None:
+    mask = np.zeros((8, 12), bool)
+    mask[2, 3] = True
+    example = Example("cat.png", mask=mask, class_name="cat")
+    assert example == Example("cat.png", mask=mask.copy(), class_name="cat")
+    assert example != Example("cat.png", mask=~mask, class_name="cat")
+    assert example != Example("cat.png", mask="mask.png", class_name="cat")
+    assert repr(example) == "Example('cat.png', 'cat', mask)"
+
+
+def test_a_saved_example_is_found_with_the_same_pixels(photos: Path) -> None:
+    image = np.random.default_rng(0).integers(0, 255, (8, 12, 3), dtype=np.uint8)
+    example = Example(image, box=(3, 2, 6, 6))
+    example.save(photos / "cat.png")
+    (found,), _ = find_examples([photos / "cat.png"])
+    for one, other in zip(mark(example), mark(found), strict=True):
+        np.testing.assert_array_equal(one, other)
+    unsure = Example(image, box=(3, 2, 6, 6), ignore=np.eye(8, 12, dtype=bool))
+    unsure.save(photos / "dog.png")
+    for one, other in zip(
+        mark(unsure), mark(Example(photos / "dog.png", scribbles=photos / "dog.scribbles.png")), strict=True
+    ):
+        np.testing.assert_array_equal(one, other)
+    assert Image.open(io.BytesIO(unsure._repr_png_())).size == (12, 8)

@@ -14,9 +14,9 @@ from torch import nn
 from likewise.backbones.specs import BACKBONES, backbone_spec
 from likewise.errors import WeightsError
 from likewise.models import hsnet, panet
+from likewise.weights import load as weights
 from likewise.weights.checkpoint import fingerprint, load_state, read_state
 from likewise.weights.imagenet import load_backbone
-from likewise.weights import load as weights
 from likewise.weights.load import load_trained, recipe_name
 from support.fake_runs import FIRST_TAP, make_hsnet_run
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
-
 import torch
 import torch.nn.functional as F
 from einops import einsum, rearrange
 from jaxtyping import Float
 from torch import Tensor
 
+from likewise.errors import warn
 from likewise.ops.features import resize
 
 EPS = 1e-5
@@ -60,11 +59,10 @@ def masks_of_levels(
     if not lost:
         return masks
     strides = " and ".join(str(stride) for stride in lost)
-    warnings.warn(
+    warn(
         f"a support mask is so small that nothing of it is left at stride {strides}; "
         + ("the finest level that holds it stands in" if rescue else "this stride will not be compared")
-        + ". Give an image in which the object is larger, or crop it.",
-        stacklevel=3,
+        + ". Give an image in which the object is larger, or crop it."
     )
     if rescue:
         for shot in range(len(mask)):

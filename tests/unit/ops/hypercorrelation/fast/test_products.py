@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+
 from likewise.ops.hypercorrelation.fast import products
 
 

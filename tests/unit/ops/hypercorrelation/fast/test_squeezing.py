@@ -3,10 +3,10 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from likewise.ops.hypercorrelation.fast import squeezing
 from torch import nn
 
 from likewise.ops.hypercorrelation.correlation import correlate, unit
+from likewise.ops.hypercorrelation.fast import squeezing
 from likewise.ops.hypercorrelation.fast.squeezing import (
     Window,
     convolve,

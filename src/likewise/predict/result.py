@@ -1,0 +1,153 @@
+"""What the predictors return: masks and labels at the size of the image, with names and scores. No torch here."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Float32, UInt8
+from PIL import Image
+
+from likewise.io.images import save_image, save_pillow
+from likewise.viz import draw
+
+
+class EqualByValue:
+    """A dataclass whose `==` compares arrays element by element and returns one bool."""
+
+    def __eq__(self, other: object) -> bool:
+        if type(other) is not type(self):
+            return NotImplemented
+        return all(same(getattr(self, each.name), getattr(other, each.name)) for each in fields(self) if each.compare)  # type: ignore[arg-type]
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+def same(one: Any, other: Any) -> bool:
+    """Whether two values are equal: arrays and tensors by shape, type and elements, dicts by their values."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(same(value, other[key]) for key, value in one.items())
+    if hasattr(one, "dtype") and hasattr(other, "dtype"):
+        return type(one) is type(other) and one.dtype == other.dtype and np.array_equal(one, other)
+    if hasattr(one, "dtype") or hasattr(other, "dtype"):
+        return False
+    return bool(one == other)
+
+
+def png(image: UInt8[np.ndarray, "h w 3"]) -> bytes:
+    """The image as the bytes of a PNG file."""
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, format="png")
+    return buffer.getvalue()
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Result(EqualByValue):
+    """The masks of one image, at the size of the image.
+
+    Attributes:
+        mask: True where any of the classes is.
+        probability: of any of the classes, in [0, 1].
+        labels: 0 for background, i + 1 for `classes[i]`.
+        classes: the names of the concept's classes.
+        scores: for each class, the mean probability over the pixels with its label; 0 for a class without pixels.
+        image: the image itself, for `overlay`; not part of `==`.
+    """
+
+    mask: Bool[np.ndarray, "h w"]
+    probability: Float32[np.ndarray, "h w"]
+    labels: UInt8[np.ndarray, "h w"]
+    classes: tuple[str, ...]
+    scores: tuple[float, ...]
+    image: UInt8[np.ndarray, "h w 3"] | None = field(default=None, compare=False)
+
+    first_label = 1
+    """The label of `classes[0]`."""
+
+    def __repr__(self) -> str:
+        height, width = self.labels.shape
+        shown = ", ".join(f"{name} {score:.2f}" for name, score in zip(self.classes, self.scores, strict=True))
+        return f"Result({width}x{height}, {self.mask.mean():.0%} of the image; {shown})"
+
+    @property
+    def score(self) -> float:
+        """The highest of the scores, in [0, 1]."""
+        return max(self.scores)
+
+    def overlay(self) -> UInt8[np.ndarray, "h w 3"]:
+        """The image with each class tinted and outlined; black in place of an image that the result does not have."""
+        return draw.overlay(_image_or_black(self.image, self.labels), self.labels)
+
+    def save(self, path: str | Path) -> None:
+        """Write the mask as the suffix says: black and white for one class, `labels` with a palette for several."""
+        if len(self.classes) == 1:
+            save_image(self.mask, path)
+        else:
+            save_pillow(draw.paletted(self.labels, self.first_label), path)
+
+    def _repr_png_(self) -> bytes:
+        return png(self.overlay())
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class SceneResult(EqualByValue):
+    """The class of every pixel of one image, at the size of the image.
+
+    Attributes:
+        labels: the index of each pixel's class, 0 for `classes[0]`, as label files of scenes have it.
+        probability: of that class, in [0, 1].
+        classes: their names.
+        image: the image itself, for `overlay`; not part of `==`.
+    """
+
+    labels: UInt8[np.ndarray, "h w"]
+    probability: Float32[np.ndarray, "h w"]
+    classes: tuple[str, ...]
+    image: UInt8[np.ndarray, "h w 3"] | None = field(default=None, compare=False)
+
+    first_label = 0
+    """The label of `classes[0]`: there is no background."""
+
+    def __repr__(self) -> str:
+        height, width = self.labels.shape
+        areas = sorted(self.areas.items(), key=lambda item: -item[1])
+        shown = ", ".join(f"{name} {area / self.labels.size:.0%}" for name, area in areas[:3] if area)
+        return f"SceneResult({width}x{height}; {shown}{', ...' if sum(a > 0 for _, a in areas) > 3 else ''})"
+
+    @property
+    def mask(self) -> Bool[np.ndarray, "h w"]:
+        """True where any class is: everywhere."""
+        return np.ones(self.labels.shape, bool)
+
+    @property
+    def areas(self) -> dict[str, int]:
+        """The number of pixels of each class."""
+        counts = np.bincount(self.labels.ravel(), minlength=len(self.classes))
+        return dict(zip(self.classes, counts.tolist(), strict=True))
+
+    @property
+    def scores(self) -> tuple[float, ...]:
+        """For each class, the mean probability over its pixels; 0 for a class without pixels."""
+        flat, classes = self.labels.ravel(), len(self.classes)
+        sums = np.bincount(flat, self.probability.ravel(), classes)
+        return tuple((sums / np.bincount(flat, minlength=classes).clip(1)).tolist())
+
+    def overlay(self) -> UInt8[np.ndarray, "h w 3"]:
+        """The image with each class tinted and outlined; black in place of an image that the result does not have."""
+        return draw.overlay(_image_or_black(self.image, self.labels), self.labels + np.uint8(1))
+
+    def save(self, path: str | Path) -> None:
+        """Write `labels` as an image with a palette."""
+        save_pillow(draw.paletted(self.labels, self.first_label), path)
+
+    def _repr_png_(self) -> bytes:
+        return png(self.overlay())
+
+
+def _image_or_black(
+    image: UInt8[np.ndarray, "h w 3"] | None, labels: UInt8[np.ndarray, "h w"]
+) -> UInt8[np.ndarray, "h w 3"]:
+    return np.zeros((*labels.shape, 3), np.uint8) if image is None else image

@@ -1,0 +1,25 @@
+"""Items are read ahead of their use: in order, a few at a time."""
+
+import itertools
+
+import pytest
+
+from likewise.io.prefetch import prefetch
+
+
+def test_values_come_in_order_and_few_are_read_ahead() -> None:
+    read: list[int] = []
+    stream = prefetch(itertools.count(), lambda item: read.append(item) or 2 * item, ahead=4)
+    found = [(item, future.result()) for item, future in itertools.islice(stream, 10)]
+    assert found == [(item, 2 * item) for item in range(10)]
+    assert len(read) <= 14
+    stream.close()
+
+
+def test_an_exception_comes_at_the_turn_of_its_item() -> None:
+    stream = prefetch("1x3", int)
+    assert next(stream)[1].result() == 1
+    _, broken = next(stream)
+    with pytest.raises(ValueError, match="x"):
+        broken.result()
+    assert next(stream)[1].result() == 3
