@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from likewise.data.class_names import CAMVID
-from likewise.data.scenes import SceneSet
 from likewise.data.scene_benchmarks import camvid_scenes
+from likewise.data.scenes import SceneSet
 from likewise.errors import OutputError, PredictionError
 from likewise.evaluate.scenes import evaluate_scenes
 from likewise.evaluate.scoring import score_scenes

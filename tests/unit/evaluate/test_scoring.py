@@ -5,8 +5,8 @@ import pytest
 from PIL import ExifTags, Image
 
 from likewise.data.groups import GroupSet, cosaliency_groups
-from likewise.data.scenes import SceneSet
 from likewise.data.scene_folders import folder_scenes
+from likewise.data.scenes import SceneSet
 from likewise.errors import ArgumentError, PredictionError
 from likewise.evaluate.scoring import GROUP_MODES, score_groups, score_scenes
 from likewise.io.images import save_image
