@@ -26,7 +26,7 @@ from likewise.data.held_out import held_out_groups
 from likewise.io.images import save_image
 from likewise.io.paths import ImageFile
 from likewise.metrics.saliency import icnet_f_curve
-from likewise.metrics.segmentation import interval
+from likewise.metrics.scores import interval
 from likewise.predict.co_saliency import BY_BEST_MASKS, CoSaliency, average_results
 from likewise.predict.few_shot import FewShot
 from likewise.predict.saliency import Saliency

@@ -18,7 +18,7 @@ from torch import Tensor
 from likewise.data.scene_benchmarks import camvid_scenes
 from likewise.io.images import read_image
 from likewise.io.labels import IGNORE
-from likewise.metrics.segmentation import SceneIoU
+from likewise.metrics.scenes import SceneIoU
 from likewise.models.mcibi import MCIBI
 from likewise.ops.features import plane_size
 from likewise.predict.scene_parser import open_network

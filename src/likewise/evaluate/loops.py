@@ -21,7 +21,6 @@ from PIL import Image
 
 from likewise.data.episodes import Episode, EpisodeSet, load_episode
 from likewise.errors import ImageError, check_known
-from likewise.evaluate.bootstrap import EpisodeCounts
 from likewise.evaluate.protocols import Protocol, read_episodes
 from likewise.evaluate.run import Run
 from likewise.evaluate.scoring import (
@@ -34,7 +33,8 @@ from likewise.evaluate.scoring import (
 from likewise.io.atomic import PART_PREFIX, write_atomically
 from likewise.io.images import save_pillow
 from likewise.io.masks import read_labels, read_mask
-from likewise.metrics.segmentation import Scores, interval
+from likewise.metrics.bootstrap import EpisodeCounts
+from likewise.metrics.scores import Scores, interval
 from likewise.viz.draw import label_palette
 
 Segment = Callable[[EpisodeSet, Episode], np.ndarray]

@@ -24,7 +24,8 @@ from likewise.data.episodes import Episode, EpisodeSet
 from likewise.errors import DataSetError, check_known
 from likewise.io.atomic import write_atomically
 from likewise.io.resize import Nearest
-from likewise.metrics.segmentation import FoldIoU, LikewiseIoU, PanetIoU, Scores
+from likewise.metrics.few_shot import FoldIoU, LikewiseIoU, PanetIoU
+from likewise.metrics.scores import Scores
 
 
 @runtime_checkable

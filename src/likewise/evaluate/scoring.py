@@ -23,7 +23,8 @@ from likewise.io.labels import IGNORE
 from likewise.io.masks import read_labels
 from likewise.jobs.writers import WRITERS
 from likewise.metrics.saliency import MODES, CoSegmentation, Saliency
-from likewise.metrics.segmentation import SceneIoU, Scores
+from likewise.metrics.scenes import SceneIoU
+from likewise.metrics.scores import Scores
 
 GROUP_MODES = (*MODES, CoSegmentation.protocol)
 NAMED = 5

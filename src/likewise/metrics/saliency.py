@@ -1,31 +1,29 @@
-"""Metrics of co-saliency and co-segmentation; each states its protocol.
+"""Metrics of co-saliency and co-segmentation. Each has `update`, once per image, and `compute`, which returns `Scores`.
 
-Predictions are 8-bit maps (h w), as they are stored; ground truth is a mask (h w). Every metric has `update`, once
-per image, and `compute`, which gives `Scores`.
+Predictions are 8-bit maps (h w), as stored in files; the ground truth is a mask (h w).
 """
 
 import numpy as np
 from jaxtyping import Bool, Float, Float32, UInt8
 
-from likewise.errors import check_known
-from likewise.io.images import format_size
+from likewise.errors import PredictionError, check_known, requires_extra
 from likewise.io.resize import resize_grey
-from likewise.metrics.segmentation import Scores
+from likewise.metrics.confusion import check_same_size
+from likewise.metrics.scores import Scores
 
 MODES = ("pysodmetrics", "icnet-224")
+"""The modes of `Saliency`."""
 
 
 class Saliency:
-    """S-, E- and F-measure, weighted F and MAE under one of two labelled modes.
+    """S-, E- and F-measure, weighted F and MAE, under one of two modes; every image has the same weight.
 
-    "pysodmetrics": the toolbox of that name. Each prediction is first stretched to [0, 1]; 256 thresholds; E and F as
-    maximum and mean of the curve averaged over images, and adaptive (twice the mean as threshold).
+    "pysodmetrics": the toolbox of that name. Predictions are stretched to [0, 1]; 256 thresholds; E and F as maximum
+    and mean of the curve averaged over images, and adaptive (threshold: twice the mean).
 
-    "icnet-224": the evaluator behind ICNet's table. Both maps resized to 224x224; 255 thresholds and strictly greater;
-    no stretching; no special case, so an empty ground truth makes S NaN; no E-measure and no weighted F. What it gets
-    wrong: shapes and areas after squashing, and one empty image undoes S of the whole set.
-
-    All images weigh the same, whatever their group.
+    "icnet-224": the evaluator of the ICNet paper (Jin et al., NeurIPS 2020). Both maps are resized to 224x224; 255
+    thresholds, strictly greater; no stretching, no E-measure, no weighted F. Its weaknesses: it scores squashed shapes
+    and areas, and one empty ground truth makes S NaN for the whole set.
     """
 
     def __init__(self, mode: str = "pysodmetrics") -> None:
@@ -34,8 +32,9 @@ class Saliency:
         self.images = 0
         self.icnet: list[tuple[float, float, np.ndarray]] = []
         if mode == "pysodmetrics":
-            # loads scipy and more, which the other metrics do not need
-            import py_sod_metrics as sod
+            # imported here: the other metrics do not need it, and it loads slowly
+            with requires_extra("evaluate", "scoring saliency maps"):
+                import py_sod_metrics as sod
 
             self.sod = {
                 "S": sod.Smeasure(),
@@ -46,7 +45,7 @@ class Saliency:
             }
 
     def update(self, prediction: UInt8[np.ndarray, "h w"], target: Bool[np.ndarray, "ht wt"]) -> None:
-        check_sizes(prediction, target)
+        check_same_size(prediction, target)
         self.images += 1
         if self.protocol == "icnet-224":
             p = resize_grey(prediction, 224, 224).astype(np.float32) / 255
@@ -58,7 +57,7 @@ class Saliency:
 
     def compute(self) -> Scores:
         if not self.images:
-            raise ValueError("no image was scored")
+            raise PredictionError("no image was scored")
         values = self.icnet_values() if self.protocol == "icnet-224" else self.sod_values()
         return Scores(self.protocol, values, counts={"images": self.images})
 
@@ -88,10 +87,10 @@ class Saliency:
 
 
 class CoSegmentation:
-    """Jaccard index and precision of co-segmentation: protocol "co-segmentation".
+    """Jaccard index and precision of co-segmentation, averaged over the images of a group, then over groups.
 
-    A prediction is binarised at 128. Jaccard is the object's IoU (1 where both are empty), precision the share of
-    pixels, object and background, that are right; both averaged over the images of a group, then over groups.
+    Predictions are thresholded at 128. Jaccard is the IoU of the object (1 if both masks are empty); precision is the
+    share of correct pixels, object and background.
     """
 
     protocol = "co-segmentation"
@@ -100,7 +99,7 @@ class CoSegmentation:
         self.groups: dict[str, list[tuple[float, float]]] = {}
 
     def update(self, prediction: UInt8[np.ndarray, "h w"], target: Bool[np.ndarray, "ht wt"], group: str) -> None:
-        check_sizes(prediction, target)
+        check_same_size(prediction, target)
         predicted = prediction >= 128
         union = int((predicted | target).sum())
         jaccard = int((predicted & target).sum()) / union if union else 1.0
@@ -108,7 +107,7 @@ class CoSegmentation:
 
     def compute(self) -> Scores:
         if not self.groups:
-            raise ValueError("no image was scored")
+            raise PredictionError("no image was scored")
         means = {group: np.mean(scores, axis=0) for group, scores in self.groups.items()}
         jaccard, precision = np.mean(list(means.values()), axis=0)
         return Scores(
@@ -119,18 +118,10 @@ class CoSegmentation:
         )
 
 
-def check_sizes(prediction: np.ndarray, target: np.ndarray) -> None:
-    if prediction.shape != target.shape:
-        raise ValueError(
-            f"prediction and ground truth must have one size, not {format_size(*prediction.shape)} and "
-            f"{format_size(*target.shape)}"
-        )
-
-
 def icnet_f_curve(p: Float32[np.ndarray, "h w"], g: Float32[np.ndarray, "h w"]) -> Float[np.ndarray, "255"]:
-    """F with beta^2 = 0.3 at the thresholds 0/255 .. 254/255; 0 where precision and recall are both 0."""
+    """Return F with beta^2 = 0.3 at the thresholds 0/255 to 254/255; 0 where precision and recall are both 0."""
     stored = np.rint(p * 255).astype(np.int64).ravel()
-    # a pixel is above threshold t exactly if its stored value exceeds t
+    # a pixel exceeds threshold t if and only if its stored value exceeds t
     above = np.cumsum(np.bincount(stored, minlength=256)[::-1])[::-1][1:]
     hits = np.cumsum(np.bincount(stored, weights=g.ravel(), minlength=256)[::-1])[::-1][1:]
     precision, recall = hits / np.maximum(above, 1), hits / max(float(g.sum()), 1.0)
@@ -139,7 +130,10 @@ def icnet_f_curve(p: Float32[np.ndarray, "h w"], g: Float32[np.ndarray, "h w"]) 
 
 
 def icnet_s_measure(p: Float32[np.ndarray, "h w"], g: Float32[np.ndarray, "h w"]) -> float:
-    """Half object, half region similarity (Fan et al., ICCV 2017), population moments and no special cases."""
+    """Return the S-measure (Fan et al., ICCV 2017), the mean of object and region similarity.
+
+    With population moments and without special cases, as the evaluator of ICNet computes it.
+    """
     p, g = p.astype(np.float64), g.astype(np.float64)
     share = g.mean()
     objects = share * object_similarity(p, g) + (1 - share) * object_similarity(1 - p, 1 - g)
@@ -147,7 +141,7 @@ def icnet_s_measure(p: Float32[np.ndarray, "h w"], g: Float32[np.ndarray, "h w"]
 
 
 def object_similarity(p: Float[np.ndarray, "h w"], g: Float[np.ndarray, "h w"]) -> float:
-    """2 m / (1 + m^2 + d) of the mean m and deviation d of the prediction on the mask; 0 for an empty mask."""
+    """Return 2 m / (1 + m^2 + d), with mean m and deviation d of the prediction in the mask; 0 for an empty mask."""
     on_mask = p[g == 1]
     if not on_mask.size:
         return 0.0
@@ -156,12 +150,15 @@ def object_similarity(p: Float[np.ndarray, "h w"], g: Float[np.ndarray, "h w"]) 
 
 
 def region_similarity(p: Float[np.ndarray, "h w"], g: Float[np.ndarray, "h w"]) -> float:
-    """Structural similarity of the four parts around the mask's centroid, weighted by area; NaN if a part is empty."""
+    """Return the structural similarity of the four quadrants around the mask's centroid, weighted by area.
+
+    NaN if a quadrant or the mask is empty.
+    """
     height, width = g.shape
     rows, columns = np.nonzero(g)
     if not rows.size:
         return float("nan")
-    # coordinates from 1, rounded half to even
+    # one-based coordinates, rounded half to even
     cy, cx = int(np.rint(rows.mean() + 1)), int(np.rint(columns.mean() + 1))
     total = 0.0
     for part in np.s_[:cy, :cx], np.s_[:cy, cx:], np.s_[cy:, :cx], np.s_[cy:, cx:]:

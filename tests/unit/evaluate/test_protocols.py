@@ -11,7 +11,7 @@ from likewise.data.episodes import Entry, Episode, EpisodeSet, load_episode
 from likewise.data.pascal import pascal5i
 from likewise.errors import ArgumentError, DataSetError
 from likewise.evaluate.protocols import PROTOCOLS, protocol, read_episodes, write_episodes
-from likewise.metrics.segmentation import Scores
+from likewise.metrics.scores import Scores
 from support import fakes
 
 

@@ -12,7 +12,7 @@ from likewise.data.scenes import SceneSet
 from likewise.errors import OutputError, PredictionError
 from likewise.evaluate.scenes import evaluate_scenes
 from likewise.evaluate.scoring import score_scenes
-from likewise.metrics.segmentation import SceneIoU
+from likewise.metrics.scenes import SceneIoU
 from likewise.predict.scene_parser import SceneParser
 from support import fakes
 from support.scene_runs import write_run

@@ -4,7 +4,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from likewise.evaluate.scoring import Part, Results
-from likewise.metrics.segmentation import Scores
+from likewise.metrics.scores import Scores
 
 if TYPE_CHECKING:
     from rich.table import Table

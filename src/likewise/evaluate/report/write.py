@@ -14,7 +14,7 @@ from likewise.evaluate.report.page import write_page
 from likewise.evaluate.run import Run
 from likewise.evaluate.scoring import Results
 from likewise.io.atomic import write_atomically
-from likewise.metrics.segmentation import Scores
+from likewise.metrics.scores import Scores
 
 
 def write_report(results: Results, folder: Path | str, run: Run | None = None) -> Path:

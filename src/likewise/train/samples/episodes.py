@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader, Dataset
 from likewise.data.augmentation import Augmentation
 from likewise.data.episodes import Episode, EpisodeSet, draw_episode, load_episode
 from likewise.errors import DataSetError, check_known
-from likewise.metrics.segmentation import FoldIoU
+from likewise.metrics.few_shot import FoldIoU
 from likewise.train.recipes.data_sections import EpisodeData
 from likewise.train.recipes.schema import Recipe
 from likewise.train.samples.sources import WeightedSet, counts, open_training_sources, set_names

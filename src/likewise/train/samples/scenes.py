@@ -21,7 +21,7 @@ from likewise.errors import DataSetError, ImageError
 from likewise.io.images import format_size, read_image
 from likewise.io.labels import IGNORE
 from likewise.io.resize import resize_image, resize_labels
-from likewise.metrics.segmentation import SceneIoU
+from likewise.metrics.scenes import SceneIoU
 from likewise.ops.features import resize
 from likewise.train.recipes.data_sections import SceneData
 from likewise.train.recipes.schema import Recipe

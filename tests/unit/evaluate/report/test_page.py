@@ -8,7 +8,7 @@ from likewise.evaluate.report.episode_images import episode_images, worst_and_be
 from likewise.evaluate.report.page import write_page
 from likewise.evaluate.run import Run
 from likewise.evaluate.scoring import Part, Results
-from likewise.metrics.segmentation import Scores
+from likewise.metrics.scores import Scores
 from support.html_page import Page
 
 

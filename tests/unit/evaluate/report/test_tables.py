@@ -6,7 +6,7 @@ from rich.console import Console
 from likewise.data.layout import Presence
 from likewise.evaluate.report.tables import tables
 from likewise.evaluate.scoring import Part, Results
-from likewise.metrics.segmentation import Scores
+from likewise.metrics.scores import Scores
 
 
 def printed(results: Results) -> str:

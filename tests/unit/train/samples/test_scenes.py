@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from likewise.errors import DataSetError, ImageError, RecipeError, TrainingError
-from likewise.metrics.segmentation import SceneIoU
+from likewise.metrics.scenes import SceneIoU
 from likewise.train.samples.scenes import (
     Batch,
     TrainingScenes,
