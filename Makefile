@@ -2,13 +2,18 @@
 PYTHON ?= $(or $(shell command -v python3.11),$(shell command -v python3.12),python3)
 BIN := .venv/bin
 
-.PHONY: demo test check format lint types bench docs docs-serve results clean
+.PHONY: demo test test-fast check format lint types bench docs docs-serve results clean
 
 demo: .venv/installed
 	$(BIN)/likewise demo -o demo
 
+# One process a core, one thread a process.
 test: .venv/installed-dev
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal
+
+# What a change in most files breaks, in a minute and a half.
+test-fast: .venv/installed-dev
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal -m "not slow" tests/unit
 
 check: format lint types test
 
