@@ -27,7 +27,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from likewise.evaluate.kernels import status_of_process
 from likewise.models import hsnet
-from likewise.models.hsnet_learned import learn, segment
+from likewise.models.hsnet_inference import encode_support, segment
 from likewise.predict.ready import made_ready
 
 SIZE, SHOTS = 400, 5
@@ -159,7 +159,7 @@ def print_peak_of(what: str) -> None:
     model = network() if what == "reference" else ours(DTYPES[what])
     images, masks, query = episode(1)
     query = query.to(next(model.parameters()).dtype)
-    supports = learn(model, images[0].to(query.dtype), masks[0].to(query.dtype)) if what != "reference" else []
+    supports = encode_support(model, images[0].to(query.dtype), masks[0].to(query.dtype)) if what != "reference" else []
     Path("/proc/self/clear_refs").write_text("5")  # the highest memory so far counts from here
     before = status_of_process("VmRSS")
     for _ in range(2):
@@ -190,11 +190,11 @@ def main() -> None:
 
     def pair(label: str) -> Tensor:
         model, dtype = models[label], next(models[label].parameters()).dtype
-        return segment(model, query.to(dtype), learn(model, images[0, :1].to(dtype), masks[0, :1].to(dtype)))
+        return segment(model, query.to(dtype), encode_support(model, images[0, :1].to(dtype), masks[0, :1].to(dtype)))
 
     def keep(label: str) -> None:
         model, dtype = models[label], next(models[label].parameters()).dtype
-        learned[label] = learn(model, images[0].to(dtype), masks[0].to(dtype))
+        learned[label] = encode_support(model, images[0].to(dtype), masks[0].to(dtype))
 
     def against_concept(label: str, query: Tensor) -> Tensor:
         model, dtype = models[label], next(models[label].parameters()).dtype

@@ -80,7 +80,7 @@ def panet(choice: Choice) -> PANet:
     return PANet(torch.nn.Identity(), PANetConfig(pool_at=choice.pool_at))  # type: ignore[arg-type]
 
 
-def side_by_side(taps: dict[str, torch.Tensor], names: tuple[str, ...]) -> torch.Tensor:
+def concat_levels(taps: dict[str, torch.Tensor], names: tuple[str, ...]) -> torch.Tensor:
     levels = [taps[name].float() for name in names]
     size = tuple(levels[0].shape[-2:])
     return torch.cat([resize(level, size, align_corners=False) for level in levels], dim=1)
@@ -101,8 +101,8 @@ def iou_of_class(
         foreground = (mask == 1).float()[None, None, None]
         for index, choice in enumerate(choices):
             model = panet(choice)
-            prototypes = model.prototypes(side_by_side(support_taps, choice.taps), foreground, 1 - foreground)
-            logits = model.decode(model.relate(side_by_side(query_taps, choice.taps), prototypes), (SIZE, SIZE))
+            prototypes = model.prototypes(concat_levels(support_taps, choice.taps), foreground, 1 - foreground)
+            logits = model.decode(model.relate(concat_levels(query_taps, choice.taps), prototypes), (SIZE, SIZE))
             found, truth = (logits[0, 1] > logits[0, 0]) & (target != 255), target == 1
             counts[index] += (found & truth).sum().item(), (found | truth).sum().item()
     return list(counts[:, 0] / counts[:, 1])

@@ -24,17 +24,17 @@ from torch.utils.data import DataLoader
 from likewise.data.class_names import PASCAL
 from likewise.data.pascal import pascal5i
 from likewise.io.labels import IGNORE
-from likewise.models.hsnet import CAUTION
 from likewise.models.panet import PANet
+from likewise.models.prototype_hsnet import PrototypeHSNetConfig
 from likewise.ops.features import plane_size, resize
 from likewise.ops.prototypes import (
-    SCALE,
-    Shown,
-    likeness,
-    show,
-    together,
+    COSINE_SCALE,
+    SupportStatistics,
+    cosine_maps,
+    merge_shots,
+    support_statistics,
 )
-from likewise.ops.shots import weights_by_area
+from likewise.ops.shots import area_weights
 from likewise.train.recipes.data_sections import EpisodeData
 from likewise.train.samples.episodes import Batch, ValidationEpisodes
 from likewise.train.samples.training_data import collate
@@ -48,14 +48,16 @@ def answers(model: PANet, batch: Batch) -> dict[str, Tensor]:
     images, query = (model.backbone.normalise(part) for part in (batch.supports[0, 0], batch.queries))
     features, query = model.features(images), model.features(query)
     foreground = (batch.support_labels[0, 0] == 1).float()
-    shown = Shown(*(part[None] for part in show(features, 1 - foreground, foreground)))
+    parts = support_statistics(features, 1 - foreground, foreground)
+    statistics = SupportStatistics(*(part[None] for part in parts))
     equal = torch.full((1, len(features), 2), 1 / len(features))
-    weights = weights_by_area(foreground.mean(dim=(1, 2))[None])
-    lowered = CAUTION * (1 - 1 / len(features))
+    weights = area_weights(foreground.mean(dim=(1, 2))[None])
+    lowered = PrototypeHSNetConfig.foreground_bias * (1 - 1 / len(features))
 
-    def logit(weights: Tensor, shrinkage: float, *, self_support: bool) -> Tensor:
-        found = likeness(query, together(shown, weights, shrinkage=shrinkage), self_support=self_support)[:, -2:]
-        background, wanted = (SCALE * resize(found, plane_size(batch.targets), align_corners=False))[0]
+    def logit(weights: Tensor, ridge: float, *, self_support: bool) -> Tensor:
+        prototypes = merge_shots(statistics, weights, ridge=ridge)
+        found = cosine_maps(query, prototypes, self_support=self_support)[:, -2:]
+        background, wanted = (COSINE_SCALE * resize(found, plane_size(batch.targets), align_corners=False))[0]
         return wanted - background
 
     rows = {"PANet": logit(equal, 1e9, self_support=False)}

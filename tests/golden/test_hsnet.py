@@ -8,7 +8,7 @@ import torch.nn.functional as F
 
 from likewise.models import hsnet
 from likewise.models.hsnet import HSNet, HSNetConfig, from_checkpoint
-from likewise.models.hsnet_learned import learn, segment
+from likewise.models.hsnet_inference import encode_support, segment
 from likewise.ops.hypercorrelation.correlation import unit
 from likewise.ops.shots import foreground_wins, vote
 
@@ -191,7 +191,7 @@ def test_a_training_step_of_the_learner_is_the_published_one(rule, golden):
     close(after, arrays["learner_64_logits_after_adam"], relative=1e-3)
 
 
-@pytest.mark.filterwarnings("ignore:a support mask is so small")
+@pytest.mark.filterwarnings("ignore:a support mask is too small")
 def test_a_training_step_of_the_network_is_the_published_one(rule, golden, published):
     meta, arrays = golden("hsnet_resnet50_train")
     case = meta["network_64"]
@@ -224,7 +224,7 @@ def test_segmenting_reproduces_the_published_program_at_its_own_size(rule, golde
     meta, arrays = golden("hsnet_resnet50_400")
     model = published("resnet50").to(memory_format=torch.channels_last)
     episode = episode_of(rule, meta)
-    supports = learn(model, episode["support_images"][:, 0], episode["foreground"][:, 0])
+    supports = encode_support(model, episode["support_images"][:, 0], episode["foreground"][:, 0])
     close(segment(model, episode["query_images"], supports)[:, 0], arrays["logits"])
 
 
@@ -232,7 +232,7 @@ def test_segmenting_without_support_masking_is_the_dagger_variant(rule, golden, 
     meta, arrays = golden("hsnet_resnet50")
     model = published("resnet50", HSNetConfig(mask_support=False))
     episode = episode_of(rule, meta)
-    supports = learn(model, episode["support_images"][:, 0], episode["foreground"][:, 0])
+    supports = encode_support(model, episode["support_images"][:, 0], episode["foreground"][:, 0])
     found = torch.stack([segment(model, episode["query_images"][[i]], [supports[i]])[0, 0] for i in range(2)])
     close(found, arrays["logits_without_support_masking"])
 

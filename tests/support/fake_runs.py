@@ -10,6 +10,7 @@ from safetensors.torch import save_file
 
 from likewise.backbones.specs import backbone_spec
 from likewise.models.hsnet import HSNet, HSNetConfig
+from likewise.models.prototype_hsnet import PrototypeHSNet, PrototypeHSNetConfig
 from likewise.train.recipes.model_sections import HSNetModel
 from likewise.weights.imagenet import load_backbone
 
@@ -17,14 +18,19 @@ FIRST_TAP = "blocks.2.0"
 
 
 def make_hsnet_run(folder: Path, *, seed: int = 0, classes: Sequence[str] = (), **config: Any) -> Path:
-    """A small HSNet on the bundled backbone."""
+    """A small HSNet on the bundled backbone; a PrototypeHSNet if `config` has prototype taps."""
     spec = backbone_spec("lite0")
     modules = [tap.module for tap in spec.taps]
     spec = spec.with_taps(*modules[modules.index(FIRST_TAP) :])
     chosen = {"channels": (4, 8, 8), **config}
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        model = HSNet(load_backbone(spec), HSNetConfig(**chosen))
+        model: HSNet | PrototypeHSNet
+        if "prototype_taps" in chosen:
+            chosen = {"self_support": False, **chosen}
+            model = PrototypeHSNet(load_backbone(spec), PrototypeHSNetConfig(**chosen))
+        else:
+            model = HSNet(load_backbone(spec), HSNetConfig(**chosen))
     section = HSNetModel(name="hsnet", backbone="lite0", first_tap=FIRST_TAP, **chosen)
     recipe = {"name": "hsnet-small", "model": section.model_dump(mode="json")}
     header = {"recipe": json.dumps(recipe), "classes": json.dumps(list(classes))}

@@ -1,4 +1,4 @@
-"""What every HSNet here must do, and an episode of any size for it."""
+"""The tests of every model on hypercorrelations, and an episode of any size for them."""
 
 import torch
 

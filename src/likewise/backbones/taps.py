@@ -19,7 +19,7 @@ from timm.layers import Format
 from torch import Tensor, nn
 
 from likewise.backbones.specs import BackboneSpec, Tap
-from likewise.ops.features import side_by_side
+from likewise.ops.features import concat_levels
 
 _tapped: ContextVar[dict[int, Tensor]] = ContextVar("tapped")
 
@@ -86,7 +86,7 @@ class Backbone(nn.Module):
         if not self.by_hooks:
             features = self.net(images)
             if self.spec.joined:
-                return [side_by_side(features, align_corners=False)]
+                return [concat_levels(features, align_corners=False)]
             # Swin and its like keep channels last; EfficientNet and HRNet do not say, and keep them first.
             last = getattr(self.net, "output_fmt", Format.NCHW) == Format.NHWC
             return [f.permute(0, 3, 1, 2) for f in features] if last else features

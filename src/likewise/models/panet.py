@@ -28,11 +28,11 @@ from likewise.backbones.specs import BACKBONES
 from likewise.backbones.taps import Backbone
 from likewise.io.labels import IGNORE
 from likewise.ops.features import (
+    concat_levels,
     cosine_similarity,
     masked_average_pool,
     plane_size,
     resize,
-    side_by_side,
 )
 
 
@@ -99,7 +99,7 @@ class PANet(nn.Module):
 
     def features(self, images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b c hf wf"]:
         """The taps' feature maps side by side, at the size of the shallowest."""
-        return side_by_side(self.backbone(images), align_corners=self.config.align_corners)
+        return concat_levels(self.backbone(images), align_corners=self.config.align_corners)
 
     def pool(self, features: Float[Tensor, "b c hf wf"], mask: Float[Tensor, "b h w"]) -> Float[Tensor, "b c"]:
         """Masked average pooling, at the mask's size or the features' as configured (equation 1)."""

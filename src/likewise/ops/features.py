@@ -21,8 +21,8 @@ def resize(
     return F.interpolate(images, size=size, mode="bilinear", align_corners=align_corners)
 
 
-def side_by_side(levels: list[Float[Tensor, "b _c _h _w"]], *, align_corners: bool) -> Float[Tensor, "b c h w"]:
-    """Feature maps of several sizes as one, at the size of the first."""
+def concat_levels(levels: list[Float[Tensor, "b _c _h _w"]], *, align_corners: bool) -> Float[Tensor, "b c h w"]:
+    """Return feature maps of several sizes concatenated, at the size of the first."""
     size = plane_size(levels[0])
     return torch.cat([resize(level, size, align_corners=align_corners) for level in levels], dim=1)
 

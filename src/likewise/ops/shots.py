@@ -1,7 +1,7 @@
 """Several shots of a class made one, and several classes put side by side, where each was segmented on its own (HSNet).
 
 shots: logits of each --> foreground_wins --> vote, or mean_probability
-shots: area of each --> weights_by_area, of means over them
+shots: area of each --> area_weights, of means over them
 classes: the probability of each --> compete
 """
 
@@ -30,7 +30,7 @@ def mean_probability(logits: Float[Tensor, "b s 2 h w"]) -> Float[Tensor, "b h w
     return logits.softmax(dim=2)[:, :, 1].mean(dim=1)
 
 
-def weights_by_area(areas: Float[Tensor, "*b s"]) -> Float[Tensor, "*b s 2"]:
+def area_weights(areas: Float[Tensor, "*b s"]) -> Float[Tensor, "*b s 2"]:
     """How much each shot counts in a mean over all of the background's and of the foreground's features; sums are 1.
 
     By the square root of the area: the mean features of a small object are noisier, but not as much as its pixels are

@@ -17,12 +17,21 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from likewise.errors import ConceptError, ModelError
-from likewise.models.hsnet import SMALLEST_SIDE, HSNet, Query
-from likewise.models.hsnet_learned import Gathered, compare, gather, learn
+from likewise.models.blocks.hypercorrelation import SMALLEST_SIDE
+from likewise.models.hsnet import HSNet, HSNetConfig
+from likewise.models.hsnet_inference import (
+    EncodedClass,
+    EncodedQuery,
+    encode_query,
+    encode_support,
+    merge_supports,
+    segment_encoded,
+)
 from likewise.models.panet import PANet
+from likewise.models.prototype_hsnet import PrototypeHSNet
 from likewise.ops.features import plane_size, resize
-from likewise.ops.hypercorrelation.supports import Support, check_stacked, stacked, unstacked
-from likewise.ops.prototypes import Shown
+from likewise.ops.hypercorrelation.supports import Support, check_packed, pack_supports, unpack_supports
+from likewise.ops.prototypes import SupportStatistics
 from likewise.ops.shots import compete, foreground_wins, mean_probability, vote
 from likewise.predict.concept import Concept
 
@@ -125,17 +134,18 @@ class HSNetHead:
         as_published: merge shots by the paper's vote.
     """
 
-    def __init__(self, network: HSNet, *, authors: bool = False, as_published: bool = False) -> None:
+    def __init__(self, network: HSNet | PrototypeHSNet, *, authors: bool = False, as_published: bool = False) -> None:
         self.network, self.votes = network, as_published
-        if as_published and authors:
+        if as_published and authors and isinstance(network.config, HSNetConfig):
             network.config = replace(network.config, rescue=False)
         self.side = 320 if network.backbone.spec.name == "lite0" else 400
         self.multiple, self.smallest = 16, SMALLEST_SIDE
 
     def check(self, concept: Concept) -> None:
-        concept.check_rows(Shown._fields)
+        if isinstance(self.network, PrototypeHSNet):
+            concept.check_rows(SupportStatistics._fields)
         try:
-            check_stacked(concept.rows)
+            check_packed(concept.rows)
         except ValueError as error:
             raise ConceptError(f"a damaged concept: {error}; learn it again from its examples") from error
 
@@ -146,35 +156,31 @@ class HSNetHead:
         background: Bool[Tensor, "1 hm wm"],
     ) -> dict[str, Tensor]:
         size = plane_size(images)
-        return stacked(learn(self.network, images, resize_mask(foreground, size), resize_mask(background, size)))
+        masks = resize_mask(foreground, size), resize_mask(background, size)
+        return pack_supports(encode_support(self.network, images, *masks))
 
-    def prepare(self, concept: Concept, device: torch.device) -> list[Gathered]:
+    def prepare(self, concept: Concept, device: torch.device) -> list[EncodedClass]:
         """The supports of each class."""
         like = torch.empty(0, device=device, dtype=next(self.network.parameters()).dtype)
         ways: list[list[Support]] = [[] for _ in concept.classes]
-        for index, support in zip(concept.class_of, unstacked(concept.rows), strict=True):
+        for index, support in zip(concept.class_of, unpack_supports(concept.rows), strict=True):
             ways[index].append(support)
-        return [gather(way, like) for way in ways]
+        return [merge_supports(self.network, way, like) for way in ways]
 
     def segment(
-        self, images: Float[Tensor, "b 3 h w"], prepared: list[Gathered], sizes: Sequence[tuple[int, int]]
+        self, images: Float[Tensor, "b 3 h w"], prepared: list[EncodedClass], sizes: Sequence[tuple[int, int]]
     ) -> list[Float[Tensor, "k _ho _wo"]]:
-        units, compared = self.network.look(images)
-        found = []
-        for index, size in enumerate(sizes):
-            one = slice(index, index + 1)
-            query = Query([tap[one] for tap in units], compared[one])
-            found.append(self.probabilities(query, prepared, plane_size(images), size))
-        return found
+        queries, plane = encode_query(self.network, images), plane_size(images)
+        return [self.probabilities(queries.image(index), prepared, plane, size) for index, size in enumerate(sizes)]
 
     def probabilities(
-        self, query: Query, ways: list[Gathered], plane: tuple[int, int], size: tuple[int, int]
+        self, query: EncodedQuery, ways: list[EncodedClass], plane: tuple[int, int], size: tuple[int, int]
     ) -> Float[Tensor, "k ho wo"]:
         """The probabilities of one image: its input has size `plane`, the answer `size`."""
         if self.votes and len(ways) == 1:
-            foreground = vote(foreground_wins(compare(self.network, query, ways[0], size)))
+            foreground = vote(foreground_wins(segment_encoded(self.network, query, ways[0], size)))
             return torch.cat([~foreground, foreground]).float()
-        logits = [compare(self.network, query, way, plane)[0].float() for way in ways]
+        logits = [segment_encoded(self.network, query, way, plane)[0].float() for way in ways]
         return compete(torch.stack([mean_over_shots(way, size) for way in logits], dim=1))[0]
 
 
@@ -204,6 +210,6 @@ def head_for(network: Any, *, authors: bool = False, as_published: bool = False)
     """
     if isinstance(network, PANet):
         return PANetHead(network)
-    if isinstance(network, HSNet):
+    if isinstance(network, HSNet | PrototypeHSNet):
         return HSNetHead(network, authors=authors, as_published=as_published)
     raise ModelError(f"{type(network).__name__} does not segment by example; PANet and HSNet do")

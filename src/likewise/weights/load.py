@@ -22,6 +22,7 @@ from likewise.models import (
     icnet,
     mcibi,
     panet,
+    prototype_hsnet,
     saliency,
 )
 from likewise.weights.checkpoint import load_state, read_header, read_state
@@ -70,6 +71,8 @@ def load_trained(path: str | Path) -> tuple[nn.Module, tuple[str, ...]]:
             "first read with `likewise weights import`"
         ) from error
     model = build(section, classes)
+    if isinstance(model, prototype_hsnet.PrototypeHSNet):
+        state = prototype_hsnet.from_run(state)
     load_state(
         model,
         {name: value.float() if value.is_floating_point() else value for name, value in state.items()},
@@ -86,9 +89,13 @@ def _trained_hsnet(section: dict[str, Any], classes: tuple[str, ...]) -> nn.Modu
     spec = backbone_spec(section["backbone"])
     modules = [tap.module for tap in spec.taps]
     spec = spec.with_taps(*modules[modules.index(section["first_tap"]) :])
-    chosen = {field.name: section[field.name] for field in fields(hsnet.HSNetConfig) if field.name in section}
-    chosen = {name: tuple(value) if isinstance(value, list) else value for name, value in chosen.items()}
-    return hsnet.HSNet(Backbone(spec), hsnet.HSNetConfig(**chosen))
+    channels = tuple(section["channels"])
+    if not section.get("prototype_taps"):
+        return hsnet.HSNet(Backbone(spec), hsnet.HSNetConfig(channels=channels))
+    config = prototype_hsnet.PrototypeHSNetConfig(
+        channels=channels, prototype_taps=tuple(section["prototype_taps"]), self_support=section["self_support"]
+    )
+    return prototype_hsnet.PrototypeHSNet(Backbone(spec), config)
 
 
 def _trained_mcibi(section: dict[str, Any], classes: tuple[str, ...]) -> nn.Module:

@@ -1,4 +1,4 @@
-"""Each operation against a slow, obvious form of itself."""
+"""Each operation against a slow, obvious loop."""
 
 import math
 
@@ -13,7 +13,7 @@ from likewise.ops.features import cosine_similarity, masked_average_pool, resize
 
 @pytest.mark.parametrize("align_corners", [True, False])
 @pytest.mark.parametrize(("before", "after"), [(5, 13), (13, 5), (7, 7), (1, 4), (4, 1)])
-def test_resize_matrix_does_what_resize_does_to_a_plane(before, after, align_corners):
+def test_resize_matrix_resizes_as_resize_does(before, after, align_corners):
     plane = torch.randn(2, 3, before, 6, dtype=torch.float64)
     rows = resize_matrix(before, after, align_corners=align_corners, like=plane)
     columns = resize_matrix(6, 9, align_corners=align_corners, like=plane)

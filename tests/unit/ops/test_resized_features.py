@@ -1,4 +1,4 @@
-"""Against features that are resized, pixel by pixel."""
+"""`ResizedFeatures` against features that are really resized."""
 
 import pytest
 import torch
@@ -23,7 +23,7 @@ def test_the_squared_norm_is_that_of_the_resized_features(size_in, size_out):
 
 
 @pytest.mark.parametrize(("size_in", "size_out"), SIZES)
-def test_each_pixel_has_the_resized_plane_that_its_row_names(size_in, size_out):
+def test_each_pixel_reads_the_resized_plane_of_its_row(size_in, size_out):
     features, resized, virtual, generator = made(size_in, size_out)
     row = torch.randint(0, len(features), size_out, generator=generator)
     found = virtual.at_pixels(features.flatten(1), row)
@@ -31,7 +31,7 @@ def test_each_pixel_has_the_resized_plane_that_its_row_names(size_in, size_out):
 
 
 @pytest.mark.parametrize(("size_in", "size_out"), SIZES)
-def test_a_weighted_sum_of_pixels_is_one_of_features_with_the_weights_brought_back(size_in, size_out):
+def test_a_weighted_sum_of_pixels_equals_a_sum_of_features_with_transposed_weights(size_in, size_out):
     features, resized, virtual, generator = made(size_in, size_out)
     weight = torch.rand(size_out, generator=generator, dtype=torch.float64)
     row = torch.randint(0, 3, size_out, generator=generator)

@@ -1,4 +1,4 @@
-"""The vote against the published program's, and shots and classes joined by hand."""
+"""The vote against the published program, and the other merges of shots and classes against hand-computed cases."""
 
 import math
 
@@ -30,23 +30,23 @@ def test_competing_classes_share_one_background():
     torch.testing.assert_close(shared, odds / odds.sum())
 
 
-def test_a_single_class_competes_with_nobody():
+def test_a_single_class_keeps_its_probability():
     alone = torch.rand(2, 1, 3, 3)
     torch.testing.assert_close(shots.compete(alone)[:, 1:], alone)
 
 
-def test_a_pixel_that_no_class_claims_is_background():
+def test_a_pixel_below_one_half_in_every_class_is_background():
     labels = shots.compete(torch.tensor([0.49, 0.3]).reshape(1, 2, 1, 1)).argmax(dim=1)
     assert labels.item() == 0
 
 
-def test_a_shot_counts_by_the_square_root_of_its_area():
-    weights = shots.weights_by_area(torch.tensor([0.04, 0.36, 0.0]))
+def test_a_shots_weight_is_the_square_root_of_its_area():
+    weights = shots.area_weights(torch.tensor([0.04, 0.36, 0.0]))
     torch.testing.assert_close(weights[:, 1], torch.tensor([0.25, 0.75, 0.0]), atol=2e-3, rtol=0)
     sides = torch.tensor([0.96, 0.64, 1.0]).sqrt()
     torch.testing.assert_close(weights[:, 0], sides / sides.sum())
 
 
 @pytest.mark.parametrize("area", [0.0, 0.3, 1.0])
-def test_shots_of_equal_areas_count_equally(area):
-    torch.testing.assert_close(shots.weights_by_area(torch.full((2, 4), area)), torch.full((2, 4, 2), 0.25))
+def test_shots_of_equal_areas_have_equal_weights(area):
+    torch.testing.assert_close(shots.area_weights(torch.full((2, 4), area)), torch.full((2, 4, 2), 0.25))

@@ -14,8 +14,8 @@ from likewise import Concept, Example, FewShot
 from likewise.errors import ConceptError, ModelError
 from likewise.models import hsnet, icnet
 from likewise.models.hsnet import from_checkpoint
-from likewise.models.hsnet_learned import learn, segment
-from likewise.ops.hypercorrelation.supports import unstacked
+from likewise.models.hsnet_inference import encode_support, segment
+from likewise.ops.hypercorrelation.supports import unpack_supports
 from likewise.ops.shots import compete, foreground_wins, vote
 from likewise.predict.heads import HSNetHead, head_for, resize_mask
 from support.fake_runs import make_hsnet_run
@@ -125,7 +125,7 @@ def test_as_published_the_shots_of_a_class_vote(few_shot, run):
     concept = few_shot.learn(shots)
     query, _ = scene((160, 160), seed=5)
     voted = published.segment(query, concept)
-    logits = segment(few_shot.network, few_shot.network_input(query), unstacked(concept.rows))
+    logits = segment(few_shot.network, few_shot.network_input(query), unpack_supports(concept.rows))
     np.testing.assert_array_equal(voted.mask, vote(foreground_wins(logits))[0].numpy())
     by_mean = few_shot.segment(query, concept)
     assert (by_mean.mask != voted.mask).any()
@@ -222,16 +222,17 @@ def test_background_strokes_make_the_background_prototype(tmp_path):
     torch.testing.assert_close(drawn[0, 1], masked[0, 1])
     above = np.zeros_like(mask)
     above[:20] = True
-    (expected,) = learn(
+    (expected,) = encode_support(
         few_shot.network,
         few_shot.network_input(image),
         *(torch.from_numpy(plane)[None].float() for plane in (mask, above)),
     )
-    torch.testing.assert_close(drawn[0], expected.shown.means.half())
+    torch.testing.assert_close(drawn[0], expected.statistics.means.half())
     assert (drawn[0, 0] - masked[0, 0]).abs().max() > 0.01
 
 
-def test_concepts_of_an_earlier_version_are_refused(few_shot):
+def test_a_concept_without_the_statistics_of_prototypes_raises(tmp_path):
+    few_shot = FewShot(str(make_hsnet_run(tmp_path, prototype_taps=("blocks.4.2",))), side=64, device="cpu")
     concept = few_shot.learn(example())
     rows = {name: row for name, row in concept.rows.items() if name != "squares"}
     with pytest.raises(ConceptError, match="squares"):

@@ -13,7 +13,7 @@ from torch import nn
 
 from likewise.backbones.specs import BACKBONES, backbone_spec
 from likewise.errors import WeightsError
-from likewise.models import hsnet, panet
+from likewise.models import panet, prototype_hsnet
 from likewise.weights import load as weights
 from likewise.weights.checkpoint import fingerprint, load_state, read_state
 from likewise.weights.imagenet import load_backbone
@@ -184,8 +184,10 @@ def test_a_run_of_hsnet_is_rebuilt_with_its_own_width_and_prototypes(tmp_path):
     run = make_hsnet_run(tmp_path, classes=("cat", "dog"), prototype_taps=("blocks.4.2", "blocks.6.0"))
     model, classes = load_trained(run)
     assert classes == ("cat", "dog")
-    assert isinstance(model, hsnet.HSNet)
-    assert model.config == hsnet.HSNetConfig(channels=(4, 8, 8), prototype_taps=("blocks.4.2", "blocks.6.0"))
+    assert isinstance(model, prototype_hsnet.PrototypeHSNet)
+    assert model.config == prototype_hsnet.PrototypeHSNetConfig(
+        channels=(4, 8, 8), prototype_taps=("blocks.4.2", "blocks.6.0"), self_support=False
+    )
     assert model.backbone.taps[0].module == FIRST_TAP
     torch.testing.assert_close(dict(model.state_dict()), read_state(run / "weights.safetensors"), rtol=0, atol=0)
 

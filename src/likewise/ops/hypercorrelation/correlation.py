@@ -1,4 +1,4 @@
-"""The hypercorrelation itself, and what goes into it: unit features, masks at the size of each level (HSNet)."""
+"""The hypercorrelation and its inputs: unit features, and support masks at the size of each level (HSNet)."""
 
 from __future__ import annotations
 
@@ -12,18 +12,36 @@ from likewise.errors import warn
 from likewise.ops.features import resize
 
 EPS = 1e-5
-"""Added to the norm of a feature vector, so that a masked-out position correlates with nothing."""
+"""Added to the norm of a feature vector, as in the published program: masked-out positions have correlation 0."""
 
 
 def unit(features: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
-    """Every position's feature vector divided by (its norm + 1e-5); a zero vector stays zero."""
+    """Return each position's feature vector divided by (its norm + 1e-5); a zero vector stays zero."""
     return features / (features.norm(dim=1, keepdim=True) + EPS)
+
+
+def masked_unit_features(
+    taps: list[Float[Tensor, "b _c _h _w"]], strides: list[int], mask: Float[Tensor, "b h w"], *, rescue: bool
+) -> list[Float[Tensor, "b _c _h _w"]]:
+    """Return the unit features of every tap multiplied by the mask before normalisation (HSNet, equation 1).
+
+    Args:
+        taps: feature maps of the supports.
+        strides: of each tap.
+        mask: foreground, in [0, 1].
+        rescue: see `level_masks`.
+    """
+    planes = {stride: tap.shape[-2:] for stride, tap in zip(strides, taps, strict=True)}
+    # Always in single precision: where a sample falls on a pixel up to rounding, its neighbour's weight is 1e-6 or 0,
+    # and a unit feature is far from small even if the masked feature is.
+    masks = level_masks(mask.float(), planes, rescue=rescue)
+    return [unit(tap * masks[stride][:, None].to(tap.dtype)) for stride, tap in zip(strides, taps, strict=True)]
 
 
 def correlate(
     query: list[Float[Tensor, "b _c hq wq"]], support: list[Float[Tensor, "b _c hs ws"]]
 ) -> Float[Tensor, "b t hq wq hs ws"]:
-    """The cosine of every query position with every support position, negative values set to 0 (HSNet, equation 2).
+    """Return the cosine of every query position with every support position, clamped at 0 (HSNet, equation 2).
 
     Args:
         query, support: unit features of the `t` taps of one stride, tap by tap.
@@ -33,7 +51,7 @@ def correlate(
 
 
 def resize4d(x: Float[Tensor, "b c hq wq hs ws"], shape: torch.Size) -> Float[Tensor, "b c ho wo hso wso"]:
-    """Both planes at other sizes, `(query height, width, support height, width)`, corners aligned."""
+    """Resize both planes to `shape`: query height and width, support height and width; bilinear, corners aligned."""
     hs, ws = x.shape[4:]
     x = resize(rearrange(x, "b c hq wq hs ws -> b (c hs ws) hq wq"), (shape[0], shape[1]), align_corners=True)
     if (hs, ws) == tuple(shape[2:]):
@@ -43,31 +61,36 @@ def resize4d(x: Float[Tensor, "b c hq wq hs ws"], shape: torch.Size) -> Float[Te
     return rearrange(x, "b (c hq wq) hs ws -> b c hq wq hs ws", hq=shape[0], wq=shape[1])
 
 
-def masks_of_levels(
+def level_masks(
     mask: Float[Tensor, "b h w"], planes: dict[int, torch.Size], *, rescue: bool
 ) -> dict[int, Float[Tensor, "b _h _w"]]:
-    """The mask at the size of each level, bilinear, so in [0, 1] and no longer binary; keys are strides.
+    """Return the mask at the size of each level by stride, bilinear, so in [0, 1] and not binary.
 
-    Warns when a mask that is not empty vanishes at a level. See `HSNetConfig.rescue`.
+    Warns when a nonempty mask vanishes at a level.
+
+    Args:
+        mask: foreground, in [0, 1].
+        planes: size of each level by stride.
+        rescue: replace a vanished mask by the max-pooled mask of the finest level that still holds it.
     """
     masks = {
         stride: resize(mask[:, None], (size[0], size[1]), align_corners=True)[:, 0]
         for stride, size in sorted(planes.items())
     }
     held = {stride: level.flatten(1).any(dim=1) for stride, level in masks.items()}
-    lost = [stride for stride in masks if (mask.flatten(1).any(dim=1) & ~held[stride]).any()]
-    if not lost:
+    vanished = [stride for stride in masks if (mask.flatten(1).any(dim=1) & ~held[stride]).any()]
+    if not vanished:
         return masks
-    strides = " and ".join(str(stride) for stride in lost)
+    strides = " and ".join(str(stride) for stride in vanished)
     warn(
-        f"a support mask is so small that nothing of it is left at stride {strides}; "
-        + ("the finest level that holds it stands in" if rescue else "this stride will not be compared")
-        + ". Give an image in which the object is larger, or crop it."
+        f"a support mask is too small for stride {strides}; "
+        + ("the finest level that holds it is used instead" if rescue else "this stride has no correlations")
+        + ". Use an image in which the object is larger, or crop it."
     )
     if rescue:
         for shot in range(len(mask)):
             finest = next((masks[stride][shot] for stride in masks if held[stride][shot]), mask[shot])
-            for stride in lost:
+            for stride in vanished:
                 if not held[stride][shot]:
                     masks[stride][shot] = F.adaptive_max_pool2d(finest[None], masks[stride].shape[-2:])[0]
     return masks

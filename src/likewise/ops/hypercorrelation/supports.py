@@ -1,4 +1,4 @@
-"""What examples show, learned once: unit features under the mask, and of what is outside no more than statistics."""
+"""Encoded supports: the foreground features of each stride and, for prototypes, statistics of both sides."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from likewise.ops.prototypes import Shown
+from likewise.ops.prototypes import SupportStatistics
 
 
 @dataclass(frozen=True)
 class SupportLevel:
-    """What one example shows at one stride: the unit features of its foreground positions, and of no others.
+    """Unit features of one support at one stride, at its foreground positions only.
 
     Attributes:
-        features: for each tap, those of the `p` positions.
+        features: for each tap, the features of the `p` foreground positions.
         positions: row and column of each position, in row-major order.
         plane: height and width of the whole support plane.
     """
@@ -28,20 +28,20 @@ class SupportLevel:
 
     @classmethod
     def of(cls, taps: list[Float[Tensor, "_c h w"]]) -> SupportLevel:
-        """The positions where any tap is other than zero; of an empty level, one position of zeros."""
-        seen = torch.stack([tap.any(dim=0) for tap in taps]).any(dim=0)
-        if not seen.any():
-            seen[0, 0] = True
-        features = tuple(tap[:, seen].T.contiguous() for tap in taps)
-        return cls(features, seen.nonzero(), (seen.shape[0], seen.shape[1]))
+        """Keep the positions where any tap is nonzero; for an empty level, one position of zeros."""
+        foreground = torch.stack([tap.any(dim=0) for tap in taps]).any(dim=0)
+        if not foreground.any():
+            foreground[0, 0] = True
+        features = tuple(tap[:, foreground].T.contiguous() for tap in taps)
+        return cls(features, foreground.nonzero(), (foreground.shape[0], foreground.shape[1]))
 
     @property
     def area(self) -> float:
-        """The share of the plane's positions that are foreground, in (0, 1]."""
+        """Share of the plane's positions that are foreground, in (0, 1]."""
         return len(self.positions) / (self.plane[0] * self.plane[1])
 
     def dense(self) -> list[Float[Tensor, "1 _c h w"]]:
-        """The whole planes, zero where there is no foreground."""
+        """Return whole planes, zero outside the foreground."""
         rows, columns = self.positions.unbind(dim=1)
         planes = []
         for features in self.features:
@@ -51,37 +51,41 @@ class SupportLevel:
         return planes
 
     def to(self, like: Tensor) -> SupportLevel:
-        """On the device and in the precision of `like`."""
+        """Move to the device and dtype of `like`."""
         features = tuple(tap.to(like) for tap in self.features)
         return SupportLevel(features, self.positions.to(like.device), self.plane)
 
 
 @dataclass(frozen=True)
 class Support:
-    """What one example shows.
+    """One encoded support.
 
     Attributes:
-        levels: by stride.
-        shown: what its background and its foreground say to prototypes; of no channels where the model compares none.
+        levels: foreground features by stride.
+        statistics: what prototypes are made of; None for a model without prototypes.
     """
 
     levels: dict[int, SupportLevel]
-    shown: Shown
+    statistics: SupportStatistics | None = None
 
     def to(self, like: Tensor) -> Support:
-        """On the device and in the precision of `like`, but for what the spread is made of: in single precision."""
-        means, *sums = self.shown
-        shown = Shown(means.to(like), *(part.to(like.device, torch.float32) for part in sums))
-        return Support({stride: level.to(like) for stride, level in self.levels.items()}, shown)
+        """Move to the device and dtype of `like`; the covariance's statistics stay in single precision."""
+        statistics = self.statistics
+        if statistics is not None:
+            means, *sums = statistics
+            statistics = SupportStatistics(means.to(like), *(part.to(like.device, torch.float32) for part in sums))
+        return Support({stride: level.to(like) for stride, level in self.levels.items()}, statistics)
 
 
-def stacked(supports: list[Support]) -> dict[str, Tensor]:
-    """Learned examples as tensors with one row for each, in half precision, to be kept in a file.
+def pack_supports(supports: list[Support]) -> dict[str, Tensor]:
+    """Return encoded supports as half-precision tensors with one row for each, to be saved in a file.
 
-    Examples hold different numbers of positions: rows are padded with zeros, and their positions with -1.
+    Supports have different numbers of positions: rows are padded with zeros, and their positions with -1.
     """
-    parts = {name: [getattr(support.shown, name) for support in supports] for name in Shown._fields}
-    rows = {name: torch.stack([part.cpu().half() for part in of_each]) for name, of_each in parts.items()}
+    rows: dict[str, Tensor] = {}
+    if supports[0].statistics is not None:
+        for name in SupportStatistics._fields:
+            rows[name] = torch.stack([getattr(support.statistics, name).cpu().half() for support in supports])
     for stride in supports[0].levels:
         levels = [support.levels[stride] for support in supports]
         rows[f"{stride}.plane"] = torch.tensor([level.plane for level in levels], dtype=torch.int32)
@@ -93,11 +97,14 @@ def stacked(supports: list[Support]) -> dict[str, Tensor]:
     return rows
 
 
-def check_stacked(rows: dict[str, Tensor]) -> None:
-    """Raise a `ValueError` for rows that `stacked` cannot have made: they would ask for any amount of memory."""
+def check_packed(rows: dict[str, Tensor]) -> None:
+    """Raise a `ValueError` for rows that `pack_supports` cannot have made.
+
+    Positions outside the plane would otherwise make `segment` allocate any amount of memory.
+    """
     for name, planes in rows.items():
-        stride, _, what = name.partition(".")
-        if what != "plane":
+        stride, _, kind = name.partition(".")
+        if kind != "plane":
             continue
         positions = rows.get(f"{stride}.positions", torch.zeros(0, 0, 2))
         counts = (positions[..., 0] >= 0).sum(dim=1)
@@ -107,19 +114,25 @@ def check_stacked(rows: dict[str, Tensor]) -> None:
         if (positions >= planes[:, None]).any():
             raise ValueError(f"a position at stride {stride} lies outside its image")
         if not lengths or min(lengths) < counts.max():
-            raise ValueError(f"features at stride {stride} are fewer than their positions")
+            raise ValueError(f"stride {stride} has fewer features than positions")
 
 
-def unstacked(rows: dict[str, Tensor]) -> list[Support]:
-    """The examples that `stacked` was given, their features in half precision."""
+def unpack_supports(rows: dict[str, Tensor]) -> list[Support]:
+    """Return the supports that `pack_supports` was given, their features in half precision."""
     strides = sorted(int(name.removesuffix(".plane")) for name in rows if name.endswith(".plane"))
-    supports = [Support({}, Shown(*parts)) for parts in zip(*(rows[name] for name in Shown._fields), strict=True)]
-    for stride in strides:
-        taps = sum(name.startswith(f"{stride}.features.") for name in rows)
-        for example, support in enumerate(supports):
-            positions = rows[f"{stride}.positions"][example].long()
-            count = int((positions[:, 0] >= 0).sum())
-            features = tuple(rows[f"{stride}.features.{tap}"][example, :count] for tap in range(taps))
-            height, width = rows[f"{stride}.plane"][example].tolist()
-            support.levels[stride] = SupportLevel(features, positions[:count], (height, width))
+    supports = []
+    for index in range(len(rows[f"{strides[0]}.plane"])):
+        statistics = None
+        if "means" in rows:
+            statistics = SupportStatistics(*(rows[name][index] for name in SupportStatistics._fields))
+        supports.append(Support({stride: _unpack_level(rows, stride, index) for stride in strides}, statistics))
     return supports
+
+
+def _unpack_level(rows: dict[str, Tensor], stride: int, index: int) -> SupportLevel:
+    taps = sum(name.startswith(f"{stride}.features.") for name in rows)
+    positions = rows[f"{stride}.positions"][index].long()
+    count = int((positions[:, 0] >= 0).sum())
+    features = tuple(rows[f"{stride}.features.{tap}"][index, :count] for tap in range(taps))
+    height, width = rows[f"{stride}.plane"][index].tolist()
+    return SupportLevel(features, positions[:count], (height, width))

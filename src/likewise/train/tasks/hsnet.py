@@ -1,4 +1,4 @@
-"""HSNet in training: episodes of one class, frozen backbones."""
+"""Training of HSNet and PrototypeHSNet: episodes of one class, frozen backbones."""
 
 from __future__ import annotations
 
@@ -14,8 +14,10 @@ from torch import Tensor
 from likewise.backbones.specs import BackboneSpec, backbone_spec
 from likewise.backbones.taps import Backbone
 from likewise.errors import ModelError, TrainingError, check_known
+from likewise.models.blocks.hypercorrelation import HypercorrelationEncoder
 from likewise.models.hsnet import HSNet, HSNetConfig
 from likewise.models.panet import PANet
+from likewise.models.prototype_hsnet import PrototypeHSNet, PrototypeHSNetConfig
 from likewise.ops.shots import mean_probability
 from likewise.train.recipes.model_sections import HSNetModel
 from likewise.train.recipes.schema import Recipe
@@ -25,22 +27,23 @@ from likewise.weights.imagenet import load_backbone
 from likewise.weights.load import load_trained
 
 
-class Crossed(HSNet):
-    """HSNet that can look through other backbones than its own in training. They are no part of its state.
+class Crossed(HypercorrelationEncoder):
+    """Mixin: a model that can be trained on the features of other backbones, which are not part of its state.
 
     Args:
-        backbones: what to look through; the last is its own.
-        of_class: for each class of the material, the place of its backbone among these.
+        backbones: the last one is the model's own.
+        of_class: for each class of the data, the index of its backbone.
+        config: of the model.
     """
 
-    def __init__(self, backbones: list[Backbone], of_class: list[int], config: HSNetConfig) -> None:
-        super().__init__(backbones[-1], config)
-        self.others = backbones[:-1]  # a list, so that no module counts them among its own
+    def __init__(self, backbones: list[Backbone], of_class: list[int], config: Any) -> None:
+        super().__init__(backbones[-1], config)  # type: ignore[call-arg]
+        self.others = backbones[:-1]  # a list, so that they are not registered as submodules
         self.of_class = torch.tensor(of_class)
 
     @contextmanager
     def through(self, place: int) -> Iterator[None]:
-        """Within, the features are those of this backbone."""
+        """Use the backbone of this index inside the `with` block."""
         own: Any = self.backbone
         if place < len(self.others):
             self.backbone = self.others[place].to(next(self.parameters()).device)
@@ -50,8 +53,21 @@ class Crossed(HSNet):
             self.backbone = own
 
 
-def build(section: HSNetModel, classes: tuple[str, ...]) -> Crossed:
-    """HSNet at random, on a frozen backbone with ImageNet weights or those of runs of PANet.
+class CrossedHSNet(Crossed, HSNet):
+    """HSNet on several backbones."""
+
+
+class CrossedPrototypeHSNet(Crossed, PrototypeHSNet):
+    """PrototypeHSNet on several backbones."""
+
+
+Model = CrossedHSNet | CrossedPrototypeHSNet
+
+
+def build(section: HSNetModel, classes: tuple[str, ...]) -> Model:
+    """Return an untrained HSNet, or PrototypeHSNet if there are prototype taps, on one or more frozen backbones.
+
+    The backbones have ImageNet weights or those of training runs.
 
     Raises:
         TrainingError: such a run is of another kind, or on another backbone.
@@ -64,10 +80,12 @@ def build(section: HSNetModel, classes: tuple[str, ...]) -> Crossed:
     backbones = [backbone for backbone, _ in runs] or [load_backbone(spec, weights=section.weights)]
     unseen = [[place for place, (_, trained) in enumerate(runs) if name not in trained] for name in classes]
     of_class = [places[-1] if places else len(backbones) - 1 for places in unseen]
-    config = HSNetConfig(
+    if not section.prototype_taps:
+        return CrossedHSNet(backbones, of_class, HSNetConfig(channels=section.channels))
+    config = PrototypeHSNetConfig(
         channels=section.channels, prototype_taps=section.prototype_taps, self_support=section.self_support
     )
-    return Crossed(backbones, of_class, config)
+    return CrossedPrototypeHSNet(backbones, of_class, config)
 
 
 def start(spec: BackboneSpec, section: HSNetModel, run: Path) -> tuple[Backbone, tuple[str, ...]]:
@@ -77,7 +95,11 @@ def start(spec: BackboneSpec, section: HSNetModel, run: Path) -> tuple[Backbone,
     trained, classes = load_trained(run)
     own = backbone.state_dict()
     shared = {name: value for name, value in trained.backbone.state_dict().items() if name in own}
-    if not isinstance(trained, PANet | HSNet) or trained.backbone.spec.name != section.backbone or not shared:
+    if (
+        not isinstance(trained, PANet | HSNet | PrototypeHSNet)
+        or trained.backbone.spec.name != section.backbone
+        or not shared
+    ):
         raise TrainingError(
             f"{run} holds {type(trained).__name__} on {trained.backbone.spec.name}; to start from is needed a run of "
             f"panet or hsnet on {section.backbone}"
@@ -87,14 +109,14 @@ def start(spec: BackboneSpec, section: HSNetModel, run: Path) -> tuple[Backbone,
     return backbone, classes
 
 
-def inputs(model: HSNet, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
-    """What `HSNet.forward` takes."""
+def inputs(model: Model, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the arguments of the model's `forward`."""
     supports = batch.supports[:, 0]
     images = model.backbone.normalise(supports.flatten(0, 1)).unflatten(0, supports.shape[:2])
     return images, (batch.support_labels[:, 0] == 1).to(images.dtype), model.backbone.normalise(batch.queries)
 
 
-def losses(model: Crossed, section: HSNetModel, batch: Batch, progress: Progress) -> dict[str, Float[Tensor, ""]]:
+def losses(model: Model, section: HSNetModel, batch: Batch, progress: Progress) -> dict[str, Float[Tensor, ""]]:
     """The mean over the episodes, those of one backbone after those of another."""
     places = model.of_class.to(batch.ways.device)[batch.ways[:, 0]]
     found = []
@@ -106,12 +128,12 @@ def losses(model: Crossed, section: HSNetModel, batch: Batch, progress: Progress
     return {section.loss: torch.stack(found).sum()}
 
 
-def chosen_loss(model: HSNet, section: HSNetModel, batch: Batch) -> Float[Tensor, ""]:
+def chosen_loss(model: Model, section: HSNetModel, batch: Batch) -> Float[Tensor, ""]:
     found = model.loss(*inputs(model, batch), batch.targets.long())
     return found.query if section.loss == "cross-entropy" else found.overlap
 
 
-def predict(model: HSNet, batch: Batch) -> UInt8[Tensor, "b h w"]:
+def predict(model: Model, batch: Batch) -> UInt8[Tensor, "b h w"]:
     return (mean_probability(model(*inputs(model, batch))) > 0.5).to(torch.uint8)
 
 

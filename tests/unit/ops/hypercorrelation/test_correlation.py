@@ -1,4 +1,4 @@
-"""Hypercorrelations pair by pair, and the masks of small objects at every level."""
+"""Hypercorrelations against a loop over pairs, and the masks of small objects at every level."""
 
 import itertools
 import warnings
@@ -7,7 +7,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from likewise.ops.hypercorrelation.correlation import correlate, masks_of_levels, unit
+from likewise.ops.hypercorrelation.correlation import correlate, level_masks, unit
 
 
 @pytest.fixture(autouse=True)
@@ -15,7 +15,7 @@ def _seed():
     torch.manual_seed(0)
 
 
-def test_correlation_is_the_cosine_of_every_pair_without_what_is_negative():
+def test_correlation_is_the_cosine_of_every_pair_clamped_at_zero():
     query, support = torch.randn(2, 5, 2, 3), torch.randn(2, 5, 4, 2)
     found = correlate([unit(query)], [unit(support)])
     for b, i, j, k, l in itertools.product(range(2), range(2), range(3), range(4), range(2)):
@@ -40,41 +40,39 @@ def small_mask(side: int, at: int = 70) -> torch.Tensor:
 def test_a_mask_that_every_level_holds_is_only_resized():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        masks = masks_of_levels(small_mask(90), planes_of(256), rescue=True)
+        masks = level_masks(small_mask(90), planes_of(256), rescue=True)
     expected = F.interpolate(small_mask(90)[None], size=8, mode="bilinear", align_corners=True)[0]
     torch.testing.assert_close(masks[32], expected)
 
 
-def test_a_mask_that_vanishes_at_a_level_is_read_from_the_finest_level_that_holds_it():
+def test_a_mask_that_vanishes_at_a_level_is_pooled_from_the_finest_level_that_holds_it():
     mask = small_mask(16, at=78)
-    with pytest.warns(
-        UserWarning, match="nothing of it is left at stride 32; the finest level that holds it stands in"
-    ):
-        masks = masks_of_levels(mask, planes_of(256), rescue=True)
+    with pytest.warns(UserWarning, match="stride 32; the finest level"):
+        masks = level_masks(mask, planes_of(256), rescue=True)
     assert masks[8].any()
     torch.testing.assert_close(masks[32], F.max_pool2d(masks[8], 4))
 
 
-def test_a_mask_that_vanishes_at_every_level_is_read_from_the_image():
+def test_a_mask_that_vanishes_at_every_level_is_pooled_from_the_image():
     mask = torch.zeros(2, 256, 256)
     mask[0, 77, 77] = 1
     mask[1] = small_mask(90)
     with pytest.warns(UserWarning, match="stride 8 and 16 and 32"):
-        masks = masks_of_levels(mask, planes_of(256), rescue=True)
+        masks = level_masks(mask, planes_of(256), rescue=True)
     for stride in (8, 16, 32):
         expected = F.max_pool2d(mask[:1], stride)[0]
         torch.testing.assert_close(masks[stride][0], expected)
-        torch.testing.assert_close(masks[stride][1], masks_of_levels(mask[1:], planes_of(256), rescue=True)[stride][0])
+        torch.testing.assert_close(masks[stride][1], level_masks(mask[1:], planes_of(256), rescue=True)[stride][0])
 
 
 def test_without_rescue_the_level_stays_empty_as_published():
-    with pytest.warns(UserWarning, match="this stride will not be compared"):
-        masks = masks_of_levels(small_mask(16, at=78), planes_of(256), rescue=False)
+    with pytest.warns(UserWarning, match="this stride has no correlations"):
+        masks = level_masks(small_mask(16, at=78), planes_of(256), rescue=False)
     assert not masks[32].any()
 
 
 def test_an_empty_mask_stays_empty_without_a_warning():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        masks = masks_of_levels(torch.zeros(1, 256, 256), planes_of(256), rescue=True)
+        masks = level_masks(torch.zeros(1, 256, 256), planes_of(256), rescue=True)
     assert not any(level.any() for level in masks.values())

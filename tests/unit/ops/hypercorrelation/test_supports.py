@@ -1,4 +1,4 @@
-"""What examples show is kept under the mask alone, and comes back from a file's rows."""
+"""Supports keep foreground features only, and survive packing into rows."""
 
 import pytest
 import torch
@@ -7,11 +7,11 @@ from likewise.ops.hypercorrelation.correlation import unit
 from likewise.ops.hypercorrelation.supports import (
     Support,
     SupportLevel,
-    check_stacked,
-    stacked,
-    unstacked,
+    check_packed,
+    pack_supports,
+    unpack_supports,
 )
-from likewise.ops.prototypes import Shown
+from likewise.ops.prototypes import SupportStatistics
 
 
 @pytest.fixture(autouse=True)
@@ -31,22 +31,24 @@ def test_a_support_level_keeps_the_foreground_and_nothing_else():
         torch.testing.assert_close(dense[0], tap)
 
 
-def test_examples_of_different_sizes_are_stacked_and_come_back():
+def test_supports_of_different_sizes_survive_packing():
     supports = []
     for height, width in ((4, 5), (3, 7)):
         taps = [unit(torch.rand(1, c, height, width))[0] * (torch.rand(height, width) > 0.5) for c in (3, 6)]
         levels = {8: SupportLevel.of(taps), 16: SupportLevel.of([tap[:, ::2, ::2] for tap in taps])}
-        supports.append(Support(levels, Shown(torch.randn(2, 5), torch.rand(2, 5), torch.rand(2), torch.rand(5, 5))))
-    rows = stacked(supports)
+        supports.append(
+            Support(levels, SupportStatistics(torch.randn(2, 5), torch.rand(2, 5), torch.rand(2), torch.rand(5, 5)))
+        )
+    rows = pack_supports(supports)
     assert all(len(row) == 2 for row in rows.values())
     assert all(row.dtype == torch.float16 for name, row in rows.items() if "features" in name)
-    for support, again in zip(supports, unstacked(rows), strict=True):
+    for support, again in zip(supports, unpack_supports(rows), strict=True):
         for stride, level in support.levels.items():
             assert again.levels[stride].plane == level.plane
             assert again.levels[stride].positions.tolist() == level.positions.tolist()
             for ours, theirs in zip(again.levels[stride].features, level.features, strict=True):
                 torch.testing.assert_close(ours, theirs.half())
-        for ours, theirs in zip(again.shown, support.shown, strict=True):
+        for ours, theirs in zip(again.statistics, support.statistics, strict=True):
             torch.testing.assert_close(ours, theirs.half())
 
 
@@ -54,17 +56,17 @@ BROKEN = {
     "an example has no positions at stride 8": ("8.positions", lambda rows: rows.fill_(-1)),
     "a position at stride 8 lies outside its image": ("8.positions", lambda rows: rows.fill_(3000)),
     "a position at stride 16 lies outside its image": ("16.plane", lambda rows: rows.fill_(-4)),
-    "features at stride 16 are fewer than their positions": ("16.features.0", lambda rows: rows[:, :1]),
+    "stride 16 has fewer features than positions": ("16.features.0", lambda rows: rows[:, :1]),
 }
 
 
 @pytest.mark.parametrize("message", BROKEN)
-def test_rows_that_no_example_gave_are_refused(message):
+def test_damaged_rows_raise(message):
     levels = {stride: SupportLevel.of([unit(torch.rand(1, 3, 4, 5))[0]]) for stride in (8, 16)}
-    shown = Shown(torch.zeros(2, 3), torch.zeros(2, 3), torch.zeros(2), torch.zeros(3, 3))
-    rows = stacked([Support(levels, shown)])
-    check_stacked(rows)
+    statistics = SupportStatistics(torch.zeros(2, 3), torch.zeros(2, 3), torch.zeros(2), torch.zeros(3, 3))
+    rows = pack_supports([Support(levels, statistics)])
+    check_packed(rows)
     name, damage = BROKEN[message]
     rows[name] = damage(rows[name].clone())
     with pytest.raises(ValueError, match=message):
-        check_stacked(rows)
+        check_packed(rows)

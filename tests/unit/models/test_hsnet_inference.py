@@ -1,64 +1,74 @@
-"""Supports that HSNet has learned once answer as the whole episode does, in any size and precision."""
+"""Encoded supports give the logits of a whole episode, in any size and precision."""
 
 import pytest
 import torch
 
 from likewise.backbones.specs import backbone_spec
 from likewise.backbones.taps import Backbone
-from likewise.models import hsnet
+from likewise.errors import ConceptError
+from likewise.models import hsnet, prototype_hsnet
 from likewise.models.hsnet import HSNet, HSNetConfig
-from likewise.models.hsnet_learned import learn, segment
-from likewise.ops.hypercorrelation.supports import stacked, unstacked
+from likewise.models.hsnet_inference import encode_support, segment
+from likewise.ops.hypercorrelation.supports import pack_supports, unpack_supports
 from support.hsnet_suite import some_episode
 
 
 @pytest.mark.parametrize("kernel", ["center-pivot", "separable"])
 @pytest.mark.parametrize(("query", "support"), [((128, 96), (96, 160)), ((33, 47), (264, 264)), ((20, 70), (9, 11))])
-def test_segmenting_with_learned_supports_gives_what_forward_gives(kernel, query, support):
+def test_encoded_supports_give_the_logits_of_forward(kernel, query, support):
     model = hsnet.lite0(HSNetConfig(kernel=kernel)).eval()
     episode = some_episode(query, shots=3, support=support)
     del episode["query_labels"]
     episode["foreground"][0, 1] = 1
     with torch.inference_mode():
-        supports = learn(model, episode["support_images"][0], episode["foreground"][0])
+        supports = encode_support(model, episode["support_images"][0], episode["foreground"][0])
         torch.testing.assert_close(
             segment(model, episode["query_images"], supports), model(**episode), rtol=1e-4, atol=1e-5
         )
 
 
-def test_several_queries_and_learned_shots_of_different_sizes_do_not_see_each_other():
+def test_queries_and_encoded_shots_of_different_sizes_do_not_influence_each_other():
     model = hsnet.lite0().eval()
     first, second = some_episode((64, 96), support=(96, 64)), some_episode((64, 96), shots=1, support=(128, 128))
     supports = [
         support
         for episode in (first, second)
-        for support in learn(model, episode["support_images"][0], episode["foreground"][0])
+        for support in encode_support(model, episode["support_images"][0], episode["foreground"][0])
     ]
     queries = torch.cat([first["query_images"], first["query_images"].flip(-1)])
-    together = segment(model, queries, supports, size=(50, 40))
-    assert together.shape == (2, 3, 2, 50, 40)
+    batch = segment(model, queries, supports, size=(50, 40))
+    assert batch.shape == (2, 3, 2, 50, 40)
     for query, shot in ((0, 2), (1, 0)):
         alone = segment(model, queries[[query]], [supports[shot]], size=(50, 40))
-        torch.testing.assert_close(together[query, shot], alone[0, 0], rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(batch[query, shot], alone[0, 0], rtol=1e-4, atol=1e-5)
 
 
-def test_supports_kept_in_half_precision_answer_nearly_the_same():
+def test_supports_packed_in_half_precision_give_nearly_the_same_logits():
     model = hsnet.lite0().eval()
     episode = some_episode((128, 96), shots=1)
-    supports = learn(model, episode["support_images"][0], episode["foreground"][0])
-    halves = unstacked(stacked(supports))
+    supports = encode_support(model, episode["support_images"][0], episode["foreground"][0])
+    halves = unpack_supports(pack_supports(supports))
     exact = segment(model, episode["query_images"], supports)
     torch.testing.assert_close(segment(model, episode["query_images"], halves), exact, rtol=0, atol=2e-3)
 
 
-def test_supports_of_another_backbone_and_no_supports_are_refused():
+def test_supports_of_another_backbone_and_no_supports_raise():
     model, other = hsnet.lite0().eval(), HSNet(Backbone(backbone_spec("regnetx_002", taps=("2", "3", "4")))).eval()
     episode = some_episode((64, 64), shots=1)
-    supports = learn(other, episode["support_images"][0], episode["foreground"][0])
-    with pytest.raises(ValueError, match=r"the support has 3 taps .* lite0 has 13 of .* learn it again on this"):
+    supports = encode_support(other, episode["support_images"][0], episode["foreground"][0])
+    with pytest.raises(ConceptError, match=r"3 taps .* lite0 has 13"):
         segment(model, episode["query_images"], supports)
-    with pytest.raises(ValueError, match="no supports to segment with: learn at least one example first"):
+    with pytest.raises(ConceptError, match="no supports"):
         segment(model, episode["query_images"], [])
+
+
+def test_supports_of_the_other_kind_of_model_raise():
+    episode = some_episode((64, 64), shots=1)
+    images, foreground, query = episode["support_images"][0], episode["foreground"][0], episode["query_images"]
+    models = hsnet.lite0().eval(), prototype_hsnet.lite0().eval()
+    for model, other in (models, models[::-1]):
+        with pytest.raises(ConceptError, match=type(model).__name__):
+            segment(model, query, encode_support(other, images, foreground))
 
 
 def test_the_edge_of_a_mask_does_not_depend_on_the_precision():
@@ -74,10 +84,10 @@ def test_the_edge_of_a_mask_does_not_depend_on_the_precision():
             torch.testing.assert_close(ours.float(), theirs, rtol=0, atol=1e-5)
 
 
-def test_in_bfloat16_it_answers_nearly_the_same():
+def test_bfloat16_gives_nearly_the_same_logits():
     model = hsnet.lite0().eval()
     episode = some_episode((128, 96), shots=1)
-    supports = learn(model, episode["support_images"][0], episode["foreground"][0])
+    supports = encode_support(model, episode["support_images"][0], episode["foreground"][0])
     exact = segment(model, episode["query_images"], supports)
     short = segment(model.bfloat16(), episode["query_images"].bfloat16(), supports)
     torch.testing.assert_close(short.float(), exact, rtol=0, atol=2e-2)
