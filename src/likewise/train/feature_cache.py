@@ -1,10 +1,10 @@
-"""Features of the frozen part of a backbone, computed once for each image and then read from disk.
+"""A disk cache for the features of a backbone's frozen layers.
 
-    images --> digest --> a row of a memory-mapped file, or else the frozen layers, whose output becomes that row
+    images --> digest --> row of a memory-mapped file, or the frozen layers, whose output becomes a new row
 
-`cache_frozen` puts a cache in front of the layers that learn, so a model's code does not know of it. Rows are found
-by the content of the normalised image: crops, mirror images and other sizes are other rows, never wrong ones.
-Features are kept in half precision; one that is read and one that was just computed have the same bits.
+`cache_frozen` replaces the frozen layers before the first trainable one; the model's code stays the same. The key is
+a digest of the normalised image, so each crop, mirror image and size has its own row. Features are stored in half
+precision, and newly computed features are rounded to it too, so reading a row and computing it give the same bits.
 """
 
 from __future__ import annotations
@@ -24,43 +24,45 @@ from torch import Tensor, nn
 
 from likewise.backbones.specs import Tap
 from likewise.backbones.taps import Backbone
+from likewise.errors import TrainingError
 from likewise.io.atomic import write_atomically
 from likewise.weights.checkpoint import fingerprint
 
 KEY_BYTES = 16
+"""Length of an image digest (BLAKE2b)."""
 
 
 class Rows:
-    """Rows of half-precision features in a folder, for images of one size under one frozen network.
+    """Rows of half-precision features in a folder, for images of one size and one frozen network.
 
-    Every process that has something to add writes to a part of its own, row first and key last, so that processes
-    may share the folder without a lock, and one that is killed leaves no half row behind that counts.
+    Each process appends to its own part, the row before its key, so processes share the folder without a lock and an
+    interrupted write leaves no valid key.
 
     Args:
-        folder: made if it does not exist; rows that are there are found at once.
-        shapes: of the feature maps that make a row, without the batch axis.
+        folder: created if missing; existing rows are indexed.
+        shapes: shapes of the feature maps of a row, without the batch axis.
     """
 
     def __init__(self, folder: Path, shapes: list[tuple[int, ...]]) -> None:
         self.folder = folder
         self.shapes = shapes
         self.values = sum(math.prod(shape) for shape in shapes)
-        self.where: dict[bytes, tuple[Path, int]] = {}
+        self.index: dict[bytes, tuple[Path, int]] = {}
         self.maps: dict[Path, Float16[np.ndarray, "rows values"]] = {}
-        self.added: tuple[Path, BinaryIO, BinaryIO] | None = None
+        self.part: tuple[Path, BinaryIO, BinaryIO] | None = None
         for keys in sorted(folder.glob("part-*/keys")):
             rows = keys.with_name("rows")
             count = min(keys.stat().st_size // KEY_BYTES, rows.stat().st_size // (2 * self.values))
             content = keys.read_bytes()
             for index in range(count):
-                self.where.setdefault(content[index * KEY_BYTES : (index + 1) * KEY_BYTES], (rows, index))
+                self.index.setdefault(content[index * KEY_BYTES : (index + 1) * KEY_BYTES], (rows, index))
 
     def __contains__(self, key: bytes) -> bool:
-        return key in self.where
+        return key in self.index
 
     def read(self, key: bytes) -> list[Float16[np.ndarray, "..."]]:
-        """The feature maps of a key, copied out of the file."""
-        path, index = self.where[key]
+        """Return a copy of the feature maps of a key."""
+        path, index = self.index[key]
         if path not in self.maps or index >= len(self.maps[path]):
             stored = path.stat().st_size // (2 * self.values)
             self.maps[path] = np.memmap(path, np.float16, "r", shape=(stored, self.values))
@@ -70,16 +72,16 @@ class Rows:
 
     def add(self, key: bytes, features: list[Float16[np.ndarray, "..."]]) -> None:
         """Append a row."""
-        if self.added is None:
-            self.added = self._open_part()
-        path, rows, keys = self.added
+        if self.part is None:
+            self.part = self._open_part()
+        path, rows, keys = self.part
         index = rows.tell() // (2 * self.values)
         for part in features:
             rows.write(part.tobytes())
         rows.flush()
         keys.write(key)
         keys.flush()
-        self.where[key] = path, index
+        self.index[key] = path, index
 
     def _open_part(self) -> tuple[Path, BinaryIO, BinaryIO]:
         for number in itertools.count():
@@ -89,34 +91,34 @@ class Rows:
             except FileExistsError:
                 continue
             return part / "rows", (part / "rows").open("wb"), (part / "keys").open("wb")
-        raise AssertionError("counting ends nowhere")
+        raise AssertionError("unreachable: itertools.count is infinite")
 
 
 class FeatureCache(nn.Module):
-    """images -> the feature maps of a frozen network, from disk where they have been computed before.
+    """images -> feature maps of a frozen network, read from disk if cached, else computed and stored.
 
-    The network is no part of this module: not of its parameters, not of its state dict.
+    The network is not a submodule: it has no part in `parameters()` and `state_dict()`.
 
     Args:
-        network: frozen; gives one feature map or a list of them for a batch of images.
-        folder: of all caches; this one takes a folder in it named by the network's weights, layers and `taps`.
-        taps: where the network is read, as far as its layers do not say so.
+        network: returns one feature map or a list of them for a batch of images; it is frozen.
+        folder: parent of all caches; this cache uses a subfolder named after the network's weights, layers and taps.
+        taps: taps of the network, if its layers do not determine them.
     """
 
     def __init__(self, network: nn.Module, folder: str | Path, taps: tuple[Tap, ...] = ()) -> None:
         super().__init__()
-        self.compute = _computing(network.eval().requires_grad_(False))
+        self.compute = _as_function(network.eval().requires_grad_(False))
         layers = hashlib.sha256(f"{network} {taps}".encode()).hexdigest()[:8]
         self.folder = Path(folder) / f"{fingerprint(network)}-{layers}"
         self.rows: dict[tuple[int, int], Rows] = {}
         self.computed = 0
 
     def forward(self, images: Float[Tensor, "b 3 h w"]) -> list[Float[Tensor, "b _c _h _w"]]:
-        """The network's feature maps, rounded to half precision and given in the precision of the images."""
-        kept = [self._features(image) for image in images]
+        """Return the feature maps, rounded to half precision, in the images' dtype."""
+        rows = [self._features(image) for image in images]
         return [
             torch.from_numpy(np.stack(level)).to(images.device, images.dtype, memory_format=torch.channels_last)
-            for level in zip(*kept, strict=True)
+            for level in zip(*rows, strict=True)
         ]
 
     def _features(self, image: Float[Tensor, "3 h w"]) -> list[Float16[np.ndarray, "c _h _w"]]:
@@ -126,7 +128,7 @@ class FeatureCache(nn.Module):
         rows = self.rows.get(size) or self._open(size)
         if rows is not None and key in rows:
             return rows.read(key)
-        # one at a time: kernels may differ in the last bit with the size of the batch
+        # one image at a time, since rounding can depend on the batch size
         features = [level[0].half().cpu().numpy() for level in self.compute(image[None])]
         self.computed += 1
         if rows is None:
@@ -136,22 +138,22 @@ class FeatureCache(nn.Module):
         return features
 
     def _open(self, size: tuple[int, int], shapes: list[tuple[int, ...]] | None = None) -> Rows | None:
-        """The rows of images of that size; None if there are none yet and `shapes` are not given."""
+        """Return the rows for images of that size; None if there are none and `shapes` is None."""
         folder = self.folder / f"{size[0]}x{size[1]}"
-        stated = folder / "shapes.json"
+        path = folder / "shapes.json"
         if shapes is not None:
-            with write_atomically(stated) as part:
+            with write_atomically(path) as part:
                 part.write_text(json.dumps(shapes))
-        elif not stated.is_file():
+        elif not path.is_file():
             return None
         else:
-            shapes = [tuple(shape) for shape in json.loads(stated.read_text())]
+            shapes = [tuple(shape) for shape in json.loads(path.read_text())]
         self.rows[size] = Rows(folder, shapes)
         return self.rows[size]
 
 
 class CachedBackbone(FeatureCache):
-    """A backbone that is frozen from end to end, behind a cache; for models, it is the backbone."""
+    """A completely frozen backbone with a cache, with the interface of `Backbone`."""
 
     def __init__(self, backbone: Backbone, folder: str | Path) -> None:
         super().__init__(backbone, folder, backbone.taps)
@@ -159,7 +161,7 @@ class CachedBackbone(FeatureCache):
 
 
 class CachedFront(nn.Module):
-    """The first layers of a network, all of them frozen, behind a cache."""
+    """The frozen first layers of a network, with a cache."""
 
     def __init__(self, network: nn.Sequential, folder: str | Path) -> None:
         super().__init__()
@@ -171,21 +173,20 @@ class CachedFront(nn.Module):
 
 
 def cache_frozen(backbone: Backbone, folder: str | Path) -> Backbone | CachedBackbone:
-    """The backbone with a cache in place of all that comes before the first layer that learns.
+    """Return the backbone with its layers before the first trainable one replaced by a cache.
 
-    The backbone is changed, and its state dict has no longer the entries of the layers behind the cache.
+    The backbone is modified in place; its state dict loses the entries of the replaced layers.
 
     Raises:
-        ValueError: the first layer learns already; or the network is not simply its layers one after the other, so
-            that it cannot be cut.
+        TrainingError: the first layer is trainable, or the network is not a sequence of layers.
     """
     if not any(parameter.requires_grad for parameter in backbone.parameters()):
         return CachedBackbone(backbone, folder)
     front = list(itertools.takewhile(lambda layer: _is_fixed(layer[2], backbone), _sequence(backbone.net)))
     if not front:
-        raise ValueError(
-            f"nothing of {backbone.spec.name} is frozen before its first layer that learns, so there is nothing to "
-            "cache: freeze its first layers, or train without a cache"
+        raise TrainingError(
+            f"the first layer of {backbone.spec.name} is trained, so no features can be cached: train fewer modules "
+            "(model.learn), or set cache=null"
         )
     probe = torch.linspace(-1, 1, 3 * 64 * 64).reshape(1, 3, 64, 64).to(next(backbone.parameters()).device)
     mode = backbone.training
@@ -197,16 +198,16 @@ def cache_frozen(backbone: Backbone, folder: str | Path) -> Backbone | CachedBac
         setattr(front[0][0], front[0][1], network)
         cut = backbone(probe)
     if not all(torch.equal(one, other) for one, other in zip(whole, cut, strict=True)):
-        raise ValueError(
-            f"{backbone.spec.name} is not simply its layers one after the other, so its frozen part cannot be cached: "
-            "train without a cache"
+        raise TrainingError(
+            f"{backbone.spec.name} is not a sequence of layers, so the features of its frozen part cannot be cached: "
+            "set cache=null"
         )
     setattr(front[0][0], front[0][1], CachedFront(network, folder))
     return backbone.train(mode)
 
 
-def _computing(network: nn.Module) -> Callable[[Tensor], list[Tensor]]:
-    """The network as a function; a closure, so that no module counts it among its own."""
+def _as_function(network: nn.Module) -> Callable[[Tensor], list[Tensor]]:
+    """Return the network as a function; a closure, so that it does not become a submodule."""
 
     def compute(images: Tensor) -> list[Tensor]:
         with torch.no_grad(), torch.autocast(images.device.type, enabled=False):
@@ -217,7 +218,7 @@ def _computing(network: nn.Module) -> Callable[[Tensor], list[Tensor]]:
 
 
 def _sequence(parent: nn.Module) -> Iterator[tuple[nn.Module, str, nn.Module]]:
-    """`(parent, name, layer)` in the order of execution, the entries of sequences one by one."""
+    """Yield `(parent, name, layer)` in order of execution, descending into sequences."""
     for name, module in parent.named_children():
         if isinstance(module, nn.Sequential):
             yield from _sequence(module)

@@ -1,10 +1,10 @@
-"""Training: one loop for every model, on Lightning Fabric.
+"""The training loop of every model, on Lightning Fabric.
 
-    recipe --> batch of (seed, step) --> loss --> update --> running mean --> weights.safetensors
-                                                                     +--> checkpoint every N steps
+    recipe --> batch of (seed, step) --> loss --> update --> moving average --> weights.safetensors
+                                                                       +--> checkpoint every N steps
 
-A run is a folder; `train` called again on the same folder goes on where the last checkpoint was written, and ends with
-the weights of a run that was never stopped.
+A run is a folder. Calling `train` again on the folder resumes from the last checkpoint; the final weights have the
+same bits as those of an uninterrupted run.
 """
 
 from __future__ import annotations
@@ -12,21 +12,21 @@ from __future__ import annotations
 import math
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
+from typing import cast
 
 import torch
 import torch.distributed
 from lightning_fabric import Fabric
 from lightning_fabric.strategies import DDPStrategy, Strategy
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
 
 from likewise.errors import TrainingError
 from likewise.train.recipes.schema import Recipe
 from likewise.train.run import (
     Logs,
-    State,
+    RunState,
     claim_folder,
     last_checkpoint,
     load_checkpoint,
@@ -34,30 +34,23 @@ from likewise.train.run import (
     save_weights,
     write_record,
 )
-from likewise.train.samples.training_data import (
-    TRAINING,
-    Progress,
-    TrainingData,
-    loader,
-    torch_seed,
-)
+from likewise.train.samples.training_data import TRAINING, Progress, TrainingData, loader, torch_seed
 from likewise.train.tasks.task import TASKS, TrainingModule
 
 
-def train(recipe: Recipe, run: str | Path | None = None, *, show: bool = True) -> Path:
-    """Train by a recipe, from where the run's last checkpoint stands, and give the run's folder.
+def train(recipe: Recipe, run: str | Path | None = None, *, progress_bar: bool = True) -> Path:
+    """Train by a recipe, resuming from the run's last checkpoint, and return the run's folder.
 
-    In it: `weights.safetensors`, `record.json`, `metrics.csv`, `tensorboard/`, `checkpoints/`, `recipe.json`; where
-    something is validated `validation.csv`; of MCIBI the memory at each tenth of the steps.
+    The folder contains `weights.safetensors`, `record.json`, `metrics.csv`, `tensorboard/`, `checkpoints/` and
+    `recipe.json`; `validation.csv` if there is validation data; MCIBI's memory after each tenth of the steps.
 
     Args:
-        run: the folder; `runs/` and the recipe's name by default.
-        show: a progress bar.
+        run: the folder; by default `runs/` and the recipe's name.
 
     Raises:
-        TrainingError: the folder holds a run with other settings; the loss is not finite (a checkpoint tells the
-            state); too many images cannot be read; there is no CUDA device.
-        DataSetError, ImageError, WeightsError: what the recipe names is not there or cannot be read.
+        TrainingError: the folder contains a run with other settings, the loss is not finite, too many images are
+            unreadable, or there is no CUDA device.
+        DataSetError, ImageError, WeightsError: data or weights of the recipe are missing or damaged.
     """
     folder = Path("runs") / recipe.name if run is None else Path(run)
     claim_folder(folder, recipe)
@@ -67,7 +60,7 @@ def train(recipe: Recipe, run: str | Path | None = None, *, show: bool = True) -
     if accelerator == "auto":
         accelerator = "cuda" if torch.cuda.is_available() else "cpu"
     elif accelerator == "cuda" and not torch.cuda.is_available():
-        raise TrainingError("the recipe wants a CUDA device and torch finds none: set accelerator=cpu")
+        raise TrainingError("the recipe sets accelerator=cuda and torch finds no CUDA device: set accelerator=cpu")
     strategy: str | Strategy = "auto"
     if recipe.processes > 1:
         backend = "nccl" if accelerator == "cuda" else "gloo"
@@ -79,7 +72,7 @@ def train(recipe: Recipe, run: str | Path | None = None, *, show: bool = True) -
         precision="bf16-mixed" if recipe.precision == "bfloat16" else "32-true",
     )
     try:
-        fabric.launch(_train, recipe, folder, show)  # type: ignore[arg-type]
+        fabric.launch(_train, recipe, folder, progress_bar)  # type: ignore[arg-type]
     except torch.multiprocessing.ProcessRaisedException as error:
         raise TrainingError(
             f"a process of the run in {folder} failed: {str(error).strip().splitlines()[-1]}"
@@ -87,103 +80,105 @@ def train(recipe: Recipe, run: str | Path | None = None, *, show: bool = True) -
     return folder
 
 
-def _train(fabric: Fabric, recipe: Recipe, folder: Path, show: bool) -> None:
-    """The run, in each of its processes."""
+def _train(fabric: Fabric, recipe: Recipe, folder: Path, progress_bar: bool) -> None:
+    """Train in each process of the run."""
     try:
         with torch.random.fork_rng():
-            _loop(fabric, recipe, folder, show)
+            _loop(fabric, recipe, folder, progress_bar)
     finally:
         if torch.distributed.is_initialized():
             torch.distributed.destroy_process_group()
 
 
-def _loop(fabric: Fabric, recipe: Recipe, folder: Path, show: bool) -> None:
-    material = TASKS[recipe.model.name].material(recipe)
-    if show and fabric.is_global_zero:
-        for line in presence(material):
+def _loop(fabric: Fabric, recipe: Recipe, folder: Path, progress_bar: bool) -> None:
+    data = TASKS[recipe.model.name].data(recipe)
+    if progress_bar and fabric.is_global_zero:
+        for line in presence(data):
             print(line, file=sys.stderr)
-    plain = TrainingModule(recipe, material.classes)
-    learning = {name: value for name, value in plain.model.named_parameters() if value.requires_grad}
-    objective, optimiser = fabric.setup(plain, make_optimiser(recipe, list(learning.values())))
-    objective.train()
-    state = State.start(learning) if recipe.average is not None else State()
-    checkpoint = last_checkpoint(folder)
+    module = TrainingModule(recipe, data.classes)
+    wrapped, optimiser = fabric.setup(module, make_optimiser(recipe, module))
+    wrapped.train()
+    average = None if recipe.average is None else moving_average(module, recipe.average)
+    result = module if average is None else cast(TrainingModule, average.module)
+    state, checkpoint = RunState(), last_checkpoint(folder)
     if checkpoint is not None:
-        state = load_checkpoint(checkpoint, plain, optimiser, fabric.device)
+        state = load_checkpoint(checkpoint, module, average, optimiser, fabric.device)
 
     def validate(step: int) -> None:
-        """On the main process alone: measure, and keep the weights if they are the best so far."""
-        if material.selection is not None and fabric.is_global_zero:
-            with averaged(learning, state.average), fabric.autocast():
-                score = validation_score(plain, material, fabric)
-                if not state.validation or score > max(s for _, s in state.validation):
-                    save_weights(folder, plain, recipe, material.classes, step)
+        """Score the weights on the main process, and save them if they are the best so far."""
+        if data.selection is not None and fabric.is_global_zero:
+            with fabric.autocast():
+                score = validation_score(result, data, fabric)
+            if not state.validation or score > max(s for _, s in state.validation):
+                save_weights(folder, result, recipe, data.classes, step)
             state.validation.append((step, score))
-            logs.validation(step, material.selection, score)
+            logs.validation(step, data.selection, score)
         fabric.barrier()
 
-    here = recipe.batch // recipe.processes
-    share = slice(fabric.global_rank * here, (fabric.global_rank + 1) * here)
-    batches = loader(material, recipe.batch, range(state.step, recipe.steps), share, recipe.workers)
-    with Logs(folder, recipe, state, show=show, active=fabric.is_global_zero) as logs:
+    size = recipe.batch // recipe.processes
+    share = slice(fabric.global_rank * size, (fabric.global_rank + 1) * size)
+    batches = loader(data, recipe.batch, range(state.step, recipe.steps), share, recipe.workers)
+    with Logs(folder, recipe, state, progress_bar=progress_bar, active=fabric.is_global_zero) as logs:
         if state.step == 0:
             validate(0)
         for step, batch in enumerate(batches, start=state.step):
-            began = time.perf_counter()
+            start = time.perf_counter()
             torch.manual_seed(torch_seed(TRAINING, recipe.seed, step, fabric.global_rank))
             rate = learning_rate(recipe, step)
             for group in optimiser.param_groups:
                 group["lr"] = rate
             progress = Progress(step, recipe.steps, rate / recipe.optimiser.learning_rate)
-            parts = objective(fabric.to_device(batch), progress)
+            parts = wrapped(fabric.to_device(batch), progress)
             loss = torch.stack(list(parts.values())).sum()
-            told = fabric.all_reduce(torch.stack([loss, *parts.values()]).detach().float(), reduce_op="mean")
-            assert isinstance(told, Tensor)
-            values = dict(zip(("loss", *parts), told.tolist(), strict=True))
+            means = fabric.all_reduce(torch.stack([loss, *parts.values()]).detach().float(), reduce_op="mean")
+            assert isinstance(means, Tensor)
+            values = dict(zip(("loss", *parts), means.tolist(), strict=True))
             if not math.isfinite(values["loss"]):
-                where = folder / "checkpoints" / "not-finite.pt"
+                path = folder / "checkpoints" / "not-finite.pt"
                 if fabric.is_global_zero:
-                    save_checkpoint(where, plain, optimiser, state)
+                    save_checkpoint(path, module, average, optimiser, state)
                 raise TrainingError(
-                    f"the loss is {values['loss']} at step {step}; the state before that step is saved in {where}. "
-                    "Try a lower optimiser.learning_rate, or precision=float32, in another folder"
+                    f"the loss is {values['loss']} at step {step}; the state before this step is in {path}. Lower "
+                    "optimiser.learning_rate or set precision=float32, and train in another folder"
                 )
             fabric.backward(loss)
             optimiser.step()
             optimiser.zero_grad()
-            if recipe.average is not None:
-                update_average(state.average, learning, recipe.average, step)
+            if average is not None:
+                average.update_parameters(module)
             state.step = step + 1
-            state.seconds += time.perf_counter() - began
+            state.seconds += time.perf_counter() - start
             logs.step(values, rate, state)
-            if plain.task.keep is not None and fabric.is_global_zero and ends_a_tenth(state.step, recipe.steps):
-                plain.task.keep(plain.model, folder, state.step)
+            if module.task.snapshot and fabric.is_global_zero and completes_tenth(state.step, recipe.steps):
+                module.task.snapshot(module.model, folder, state.step)
             if state.step % recipe.validation.every == 0 or state.step == recipe.steps:
                 validate(state.step)
             if state.step % recipe.checkpoint_every == 0 or state.step == recipe.steps:
                 if fabric.is_global_zero:
-                    save_checkpoint(folder / "checkpoints" / f"step-{state.step:07d}.pt", plain, optimiser, state)
+                    path = folder / "checkpoints" / f"step-{state.step:07d}.pt"
+                    save_checkpoint(path, module, average, optimiser, state)
                 fabric.barrier()
     if fabric.is_global_zero:
-        if material.selection is None:
-            with averaged(learning, state.average):
-                save_weights(folder, plain, recipe, material.classes, recipe.steps)
-        write_record(folder, recipe, material, state, str(fabric.device))
+        if data.selection is None:
+            save_weights(folder, result, recipe, data.classes, recipe.steps)
+        write_record(folder, recipe, data, state, str(fabric.device))
     fabric.barrier()
 
 
-def ends_a_tenth(step: int, steps: int) -> bool:
-    """Whether a tenth of all steps is done after this one, counted from 1, and was not before it."""
+def completes_tenth(step: int, steps: int) -> bool:
+    """Return whether `step`, counted from 1, completes another tenth of all steps."""
     return 10 * step // steps > 10 * (step - 1) // steps
 
 
-def presence(material: TrainingData) -> list[str]:
-    """How much of each training set is there."""
-    sets = material.record()["training"]
-    return [found["presence"] for found in (sets if isinstance(sets, list) else [sets])]
+def presence(data: TrainingData) -> list[str]:
+    """Return, for each training set, how many of its listed entries exist."""
+    sets = data.record()["training"]
+    return [contents["presence"] for contents in (sets if isinstance(sets, list) else [sets])]
 
 
-def make_optimiser(recipe: Recipe, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
+def make_optimiser(recipe: Recipe, module: nn.Module) -> torch.optim.Optimizer:
+    """Return the recipe's optimiser of the parameters that require gradients."""
+    parameters = [parameter for parameter in module.parameters() if parameter.requires_grad]
     settings = recipe.optimiser
     if settings.name == "sgd":
         return torch.optim.SGD(
@@ -193,7 +188,7 @@ def make_optimiser(recipe: Recipe, parameters: list[nn.Parameter]) -> torch.opti
 
 
 def learning_rate(recipe: Recipe, step: int) -> float:
-    """The learning rate of a step, counted from 0; a function of the step, so there is no state of it to save."""
+    """Return the learning rate of a step, counted from 0. It depends on the step only, so it is not checkpointed."""
     schedule, rate = recipe.schedule, recipe.optimiser.learning_rate
     if step < schedule.warm_up:
         rate *= (step + 1) / (schedule.warm_up + 1)
@@ -205,30 +200,24 @@ def learning_rate(recipe: Recipe, step: int) -> float:
     return rate * (0.5 + 0.5 * math.cos(math.pi * step / recipe.steps)) if schedule.name == "cosine" else rate
 
 
-def update_average(average: dict[str, Tensor], learning: dict[str, nn.Parameter], decay: float, step: int) -> None:
-    """The running mean after `step`; it forgets its start quickly at first."""
-    decay = min(decay, (1 + step) / (10 + step))
-    for name, value in average.items():
-        value.lerp_(learning[name].detach(), 1 - decay)
+def moving_average(module: nn.Module, decay: float) -> AveragedModel:
+    """Return an exponential moving average that starts at the module's weights; buffers are copied, not averaged.
+
+    The decay of update n is min(`decay`, n / (9 + n)), so that the initial weights lose their influence early.
+    """
+
+    def update(average: Tensor, value: Tensor, count: Tensor | int) -> Tensor:
+        return average.lerp(value, 1 - min(decay, int(count) / (9 + int(count))))
+
+    average = AveragedModel(module, avg_fn=update)
+    average.update_parameters(module)  # AveragedModel copies at the first call
+    return average
 
 
-@contextmanager
-def averaged(learning: dict[str, nn.Parameter], average: dict[str, Tensor]) -> Iterator[None]:
-    """The running mean in place of the weights, while the block lasts."""
-    own = {name: learning[name].detach().clone() for name in average}
-    with torch.no_grad():
-        for name, value in average.items():
-            learning[name].copy_(value)
-        try:
-            yield
-        finally:
-            for name, value in own.items():
-                learning[name].copy_(value)
-
-
-def validation_score(objective: TrainingModule, material: TrainingData, fabric: Fabric) -> float:
-    objective.eval()
+def validation_score(module: TrainingModule, data: TrainingData, fabric: Fabric) -> float:
+    """Return the model's validation score."""
+    module.eval()
     with torch.inference_mode():
-        score = material.score(objective.model, fabric.to_device)
-    objective.train()
+        score = data.score(module.model, fabric.to_device)
+    module.train()
     return score

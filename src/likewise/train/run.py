@@ -1,4 +1,4 @@
-"""What a training run leaves in its folder: checkpoints, logs, weights and the record beside them."""
+"""The files of a training run's folder: checkpoints, logs, weights and their record."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from safetensors.torch import save_file
-from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel
 from torch.utils.tensorboard import SummaryWriter
 
 from likewise.errors import TrainingError
@@ -28,47 +28,52 @@ from likewise.train.recipes.schema import Recipe
 from likewise.train.samples.training_data import TrainingData
 from likewise.train.tasks.task import TrainingModule
 
+# Settings that do not change the result
+NEUTRAL = {"workers", "checkpoint_every", "source", "licences"}
+
 
 def claim_folder(folder: Path, recipe: Recipe) -> None:
-    """Make the folder this run's, unless one with other settings has begun there.
+    """Write `recipe.json`, unless the folder contains results of another recipe.
 
-    A run that was refused, for a name that is not known or a file that is not there, leaves its recipe alone.
+    A folder with nothing but `recipe.json` belongs to a run that failed before its first step; it can be claimed.
+
+    Raises:
+        TrainingError: the folder contains a run with other settings.
     """
-    # these do not change what comes out
-    indifferent = {"workers", "checkpoint_every", "source", "licences"}
     path = folder / "recipe.json"
     if path.is_file() and any(entry != path for entry in folder.iterdir()):
         recorded = Recipe.model_validate_json(path.read_text(encoding="utf-8"))
-        before, now = (one.model_dump(mode="json", exclude=indifferent) for one in (recorded, recipe))
+        before, now = (one.model_dump(mode="json", exclude=NEUTRAL) for one in (recorded, recipe))
         refuse_changes(folder, before, now, error=TrainingError, advice="choose another folder, or delete it")
     with write_atomically(path) as part:
         part.write_text(recipe.model_dump_json(indent=2), encoding="utf-8")
 
 
 @dataclass
-class State:
-    """Where a run stands. Episodes and random numbers follow from the recipe's seed and `step`.
+class RunState:
+    """The progress of a run. Data and random numbers follow from the recipe's seed and `step`.
 
     Attributes:
-        step: updates done.
-        average: the running mean of the weights that learn.
-        validation: (step, score) of each measurement.
-        seconds: spent on updates.
+        step: number of updates done.
+        validation: (step, score) of each validation.
+        seconds: time spent on updates.
     """
 
     step: int = 0
-    average: dict[str, Tensor] = field(default_factory=dict)
     validation: list[tuple[int, float]] = field(default_factory=list)
     seconds: float = 0.0
 
-    @classmethod
-    def start(cls, learning: dict[str, nn.Parameter]) -> State:
-        return cls(average={name: value.detach().clone() for name, value in learning.items()})
 
-
-def save_checkpoint(path: Path, objective: TrainingModule, optimiser: Any, state: State) -> None:
-    """The whole state, there at once or not at all; of the steps' checkpoints the last two are kept."""
-    content = {"model": objective.model.state_dict(), "optimiser": optimiser.state_dict(), "state": vars(state)}
+def save_checkpoint(
+    path: Path, module: TrainingModule, average: AveragedModel | None, optimiser: Any, state: RunState
+) -> None:
+    """Write everything needed to resume, atomically; delete all but the last two checkpoints of steps."""
+    content = {
+        "model": module.model.state_dict(),
+        "average": average and average.state_dict(),
+        "optimiser": optimiser.state_dict(),
+        "state": vars(state),
+    }
     with write_atomically(path) as part:
         torch.save(content, part)
     for old in sorted(path.parent.glob("step-*.pt"))[:-2]:
@@ -76,23 +81,28 @@ def save_checkpoint(path: Path, objective: TrainingModule, optimiser: Any, state
 
 
 def last_checkpoint(folder: Path) -> Path | None:
+    """Return the run's latest checkpoint, None if there is none."""
     return max((folder / "checkpoints").glob("step-*.pt"), default=None)
 
 
-def load_checkpoint(path: Path, objective: TrainingModule, optimiser: Any, device: torch.device) -> State:
-    """Put a checkpoint's state into the model and the optimiser, and give the run's."""
+def load_checkpoint(
+    path: Path, module: TrainingModule, average: AveragedModel | None, optimiser: Any, device: torch.device
+) -> RunState:
+    """Restore the model, its average and the optimiser from a checkpoint, and return the run's state."""
     content = torch.load(path, map_location=device, weights_only=True)
-    objective.model.load_state_dict(content["model"])
+    module.model.load_state_dict(content["model"])
+    if average is not None:
+        average.load_state_dict(content["average"])
     optimiser.load_state_dict(content["optimiser"])
-    return State(**content["state"])
+    return RunState(**content["state"])
 
 
-def save_weights(folder: Path, objective: TrainingModule, recipe: Recipe, classes: Sequence[str], step: int) -> None:
-    """The model's entries as `likewise.weights.load.load_trained` takes them, in the precision that the recipe names."""
+def save_weights(folder: Path, module: TrainingModule, recipe: Recipe, classes: Sequence[str], step: int) -> None:
+    """Write the model's weights in the recipe's `result` precision, in the format of `load_trained`."""
     precision = {"float32": torch.float32, "float16": torch.float16}[recipe.result]
     state = {
         name: (value.to(precision) if value.is_floating_point() else value).cpu().contiguous()
-        for name, value in objective.state_of_model().items()
+        for name, value in module.full_state().items()
     }
     header = {"recipe": recipe.model_dump_json(), "classes": json.dumps(list(classes)), "step": str(step)}
     with write_atomically(folder / "weights.safetensors") as part:
@@ -100,38 +110,39 @@ def save_weights(folder: Path, objective: TrainingModule, recipe: Recipe, classe
 
 
 class Logs:
-    """`metrics.csv`, `validation.csv`, TensorBoard and the progress bar, of the main process."""
+    """`metrics.csv`, `validation.csv`, TensorBoard and the progress bar; inactive outside the main process."""
 
-    def __init__(self, folder: Path, recipe: Recipe, state: State, *, show: bool, active: bool) -> None:
-        self.folder, self.recipe, self.start, self.show, self.active = folder, recipe, state, show, active
+    def __init__(self, folder: Path, recipe: Recipe, state: RunState, *, progress_bar: bool, active: bool) -> None:
+        self.folder, self.recipe, self.progress_bar, self.active = folder, recipe, progress_bar, active
+        self.start = state.step
         self.files = ExitStack()
 
     def __enter__(self) -> Logs:
         if not self.active:
             return self
-        _forget_after(self.folder / "metrics.csv", self.start.step)
-        _forget_after(self.folder / "validation.csv", self.start.step)
+        _truncate(self.folder / "metrics.csv", self.start)
+        _truncate(self.folder / "validation.csv", self.start)
         self.board = self.files.enter_context(
-            SummaryWriter(str(self.folder / "tensorboard"), purge_step=self.start.step + 1)
+            SummaryWriter(str(self.folder / "tensorboard"), purge_step=self.start + 1)
         )
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        self.progress = self.files.enter_context(Progress(*columns, disable=not self.show))
-        self.bar = self.progress.add_task(self.recipe.name, total=self.recipe.steps, completed=self.start.step)
+        self.progress = self.files.enter_context(Progress(*columns, disable=not self.progress_bar))
+        self.bar = self.progress.add_task(self.recipe.name, total=self.recipe.steps, completed=self.start)
         self.score = ""
         return self
 
     def __exit__(self, *raised: object) -> None:
         self.files.close()
 
-    def step(self, values: dict[str, float], rate: float, state: State) -> None:
+    def step(self, values: dict[str, float], rate: float, state: RunState) -> None:
         if not self.active:
             return
         row = {"step": state.step, **values, "learning rate": rate, "seconds": round(state.seconds, 3)}
         _append(self.folder / "metrics.csv", row)
         for name, value in (*values.items(), ("learning rate", rate)):
             self.board.add_scalar(name, value, state.step)
-        told = f"{self.recipe.name}  loss {values['loss']:.4f}{self.score}"
-        self.progress.update(self.bar, completed=state.step, description=told)
+        description = f"{self.recipe.name}  loss {values['loss']:.4f}{self.score}"
+        self.progress.update(self.bar, completed=state.step, description=description)
 
     def validation(self, step: int, name: str, score: float) -> None:
         _append(self.folder / "validation.csv", {"step": step, name: score})
@@ -148,8 +159,8 @@ def _append(path: Path, row: dict[str, Any]) -> None:
         writer.writerow(row)
 
 
-def _forget_after(path: Path, step: int) -> None:
-    """Take out the rows that a killed run wrote after its last checkpoint: they will be written again."""
+def _truncate(path: Path, step: int) -> None:
+    """Remove the rows after `step`, which a killed run wrote after its last checkpoint, and incomplete rows."""
     if step == 0:
         path.unlink(missing_ok=True)
     if not path.is_file():
@@ -160,21 +171,21 @@ def _forget_after(path: Path, step: int) -> None:
         part.write_text("".join([head, *kept]), encoding="utf-8", newline="")
 
 
-def write_record(folder: Path, recipe: Recipe, material: TrainingData, state: State, device: str) -> None:
-    """`record.json`: what was trained on what, by which code, where, with which numbers and under which licences."""
+def write_record(folder: Path, recipe: Recipe, data: TrainingData, state: RunState, device: str) -> None:
+    """Write `record.json`: the recipe, data, selection, final numbers, code, hardware and licences of the run."""
     weights = (folder / "weights.safetensors").read_bytes()
     with (folder / "metrics.csv").open(newline="", encoding="utf-8") as file:
         last = list(csv.DictReader(file))[-100:]
-    if material.selection is None:
-        selection = f"none: the weights of the last of {recipe.steps} steps, a number fixed before the run"
+    if data.selection is None:
+        selection = f"none: the weights of the last of {recipe.steps} steps, a number set before the run"
         measured = {}
     else:
         step, score = max(state.validation, key=lambda measurement: measurement[1])
-        selection = f"step {step}, the best ({score:.4f}) of {len(state.validation)} by {material.described()}"
-        measured = {material.selection: dict(state.validation)}
+        selection = f"step {step}, the best ({score:.4f}) of {len(state.validation)} by {data.validation_protocol()}"
+        measured = {data.selection: dict(state.validation)}
     content = {
         "recipe": recipe.model_dump(mode="json"),
-        "data": material.record(),
+        "data": data.record(),
         "selection": selection,
         "numbers": {
             **{
@@ -185,7 +196,7 @@ def write_record(folder: Path, recipe: Recipe, material: TrainingData, state: St
             **measured,
         },
         "weights": {"file": "weights.safetensors", "sha256": hashlib.sha256(weights).hexdigest()},
-        "commit": commit(),
+        "commit": source_commit(),
         "versions": {name: version(name) for name in ("likewise", "torch", "timm", "numpy", "lightning-fabric")},
         "hardware": {"device": device, "processes": recipe.processes, "platform": platform.platform()},
         "seconds of updates": round(state.seconds, 1),
@@ -195,12 +206,12 @@ def write_record(folder: Path, recipe: Recipe, material: TrainingData, state: St
         part.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 
-def commit() -> str | None:
-    """The commit of the checkout that this code runs from, `-dirty` if it was changed since; None if there is none."""
+def source_commit() -> str | None:
+    """Return the commit of this code's git checkout, with `-dirty` after local changes; None outside a checkout."""
     git = ["git", "-C", str(Path(__file__).parent)]
     try:
         subprocess.run([*git, "ls-files", "--error-unmatch", __file__], check=True, capture_output=True)
-        told = subprocess.run(
+        described = subprocess.run(
             [*git, "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"],
             check=True,
             capture_output=True,
@@ -208,4 +219,4 @@ def commit() -> str | None:
         )
     except (OSError, subprocess.CalledProcessError):
         return None
-    return told.stdout.strip()
+    return described.stdout.strip()

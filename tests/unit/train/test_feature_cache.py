@@ -6,6 +6,7 @@ from torch import Tensor
 
 from likewise.backbones.specs import BACKBONES, BackboneSpec
 from likewise.backbones.taps import Backbone
+from likewise.errors import TrainingError
 from likewise.train.feature_cache import CachedBackbone, FeatureCache, Rows, cache_frozen
 
 IMAGES = torch.randn(2, 3, 64, 96, generator=torch.Generator().manual_seed(0))
@@ -20,7 +21,7 @@ def partly_frozen(spec: BackboneSpec, *learning: str) -> Backbone:
     return backbone
 
 
-def close(cached: list[Tensor], whole: list[Tensor]) -> None:
+def assert_close(cached: list[Tensor], whole: list[Tensor]) -> None:
     assert len(cached) == len(whole)
     for one, other in zip(cached, whole, strict=True):
         torch.testing.assert_close(one, other, atol=2e-2 * float(other.abs().max()), rtol=0)
@@ -34,7 +35,7 @@ def close(cached: list[Tensor], whole: list[Tensor]) -> None:
         ("vgg16", "features.30", "features.24"),
     ],
 )
-def test_a_cached_front_gives_the_backbones_features_and_leaves_the_rest_to_learn(
+def test_a_backbone_with_a_cached_front_has_equal_features_and_trains_its_other_layers(
     name: str, last: str, learning: str, tmp_path: Path
 ) -> None:
     backbone = partly_frozen(BACKBONES[name].with_taps(last), learning)
@@ -42,21 +43,21 @@ def test_a_cached_front_gives_the_backbones_features_and_leaves_the_rest_to_lear
     learned = {name for name, p in backbone.named_parameters() if p.requires_grad}
     cached = cache_frozen(backbone, tmp_path)
     features = cached(IMAGES)
-    close(features, whole)
+    assert_close(features, whole)
     sum(level.square().mean() for level in features).backward()
     assert {name for name, p in cached.named_parameters() if p.grad is not None} == learned
     assert not any(name.startswith("net.conv_stem") for name in cached.state_dict())
 
 
-def test_a_wholly_frozen_backbone_is_cached_at_its_taps(tmp_path: Path) -> None:
+def test_a_completely_frozen_backbone_is_cached_at_its_taps(tmp_path: Path) -> None:
     backbone = partly_frozen(LITE0)
     cached = cache_frozen(backbone, tmp_path)
     assert isinstance(cached, CachedBackbone)
     assert cached.taps == backbone.taps
-    close(cached(IMAGES), backbone(IMAGES))
+    assert_close(cached(IMAGES), backbone(IMAGES))
 
 
-def test_features_read_have_the_bits_of_features_computed_in_whatever_company(tmp_path: Path) -> None:
+def test_features_that_are_read_have_the_bits_of_features_computed_in_any_batch(tmp_path: Path) -> None:
     first = FeatureCache(partly_frozen(LITE0), tmp_path)
     computed = first(IMAGES)
     again = FeatureCache(partly_frozen(LITE0), tmp_path)
@@ -66,7 +67,7 @@ def test_features_read_have_the_bits_of_features_computed_in_whatever_company(tm
         assert torch.equal(one.flip(0), other)
 
 
-def test_another_size_another_mirror_and_another_tap_are_other_rows(tmp_path: Path) -> None:
+def test_sizes_mirror_images_and_taps_have_separate_rows(tmp_path: Path) -> None:
     cache = FeatureCache(partly_frozen(LITE0), tmp_path)
     cache(IMAGES[:1])
     cache(IMAGES[:1].flip(3))
@@ -76,15 +77,15 @@ def test_another_size_another_mirror_and_another_tap_are_other_rows(tmp_path: Pa
     assert [level.shape[1] for level in other(IMAGES[:1])] == [80, 192]
 
 
-def test_other_weights_never_read_these_rows(tmp_path: Path) -> None:
+def test_a_network_with_other_weights_has_a_separate_cache(tmp_path: Path) -> None:
     cache_frozen(partly_frozen(LITE0), tmp_path)(IMAGES)
     other = partly_frozen(LITE0)
     with torch.no_grad():
         other.net.conv_stem.weight.mul_(2)
-    close(cache_frozen(other, tmp_path)(IMAGES), other(IMAGES))
+    assert_close(cache_frozen(other, tmp_path)(IMAGES), other(IMAGES))
 
 
-def test_processes_add_to_parts_of_their_own_and_half_written_rows_do_not_count(tmp_path: Path) -> None:
+def test_processes_write_separate_parts_and_incomplete_rows_are_ignored(tmp_path: Path) -> None:
     shapes: list[tuple[int, ...]] = [(2, 3), (1,)]
     rows = {
         letter: [torch.full((2, 3), n).half().numpy(), torch.full((1,), -n).half().numpy()]
@@ -98,15 +99,15 @@ def test_processes_add_to_parts_of_their_own_and_half_written_rows_do_not_count(
     with (tmp_path / "part-0/keys").open("ab") as file:
         file.write(b"c" * 16)
     both = Rows(tmp_path, shapes)
-    assert set(both.where) == {b"a" * 16, b"b" * 16}
+    assert set(both.index) == {b"a" * 16, b"b" * 16}
     for letter, (plane, line) in rows.items():
         read = both.read(letter.encode() * 16)
         assert (read[0] == plane).all()
         assert (read[1] == line).all()
 
 
-def test_nothing_frozen_in_front_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="nothing of lite0 is frozen before its first layer that learns"):
+def test_a_trainable_first_layer_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match="lite0"):
         cache_frozen(partly_frozen(LITE0, "conv_stem"), tmp_path)
 
 
@@ -118,5 +119,5 @@ def test_a_network_that_is_not_a_sequence_is_refused(tmp_path: Path) -> None:
         delattr(backbone.net, name)
     for name in ("maxpool", *(name for name in parts if name != "maxpool")):
         setattr(backbone.net, name, parts[name])
-    with pytest.raises(ValueError, match="not simply its layers one after the other"):
+    with pytest.raises(TrainingError, match="resnet50"):
         cache_frozen(backbone, tmp_path)

@@ -1,9 +1,9 @@
-"""Depthwise convolution that a CPU learns through as quickly as it looks, and rightly in bfloat16.
+"""Depthwise convolution with a backward pass that is fast on a CPU and correct in bfloat16.
 
-torch's backward pass of a dilated depthwise convolution takes ten times its forward on a CPU, and in bfloat16 with
-channels last its gradient of the weights is wrong: as far from the right one as noise (torch 2.12). So here the
-gradient of the input is the forward pass with the kernel turned round; and that of the weights is torch's of a
-convolution without dilation, over the positions of equal remainder by the dilation, which exchange nothing.
+torch's backward pass of a dilated depthwise convolution takes ten times as long as the forward pass on a CPU, and its
+weight gradient in bfloat16 with channels last is wrong (torch 2.12). Here the input gradient is the forward pass with
+the flipped kernel. The weight gradient is torch's for a convolution without dilation, applied to the positions of
+equal remainder modulo the dilation, which are independent of each other.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from torch.nn.grad import conv2d_weight
 
 
 class FastDepthwiseConv2d(nn.Conv2d):
-    """A depthwise convolution of stride 1 that keeps the size of its input, with the entries of torch's own."""
+    """A depthwise convolution of stride 1 that keeps the input's size; same state dict as `nn.Conv2d`."""
 
     def forward(self, input: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
         if not torch.is_grad_enabled():
@@ -28,13 +28,13 @@ class FastDepthwiseConv2d(nn.Conv2d):
 
 
 def use_fast_depthwise(network: nn.Module) -> None:
-    """Let each depthwise convolution of the network that `FastDepthwiseConv2d` can stand for be one; entries stay."""
+    """Turn each suitable depthwise convolution of the network into a `FastDepthwiseConv2d`, in place."""
     for module in network.modules():
-        if type(module) is nn.Conv2d and _fits(module):
+        if type(module) is nn.Conv2d and _is_suitable(module):
             module.__class__ = FastDepthwiseConv2d
 
 
-def _fits(module: nn.Conv2d) -> bool:
+def _is_suitable(module: nn.Conv2d) -> bool:
     side, dilation = module.kernel_size[0], module.dilation[0]
     return (
         1 < module.groups == module.in_channels == module.out_channels
@@ -48,7 +48,7 @@ def _fits(module: nn.Conv2d) -> bool:
     )
 
 
-def _convolved(
+def _depthwise(
     planes: Float[Tensor, "b c h w"], weight: Float[Tensor, "c 1 s s"], dilation: int
 ) -> Float[Tensor, "b c h w"]:
     padding = weight.shape[-1] // 2 * dilation
@@ -60,26 +60,26 @@ class _Depthwise(torch.autograd.Function):
     def forward(ctx: Any, planes: Tensor, weight: Tensor, dilation: int) -> Tensor:
         ctx.save_for_backward(planes, weight)
         ctx.dilation = dilation
-        return _convolved(planes, weight, dilation)
+        return _depthwise(planes, weight, dilation)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
         planes, weight = ctx.saved_tensors
-        of_planes = of_weight = None
+        grad_planes = grad_weight = None
         if ctx.needs_input_grad[0]:
-            of_planes = _convolved(gradient, weight.flip(2, 3).to(gradient.dtype), ctx.dilation)
+            grad_planes = _depthwise(gradient, weight.flip(2, 3).to(gradient.dtype), ctx.dilation)
         if ctx.needs_input_grad[1]:
-            # torch is slower here in bfloat16 than in single precision
-            apart = [_by_remainder(part, ctx.dilation).float() for part in (planes, gradient)]
-            of_weight = conv2d_weight(
-                apart[0], weight.shape, apart[1], padding=weight.shape[-1] // 2, groups=len(weight)
+            # this kernel of torch is slower in bfloat16 than in single precision
+            split = [_split_by_remainder(part, ctx.dilation).float() for part in (planes, gradient)]
+            grad_weight = conv2d_weight(
+                split[0], weight.shape, split[1], padding=weight.shape[-1] // 2, groups=len(weight)
             )
-        return of_planes, of_weight, None
+        return grad_planes, grad_weight, None
 
 
-def _by_remainder(planes: Float[Tensor, "b c h w"], dilation: int) -> Float[Tensor, "b2 c h2 w2"]:
-    """The positions of equal remainder of both axes by `dilation` as planes of their own, what is lacking zero."""
+def _split_by_remainder(planes: Float[Tensor, "b c h w"], dilation: int) -> Float[Tensor, "b2 c h2 w2"]:
+    """Return one plane for each pair of remainders of row and column modulo `dilation`, zero-padded to equal size."""
     height, width = planes.shape[2:]
-    whole = F.pad(planes, (0, -width % dilation, 0, -height % dilation))
+    padded = F.pad(planes, (0, -width % dilation, 0, -height % dilation))
     pattern = "b c (h y) (w x) -> (b y x) c h w"
-    return rearrange(whole, pattern, y=dilation, x=dilation).contiguous(memory_format=torch.channels_last)
+    return rearrange(padded, pattern, y=dilation, x=dilation).contiguous(memory_format=torch.channels_last)

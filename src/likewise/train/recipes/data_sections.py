@@ -1,4 +1,4 @@
-"""What a recipe says of its data: episodes, groups, single images or scenes."""
+"""The data section of a recipe: episodes, groups, single images or fully labelled scenes."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from likewise.train.recipes.sections import Section
 
 
 def as_tuple(value: object) -> object:
-    """One number as the only one of several."""
+    """Return a number as a tuple of one, anything else unchanged."""
     return (value,) if isinstance(value, int) else value
 
 
 class Source(Section):
-    """One of several sets to train on, all classes of it.
+    """One data set of a mixture, with all of its classes.
 
     Attributes:
-        set: the data set (`likewise.train.samples.sources.OPENERS`).
-        folder: where it is, below the data's root.
-        weight: how often it is drawn from, relative to the others.
-        without: classes left out, with every image in which they are labelled.
-        as_one: the name of the one class that all classes of the set make together.
-        names: the names that classes go by in the other sets, where this one has its own; a backbone that was trained
-            on such a class is then known to have been.
+        set: kind of data set (`likewise.train.samples.sources.OPENERS`).
+        folder: its place below the data's root.
+        weight: sampling weight relative to the other sources.
+        without: classes to leave out, with every image in which they are labelled.
+        as_one: if given, all classes of the set are merged into one class of this name.
+        names: new names of classes, so that equal classes have equal names in all sets. HSNet and ICNet recognise by
+            name which classes a backbone or saliency model was trained on.
     """
 
     set: Literal["pascal5i", "class_folders", "cosaliency", "davis", "label_folders"]
@@ -37,12 +37,12 @@ class Source(Section):
 
 
 class HeldOut(Section):
-    """Images to be measured on: nothing that shows one of them is trained on, whatever set it stands in.
+    """Images of a co-saliency set to measure on. No image with the same content is trained on, in any set.
 
     Attributes:
-        folder: the co-saliency set that they are of, below the data's root.
-        every: of each group every so-manieth image, in natural order of the names; None for none.
-        groups: groups that are held out as a whole.
+        folder: the co-saliency set, below the data's root.
+        every: hold out every n-th image of each group, in natural order of the names; None holds out none.
+        groups: groups held out completely.
     """
 
     folder: Path
@@ -51,17 +51,18 @@ class HeldOut(Section):
 
 
 class LabelledData(Section):
-    """Images with masks of classes: the base classes of a fold, all classes of a set, or several sets.
+    """Images with class masks: the base classes of a fold, all classes of a set, or a mixture of sets.
 
     Attributes:
-        set: the data set; class_folders is a folder of your own, class/image + mask; or a mixture of `sources`.
-        root: where the public download is, or the folder.
-        sources: of a mixture.
-        fold: of pascal5i and coco20i: its classes are novel, no image is labelled with them. None trains on all
-            classes, which coco20i cannot.
-        drop_leaking: leave out training images in which a novel class can be seen.
-        on_corrupt: an unreadable image stops the run, or what it stands in is drawn anew and the image named.
-        held_out: images not to train on.
+        set: kind of data set. "class_folders" is a folder of your own with a folder of images and masks for each
+            class; "mixture" combines `sources`.
+        root: folder of the public download, or your folder.
+        sources: the sets of a mixture.
+        fold: fold of pascal5i or coco20i, whose novel classes are not trained on. None trains on all classes
+            (pascal5i only).
+        drop_leaking: leave out training images that show a novel class.
+        on_corrupt: "stop" the run at an unreadable image, or "skip" it with a warning and draw another.
+        held_out: images to exclude from training.
     """
 
     set: Literal["pascal5i", "coco20i", "class_folders", "cosaliency", "davis", "label_folders", "mixture"]
@@ -73,13 +74,13 @@ class LabelledData(Section):
     held_out: HeldOut | None = None
 
     @model_validator(mode="after")
-    def _fold_and_sources_go_with_the_set(self) -> LabelledData:
+    def _fold_and_sources_match_the_set(self) -> LabelledData:
         if self.set == "coco20i" and self.fold is None:
             raise ValueError("coco20i needs a fold: set data.fold=0, 1, 2 or 3")
         if self.set not in ("coco20i", "pascal5i") and self.fold is not None:
             raise ValueError(f"{self.set} has no folds: set data.fold=null")
         if (self.set == "mixture") != bool(self.sources):
-            raise ValueError("`sources` go with the set 'mixture', and only with it")
+            raise ValueError("`sources` is required by the set 'mixture' and not allowed with any other")
         return self
 
 
@@ -87,13 +88,12 @@ class EpisodeData(LabelledData):
     """Training episodes.
 
     Attributes:
-        size: side of the squares to which images are brought.
-        shots: supports of each class of an episode; of several numbers the steps take one after the other, and
-            validation the first.
-        ways: classes of an episode.
-        mirror: the chance that an image is mirrored.
-        scale: the range of a random factor on the sides, after which a square of `size` is cut out at random.
-        jitter: the strength of random brightness, contrast and saturation.
+        size: side of the square images, in pixels.
+        shots: support images per class; with several numbers, steps cycle through them and validation uses the first.
+        ways: classes per episode.
+        mirror: probability of mirroring an image.
+        scale: range of a random scale factor, followed by a random crop of `size`; [1, 1] turns both off.
+        jitter: strength of random brightness, contrast and saturation.
     """
 
     kind: Literal["episodes"]
@@ -106,17 +106,17 @@ class EpisodeData(LabelledData):
 
 
 class GroupData(LabelledData):
-    """Groups of images that show one class, with their single-image saliency maps.
+    """Groups of images of one class, with single-image saliency maps.
 
     Attributes:
-        images: of one group.
-        maps: the saliency model that makes the maps, "saliency-lite0" or a run, or several
-            (`likewise.train.samples.groups.ComputedMaps`); None takes those in the set's `sism/`.
-        mirror: the chance that an image is mirrored.
-        crop: the least share of an image's sides that is kept; 1 for no crop.
-        paste: the chance that an object of another image of the set is laid over an image, of the group's class or
-            of another one, each as often (`likewise.train.samples.groups.paste_object`).
-        disturb: the chance that a map is made worse than it is (`likewise.train.samples.groups.degrade_map`).
+        images: images per group.
+        maps: saliency model that computes the maps: "saliency-lite0", a run's folder, or several
+            (`likewise.train.samples.groups.ComputedMaps`). None reads the set's `sism/`.
+        mirror: probability of mirroring an image.
+        crop: smallest fraction of each side that a random crop keeps; 1 for no crop.
+        paste: probability of pasting an object of another image of the set, half the time of the group's class
+            (`likewise.train.samples.groups.paste_object`).
+        disturb: probability of degrading a saliency map (`likewise.train.samples.groups.degrade_map`).
     """
 
     kind: Literal["groups"]
@@ -129,13 +129,13 @@ class GroupData(LabelledData):
 
 
 class ImageData(LabelledData):
-    """Images, in each of which all that is labelled is what stands out.
+    """Single images in which every labelled object is salient.
 
     Attributes:
-        size: side of the squares to which images are brought.
-        mirror: the chance that an image is mirrored.
-        crop: the least share of an image's sides that is kept; 1 for no crop.
-        jitter: the strength of changes of brightness, contrast and saturation.
+        size: side of the square images, in pixels.
+        mirror: probability of mirroring an image.
+        crop: smallest fraction of each side that a random crop keeps; 1 for no crop.
+        jitter: strength of random brightness, contrast and saturation.
     """
 
     kind: Literal["images"]
@@ -146,26 +146,25 @@ class ImageData(LabelledData):
 
 
 class SceneData(Section):
-    """Images of which every pixel is labelled.
+    """Fully labelled images.
 
-    Validation is on the val split of camvid, which has a test split besides. The val split of the other sets is what
-    models are compared on, so there, and of a folder, a share of the training images is kept for it.
+    CamVid is validated on its `val` split, since it has a test split too. On the other public sets models are compared
+    on `val`; there, and for a folder, validation uses a part of the training images.
 
     Attributes:
-        set: the data set (`likewise.data.benchmarks.SCENES`), or a folder of your own.
-        root: where the public download is, or the folder.
-        images, labels: of a folder: where the images and the label PNGs are, below the root.
-        classes: of a folder: the names of labels 0, 1, ..., or a text file of them (`folder_scenes`); without it, each
-            label that occurs is a class.
-        keep_every: every so-manieth training image is kept for validation; None keeps none.
-        side: the short side to which images are brought first; None leaves them.
-        scale: the range of a random factor on the sides.
-        crop: the side of the squares that are then cut; what an image lacks is not labelled.
-        jitter: the strength of changes of brightness, contrast and saturation.
-        mirror: the chance that an image is mirrored; classes that are left and right of each other change places.
-        balance: how much rare classes gain in the loss: a pixel weighs (median share of pixels / its class's) to this
-            power. 0 weighs all pixels alike; 1 is median frequency balancing (Eigen, Fergus, ICCV 2015).
-        on_corrupt: an unreadable image stops the run, or another takes its place and it is named.
+        set: kind of data set (`likewise.data.benchmarks.SCENES`), or "folder" for images of your own.
+        root: folder of the public download, or your folder.
+        images, labels: folders of the images and of the label PNGs below the root, for "folder".
+        classes: names of labels 0, 1, ..., or a text file of them, for "folder"; None makes a class of every label.
+        keep_every: keep every n-th training image for validation; None keeps none.
+        side: resize images to this short side first, in pixels; None keeps their size.
+        scale: range of a random scale factor.
+        crop: side of the random square crop, in pixels; the area outside the image is ignored.
+        jitter: strength of random brightness, contrast and saturation.
+        mirror: probability of mirroring; left and right classes are exchanged.
+        balance: exponent of the class weights in the loss, (median frequency / class frequency) ** balance. 0 weighs
+            all pixels equally, 1 is median frequency balancing (Eigen and Fergus, ICCV 2015).
+        on_corrupt: "stop" the run at an unreadable image, or "skip" it with a warning and draw another.
     """
 
     kind: Literal["scenes"]
@@ -184,11 +183,11 @@ class SceneData(Section):
     on_corrupt: Literal["stop", "skip"] = "stop"
 
     @model_validator(mode="after")
-    def _fits_the_set(self) -> SceneData:
+    def _settings_match_the_set(self) -> SceneData:
         if self.set != "folder" and self.classes is not None:
-            raise ValueError(f"the classes of {self.set} are known: set data.classes=null, or data.set=folder")
+            raise ValueError(f"{self.set} defines its classes: set data.classes=null, or data.set=folder")
         if self.set == "camvid" and self.keep_every is not None:
-            raise ValueError("camvid has a split to validate on: set data.keep_every=null")
+            raise ValueError("camvid is validated on its val split: set data.keep_every=null")
         if not 0 < self.scale[0] <= self.scale[1]:
-            raise ValueError(f"scale is {list(self.scale)}: write [least, most], both above 0")
+            raise ValueError(f"scale is {list(self.scale)}: write [minimum, maximum], both above 0")
         return self

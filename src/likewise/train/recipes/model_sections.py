@@ -1,4 +1,4 @@
-"""What a recipe says of its model: a section for each."""
+"""The model section of a recipe, one class for each model."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from likewise.train.recipes.sections import Section
 
 
 class PANetModel(Section):
-    """PANet on one of our backbones.
+    """PANet.
 
     Attributes:
-        backbone: its name (`likewise.backbones.specs.BACKBONES`).
-        taps: the modules whose features are compared.
-        weights: a file of ImageNet weights; without one they come from where the backbone's do.
-        learn: modules of the backbone that learn; nothing means all. Batch norm keeps its statistics everywhere.
-        alignment: the weight of the alignment loss; 0 trains without.
+        backbone: name in `likewise.backbones.specs.BACKBONES`.
+        taps: modules whose features are compared.
+        weights: file of ImageNet weights; None uses the backbone's default source.
+        learn: modules of the backbone to train; empty trains all. Batch norm statistics stay fixed.
+        alignment: weight of the alignment loss; 0 trains without it.
     """
 
     name: Literal["panet"]
@@ -30,19 +30,20 @@ class PANetModel(Section):
 
 
 class HSNetModel(Section):
-    """HSNet on one of our backbones, which stays frozen.
+    """HSNet with a frozen backbone.
 
     Attributes:
-        backbone: its name; every tap of stride 8, 16 and 32 from `first_tap` on is compared.
+        backbone: name in `likewise.backbones.specs.BACKBONES`; taps of stride 8, 16 and 32 from `first_tap` on are
+            compared.
         first_tap: the shallowest tap.
-        weights: a file of ImageNet weights; without one they come from where the backbone's do.
-        start: runs of PANet, or HSNet, on the same backbone; the last one's is taken over as it was trained there.
-            Training looks at each class through the first that was not trained on it, since features know the classes
-            that they were trained on better than any that they will meet in use; through the last if all were.
-        loss: of the logits, "cross-entropy" as published or "overlap", one minus the soft IoU of a batch.
-        channels: of the squeeze blocks' three layers (`HSNetConfig`).
-        prototype_taps: taps whose prototypes join in (`HSNetConfig`).
-        self_support: the query makes prototypes too (`HSNetConfig`).
+        weights: file of ImageNet weights; None uses the backbone's default source.
+        start: runs of PANet or HSNet on the same backbone. The result has the backbone of the last run. In training,
+            episodes of a class use the last backbone that was not trained on this class, since features separate
+            training classes better than new classes; the result's backbone if there is none.
+        loss: "cross-entropy" as published, or "overlap", one minus the soft IoU of a batch.
+        channels: of the three layers of the squeeze blocks.
+        prototype_taps: taps with prototype matching; empty as published.
+        self_support: add prototypes of the query; False as published.
     """
 
     name: Literal["hsnet"]
@@ -57,12 +58,12 @@ class HSNetModel(Section):
 
 
 class SaliencyModel(Section):
-    """Our saliency network, on the bundled backbone.
+    """Our saliency network on the bundled backbone.
 
     Attributes:
         backbone: "lite0".
         width: channels of the decoder.
-        learn: modules of the backbone that learn; nothing means all.
+        learn: modules of the backbone to train; empty trains all.
     """
 
     name: Literal["saliency"]
@@ -75,13 +76,13 @@ class ICNetModel(Section):
     """ICNet.
 
     Attributes:
-        backbone: "vgg16", as published, or "lite0", ours.
-        weights: a file of ImageNet weights; without one they come from where the backbone's do.
-        start: a run of panet that reads the backbone as deep as ICNet does, or a saliency model, "saliency-lite0" or a
-            run of it, whose backbone is taken over as it was trained there; or a run of icnet, all of which is taken.
-        learn: modules of the backbone that learn; nothing means all, null none.
-        compress: whether features are compressed before they are compared, as published; those of lite0 may be
-            compared as they are (`likewise.models.icnet.ICNetConfig`).
+        backbone: "vgg16" as published, or "lite0".
+        weights: file of ImageNet weights; None uses the backbone's default source.
+        start: a model to continue from: "saliency-lite0" or a run of saliency or panet, whose backbone is copied, or a
+            run of icnet, which is copied whole. Backbone and taps must be the same.
+        learn: modules of the backbone to train; empty trains all, null none.
+        compress: compress features before comparing them, as published (`likewise.models.icnet.ICNetConfig`). Only
+            lite0 works without.
     """
 
     name: Literal["icnet"]
@@ -92,27 +93,28 @@ class ICNetModel(Section):
     compress: bool = True
 
     @model_validator(mode="after")
-    def _vgg16_is_as_published(self) -> ICNetModel:
+    def _vgg16_compresses(self) -> ICNetModel:
         if self.backbone == "vgg16" and not self.compress:
-            raise ValueError("features of vgg16 are compressed, as published: set model.compress=true")
+            raise ValueError("vgg16 requires compressed features: set model.compress=true")
         return self
 
 
 class SceneModel(Section):
-    """What MCIBI and its baseline share.
+    """Settings that MCIBI and its baseline share.
 
     Attributes:
-        backbone: its name; the last tap gives the features, the one before, if any, feeds the auxiliary head.
-        taps: the modules where it is read; nothing means all of its taps.
-        weights: a file of ImageNet weights; without one they come from where the backbone's do.
-        learn: modules of the backbone that learn; nothing means all.
-        norms: batch norm of the backbone, "frozen" with ImageNet's statistics or "learning" them; its scales and shifts
-            learn either way, and batch norm of the heads learns always. Learning wants batches of eight and more.
+        backbone: name in `likewise.backbones.specs.BACKBONES`.
+        taps: modules to read features from; empty uses the backbone's default taps. The last tap feeds the decoder,
+            the one before it, if any, the auxiliary head.
+        weights: file of ImageNet weights; None uses the backbone's default source.
+        learn: modules of the backbone to train; empty trains all.
+        norms: batch norm statistics of the backbone, "frozen" or "learning"; the latter needs a batch of 8 or more.
+            Scales, shifts and the heads' batch norm always learn.
         channels: of the heads, and of MCIBI's features and memory.
-        dropout: of whole channels, before each classifier.
-        detail: refine the logits by the first tap, of a finer stride (`likewise.models.blocks.scene_heads.Detail`).
-        overlap: the weight of the last stage's `likewise.models.blocks.scene_heads.overlap_loss`, of the images that
-            one process holds; the published losses do without.
+        dropout: probability of dropping a channel before each classifier.
+        detail: refine the logits with the first tap (`likewise.models.blocks.scene_heads.Detail`).
+        overlap: weight of the overlap loss of the last stage (`likewise.models.blocks.scene_heads.overlap_loss`),
+            computed over the images of one process; 0 as published.
     """
 
     backbone: str
@@ -127,18 +129,18 @@ class SceneModel(Section):
 
 
 class MCIBIModel(SceneModel):
-    """MCIBI. `context` to `published` are those of `likewise.models.mcibi.MCIBIConfig`.
+    """MCIBI. `context` to `published` are described in `likewise.models.mcibi.MCIBIConfig`.
 
     Attributes:
-        consistency: with the loss that asks stage 2 to tell the memory's vectors apart. On by default, as in the paper;
-            the published settings have it for ADE20K alone.
-        consistency_from: the fraction of the steps after which it starts. 0 by default, since the paper names no other;
-            the published settings start it with the second epoch.
-        momentum: of the memory: "polynomial" in the steps done, whatever the learning rate, as the paper says and by
-            default; or "coupled" to the learning rate, as in the published program.
-        momentum_start: at the first step.
-        momentum_power: of the polynomial.
-        memory: a saved memory of the same classes to start from; without one it starts empty.
+        consistency: add the consistency loss on the memory's vectors. True as in the paper; the published settings use
+            it for ADE20K only.
+        consistency_from: fraction of the steps after which the consistency loss starts. The paper gives none; the
+            published settings start it with the second epoch.
+        momentum: of the memory: "polynomial" in the step, as in the paper, or "coupled" to the learning rate, as in
+            the published program.
+        momentum_start: momentum at the first step.
+        momentum_power: power of the polynomial.
+        memory: file of a memory of the same classes to start from; None starts with an empty memory.
     """
 
     name: Literal["mcibi"]
@@ -157,10 +159,10 @@ class MCIBIModel(SceneModel):
 
 
 class FCNModel(SceneModel):
-    """MCIBI's baseline, without memory.
+    """MCIBI's baseline without memory.
 
     Attributes:
-        convolutions: 3x3, before the classifier.
+        convolutions: number of 3x3 convolutions before the classifier.
     """
 
     name: Literal["fcn"]

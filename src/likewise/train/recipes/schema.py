@@ -18,7 +18,7 @@ from likewise.train.recipes.model_sections import (
 )
 from likewise.train.recipes.sections import SGD, Adam, Reference, Schedule, Section, Validation
 
-KINDS = {
+DATA_KINDS = {
     "panet": "episodes",
     "hsnet": "episodes",
     "saliency": "images",
@@ -26,27 +26,27 @@ KINDS = {
     "mcibi": "scenes",
     "fcn": "scenes",
 }
-"""The kind of data that each model learns from."""
+"""The kind of training data of each model."""
 
 
 class Recipe(Section):
     """A training run.
 
     Attributes:
-        name: of the recipe.
-        source: what it is after.
-        licences: of the data and starting weights, to stand beside the result.
-        steps: updates of the weights.
-        batch: episodes, groups or images of one step, over all processes.
-        average: the decay of the running mean of the weights that is then the result; None takes the weights.
-        seed: of what is drawn, augmentation and the weights that start at random.
-        precision: "float32", or "bfloat16" where autocast knows how.
+        name: of the recipe; also the default name of the run's folder.
+        source: the result that the recipe reproduces.
+        licences: of the data and the initial weights; copied into the run's record.
+        steps: number of weight updates.
+        batch: episodes, groups or images per step, over all processes.
+        average: decay of the exponential moving average of the weights, which is then the result; None for no average.
+        seed: of the data order, the augmentation and the randomly initialised weights.
+        precision: "float32", or "bfloat16" for autocast.
         result: precision of the saved weights.
         accelerator: "auto", "cpu" or "cuda".
-        processes: that share each batch.
-        workers: processes that read images, for each of the former.
-        checkpoint_every: steps from one checkpoint to the next.
-        cache: folder in which the features of frozen layers are kept; None computes them each time.
+        processes: number of processes that share each batch.
+        workers: data loading processes for each of these.
+        checkpoint_every: steps between two checkpoints.
+        cache: folder for the features of frozen layers; None recomputes them.
     """
 
     name: str
@@ -72,21 +72,18 @@ class Recipe(Section):
     cache: Path | None = None
 
     @model_validator(mode="after")
-    def _fits_together(self) -> Recipe:
+    def _sections_agree(self) -> Recipe:
         if self.batch % self.processes:
             raise ValueError(
-                f"a batch of {self.batch} cannot be shared by {self.processes} processes: make `batch` a "
-                "multiple of `processes`"
+                f"{self.processes} processes cannot share a batch of {self.batch}: make batch a multiple of processes"
             )
-        wanted = KINDS[self.model.name]
-        if self.data.kind != wanted:
-            raise ValueError(
-                f"{self.model.name} learns from {wanted}, not from {self.data.kind}: set data.kind={wanted}"
-            )
+        kind = DATA_KINDS[self.model.name]
+        if self.data.kind != kind:
+            raise ValueError(f"{self.model.name} trains on {kind}, not on {self.data.kind}: set data.kind={kind}")
         if self.validation.classes and self.data.kind != "episodes":
             raise ValueError(
-                f"classes to validate on go with episodes, not with {self.data.kind}: set validation.classes=[]"
+                f"validation.classes applies to episodes, not to {self.data.kind}: set validation.classes=[]"
             )
         if self.model.name == "hsnet" and self.data.kind == "episodes" and self.data.ways != 1:
-            raise ValueError(f"HSNet learns from one class at a time, not from {self.data.ways}: set data.ways=1")
+            raise ValueError(f"HSNet trains on 1-way episodes, not {self.data.ways}-way: set data.ways=1")
         return self

@@ -1,4 +1,4 @@
-"""The sections of a recipe that do not depend on the model: its source, optimiser, schedule and validation."""
+"""The sections of a recipe that do not depend on the model: reference, optimiser, schedule and validation."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ class Section(BaseModel):
 
 
 class Reference(Section):
-    """What a recipe is after.
+    """The published or measured result that a recipe reproduces.
 
     Attributes:
-        paper: the paper, its table and row; or what else the recipe is measured by.
-        expected: the number, with its protocol, and whether it is the paper's or measured with this recipe.
-        hardware: what that number was had on.
-        time: how long it took there.
-        command: what to type.
+        paper: the paper, with table and row; or the purpose of a recipe without a published counterpart.
+        expected: the number, its protocol, and whether the paper reports it or this recipe was measured.
+        hardware: the machine on which the recipe was measured, or the machine it needs.
+        time: the duration on that hardware.
+        command: the command that runs the recipe.
     """
 
     paper: str
@@ -32,6 +32,8 @@ class Reference(Section):
 
 
 class SGD(Section):
+    """Stochastic gradient descent with momentum."""
+
     name: Literal["sgd"]
     learning_rate: float = Field(gt=0)
     momentum: float = Field(ge=0, lt=1)
@@ -39,19 +41,21 @@ class SGD(Section):
 
 
 class Adam(Section):
+    """Adam with torch's default betas."""
+
     name: Literal["adam"]
     learning_rate: float = Field(gt=0)
     weight_decay: float = Field(ge=0)
 
 
 class Schedule(Section):
-    """The learning rate over the steps.
+    """The learning rate as a function of the step.
 
     Attributes:
-        name: "constant"; "step", multiplied by 0.1 after each `every` steps; "cosine", down to zero; or "poly", with
-            the power 0.9 of what is left of the steps, down to a hundredth.
-        every: of "step" alone.
-        warm_up: steps over which it first rises linearly.
+        name: "constant"; "step", divided by 10 after each `every` steps; "cosine", down to 0; or "poly", with power
+            0.9 of the remaining fraction of the steps, down to a hundredth.
+        every: steps between two reductions, for "step" only.
+        warm_up: steps of linear increase at the start.
     """
 
     name: Literal["constant", "step", "cosine", "poly"]
@@ -59,20 +63,20 @@ class Schedule(Section):
     warm_up: int = Field(default=0, ge=0)
 
     @model_validator(mode="after")
-    def _every_goes_with_step(self) -> Schedule:
+    def _every_needs_step(self) -> Schedule:
         if (self.every is not None) != (self.name == "step"):
-            raise ValueError("`every` goes with the schedule 'step', and only with it")
+            raise ValueError("`every` is required by the schedule 'step' and not allowed with any other")
         return self
 
 
 class Validation(Section):
-    """Selection of the weights, on base classes that are then not trained on; never on the fold's test classes.
+    """Selection of the best weights on held-out training data; test classes and test images never select.
 
     Attributes:
-        classes: base classes kept from training, with every image that shows one. Without any, nothing is
-            selected and the last weights are the result.
-        every: steps from one measurement to the next.
-        episodes: of one measurement, the same each time, every class equally often.
+        classes: base classes excluded from training, with every image that shows one. If empty, episodic models are
+            not validated and the last weights are the result.
+        every: steps between two validations.
+        episodes: number of validation episodes; the same for every validation, all classes equally often.
     """
 
     classes: tuple[str, ...] = ()

@@ -1,4 +1,8 @@
-"""A random part of an image, and the same part of the masks and maps that go with it."""
+"""Random crops that apply to images, masks and maps of different resolutions.
+
+torchvision's `RandomResizedCrop` cuts whole pixels; here the box is relative to the sides, so that a saliency map of
+another size than its image is cut at the same place.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +15,7 @@ from PIL import Image
 
 @dataclass(frozen=True)
 class Crop:
-    """A box in shares of the sides, and whether it is seen in a mirror."""
+    """A box in fractions of the image's sides, and whether the result is mirrored."""
 
     top: float
     left: float
@@ -19,8 +23,13 @@ class Crop:
     width: float
     mirrored: bool
 
-    def of(self, plane: UInt8[np.ndarray, "h w *c"], size: int, *, labels: bool = False) -> UInt8[np.ndarray, "s s *c"]:
-        """This part of an image or map, antialiased, or of `labels`, nearest, at `size` x `size` pixels."""
+    def apply(
+        self, plane: UInt8[np.ndarray, "h w *c"], size: int, *, labels: bool = False
+    ) -> UInt8[np.ndarray, "s s *c"]:
+        """Return the crop of an image, map or (with `labels`) label map, resized to `size` x `size` pixels.
+
+        Resampling is antialiased bilinear, for labels nearest.
+        """
         height, width = plane.shape[:2]
         box = (
             self.left * width,
@@ -28,16 +37,17 @@ class Crop:
             (self.left + self.width) * width,
             (self.top + self.height) * height,
         )
-        how = Image.Resampling.NEAREST if labels else Image.Resampling.BILINEAR
-        cut = np.asarray(Image.fromarray(plane).resize((size, size), how, box=box))
-        return np.array(cut[:, ::-1] if self.mirrored else cut)
+        resampling = Image.Resampling.NEAREST if labels else Image.Resampling.BILINEAR
+        resized = np.asarray(Image.fromarray(plane).resize((size, size), resampling, box=box))
+        return np.array(resized[:, ::-1] if self.mirrored else resized)
 
 
-def random_crop(least: float, mirror: float, generator: np.random.Generator) -> Crop:
-    """A part that keeps at least the share `least` of each side, mirrored with chance `mirror`.
+def random_crop(min_share: float, mirror: float, generator: np.random.Generator) -> Crop:
+    """Return a crop whose height and width are drawn independently, each at least the fraction `min_share`.
 
-    The sides are drawn apart, so the aspect changes too.
+    Args:
+        mirror: probability of mirroring.
     """
-    height, width = generator.uniform(least, 1, size=2)
+    height, width = generator.uniform(min_share, 1, size=2)
     top, left = generator.random(2) * (1 - height, 1 - width)
     return Crop(float(top), float(left), float(height), float(width), bool(generator.random() < mirror))

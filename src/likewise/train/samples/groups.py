@@ -1,4 +1,4 @@
-"""Groups to train on: images that show one class, with their single-image saliency maps and masks."""
+"""Training data of ICNet: groups of images of one class, with saliency maps and masks."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from likewise.models.saliency import SaliencyNet
 from likewise.train.recipes.data_sections import GroupData
 from likewise.train.recipes.schema import Recipe
 from likewise.train.samples.cropping import random_crop
-from likewise.train.samples.sources import draw_class, open_training_sources, set_names, sources_record
+from likewise.train.samples.sources import TrainingSources
 from likewise.train.samples.training_data import TRAINING, TrainingData, draw_readable
 from likewise.weights.checkpoint import fingerprint
 from likewise.weights.load import load_trained
 
 
 class Batch(NamedTuple):
-    """`b` groups of `n` images. Maps are 0-255, masks 0 and 1."""
+    """`b` groups of `n` images. Maps are in 0-255, masks 0 or 1."""
 
     images: UInt8[Tensor, "b n h w 3"]
     maps: UInt8[Tensor, "b n h w"]
@@ -36,7 +36,7 @@ class Batch(NamedTuple):
 
 
 class GroupImage(NamedTuple):
-    """One image of a group, with its map, 0-255, and its mask, 0 and 1."""
+    """An image of a group, its saliency map in 0-255 and its mask, 0 or 1."""
 
     image: UInt8[np.ndarray, "s s 3"]
     sism: UInt8[np.ndarray, "s s"]
@@ -44,184 +44,179 @@ class GroupImage(NamedTuple):
 
 
 Maps = Callable[[str, str], UInt8[np.ndarray, "h w"]]
-"""From an image and the class for which it was drawn to its saliency map."""
+"""Returns the saliency map of an image, given its name and the class it was drawn for."""
 
 
 class TrainingGroups(TrainingData):
-    """Groups of the recipe's sets: a set by weight, one of its classes, some images of it, a part of each.
+    """Groups of random crops: a set by its weight, one of its classes, `data.images` of its images. No validation.
 
-    Maps are made by the models that the recipe names, at the size of the training images, or read from the set's
-    `sism/`. Nothing is validated.
+    Maps come from the saliency models that the recipe names, or from the set's `sism/`.
 
     Args:
-        size: to which images are brought.
+        size: side of the square images, in pixels.
 
     Raises:
-        DataSetError: a data set is not there, or has neither maps nor a model to make them.
+        DataSetError: a data set is missing, has too few images of each class, or has neither maps nor a model.
     """
-
-    selection = None
 
     def __init__(self, recipe: Recipe, size: int) -> None:
         assert isinstance(recipe.data, GroupData)
         self.data, self.seed, self.size = recipe.data, recipe.seed, size
-        self.sources, self.held = open_training_sources(recipe.data)
-        self.classes = tuple(name for _, dataset in self.sources for name in dataset.classes)
-        for _, dataset in self.sources:
+        self.sources = TrainingSources.open(recipe.data)
+        self.classes = self.sources.classes
+        datasets = [dataset for _, dataset in self.sources.sets]
+        for dataset in datasets:
             if max(map(len, dataset.images_of.values())) < self.data.images:
                 raise DataSetError(f"no class of {dataset.name} has {self.data.images} images: lower data.images")
-        names = (self.data.maps,) if isinstance(self.data.maps, str) else self.data.maps
         self.maps: list[Maps]
-        if names is None:
-            self.maps, self.made_by = [stored_maps(self.data)], "sism/"
+        if self.data.maps is None:
+            self.maps, self.maps_from = [stored_maps(self.data)], "sism/"
         else:
+            names = (self.data.maps,) if isinstance(self.data.maps, str) else self.data.maps
             models = [open_saliency_model(name) for name in names]
-            self.maps = [ComputedMaps(models, dataset, size) for _, dataset in self.sources]
-            self.made_by = ", ".join(fingerprint(network) for network, _ in models)
+            self.maps = [ComputedMaps(models, dataset, size) for dataset in datasets]
+            self.maps_from = ", ".join(fingerprint(network) for network, _ in models)
 
     def item(self, step: int, place: int) -> Batch:
-        """See `LabelledData.on_corrupt` for images that cannot be read."""
-        draw = partial(self.draw, step, place)
-        return draw_readable(draw, self.data.on_corrupt, step, set_names(self.sources))
+        return draw_readable(partial(self._draw, step, place), self.data.on_corrupt, step, self.sources.name)
 
-    def draw(self, step: int, place: int, attempt: int) -> Batch:
+    def _draw(self, step: int, place: int, attempt: int) -> Batch:
         generator = np.random.default_rng((TRAINING, self.seed, step, place, *([attempt] if attempt else [])))
-        dataset, name = draw_class(self.sources, generator, least=self.data.images)
+        dataset, name = self.sources.draw_class(generator, min_images=self.data.images)
         drawn = generator.permutation(len(dataset.images_of[name]))[: self.data.images]
-        members = []
+        group = []
         for image in (dataset.images_of[name][index] for index in drawn):
-            member = self.member(dataset, image, name, generator)
+            member = self.read(dataset, image, name, generator)
             if generator.random() < self.data.paste:
-                laid = name if generator.random() < 0.5 else other_class(dataset, name, generator)
-                other = self.member(dataset, str(generator.choice(dataset.images_of[laid])), laid, generator)
-                member = paste_object(member, other, generator, common=laid == name)
+                pasted = name if generator.random() < 0.5 else other_class(dataset, name, generator)
+                other = self.read(dataset, str(generator.choice(dataset.images_of[pasted])), pasted, generator)
+                member = paste_object(member, other, generator, common=pasted == name)
             if generator.random() < self.data.disturb:
                 member = member._replace(sism=degrade_map(member.sism, generator))
-            members.append(member)
-        return Batch(*(torch.from_numpy(np.stack(planes))[None] for planes in zip(*members, strict=True)))
+            group.append(member)
+        return Batch(*(torch.from_numpy(np.stack(planes))[None] for planes in zip(*group, strict=True)))
 
-    def member(self, dataset: EpisodeSet, image: str, name: str, generator: np.random.Generator) -> GroupImage:
-        """A random part of an image, of its map and of its mask for that class."""
-        maps = self.maps[[other for _, other in self.sources].index(dataset)]
-        part = random_crop(self.data.crop, self.data.mirror, generator)
+    def read(self, dataset: EpisodeSet, image: str, name: str, generator: np.random.Generator) -> GroupImage:
+        """Return the same random crop of an image, its map and its mask of the class `name`."""
+        maps = self.maps[[other for _, other in self.sources.sets].index(dataset)]
+        crop = random_crop(self.data.crop, self.data.mirror, generator)
         mask = (dataset.read_class(image, name) == 1).astype(np.uint8)
-        sism = part.of(maps(image, name), self.size)
-        pixels = part.of(read_image(dataset.image_path(image)), self.size)
-        return GroupImage(pixels, sism, part.of(mask, self.size, labels=True))
-
-    def score(self, model: Any, move: Callable[[Any], Any]) -> float:
-        raise NotImplementedError("nothing is validated")
-
-    def described(self) -> str:
-        raise NotImplementedError("nothing is validated")
+        sism = crop.apply(maps(image, name), self.size)
+        pixels = crop.apply(read_image(dataset.image_path(image)), self.size)
+        return GroupImage(pixels, sism, crop.apply(mask, self.size, labels=True))
 
     def record(self) -> dict[str, Any]:
-        return {**sources_record(self.sources, self.held), "saliency maps": self.made_by}
+        return {**self.sources.record(), "saliency maps": self.maps_from}
 
 
 def open_saliency_model(model: str) -> tuple[SaliencyNet, tuple[str, ...]]:
-    """The saliency model of that name, bundled, or of that run, and the classes that it was trained on.
+    """Return the bundled saliency model of that name, or that of a run, and the classes it was trained on.
 
     Raises:
-        TrainingError: a run of another kind.
+        TrainingError: the run is of another model.
     """
     network, classes = load_trained(model)
     if not isinstance(network, SaliencyNet):
-        raise TrainingError(f"{model} holds {type(network).__name__}, no saliency network: name a run of saliency")
+        raise TrainingError(
+            f"data.maps={model} is a {type(network).__name__}, not a saliency network: use saliency-lite0 or the "
+            "folder of a saliency run"
+        )
     return network, classes
 
 
 def stored_maps(data: GroupData) -> Maps:
-    """The maps in the `sism/` of the recipe's one co-saliency set."""
+    """Return the maps in the `sism/` of a single co-saliency set.
+
+    Raises:
+        DataSetError: there are none.
+    """
     groups = cosaliency_groups(data.root) if data.set == "cosaliency" else None
     if groups is None or not groups.sism_files:
         raise DataSetError(
-            f"{data.root} has no sism/<group>/ with single-image saliency maps: set data.maps to a saliency model, "
-            "such as saliency-lite0"
+            f"{data.root} has no saliency maps in sism/<group>/: set data.maps to a saliency model, such as "
+            "saliency-lite0"
         )
-    return partial(stored_map, groups.read_sism)
+    return partial(_read_map, groups.read_sism)
 
 
-def stored_map(read: Callable[[str, str], np.ndarray], image: str, class_name: str) -> UInt8[np.ndarray, "h w"]:
+def _read_map(read: Callable[[str, str], np.ndarray], image: str, class_name: str) -> UInt8[np.ndarray, "h w"]:
     group, name = image.split("/", 1)
     return np.rint(read(group, name) * 255).astype(np.uint8)
 
 
 class ComputedMaps:
-    """Saliency models' maps of the images of a set, each made when it is first drawn and then kept.
+    """Saliency maps of a set's images, computed at first use and kept in memory.
 
-    Of several models one makes the map that was not trained on the class for which the image is drawn, if there is
-    such a one: a model's maps of what it was trained on are better than any that it makes in use, and who learns from
-    them learns to copy them.
+    With several models, a model that was not trained on the class computes the map if there is one. Maps of training
+    images are better than maps of new images, and a network trained with them learns to copy its input map.
     """
 
     def __init__(self, models: list[tuple[SaliencyNet, tuple[str, ...]]], dataset: EpisodeSet, size: int) -> None:
         self.models, self.dataset, self.size = models, dataset, size
-        self.made: dict[tuple[int, str], UInt8[np.ndarray, "s s"]] = {}
+        self.computed: dict[tuple[int, str], UInt8[np.ndarray, "s s"]] = {}
 
     def model_for(self, image: str, class_name: str) -> int:
-        """The place of the model that makes the map; among equals always the same for an image."""
-        places = range(len(self.models))
-        fit = [place for place in places if class_name not in self.models[place][1]] or list(places)
-        return fit[zlib.crc32(image.encode()) % len(fit)]
+        """Return the index of the model that computes the map; a hash of the image name breaks ties."""
+        indices = range(len(self.models))
+        eligible = [index for index in indices if class_name not in self.models[index][1]] or list(indices)
+        return eligible[zlib.crc32(image.encode()) % len(eligible)]
 
     @torch.inference_mode()
     def __call__(self, image: str, class_name: str) -> UInt8[np.ndarray, "s s"]:
         key = self.model_for(image, class_name), image
-        if key not in self.made:
+        if key not in self.computed:
             network = self.models[key[0]][0]
             pixels = read_image(self.dataset.image_path(image))
-            brought = torch.tensor(resize_image(pixels, self.size, self.size))[None]
-            probability = network(network.backbone.normalise(brought))[0]
-            self.made[key] = (probability * 255).round().to(torch.uint8).numpy()
-        return self.made[key]
+            resized = torch.tensor(resize_image(pixels, self.size, self.size))[None]
+            probability = network(network.backbone.normalise(resized))[0]
+            self.computed[key] = (probability * 255).round().to(torch.uint8).numpy()
+        return self.computed[key]
 
 
 def other_class(dataset: EpisodeSet, name: str, generator: np.random.Generator) -> str:
-    """Another class of the set; the same if it has no other."""
-    return str(
-        generator.choice([other for other, shown in dataset.images_of.items() if shown and other != name] or [name])
-    )
+    """Return another class of the set; `name` if there is none."""
+    others = [other for other, images in dataset.images_of.items() if images and other != name]
+    return str(generator.choice(others or [name]))
 
 
-def paste_object(member: GroupImage, other: GroupImage, generator: np.random.Generator, *, common: bool) -> GroupImage:
-    """The member with the object of another laid over it somewhere, a fifth to six tenths of the side in size.
+def paste_object(target: GroupImage, source: GroupImage, generator: np.random.Generator, *, common: bool) -> GroupImage:
+    """Return `target` with the object of `source` pasted at a random place; its longer side is 20-60% of the image's.
 
-    Its map shows both. The mask holds the new object if it is `common`; else the object stands out and does not
-    belong, which only the group can tell. What would hide more than half of the member's own object is left out.
+    The saliency map contains both objects. The mask contains the pasted object only if it is `common` to the group;
+    otherwise it is a salient distractor. `target` is returned unchanged if more than half of its object would be
+    hidden, or if `source` has no object.
     """
-    rows, columns = np.flatnonzero(other.mask.any(axis=1)), np.flatnonzero(other.mask.any(axis=0))
+    rows, columns = np.flatnonzero(source.mask.any(axis=1)), np.flatnonzero(source.mask.any(axis=0))
     if not len(rows):
-        return member
+        return target
     box = slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
     sides = np.array([rows[-1] + 1 - rows[0], columns[-1] + 1 - columns[0]])
-    side = len(member.mask)
+    side = len(target.mask)
     height, width = np.maximum(1, sides * (generator.uniform(0.2, 0.6) * side / sides.max())).astype(int).tolist()
     top, left = generator.integers(0, (side - height + 1, side - width + 1))
     place = slice(top, top + height), slice(left, left + width)
-    shape = resize_labels(np.ascontiguousarray(other.mask[box]), height, width) == 1
-    image, sism, mask = (plane.copy() for plane in member)
+    shape = resize_labels(np.ascontiguousarray(source.mask[box]), height, width) == 1
+    image, sism, mask = (plane.copy() for plane in target)
     mask[place][shape] = common
-    if 2 * (mask & member.mask).sum() < member.mask.sum():
-        return member
-    image[place][shape] = resize_image(np.ascontiguousarray(other.image[box]), height, width)[shape]
-    sism[place][shape] = resize_grey(np.ascontiguousarray(other.sism[box]), height, width)[shape]
+    if 2 * (mask & target.mask).sum() < target.mask.sum():
+        return target
+    image[place][shape] = resize_image(np.ascontiguousarray(source.image[box]), height, width)[shape]
+    sism[place][shape] = resize_grey(np.ascontiguousarray(source.sism[box]), height, width)[shape]
     return GroupImage(image, sism, mask)
 
 
 def degrade_map(sism: UInt8[np.ndarray, "h w"], generator: np.random.Generator) -> UInt8[np.ndarray, "h w"]:
-    """The map made worse: paler or fuller, coarse, with something that does not belong, or knowing nothing at all.
+    """Return the map with a random gamma, at a coarse resolution, with an added blob, or replaced by a blob.
 
-    A map of training is better than that of an image which the saliency model never saw; and what takes a good map
-    for granted copies it.
+    Maps of training images are better than maps of new images; degraded maps keep the network from copying them.
     """
     height, width = sism.shape
     kind = generator.integers(4)
     if kind == 0:
         return np.rint(255 * (sism / 255) ** np.exp(generator.uniform(-1.2, 1.2))).astype(np.uint8)
     if kind == 1:
-        few = int(generator.integers(5, 15))
-        return resize_grey(np.ascontiguousarray(resize_grey(sism, few, few)), height, width).copy()
+        coarse = int(generator.integers(5, 15))
+        return resize_grey(np.ascontiguousarray(resize_grey(sism, coarse, coarse)), height, width).copy()
     rows, columns = np.mgrid[:height, :width]
     centre, spread = generator.uniform(0.2, 0.8, size=2), generator.uniform(0.08, 0.3, size=2)
     blob = np.exp(

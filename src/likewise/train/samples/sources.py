@@ -1,10 +1,10 @@
-"""Labelled images to train on, from one data set or several, each open as an `EpisodeSet`."""
+"""The labelled data sets of a recipe, each opened as an `EpisodeSet` with a sampling weight."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -31,122 +31,140 @@ OPENERS: dict[str, Callable[[Path], EpisodeSet]] = {
     "davis": davis_sequences,
     "label_folders": label_folders,
 }
-"""The sets that may be sources, all classes of each."""
+"""The sets a mixture can contain, each opened with all of its classes."""
 
 
 class WeightedSet(NamedTuple):
-    """A set and how often it is drawn from, relative to the others."""
+    """A data set and its sampling weight relative to the other sets."""
 
     weight: float
     dataset: EpisodeSet
 
 
+@dataclass(frozen=True)
+class TrainingSources:
+    """The data sets of a recipe, without its held-out images.
+
+    Attributes:
+        held_out: the held-out images of each co-saliency group.
+    """
+
+    sets: list[WeightedSet]
+    held_out: dict[str, tuple[str, ...]]
+
+    @classmethod
+    def open(cls, data: LabelledData) -> TrainingSources:
+        """Open the sets and remove every image whose content equals a held-out image.
+
+        Raises:
+            DataSetError: a set is missing, has no such class or group, or no image of it is left.
+        """
+        sources = open_sources(data)
+        if data.held_out is None:
+            return cls(sources, {})
+        groups = cosaliency_groups(data.root / data.held_out.folder)
+        held = held_out_groups(groups, every=data.held_out.every, whole=data.held_out.groups)
+        files = files_of(held)
+        return cls([WeightedSet(weight, without_images(dataset, files)) for weight, dataset in sources], held.groups)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The classes of all sets, in order; a name that two sets share appears twice."""
+        return tuple(name for _, dataset in self.sets for name in dataset.classes)
+
+    @property
+    def name(self) -> str:
+        return ", ".join(dataset.name for _, dataset in self.sets)
+
+    @property
+    def shares(self) -> np.ndarray:
+        """The sampling probability of each set."""
+        weights = np.array([weight for weight, _ in self.sets])
+        return weights / weights.sum()
+
+    def draw_class(self, generator: np.random.Generator, min_images: int = 1) -> tuple[EpisodeSet, str]:
+        """Draw a set by weight and, uniformly, one of its classes with at least `min_images` images."""
+        dataset = self.sets[generator.choice(len(self.sets), p=self.shares)].dataset
+        names = [name for name, images in dataset.images_of.items() if len(images) >= min_images]
+        return dataset, str(generator.choice(names))
+
+    def record(self, validation: EpisodeSet | None = None) -> dict[str, Any]:
+        """Return the contents of the sets, of the held-out images and of `validation`, for `record.json`."""
+        return {
+            "training": [{**_contents(dataset), "weight": weight} for weight, dataset in self.sets],
+            "held out": self.held_out,
+            "validation": validation and _contents(validation),
+        }
+
+
 def open_sources(data: LabelledData) -> list[WeightedSet]:
-    """What the recipe's data section names: one set, or each of its sources.
+    """Return the recipe's data set, or each source of a mixture.
 
     Raises:
-        DataSetError: a set is not there, a class to leave out is none of its set, or nothing is left of it.
+        DataSetError: a set is missing, has no such class, or no image of it is left.
     """
     if data.set == "mixture":
-        found = [WeightedSet(source.weight, open_source(data.root, source)) for source in data.sources]
-    elif data.set == "coco20i":
+        return [WeightedSet(source.weight, open_source(data.root, source)) for source in data.sources]
+    if data.set == "coco20i":
         assert data.fold is not None
-        found = [WeightedSet(1.0, coco20i(data.root, data.fold, split="trn", drop_leaking=data.drop_leaking))]
-    elif data.set == "pascal5i":
-        found = [WeightedSet(1.0, pascal5i(data.root, data.fold, split="trn", drop_leaking=data.drop_leaking))]
-    else:
-        found = [WeightedSet(1.0, OPENERS[data.set](data.root))]
-    return found
-
-
-def open_training_sources(data: LabelledData) -> tuple[list[WeightedSet], dict[str, tuple[str, ...]]]:
-    """The recipe's sets without what shows a held-out image, and the held-out images of each group."""
-    sources = open_sources(data)
-    if data.held_out is None:
-        return sources, {}
-    asked = data.held_out
-    held = held_out_groups(cosaliency_groups(data.root / asked.folder), every=asked.every, whole=asked.groups)
-    files = files_of(held)
-    return [WeightedSet(weight, without_images(dataset, files)) for weight, dataset in sources], held.groups
-
-
-def set_names(sources: list[WeightedSet]) -> str:
-    return ", ".join(dataset.name for _, dataset in sources)
+        return [WeightedSet(1.0, coco20i(data.root, data.fold, split="trn", drop_leaking=data.drop_leaking))]
+    if data.set == "pascal5i":
+        return [WeightedSet(1.0, pascal5i(data.root, data.fold, split="trn", drop_leaking=data.drop_leaking))]
+    return [WeightedSet(1.0, OPENERS[data.set](data.root))]
 
 
 def open_source(root: Path, source: Source) -> EpisodeSet:
-    rest = rename_classes(drop_classes(OPENERS[source.set](root / source.folder), source.without), source.names)
-    return rest if source.as_one is None else merge_classes(rest, source.as_one)
+    dataset = OPENERS[source.set](root / source.folder)
+    dataset = _rename_classes(_drop_classes(dataset, source.without), source.names)
+    return dataset if source.as_one is None else _merge_classes(dataset, source.as_one)
 
 
-def drop_classes(dataset: EpisodeSet, names: Iterable[str]) -> EpisodeSet:
-    """The set without these classes, and without every image in which one is labelled.
-
-    Raises:
-        DataSetError: a name that is no class of the set, or nothing is left.
-    """
+def _drop_classes(dataset: EpisodeSet, names: Iterable[str]) -> EpisodeSet:
     names = tuple(names)
     for name in names:
         check_known(name, dataset.classes, f"class of {dataset.name} to leave out", DataSetError)
-    shown = {entry.image for entry in dataset.entries if entry.class_name in names}
-    rest = dataset.only(name for name in dataset.classes if name not in names)
-    rest = replace(rest, entries=tuple(entry for entry in rest.entries if entry.image not in shown))
+    rest = without_images_of(dataset.only(name for name in dataset.classes if name not in names), dataset, names)
     if not rest.entries:
-        raise DataSetError(f"all classes of {dataset.name} are left out; leave some to train on")
+        raise DataSetError(f"`without` removes every image of {dataset.name}: list fewer classes")
     return rest
 
 
-def rename_classes(dataset: EpisodeSet, names: Mapping[str, str]) -> EpisodeSet:
-    """The set with some of its classes under other names.
+def without_images_of(dataset: EpisodeSet, labelled: EpisodeSet, names: Iterable[str]) -> EpisodeSet:
+    """Return `dataset` without the images in which `labelled` has one of the classes `names`."""
+    names = set(names)
+    dropped = {entry.image for entry in labelled.entries if entry.class_name in names}
+    return replace(dataset, entries=tuple(entry for entry in dataset.entries if entry.image not in dropped))
 
-    Raises:
-        DataSetError: a name that is no class of the set, or two classes would have the same.
-    """
+
+def _rename_classes(dataset: EpisodeSet, names: Mapping[str, str]) -> EpisodeSet:
     for name in names:
         check_known(name, dataset.classes, f"class of {dataset.name} to rename", DataSetError)
     classes = tuple(names.get(name, name) for name in dataset.classes)
-    if twice := sorted({name for name in classes if classes.count(name) > 1}):
-        raise DataSetError(f"two classes of {dataset.name} would be called {twice[0]}; give each a name of its own")
-    own = dict(zip(classes, dataset.classes, strict=True))
+    if repeated := sorted({name for name in classes if classes.count(name) > 1}):
+        raise DataSetError(f"`names` gives two classes of {dataset.name} the name {repeated[0]!r}: use distinct names")
+    original = dict(zip(classes, dataset.classes, strict=True))
     entries = tuple(Entry(entry.image, names.get(entry.class_name, entry.class_name)) for entry in dataset.entries)
-    return replace(dataset, classes=classes, entries=entries, read_class=partial(read_renamed_class, dataset, own))
+    return replace(dataset, classes=classes, entries=entries, read_class=partial(_read_renamed, dataset, original))
 
 
-def read_renamed_class(
-    dataset: EpisodeSet, own: Mapping[str, str], image: str, class_name: str
+def _read_renamed(
+    dataset: EpisodeSet, original: Mapping[str, str], image: str, class_name: str
 ) -> UInt8[np.ndarray, "h w"]:
-    """What `dataset` says of the class that it knows by the name `own[class_name]`."""
-    return dataset.read_class(image, own[class_name])
+    return dataset.read_class(image, original[class_name])
 
 
-def merge_classes(dataset: EpisodeSet, name: str) -> EpisodeSet:
-    """The set with one class alone: in each image, all that is labelled as one of the set's classes."""
+def _merge_classes(dataset: EpisodeSet, name: str) -> EpisodeSet:
     entries = tuple(Entry(image, name) for image in dataset.classes_of)
-    return replace(dataset, classes=(name,), entries=entries, read_class=partial(read_merged_class, dataset))
+    return replace(dataset, classes=(name,), entries=entries, read_class=partial(_read_merged, dataset))
 
 
-def read_merged_class(dataset: EpisodeSet, image: str, class_name: str) -> UInt8[np.ndarray, "h w"]:
-    """1 for any of the image's classes in `dataset`, IGNORE where it says so, else 0."""
+def _read_merged(dataset: EpisodeSet, image: str, class_name: str) -> UInt8[np.ndarray, "h w"]:
+    """Return 1 for pixels of any class, IGNORE for pixels to ignore, else 0."""
     labels = dataset.read_labels(image, dataset.classes_of[image])
     return np.where(labels == IGNORE, IGNORE, labels > 0).astype(np.uint8)
 
 
-def draw_class(sources: list[WeightedSet], generator: np.random.Generator, least: int = 1) -> tuple[EpisodeSet, str]:
-    """A set by weight, and one of those of its classes that have at least so many images, each as often."""
-    weights = np.array([weight for weight, _ in sources])
-    dataset = sources[generator.choice(len(sources), p=weights / weights.sum())].dataset
-    names = [name for name, images in dataset.images_of.items() if len(images) >= least]
-    return dataset, str(generator.choice(names))
-
-
-def sources_record(sources: list[WeightedSet], held: dict[str, tuple[str, ...]]) -> dict[str, Any]:
-    """What there was to train on, and what was kept from it, for a record."""
-    training = [{**counts(dataset), "weight": weight} for weight, dataset in sources]
-    return {"training": training, "held out": held, "validation": None}
-
-
-def counts(dataset: EpisodeSet) -> dict[str, Any]:
-    """What a set holds, for a record."""
+def _contents(dataset: EpisodeSet) -> dict[str, Any]:
     return {
         "set": dataset.name,
         "presence": str(dataset.presence),

@@ -1,7 +1,7 @@
-"""What a run learns from: batches, each a function of its place in the run, and what it is measured on on the way.
+"""The interface of training data, and the loader that turns it into batches.
 
-What is drawn at a step follows from the recipe's seed and the step alone: neither a resumed run, nor more workers, nor
-more processes change it.
+Each item is a function of the recipe's seed, the step and its place in the batch, so neither resuming a run nor the
+number of workers or processes changes what is drawn.
 """
 
 from __future__ import annotations
@@ -18,17 +18,18 @@ from torch.utils.data import DataLoader, Dataset
 
 from likewise.errors import ImageError, TrainingError
 
-# Streams of random numbers: of training, of the validation's episodes, of weights that start at random.
+# First number of each random seed: training items, validation episodes, initial weights.
 TRAINING, VALIDATING, STARTING = 0, 1, 2
 
-TRIES = 10
+MAX_DRAWS = 10
+"""Draws for one item before a data set with unreadable images stops the run."""
 
 Batch = Any
-"""A NamedTuple of tensors, each with the batch as its first axis."""
+"""A NamedTuple of tensors whose first axis is the batch."""
 
 
 class Progress(NamedTuple):
-    """Where a run stands: updates done, of how many, and the learning rate as a part of the recipe's."""
+    """Updates done, updates in total, and the learning rate divided by the recipe's."""
 
     step: int
     steps: int
@@ -36,86 +37,87 @@ class Progress(NamedTuple):
 
 
 def torch_seed(*parts: int) -> int:
-    """A seed for torch made of several numbers."""
+    """Return a seed for torch derived from several numbers."""
     return int(np.random.SeedSequence(parts).generate_state(1, np.uint64)[0] >> 1)
 
 
 class TrainingData(ABC):
-    """The training data of a run, and its validation data.
+    """What a run trains and validates on.
 
     Attributes:
-        classes: that it trains on, as they are to stand beside the weights.
-        selection: what `score` measures, such as "mIoU on base classes"; None if there is nothing to measure on. Never
-            anything of a test set.
+        classes: names of the classes trained on, stored with the weights.
+        selection: name of the score that selects the weights, such as "validation mIoU"; None without validation data.
+            Test data never select.
     """
 
     classes: tuple[str, ...]
-    selection: str | None
+    selection: str | None = None
 
     @abstractmethod
     def item(self, step: int, place: int) -> Batch:
-        """A batch of one: what stands at that place in the batch of that step, always the same.
+        """Return a batch of one: the item at `place` in the batch of `step`.
 
         Raises:
-            ImageError: it cannot be read, and the recipe says to stop there.
+            ImageError: an image cannot be read and the recipe's `on_corrupt` is "stop".
         """
-
-    @abstractmethod
-    def score(self, model: Any, move: Callable[[Batch], Batch]) -> float:
-        """How good the model is on the validation data, in [0, 1], higher is better.
-
-        Args:
-            model: in evaluation mode.
-            move: brings a batch to the model's device.
-        """
-
-    @abstractmethod
-    def described(self) -> str:
-        """The validation in words, as they follow "the best of n by": what was measured on what."""
 
     @abstractmethod
     def record(self) -> dict[str, Any]:
-        """What there was to train and to validate on, for `record.json`."""
+        """Return the contents of the training and validation sets, for `record.json`."""
+
+    def score(self, model: Any, move: Callable[[Batch], Batch]) -> float:
+        """Return the model's score on the validation data, in [0, 1]; higher is better.
+
+        Args:
+            model: in evaluation mode.
+            move: moves a batch to the model's device.
+        """
+        raise NotImplementedError
+
+    def validation_protocol(self) -> str:
+        """Return a description of `score`: the metric, the images and the protocol."""
+        raise NotImplementedError
 
 
 def draw_readable(draw: Callable[[int], Batch], on_corrupt: str, step: int, source: str) -> Batch:
-    """What is drawn for a place; drawn anew, with a warning, where an image cannot be read and `on_corrupt` is "skip".
+    """Return `draw(0)`; if an image is unreadable and `on_corrupt` is "skip", warn and return the next draw.
 
     Args:
-        draw: given the number of the attempt, from 0.
-        source: what to repair, for the error.
+        draw: takes the number of the attempt, from 0.
+        source: the data set, for the error message.
 
     Raises:
-        ImageError: an image cannot be read, and `on_corrupt` is "stop".
-        TrainingError: too many in a row cannot be read.
+        ImageError: an image cannot be read and `on_corrupt` is "stop".
+        TrainingError: `MAX_DRAWS` draws in a row fail.
     """
-    for attempt in range(TRIES):
+    for attempt in range(MAX_DRAWS):
         try:
             return draw(attempt)
         except ImageError as error:
             if on_corrupt == "stop":
                 raise
-            warnings.warn(f"what step {step} learns from is drawn anew: {error}", stacklevel=2)
-    raise TrainingError(f"{TRIES} draws in a row hold images that cannot be read; repair {source}")
+            warnings.warn(f"step {step} draws another image: {error}", stacklevel=2)
+    raise TrainingError(f"{MAX_DRAWS} draws in a row contain unreadable images: repair {source}")
 
 
-class Items(Dataset[Batch]):
-    """Item `n` is what stands at place `n % batch` of step `n // batch`."""
+class _Items(Dataset[Batch]):
+    """Item `n` is at place `n % batch` of step `n // batch`."""
 
-    def __init__(self, material: TrainingData, batch: int) -> None:
-        self.material, self.batch = material, batch
+    def __init__(self, data: TrainingData, batch: int) -> None:
+        self.data, self.batch = data, batch
 
     def __getitem__(self, index: int) -> Batch:
-        return self.material.item(*divmod(index, self.batch))
+        return self.data.item(*divmod(index, self.batch))
 
 
-def loader(material: TrainingData, batch: int, steps: range, share: slice, workers: int) -> DataLoader[Batch]:
-    """Batches of those steps, each the `share` of its items that one process has."""
+def loader(data: TrainingData, batch: int, steps: range, share: slice, workers: int) -> DataLoader[Batch]:
+    """Return the batches of `steps`; `share` selects the places of one process within each batch."""
     places = range(batch)[share]
     indices = [[step * batch + place for place in places] for step in steps]
-    return DataLoader(Items(material, batch), batch_sampler=indices, num_workers=workers, collate_fn=collate)
+    return DataLoader(_Items(data, batch), batch_sampler=indices, num_workers=workers, collate_fn=collate)
 
 
 def collate(items: Sequence[Batch]) -> Batch:
+    """Concatenate batches along their first axis."""
     parts: list[Tensor] = [torch.cat(parts) for parts in zip(*items, strict=True)]
     return type(items[0])(*parts)

@@ -1,14 +1,15 @@
-"""Training of HSNet and PrototypeHSNet: episodes of one class, frozen backbones."""
+"""Training HSNet and PrototypeHSNet: 1-way episodes, frozen backbones."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
 from likewise.backbones.specs import BackboneSpec, backbone_spec
@@ -17,6 +18,7 @@ from likewise.errors import ModelError, TrainingError, check_known
 from likewise.models.blocks.hypercorrelation import HypercorrelationEncoder
 from likewise.models.hsnet import HSNet, HSNetConfig
 from likewise.models.panet import PANet
+from likewise.models.prototype_hsnet import PrototypeHSNet, PrototypeHSNetConfig
 from likewise.models.prototype_hsnet import PrototypeHSNet, PrototypeHSNetConfig
 from likewise.ops.shots import mean_probability
 from likewise.train.recipes.model_sections import HSNetModel
@@ -27,69 +29,60 @@ from likewise.weights.imagenet import load_backbone
 from likewise.weights.load import load_trained
 
 
-class Crossed(HypercorrelationEncoder):
-    """Mixin: a model that can be trained on the features of other backbones, which are not part of its state.
+@dataclass
+class ClassBackbones:
+    """The backbone that each class's training episodes use (`HSNetModel.start`). Not part of the model's state.
 
-    Args:
-        backbones: the last one is the model's own.
-        of_class: for each class of the data, the index of its backbone.
-        config: of the model.
+    Attributes:
+        backbones: of the runs to start from, in order; the last is the model's own.
+        of_class: for each class of the training data, the index of its backbone.
     """
 
-    def __init__(self, backbones: list[Backbone], of_class: list[int], config: Any) -> None:
-        super().__init__(backbones[-1], config)  # type: ignore[call-arg]
-        self.others = backbones[:-1]  # a list, so that they are not registered as submodules
-        self.of_class = torch.tensor(of_class)
+    backbones: list[Backbone]
+    of_class: Int[Tensor, " classes"]
 
     @contextmanager
-    def through(self, place: int) -> Iterator[None]:
-        """Use the backbone of this index inside the `with` block."""
-        own: Any = self.backbone
-        if place < len(self.others):
-            self.backbone = self.others[place].to(next(self.parameters()).device)
+    def use(self, model: Any, index: int) -> Iterator[None]:
+        """Replace the model's backbone within the block."""
+        own = model.backbone
+        if index < len(self.backbones) - 1:
+            model.backbone = self.backbones[index].to(next(model.parameters()).device)
         try:
             yield
         finally:
-            self.backbone = own
+            model.backbone = own
 
 
-class CrossedHSNet(Crossed, HSNet):
-    """HSNet on several backbones."""
+def build(section: HSNetModel, classes: tuple[str, ...]) -> HSNet | PrototypeHSNet:
+    """Return HSNet, or PrototypeHSNet if there are prototype taps, with its `class_backbones`.
 
-
-class CrossedPrototypeHSNet(Crossed, PrototypeHSNet):
-    """PrototypeHSNet on several backbones."""
-
-
-Model = CrossedHSNet | CrossedPrototypeHSNet
-
-
-def build(section: HSNetModel, classes: tuple[str, ...]) -> Model:
-    """Return an untrained HSNet, or PrototypeHSNet if there are prototype taps, on one or more frozen backbones.
-
-    The backbones have ImageNet weights or those of training runs.
+    The backbone is frozen; all other weights are random.
 
     Raises:
-        TrainingError: such a run is of another kind, or on another backbone.
+        TrainingError: a run in `section.start` is of another kind or has another backbone.
     """
     spec = backbone_spec(section.backbone)
     modules = [tap.module for tap in spec.taps]
     check_known(section.first_tap, modules, f"tap of {section.backbone}", ModelError)
     spec = spec.with_taps(*modules[modules.index(section.first_tap) :])
-    runs = [start(spec, section, run) for run in section.start]
+    runs = [load_start(spec, section, run) for run in section.start]
     backbones = [backbone for backbone, _ in runs] or [load_backbone(spec, weights=section.weights)]
-    unseen = [[place for place, (_, trained) in enumerate(runs) if name not in trained] for name in classes]
-    of_class = [places[-1] if places else len(backbones) - 1 for places in unseen]
-    if not section.prototype_taps:
-        return CrossedHSNet(backbones, of_class, HSNetConfig(channels=section.channels))
-    config = PrototypeHSNetConfig(
-        channels=section.channels, prototype_taps=section.prototype_taps, self_support=section.self_support
-    )
-    return CrossedPrototypeHSNet(backbones, of_class, config)
+    last = len(backbones) - 1
+    of_class = [max((i for i, (_, seen) in enumerate(runs) if name not in seen), default=last) for name in classes]
+    model: Any
+    if section.prototype_taps:
+        config = PrototypeHSNetConfig(
+            channels=section.channels, prototype_taps=section.prototype_taps, self_support=section.self_support
+        )
+        model = PrototypeHSNet(backbones[-1], config)
+    else:
+        model = HSNet(backbones[-1], HSNetConfig(channels=section.channels))
+    model.class_backbones = ClassBackbones(backbones, torch.tensor(of_class, dtype=torch.long))
+    return model
 
 
-def start(spec: BackboneSpec, section: HSNetModel, run: Path) -> tuple[Backbone, tuple[str, ...]]:
-    """The backbone of a run of PANet, or of HSNet, and the classes that it was trained on."""
+def load_start(spec: BackboneSpec, section: HSNetModel, run: Path) -> tuple[Backbone, tuple[str, ...]]:
+    """Return the backbone of a run of PANet or HSNet, and the classes it was trained on."""
     backbone = load_backbone(spec, weights=section.weights)
     trained: Any
     trained, classes = load_trained(run)
@@ -101,41 +94,40 @@ def start(spec: BackboneSpec, section: HSNetModel, run: Path) -> tuple[Backbone,
         or not shared
     ):
         raise TrainingError(
-            f"{run} holds {type(trained).__name__} on {trained.backbone.spec.name}; to start from is needed a run of "
-            f"panet or hsnet on {section.backbone}"
+            f"model.start={run} is a {type(trained).__name__} on {trained.backbone.spec.name}: use a run of panet or "
+            f"hsnet on {section.backbone}"
         )
     backbone.load_state_dict(own | shared)
     backbone.net = backbone.net.to(memory_format=torch.channels_last)
     return backbone, classes
 
 
-def inputs(model: Model, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the arguments of the model's `forward`."""
+def inputs(model: HSNet | PrototypeHSNet, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the arguments of the model's `forward`: supports, their masks, queries."""
     supports = batch.supports[:, 0]
     images = model.backbone.normalise(supports.flatten(0, 1)).unflatten(0, supports.shape[:2])
     return images, (batch.support_labels[:, 0] == 1).to(images.dtype), model.backbone.normalise(batch.queries)
 
 
-def losses(model: Model, section: HSNetModel, batch: Batch, progress: Progress) -> dict[str, Float[Tensor, ""]]:
-    """The mean over the episodes, those of one backbone after those of another."""
-    places = model.of_class.to(batch.ways.device)[batch.ways[:, 0]]
+def losses(model: Any, section: HSNetModel, batch: Batch, progress: Progress) -> dict[str, Float[Tensor, ""]]:
+    """Return the mean loss over the episodes, which are computed together for each backbone."""
+    choice: ClassBackbones = model.class_backbones
+    indices = choice.of_class.to(batch.classes.device)[batch.classes[:, 0]]
     found = []
-    for place in places.unique().tolist():
-        chosen = (places == place).nonzero()[:, 0]
-        with model.through(place):
-            loss = chosen_loss(model, section, Batch(*(part[chosen] for part in batch)))
-        found.append(loss * len(chosen) / len(places))
+    for index in indices.unique().tolist():
+        chosen = (indices == index).nonzero()[:, 0]
+        part = Batch(*(plane[chosen] for plane in batch))
+        with choice.use(model, index):
+            loss = model.loss(*inputs(model, part), part.targets.long())
+        found.append((loss.query if section.loss == "cross-entropy" else loss.overlap) * len(chosen) / len(indices))
     return {section.loss: torch.stack(found).sum()}
 
 
-def chosen_loss(model: Model, section: HSNetModel, batch: Batch) -> Float[Tensor, ""]:
-    found = model.loss(*inputs(model, batch), batch.targets.long())
-    return found.query if section.loss == "cross-entropy" else found.overlap
-
-
-def predict(model: Model, batch: Batch) -> UInt8[Tensor, "b h w"]:
+def predict(model: HSNet | PrototypeHSNet, batch: Batch) -> UInt8[Tensor, "b h w"]:
+    """Return the predicted masks of the queries."""
     return (mean_probability(model(*inputs(model, batch))) > 0.5).to(torch.uint8)
 
 
-def material(recipe: Recipe) -> TrainingEpisodes:
+def training_data(recipe: Recipe) -> TrainingEpisodes:
+    """Return the recipe's episodes."""
     return TrainingEpisodes(recipe, predict)

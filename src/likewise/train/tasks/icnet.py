@@ -1,4 +1,4 @@
-"""ICNet in training: groups with their saliency maps, the soft IoU of each group's images."""
+"""Training ICNet: groups of images with saliency maps, the soft IoU of each group."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from likewise.train.recipes.model_sections import ICNetModel
 from likewise.train.recipes.schema import Recipe
 from likewise.train.samples.groups import Batch, TrainingGroups
 from likewise.train.samples.training_data import Progress
-from likewise.train.tasks.frozen import learn_only
+from likewise.train.tasks.backbone import learn_only
 from likewise.weights.imagenet import load_backbone
 from likewise.weights.load import load_trained
 
 
 def build(section: ICNetModel, classes: tuple[str, ...]) -> ICNet:
-    """ICNet with ImageNet weights in its backbone, or as `start` left off; of the backbone `learn`, or all, learns.
+    """Return ICNet with ImageNet weights in its backbone, or continuing from the model `section.start`.
 
     Raises:
-        TrainingError: that model is of another kind or has another backbone.
+        TrainingError: that model is of another kind, or has another backbone or other features.
     """
     model = variant(section.backbone, compress=section.compress)
     if section.start is None:
@@ -34,30 +34,31 @@ def build(section: ICNetModel, classes: tuple[str, ...]) -> ICNet:
         start: Any = load_trained(section.start)[0]
         if not isinstance(start, SaliencyNet | PANet | ICNet) or start.backbone.spec.name != section.backbone:
             raise TrainingError(
-                f"{section.start} holds {type(start).__name__} on {start.backbone.spec.name}; to start with is "
-                f"needed a run of saliency, panet or icnet on {section.backbone}"
+                f"model.start={section.start} is a {type(start).__name__} on {start.backbone.spec.name}: use a run of "
+                f"saliency, panet or icnet on {section.backbone}"
             )
         if isinstance(start, ICNet) and start.config != model.config:
             raise TrainingError(
-                f"{section.start} compares {'other' if section.compress else 'compressed'} features: set "
-                f"model.compress={str(not section.compress).lower()} to go on from it"
+                f"model.start={section.start} compares {'un' if section.compress else ''}compressed features: set "
+                f"model.compress={str(not section.compress).lower()} to continue from it"
             )
-        whole, part = (model, start) if isinstance(start, ICNet) else (model.backbone, start.backbone)
-        whole.load_state_dict(part.state_dict())
+        target, source = (model, start) if isinstance(start, ICNet) else (model.backbone, start.backbone)
+        target.load_state_dict(source.state_dict())
     learn_only(model.backbone, section.learn)
     return model
 
 
 def inputs(model: ICNet, batch: Batch) -> list[tuple[Tensor, Tensor, Tensor]]:
-    """What `ICNet.loss` takes, for each group."""
+    """Return the arguments of `ICNet.loss` for each group."""
     images = model.backbone.normalise(batch.images.flatten(0, 1)).unflatten(0, batch.images.shape[:2])
     return list(zip(images, batch.maps.to(images.dtype) / 255, batch.masks.to(images.dtype), strict=True))
 
 
 def losses(model: ICNet, section: ICNetModel, batch: Batch, progress: Progress) -> dict[str, Float[Tensor, ""]]:
-    """The mean over the groups, each of which is looked at on its own."""
+    """Return the mean over the groups of their soft IoU loss."""
     return {"soft IoU": torch.stack([model.loss(*group) for group in inputs(model, batch)]).mean()}
 
 
-def material(recipe: Recipe) -> TrainingGroups:
+def training_data(recipe: Recipe) -> TrainingGroups:
+    """Return the recipe's groups, at the size of ICNet's input."""
     return TrainingGroups(recipe, SIZE)

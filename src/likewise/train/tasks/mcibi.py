@@ -1,4 +1,4 @@
-"""MCIBI in training, and its baseline: the memory moves with the features of every step, then the losses are taken."""
+"""Training MCIBI and its baseline. Each step updates the memory first and computes the losses with the new memory."""
 
 from __future__ import annotations
 
@@ -12,26 +12,27 @@ from torch import Tensor
 
 from likewise.backbones.specs import backbone_spec
 from likewise.backbones.taps import Backbone
+from likewise.errors import TrainingError
 from likewise.io.atomic import write_atomically
 from likewise.models.blocks.dataset_memory import DatasetMemory, coupled_momentum, polynomial_momentum
 from likewise.models.blocks.scene_heads import weight_of_pixels
 from likewise.models.fcn import FCN
 from likewise.models.mcibi import MCIBI, MCIBIConfig
 from likewise.train.kernels.depthwise import use_fast_depthwise
-from likewise.train.kernels.shared_norm import share_batch_norms
+from likewise.train.kernels.shared_batch_norm import share_batch_norms
 from likewise.train.recipes.model_sections import FCNModel, MCIBIModel, SceneModel
 from likewise.train.samples.scenes import Batch
 from likewise.train.samples.training_data import Progress
-from likewise.train.tasks.frozen import learn_only
+from likewise.train.tasks.backbone import trainable_backbone
 from likewise.viz.memory import SNAPSHOTS
-from likewise.weights.imagenet import load_backbone
 
 
 def build(section: MCIBIModel, classes: tuple[str, ...]) -> MCIBI:
-    """MCIBI with ImageNet weights in its backbone, its memory empty unless the section names one.
+    """Return MCIBI on a backbone with ImageNet weights, with the memory that the section names or an empty one.
 
     Raises:
-        MemoryMismatch: that memory is of other classes.
+        MemoryMismatch: the memory is of other classes.
+        TrainingError: the memory has another shape.
     """
     chosen = {name: getattr(section, name) for name in MCIBIConfig.__dataclass_fields__}
     model = MCIBI(build_backbone(section), classes, MCIBIConfig(**chosen))
@@ -39,17 +40,16 @@ def build(section: MCIBIModel, classes: tuple[str, ...]) -> MCIBI:
         start = DatasetMemory.load(section.memory, classes=classes)
         if start.vectors.shape != model.memory.vectors.shape:
             needed, found = (tuple(memory.vectors.shape[1:]) for memory in (model.memory, start))
-            raise ValueError(
-                f"{section.memory}: has {found[0]} vectors of {found[1]} channels for each class, needed are "
-                f"{needed[0]} of {needed[1]}: set model.slots={found[0]} and model.channels={found[1]}, or start "
-                "without a memory"
+            raise TrainingError(
+                f"{section.memory} has {found[0]} vectors of {found[1]} channels per class, the model has {needed[0]} "
+                f"of {needed[1]}: set model.slots={found[0]} and model.channels={found[1]}, or model.memory=null"
             )
         model.memory.load_state_dict(start.state_dict())
     return share_batch_norms(model)
 
 
 def build_baseline(section: FCNModel, classes: tuple[str, ...]) -> FCN:
-    """The same without memory."""
+    """Return the baseline without memory, on a backbone with ImageNet weights."""
     return share_batch_norms(
         FCN(
             build_backbone(section),
@@ -63,22 +63,21 @@ def build_baseline(section: FCNModel, classes: tuple[str, ...]) -> FCN:
 
 
 def build_backbone(section: SceneModel) -> Backbone:
-    """The backbone with ImageNet weights, of which those of `learn` (or all) take gradients."""
+    """Return the backbone with ImageNet weights and fast depthwise convolutions."""
     spec = backbone_spec(section.backbone, taps=section.taps)
-    backbone = load_backbone(spec, weights=section.weights, frozen=False)
-    learn_only(backbone, section.learn)
+    backbone = trainable_backbone(spec, section.weights, section.learn)
     use_fast_depthwise(backbone)
     return backbone
 
 
 def losses(model: MCIBI, section: MCIBIModel, batch: Batch, progress: Progress) -> dict[str, Float[Tensor, ""]]:
-    """Updates the memory, and gives the losses against it as it then stands."""
+    """Update the memory, and return the losses computed with the updated memory."""
     stages = model.stages(model.backbone.normalise(batch.images))
     model.memory.update(stages.features.detach(), batch.labels, momentum(section, progress))
     consistency = section.consistency and progress.step >= section.consistency_from * progress.steps
-    weights = batch.weights[0].float()  # mixed precision brings all that comes in to its own
+    weights = batch.weights[0].float()  # autocast converts inputs to bfloat16
     found = model.loss(stages, batch.labels, weights, consistency=consistency, overlap=section.overlap)
-    share = share_of_pixels(batch.labels, weights)
+    share = process_share(batch.labels, weights)
     losses = {
         "stage 2": share * found.stage2,
         "stage 1": share * found.stage1,
@@ -89,24 +88,25 @@ def losses(model: MCIBI, section: MCIBIModel, batch: Batch, progress: Progress) 
 
 
 def baseline_losses(model: FCN, section: FCNModel, batch: Batch, progress: Progress) -> dict[str, Float[Tensor, ""]]:
-    weights = batch.weights[0].float()  # mixed precision brings all that comes in to its own
+    """Return the cross-entropy, plus the overlap loss weighted by `section.overlap`."""
+    weights = batch.weights[0].float()  # autocast converts inputs to bfloat16
     loss = model.loss(model.backbone.normalise(batch.images), batch.labels, weights, overlap=section.overlap)
-    return {"labels": share_of_pixels(batch.labels, weights) * loss}
+    return {"labels": process_share(batch.labels, weights) * loss}
 
 
 def momentum(section: MCIBIModel, progress: Progress) -> float:
-    """The weight of what is new to the memory at this step."""
+    """Return the weight of the new features in the memory update of this step."""
     if section.momentum == "coupled":
         return coupled_momentum(progress.rate, 1.0, start=section.momentum_start)
     done = progress.step / progress.steps
     return polynomial_momentum(done, start=section.momentum_start, power=section.momentum_power)
 
 
-def share_of_pixels(labels: UInt8[Tensor, "b h w"], weights: Float[Tensor, " k"]) -> Float[Tensor, ""]:
-    """What the labelled pixels of this process weigh, relative to the mean over processes.
+def process_share(labels: UInt8[Tensor, "b h w"], weights: Float[Tensor, " k"]) -> Float[Tensor, ""]:
+    """Return the total loss weight of this process's pixels, divided by the mean over processes.
 
-    Losses are means over the pixels of a process and gradients are means over processes; times this, they are those of
-    one process with the whole batch.
+    Losses are means over the pixels of a process and gradients are averaged over processes. Multiplying the losses by
+    this factor makes the gradients equal to those of one process with the whole batch.
     """
     here = weight_of_pixels(labels, weights)
     if not torch.distributed.is_initialized():
@@ -116,8 +116,8 @@ def share_of_pixels(labels: UInt8[Tensor, "b h w"], weights: Float[Tensor, " k"]
     return here * torch.distributed.get_world_size() / total.where(total > 0, 1)
 
 
-def keep_memory(model: Any, run: Path, step: int) -> None:
-    """Leave the memory as it stands in the run's folder, for `likewise memory show`."""
+def save_memory(model: Any, run: Path, step: int) -> None:
+    """Save the memory in the run's folder, for `likewise memory show`."""
     path = run / SNAPSHOTS / f"step-{step:07d}.safetensors"
     with write_atomically(path) as part:
         model.memory.save(part)

@@ -1,4 +1,4 @@
-"""PANet in training: episodes, the loss of the query and that of alignment."""
+"""Training PANet: episodes, the segmentation loss of the query and the alignment loss."""
 
 from __future__ import annotations
 
@@ -12,20 +12,17 @@ from likewise.train.recipes.model_sections import PANetModel
 from likewise.train.recipes.schema import Recipe
 from likewise.train.samples.episodes import Batch, TrainingEpisodes
 from likewise.train.samples.training_data import Progress
-from likewise.train.tasks.frozen import learn_only
-from likewise.weights.imagenet import load_backbone
+from likewise.train.tasks.backbone import trainable_backbone
 
 
 def build(section: PANetModel, classes: tuple[str, ...]) -> PANet:
-    """PANet with ImageNet weights, of which those of `learn` (or all) take gradients."""
+    """Return PANet on a backbone with ImageNet weights."""
     spec = backbone_spec(section.backbone).with_taps(*section.taps)
-    backbone = load_backbone(spec, weights=section.weights, frozen=False)
-    learn_only(backbone, section.learn)
-    return PANet(backbone)
+    return PANet(trainable_backbone(spec, section.weights, section.learn))
 
 
 def inputs(model: PANet, batch: Batch) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """What `PANet.forward` takes: the supports, where they show their way, where none of the ways, the queries."""
+    """Return the arguments of `PANet.forward`: supports, foreground masks, background masks, queries."""
     supports = model.backbone.normalise(batch.supports.flatten(0, 2)).unflatten(0, batch.supports.shape[:3])
     ways = torch.arange(1, batch.supports.shape[1] + 1, device=supports.device)[:, None, None, None]
     foreground = (batch.support_labels == ways).to(supports.dtype)
@@ -34,9 +31,10 @@ def inputs(model: PANet, batch: Batch) -> tuple[Tensor, Tensor, Tensor, Tensor]:
 
 
 def losses(model: PANet, section: PANetModel, batch: Batch, progress: Progress) -> dict[str, Float[Tensor, ""]]:
-    """The loss of the query and that of alignment, each episode on its own, as the published program does.
+    """Return the mean over episodes of the query loss and of the weighted alignment loss.
 
-    Episodes differ in how many pixels count, so a mean over a batch's pixels would depend on who shares the batch.
+    Each episode has its own loss, as in the published program. Episodes differ in their number of valid pixels, so a
+    mean over the pixels of a batch would depend on how processes share it.
     """
     episodes = zip(*inputs(model, batch), batch.targets[:, None].long(), strict=True)
     found = [model.loss(*(part[None] for part in episode)) for episode in episodes]
@@ -47,8 +45,10 @@ def losses(model: PANet, section: PANetModel, batch: Batch, progress: Progress) 
 
 
 def predict(model: PANet, batch: Batch) -> UInt8[Tensor, "b h w"]:
+    """Return the predicted labels of the queries."""
     return model(*inputs(model, batch))[:, 0].argmax(dim=1).to(torch.uint8)
 
 
-def material(recipe: Recipe) -> TrainingEpisodes:
+def training_data(recipe: Recipe) -> TrainingEpisodes:
+    """Return the recipe's episodes."""
     return TrainingEpisodes(recipe, predict)

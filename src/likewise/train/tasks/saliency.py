@@ -1,4 +1,4 @@
-"""Our saliency network in training."""
+"""Training the saliency network."""
 
 from __future__ import annotations
 
@@ -9,18 +9,16 @@ from likewise.models.saliency import LITE0_BACKBONE, SaliencyNet
 from likewise.train.recipes.model_sections import SaliencyModel
 from likewise.train.samples.images import Batch
 from likewise.train.samples.training_data import Progress
-from likewise.train.tasks.frozen import learn_only
-from likewise.weights.imagenet import load_backbone
+from likewise.train.tasks.backbone import trainable_backbone
 
 
 def build(section: SaliencyModel, classes: tuple[str, ...]) -> SaliencyNet:
-    """The network with ImageNet weights in its backbone, of which those of `learn` (or all) take gradients."""
-    model = SaliencyNet(load_backbone(LITE0_BACKBONE, frozen=False), section.width)
-    learn_only(model.backbone, section.learn)
-    return model
+    """Return the network with a backbone of ImageNet weights and a random decoder."""
+    return SaliencyNet(trainable_backbone(LITE0_BACKBONE, None, section.learn), section.width)
 
 
 def losses(
     model: SaliencyNet, section: SaliencyModel, batch: Batch, progress: Progress
 ) -> dict[str, Float[Tensor, ""]]:
+    """Return the saliency loss, a mean over the pixels of the batch."""
     return {"saliency": model.loss(model.backbone.normalise(batch.images), batch.labels)}

@@ -1,7 +1,4 @@
-"""What each model learns from: its material, its build at the start of training, its losses.
-
-A model joins the training loop with one entry in `TASKS`.
-"""
+"""The training tasks: for each model its data, its construction and its losses."""
 
 from __future__ import annotations
 
@@ -36,33 +33,33 @@ from likewise.train.tasks import (
 
 @dataclass(frozen=True)
 class Task:
-    """How a model joins the loop.
+    """The parts of training that depend on the model.
 
     Attributes:
-        build: the model at the start of training, from the recipe's section and the classes of the material.
-        losses: the parts of the loss, by name, whose sum is minimised; each a mean over the batch.
-        material: what the model learns from.
-        keep: leaves something of the model at that step in the run's folder, at each tenth of the steps.
+        build: returns the model at the start of training, from the recipe's model section and the classes.
+        losses: returns the terms of the loss by name, each a mean over the batch; their sum is minimised.
+        data: opens the training data.
+        snapshot: saves a part of the model into the run's folder after each tenth of the steps.
     """
 
     build: Callable[[Any, tuple[str, ...]], Any]
     losses: Callable[[Any, Any, Batch, Progress], dict[str, Float[Tensor, ""]]]
-    material: Callable[[Recipe], TrainingData]
-    keep: Callable[[Any, Path, int], None] | None = None
+    data: Callable[[Recipe], TrainingData]
+    snapshot: Callable[[Any, Path, int], None] | None = None
 
 
 TASKS: dict[str, Task] = {
-    "panet": Task(panet.build, panet.losses, panet.material),
-    "hsnet": Task(hsnet.build, hsnet.losses, hsnet.material),
+    "panet": Task(panet.build, panet.losses, panet.training_data),
+    "hsnet": Task(hsnet.build, hsnet.losses, hsnet.training_data),
     "saliency": Task(saliency.build, saliency.losses, TrainingImages),
-    "icnet": Task(icnet.build, icnet.losses, icnet.material),
-    "mcibi": Task(mcibi.build, mcibi.losses, TrainingScenes, mcibi.keep_memory),
+    "icnet": Task(icnet.build, icnet.losses, icnet.training_data),
+    "mcibi": Task(mcibi.build, mcibi.losses, TrainingScenes, mcibi.save_memory),
     "fcn": Task(mcibi.build_baseline, mcibi.baseline_losses, TrainingScenes),
 }
 
 
 class TrainingModule(nn.Module):
-    """A model with what it minimises, as one module: processes that share a batch meet in its `forward`."""
+    """A model whose `forward` returns its losses, so that processes that share a batch synchronise there."""
 
     def __init__(self, recipe: Recipe, classes: tuple[str, ...]) -> None:
         super().__init__()
@@ -70,14 +67,14 @@ class TrainingModule(nn.Module):
         with torch.random.fork_rng():
             torch.manual_seed(torch_seed(STARTING, recipe.seed))
             self.model = self.task.build(recipe.model, classes)
-        self.state_at_start = self.model.state_dict()
-        # the 1x1 convolutions of small backbones are a good third quicker so on CPU
+        self.initial_state = self.model.state_dict()
+        # channels last speeds up the 1x1 convolutions of small backbones on a CPU
         self.model.backbone = self.model.backbone.to(memory_format=torch.channels_last)
         if recipe.cache is not None:
             self.model.backbone = cache_frozen(self.model.backbone, recipe.cache)
 
     def train(self, mode: bool = True) -> TrainingModule:
-        """Batch norm of the backbone keeps its statistics, unless the section's `norms` are "learning"."""
+        """Set the mode; the backbone's batch norm keeps its statistics unless the section's `norms` is "learning"."""
         super().train(mode)
         if getattr(self.section, "norms", "frozen") == "frozen":
             self.model.backbone.eval()
@@ -86,7 +83,7 @@ class TrainingModule(nn.Module):
     def forward(self, batch: Batch, progress: Progress) -> dict[str, Float[Tensor, ""]]:
         return self.task.losses(self.model, self.section, batch, progress)
 
-    def state_of_model(self) -> dict[str, Tensor]:
-        """The whole model's state, what stands behind a cache included."""
-        now = self.model.state_dict()
-        return {name: now.get(name, value) for name, value in self.state_at_start.items()}
+    def full_state(self) -> dict[str, Tensor]:
+        """Return the model's state, including the frozen layers that a feature cache replaces."""
+        current = self.model.state_dict()
+        return {name: current.get(name, value) for name, value in self.initial_state.items()}

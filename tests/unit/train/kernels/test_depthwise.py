@@ -1,4 +1,4 @@
-"""Depthwise convolution with its own backward pass, against torch's in single precision."""
+"""Depthwise convolution with its own backward pass, compared with torch's in single precision."""
 
 import copy
 
@@ -29,7 +29,7 @@ def gradients(layer: nn.Conv2d, planes: torch.Tensor) -> tuple[torch.Tensor, ...
 
 @pytest.mark.parametrize("size", [(12, 16), (13, 11), (3, 2)])
 @pytest.mark.parametrize(("side", "dilation"), [(3, 1), (3, 2), (5, 2), (5, 4)])
-def test_output_and_both_gradients_are_torchs(side, dilation, size):
+def test_output_and_gradients_equal_torchs(side, dilation, size):
     plain, quick, planes = both(side, dilation, size)
     for one, other in zip(gradients(plain, planes), gradients(quick, planes), strict=True):
         assert one.dtype == other.dtype
@@ -37,7 +37,7 @@ def test_output_and_both_gradients_are_torchs(side, dilation, size):
 
 
 @pytest.mark.parametrize("dilation", [1, 2])
-def test_gradients_in_bfloat16_are_those_of_single_precision_but_for_rounding(dilation):
+def test_gradients_in_bfloat16_equal_those_in_single_precision_up_to_rounding(dilation):
     plain, quick, planes = both(5, dilation, (12, 16))
     expected = gradients(plain, planes)
     with torch.autocast("cpu", torch.bfloat16):
@@ -47,7 +47,7 @@ def test_gradients_in_bfloat16_are_those_of_single_precision_but_for_rounding(di
         assert (other.float() - one).norm() < 0.02 * one.norm()
 
 
-def test_weights_that_do_not_learn_take_no_gradient():
+def test_frozen_weights_get_no_gradient():
     _, quick, planes = both(3, 2, (12, 16))
     quick.weight.requires_grad_(False)
     quick(planes.requires_grad_()).sum().backward()
@@ -55,7 +55,7 @@ def test_weights_that_do_not_learn_take_no_gradient():
     assert planes.grad is not None
 
 
-def test_in_a_backbone_the_depthwise_convolutions_of_stride_1_alone_are_exchanged():
+def test_only_depthwise_convolutions_of_stride_1_are_replaced_in_a_backbone():
     backbone = Backbone(BACKBONES["lite0-stride8"].with_taps("blocks.4.2", "blocks.5.0"))
     images = torch.randn(1, 3, 48, 64)
     with torch.no_grad():

@@ -10,17 +10,17 @@ from likewise.train.recipes.schema import Recipe
 
 
 @pytest.mark.parametrize("name", recipe_names())
-def test_a_shipped_recipe_is_valid_and_states_what_it_is_after(name: str) -> None:
+def test_a_bundled_recipe_is_valid_and_states_its_reference(name: str) -> None:
     recipe = load_recipe(name)
     assert recipe.name == name
     assert recipe.model.backbone in BACKBONES
     assert f"likewise train {name}" in recipe.source.command
     assert all(len(line) > 3 for line in (recipe.source.paper, recipe.source.expected, recipe.source.time))
     assert recipe.licences
-    assert not recipe.validation.classes, "classes to validate on depend on the fold, so they are given with it"
+    assert not recipe.validation.classes, "validation classes depend on the fold, so they are given with it"
 
 
-def test_overrides_reach_every_depth_and_are_yaml() -> None:
+def test_overrides_set_nested_keys_and_are_yaml() -> None:
     recipe = load_recipe(
         "panet-voc-small",
         [
@@ -37,65 +37,61 @@ def test_overrides_reach_every_depth_and_are_yaml() -> None:
 
 
 @pytest.mark.parametrize(
-    ("override", "told"),
+    ("override", "named"),
     [
-        ("data.foldd=1", "a recipe has no key 'data.foldd'; did you mean 'data.fold'?"),
-        ("optimizer.lr=1", "did you mean 'optimiser.learning_rate'?"),
-        ("step=1", "did you mean 'steps'?"),
-        ("data=1", "'data' is a section; set its keys, as in data.set=..."),
-        ("steps", "write key.path=value, as in data.fold=1"),
-        ("=1", "write key.path=value"),
-        ("steps=many", "steps is 'many'"),
-        ("steps=[", "the value of steps is no YAML"),
-        ("optimiser.learning_rate=-1", "optimiser.learning_rate is -1: Input should be greater than 0"),
-        ("model.learn=blocks.5", "model.learn is 'blocks.5'; it is a list: write model.learn=[blocks.5]"),
-        ("optimiser.momentum=0.9", "a recipe has no key 'optimiser.momentum' here"),
-        ("optimiser.name=sgd", "optimiser.momentum is missing"),
-        ("schedule.every=10", "`every` goes with the schedule 'step'"),
-        ("processes=3", "a batch of 4 cannot be shared by 3 processes"),
-        ("data.set=class_folders", "class_folders has no folds: set data.fold=null"),
-        ("name.x=1", "a recipe has no key 'name.x'"),
+        ("data.foldd=1", ["'data.foldd'", "data.fold,"]),
+        ("optimizer.lr=1", ["optimiser.learning_rate"]),
+        ("step=1", ["'step'", "steps"]),
+        ("data=1", ["'data'", "data.set=..."]),
+        ("steps", ["key.path=value"]),
+        ("=1", ["key.path=value"]),
+        ("steps=many", ["steps", "'many'"]),
+        ("steps=[", ["steps", "'['"]),
+        ("optimiser.learning_rate=-1", ["optimiser.learning_rate", "-1"]),
+        ("model.learn=blocks.5", ["model.learn=[blocks.5]"]),
+        ("optimiser.momentum=0.9", ["'optimiser.momentum'"]),
+        ("optimiser.name=sgd", ["optimiser.momentum"]),
+        ("schedule.every=10", ["every", "'step'"]),
+        ("processes=3", ["3 processes", "batch of 4"]),
+        ("data.set=class_folders", ["data.fold=null"]),
+        ("name.x=1", ["'name.x'"]),
+        ("data.set=coco20i data.fold=null", ["data.fold=0"]),
     ],
 )
-def test_a_wrong_override_names_the_key_and_the_nearest_right_one(override: str, told: str) -> None:
+def test_a_wrong_override_names_the_key_and_similar_ones(override: str, named: list[str]) -> None:
     with pytest.raises(RecipeError) as error:
-        load_recipe("panet-voc-small", [override])
-    assert told in str(error.value)
+        load_recipe("panet-voc-small", override.split())
+    assert all(name in str(error.value) for name in named)
 
 
-def test_coco_without_a_fold_asks_for_one() -> None:
-    with pytest.raises(RecipeError, match=r"coco20i needs a fold: set data\.fold=0, 1, 2 or 3"):
-        load_recipe("panet-lite0", ["data.set=coco20i"])
-
-
-def test_a_wrong_key_in_a_file_names_the_nearest_right_one(tmp_path: Path) -> None:
+def test_a_wrong_key_in_a_file_is_named(tmp_path: Path) -> None:
     settings = load_recipe("panet-voc-small").model_dump(mode="json")
     settings["data"]["flip"] = settings["data"].pop("mirror")
     path = tmp_path / "mine.yaml"
     path.write_text(yaml.safe_dump(settings))
-    with pytest.raises(RecipeError, match=r"mine\.yaml: data\.mirror is missing; a recipe has no key 'data\.flip'"):
+    with pytest.raises(RecipeError, match=r"mine\.yaml: data\.mirror .*'data\.flip'"):
         load_recipe(path)
 
 
-def test_a_recipe_survives_its_own_json() -> None:
+def test_a_recipe_equals_itself_after_a_json_round_trip() -> None:
     recipe = load_recipe("panet-voc-small")
     assert Recipe.model_validate_json(recipe.model_dump_json()) == recipe
 
 
-def test_key_paths_are_those_of_all_variants() -> None:
+def test_key_paths_cover_all_variants_of_a_section() -> None:
     assert {"steps", "model.alignment", "optimiser.momentum", "schedule.every"} <= set(key_paths())
 
 
-def test_an_unknown_recipe_names_the_nearest_and_lists_all(tmp_path: Path) -> None:
-    with pytest.raises(RecipeError, match="no recipe is called 'panet-small'; did you mean 'panet-voc-small'"):
+def test_an_unknown_recipe_names_similar_ones(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match=r"'panet-small'.*panet-voc-small"):
         load_recipe("panet-small")
-    with pytest.raises(RecipeError, match="there is no such recipe file"):
+    with pytest.raises(RecipeError, match=r"none\.yaml"):
         load_recipe(tmp_path / "none.yaml")
 
 
-@pytest.mark.parametrize(("text", "told"), [("a: [", "is no YAML"), ("- a", "holds list, a recipe is a mapping")])
-def test_a_file_that_is_no_recipe_says_so(text: str, told: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("text", ["a: [", "- a"])
+def test_a_file_that_is_not_a_recipe_is_refused(text: str, tmp_path: Path) -> None:
     path = tmp_path / "odd.yaml"
     path.write_text(text)
-    with pytest.raises(RecipeError, match=told):
+    with pytest.raises(RecipeError, match=r"odd\.yaml"):
         load_recipe(path)

@@ -4,7 +4,7 @@ import pytest
 
 from likewise.errors import DataSetError
 from likewise.train.recipes.data_sections import EpisodeData, HeldOut, Source
-from likewise.train.samples.sources import open_sources, open_training_sources
+from likewise.train.samples.sources import TrainingSources, open_sources
 from support import fakes
 
 
@@ -33,7 +33,7 @@ def test_a_mixture_opens_each_source_below_the_root_with_its_weight(root: Path) 
     assert not groups_too.dataset.read_class("cups/1", "keys").any()
 
 
-def test_classes_left_out_take_every_image_that_shows_them_along(root: Path) -> None:
+def test_leaving_out_a_class_removes_every_image_that_shows_it(root: Path) -> None:
     whole = open_sources(mixture(root, Source(set="pascal5i", folder=Path())))[0].dataset
     (left,) = open_sources(mixture(root, Source(set="pascal5i", folder=Path(), without=("bird", "boat"))))
     assert {"bird", "boat"} == set(whole.classes) - set(left.dataset.classes)
@@ -42,17 +42,17 @@ def test_classes_left_out_take_every_image_that_shows_them_along(root: Path) -> 
     assert not shown & set(left.dataset.classes_of)
 
 
-def test_a_class_to_leave_out_that_is_none_names_the_nearest(root: Path) -> None:
+def test_leaving_out_an_unknown_class_names_similar_ones(root: Path) -> None:
     with pytest.raises(DataSetError, match=r"'cup'.*cups"):
         open_sources(mixture(root, Source(set="cosaliency", folder=Path("groups"), without=("cup",))))
 
 
-def test_leaving_out_everything_is_refused(root: Path) -> None:
-    with pytest.raises(DataSetError, match="all classes of groups all are left out"):
+def test_leaving_out_all_classes_is_refused(root: Path) -> None:
+    with pytest.raises(DataSetError, match="groups all"):
         open_sources(mixture(root, Source(set="cosaliency", folder=Path("groups"), without=("cups", "keys"))))
 
 
-def test_a_source_takes_the_names_that_the_others_give_its_classes(root: Path) -> None:
+def test_names_renames_the_classes_of_a_source(root: Path) -> None:
     data = mixture(root, Source(set="cosaliency", folder=Path("groups"), without=("keys",), names={"cups": "bottle"}))
     (left,) = open_sources(data)
     assert left.dataset.classes == ("bottle",)
@@ -60,25 +60,26 @@ def test_a_source_takes_the_names_that_the_others_give_its_classes(root: Path) -
     assert (left.dataset.read_class("cups/1", "bottle") == fakes.block(1, 1, border=0)).all()
 
 
-def test_a_class_to_rename_that_is_none_names_the_nearest(root: Path) -> None:
+def test_renaming_an_unknown_class_names_similar_ones(root: Path) -> None:
     with pytest.raises(DataSetError, match=r"'cup'.*cups"):
         open_sources(mixture(root, Source(set="cosaliency", folder=Path("groups"), names={"cup": "bottle"})))
 
 
-def test_two_classes_of_one_name_are_refused(root: Path) -> None:
-    with pytest.raises(DataSetError, match="two classes of groups all would be called keys"):
+def test_two_classes_cannot_get_the_same_name(root: Path) -> None:
+    with pytest.raises(DataSetError, match="'keys'"):
         open_sources(mixture(root, Source(set="cosaliency", folder=Path("groups"), names={"cups": "keys"})))
 
 
-def test_sources_and_the_mixture_belong_together(root: Path) -> None:
-    with pytest.raises(ValueError, match="`sources` go with the set 'mixture', and only with it"):
+def test_a_mixture_requires_sources(root: Path) -> None:
+    with pytest.raises(ValueError, match="sources"):
         mixture(root)
 
 
-def test_what_shows_a_held_out_image_is_left_out_of_every_source(root: Path) -> None:
+def test_images_equal_to_a_held_out_image_are_removed_from_every_source(root: Path) -> None:
     data = mixture(root, Source(set="cosaliency", folder=Path("groups"), weight=0.5))
-    assert open_training_sources(data)[1] == {}
+    assert TrainingSources.open(data).held_out == {}
     held = HeldOut(folder=Path("groups"), every=3)
-    ((weight, rest),), left_out = open_training_sources(data.model_copy(update={"held_out": held}))
-    assert (weight, left_out) == (0.5, {"cups": ("2",), "keys": ("2",)})
+    sources = TrainingSources.open(data.model_copy(update={"held_out": held}))
+    ((weight, rest),) = sources.sets
+    assert (weight, sources.held_out) == (0.5, {"cups": ("2",), "keys": ("2",)})
     assert set(rest.classes_of) == {"cups/0", "cups/1", "keys/0", "keys/1"}

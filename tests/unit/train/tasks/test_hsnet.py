@@ -21,25 +21,27 @@ def section(*start: Path, **more: object) -> HSNetModel:
     return HSNetModel.model_validate({**settings, **more})
 
 
-def some_batch(*ways: int) -> Batch:
+def random_batch(*classes: int) -> Batch:
     generator = torch.Generator().manual_seed(0)
-    images = torch.randint(0, 256, (2, len(ways), 48, 64, 3), dtype=torch.uint8, generator=generator)
-    labels = torch.randint(0, 2, (2, len(ways), 48, 64), dtype=torch.uint8, generator=generator)
-    return Batch(images[0][:, None, None], labels[0][:, None, None], images[1], labels[1], torch.tensor(ways)[:, None])
+    images = torch.randint(0, 256, (2, len(classes), 48, 64, 3), dtype=torch.uint8, generator=generator)
+    labels = torch.randint(0, 2, (2, len(classes), 48, 64), dtype=torch.uint8, generator=generator)
+    return Batch(
+        images[0][:, None, None], labels[0][:, None, None], images[1], labels[1], torch.tensor(classes)[:, None]
+    )
 
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """Backbones that differ, trained on cats and cups, on dogs, and on everything."""
+    """Runs with different backbones, trained on cats and cups, on dogs, and on all classes."""
     found = []
     for number, classes in enumerate((("cat", "cup"), ("dog",), CLASSES)):
         run = make_hsnet_run(tmp_path_factory.mktemp("runs") / f"run{number}", classes=classes, seed=number)
-        found.append(moved(run, 1 + number / 20))
+        found.append(scale_last_stage(run, 1 + number / 20))
     return found
 
 
-def moved(run: Path, factor: float) -> Path:
-    """The run with the last stage's weights multiplied, so that its features are its own."""
+def scale_last_stage(run: Path, factor: float) -> Path:
+    """Change the last stage's weights, so that the run's features differ from those of other runs."""
     path = run / "weights.safetensors"
     with safe_open(path, framework="pt") as file:
         header = file.metadata()
@@ -56,50 +58,50 @@ def last_features(backbone, batch: Batch) -> torch.Tensor:
         return backbone(backbone.normalise(batch.queries))[-1]
 
 
-def test_each_class_is_seen_through_the_last_run_that_was_not_trained_on_it(runs: list[Path]) -> None:
+def test_each_class_uses_the_last_backbone_that_was_not_trained_on_it(runs: list[Path]) -> None:
     model = hsnet.build(section(*runs), CLASSES)
-    assert model.of_class.tolist() == [1, 1, 0]
-    batch = some_batch(0)
+    assert model.class_backbones.of_class.tolist() == [1, 1, 0]
+    batch = random_batch(0)
     expected = [last_features(load_trained(run)[0].backbone, batch) for run in runs]
     assert not torch.allclose(expected[0], expected[1])
     for place in (0, 1, 2):
-        with model.through(place):
+        with model.class_backbones.use(model, place):
             torch.testing.assert_close(last_features(model.backbone, batch), expected[place])
     torch.testing.assert_close(last_features(model.backbone, batch), expected[2])
 
 
-def test_a_class_that_all_runs_know_is_seen_through_the_last(runs: list[Path]) -> None:
-    assert hsnet.build(section(runs[0], runs[2]), CLASSES).of_class.tolist() == [1, 1, 0]
-    assert hsnet.build(section(runs[2]), CLASSES).of_class.tolist() == [0, 0, 0]
-    assert hsnet.build(section(), CLASSES).of_class.tolist() == [0, 0, 0]
+def test_a_class_that_all_runs_were_trained_on_uses_the_last_backbone(runs: list[Path]) -> None:
+    assert hsnet.build(section(runs[0], runs[2]), CLASSES).class_backbones.of_class.tolist() == [1, 1, 0]
+    assert hsnet.build(section(runs[2]), CLASSES).class_backbones.of_class.tolist() == [0, 0, 0]
+    assert hsnet.build(section(), CLASSES).class_backbones.of_class.tolist() == [0, 0, 0]
 
 
-def test_the_other_backbones_are_no_part_of_the_state(runs: list[Path]) -> None:
-    alone, crossed = hsnet.build(section(runs[2]), CLASSES), hsnet.build(section(*runs), CLASSES)
-    assert crossed.state_dict().keys() == alone.state_dict().keys()
-    assert not any(parameter.requires_grad for parameter in crossed.backbone.parameters())
+def test_the_other_backbones_are_not_in_the_state_dict(runs: list[Path]) -> None:
+    alone, several = hsnet.build(section(runs[2]), CLASSES), hsnet.build(section(*runs), CLASSES)
+    assert several.state_dict().keys() == alone.state_dict().keys()
+    assert not any(parameter.requires_grad for parameter in several.backbone.parameters())
 
 
 @pytest.mark.parametrize("loss", ["cross-entropy", "overlap"])
-def test_the_loss_is_of_each_backbones_episodes_by_their_number(runs: list[Path], loss: str) -> None:
+def test_the_loss_weighs_each_backbone_by_its_number_of_episodes(runs: list[Path], loss: str) -> None:
     chosen = section(*runs, loss=loss)
     torch.manual_seed(0)
     model = hsnet.build(chosen, CLASSES)
-    batch = some_batch(2, 0, 2)
+    batch = random_batch(2, 0, 2)
     expected = 0.0
     with torch.no_grad():
-        told = hsnet.losses(model, chosen, batch, Progress(0, 1))
+        losses = hsnet.losses(model, chosen, batch, Progress(0, 1))
         for place, episodes in ((0, [0, 2]), (1, [1])):
-            with model.through(place):
+            with model.class_backbones.use(model, place):
                 part = Batch(*(plane[episodes] for plane in batch))
                 found = model.loss(*hsnet.inputs(model, part), part.targets.long())
                 expected += (found.query if loss == "cross-entropy" else found.overlap).item() * len(episodes) / 3
-    assert list(told) == [loss]
-    assert told[loss].item() == pytest.approx(expected, rel=1e-5)
+    assert list(losses) == [loss]
+    assert losses[loss].item() == pytest.approx(expected, rel=1e-5)
 
 
-def test_a_run_of_another_kind_or_on_another_backbone_is_refused(runs: list[Path]) -> None:
-    with pytest.raises(TrainingError, match=r"run0 holds HSNet on lite0; .* panet or hsnet on lite0-stride8"):
+def test_start_refuses_other_models_and_other_backbones(runs: list[Path]) -> None:
+    with pytest.raises(TrainingError, match=r"run0.*HSNet on lite0.*lite0-stride8"):
         hsnet.build(section(runs[0], backbone="lite0-stride8"), CLASSES)
-    with pytest.raises(TrainingError, match=r"saliency-lite0 holds SaliencyNet on lite0; .* panet or hsnet on lite0"):
+    with pytest.raises(TrainingError, match=r"saliency-lite0.*SaliencyNet on lite0"):
         hsnet.build(section(Path("saliency-lite0")), CLASSES)

@@ -1,4 +1,4 @@
-"""ICNet at the start of its training: whose backbone it has, and what of it learns."""
+"""ICNet at the start of training: its initial weights, its trainable parameters and its loss."""
 
 import json
 
@@ -20,7 +20,7 @@ def section(**settings: object) -> ICNetModel:
 
 
 @pytest.mark.parametrize("start", ["saliency-lite0", "panet-lite0"])
-def test_it_takes_over_the_backbone_of_a_model_of_saliency_or_by_example(start):
+def test_start_copies_the_backbone_of_a_saliency_or_few_shot_model(start):
     trained = load_trained(BUNDLED / f"{start}.safetensors")[0].backbone.state_dict()
     model = icnet.build(section(start=start), ())
     for name, value in model.backbone.state_dict().items():
@@ -30,7 +30,7 @@ def test_it_takes_over_the_backbone_of_a_model_of_saliency_or_by_example(start):
 
 
 @pytest.mark.parametrize("compress", [True, False])
-def test_it_goes_on_from_another_icnet_with_the_same_features(compress, tmp_path):
+def test_start_copies_another_icnet_with_the_same_features(compress, tmp_path):
     torch.manual_seed(0)
     run = section(compress=compress).model_dump(mode="json")
     header = {"recipe": json.dumps({"name": "icnet-small", "model": run}), "classes": "[]"}
@@ -39,17 +39,17 @@ def test_it_goes_on_from_another_icnet_with_the_same_features(compress, tmp_path
     model = icnet.build(section(start=str(tmp_path), compress=compress), ())
     for name, value in model.state_dict().items():
         torch.testing.assert_close(value, first[name], rtol=0, atol=0)
-    told = f"set model.compress={str(compress).lower()} to go on from it"
-    with pytest.raises(TrainingError, match=told):
+    setting = f"model.compress={str(compress).lower()}"
+    with pytest.raises(TrainingError, match=setting):
         icnet.build(section(start=str(tmp_path), compress=not compress), ())
 
 
-def test_features_of_vgg16_are_compressed():
-    with pytest.raises(ValueError, match=r"as published: set model\.compress=true"):
+def test_vgg16_requires_compressed_features():
+    with pytest.raises(ValueError, match=r"model\.compress=true"):
         section(backbone="vgg16", compress=False)
 
 
-def test_only_the_named_part_of_the_backbone_learns():
+def test_only_the_named_modules_of_the_backbone_learn():
     model = icnet.build(section(learn=["blocks.5"]), ())
     asking = {name for name, value in model.backbone.named_parameters() if value.requires_grad}
     assert asking
@@ -57,26 +57,24 @@ def test_only_the_named_part_of_the_backbone_learns():
     assert all(value.requires_grad for value in model.attend8.parameters())
 
 
-def test_without_anything_to_learn_the_backbone_stays_as_it_is():
+def test_learn_null_freezes_the_backbone():
     model = icnet.build(section(learn=None), ())
     assert not any(value.requires_grad for value in model.backbone.parameters())
     assert all(value.requires_grad for value in model.attend8.parameters())
 
 
-def test_a_start_of_another_kind_or_backbone_is_refused(tmp_path):
+def test_start_refuses_other_models_and_other_backbones(tmp_path):
     run = make_hsnet_run(tmp_path / "run")
-    with pytest.raises(
-        TrainingError, match=r"run holds HSNet on lite0; .* needed a run of saliency, panet or icnet on lite0"
-    ):
+    with pytest.raises(TrainingError, match=r"run.*HSNet on lite0"):
         icnet.build(section(start=str(run)), ())
     with pytest.raises(
         TrainingError,
-        match=r"saliency-lite0 holds SaliencyNet on lite0; .* needed a run of saliency, panet or icnet on vgg16",
+        match=r"saliency-lite0.*SaliencyNet on lite0.*vgg16",
     ):
         icnet.build(section(backbone="vgg16", start="saliency-lite0"), ())
 
 
-def test_the_loss_is_the_mean_over_groups_each_on_its_own():
+def test_the_loss_is_the_mean_over_the_losses_of_the_groups():
     torch.manual_seed(0)
     model = icnet.build(section(), ()).eval()
     generator = torch.Generator().manual_seed(0)

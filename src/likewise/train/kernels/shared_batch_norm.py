@@ -1,4 +1,4 @@
-"""Batch norm over the whole batch when processes share it, on any device (torch's own wants an accelerator)."""
+"""Batch norm over the batch of all processes, on any device; `nn.SyncBatchNorm` requires an accelerator."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ Model = TypeVar("Model", bound=nn.Module)
 
 
 class SharedBatchNorm2d(nn.BatchNorm2d):
-    """Batch norm whose statistics are those of all processes in training; then what timm's norms do after it, if any.
+    """Batch norm with the statistics of all processes in training, followed by timm's dropout and activation, if any.
 
     Args:
-        norm: what it takes the place of, with the same entries.
+        norm: the module to replace; parameters, statistics and mode are copied.
     """
 
     def __init__(self, norm: nn.BatchNorm2d) -> None:
@@ -27,15 +27,15 @@ class SharedBatchNorm2d(nn.BatchNorm2d):
         super().__init__(norm.num_features, norm.eps, norm.momentum)
         self.load_state_dict(norm.state_dict())
         self.requires_grad_(norm.weight.requires_grad).train(norm.training)
-        self.then = (norm.drop, norm.act) if isinstance(norm, BatchNormAct2d) else ()
+        self.following = (norm.drop, norm.act) if isinstance(norm, BatchNormAct2d) else ()
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
-        x = self.normalised(x) if self.training else super().forward(x)
-        for function in self.then:
+        x = self.synchronised(x) if self.training else super().forward(x)
+        for function in self.following:
             x = function(x)
         return x
 
-    def normalised(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
+    def synchronised(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
         assert self.running_mean is not None
         assert self.running_var is not None
         assert self.num_batches_tracked is not None
@@ -54,7 +54,7 @@ class SharedBatchNorm2d(nn.BatchNorm2d):
 
 
 def share_batch_norms(model: Model) -> Model:
-    """The model with each of its batch norms shared if this process is one of several; names of entries stay."""
+    """Return the model, with its batch norms shared if there are several processes; the state dict stays the same."""
     if not (torch.distributed.is_initialized() and torch.distributed.get_world_size() > 1):
         return model
     for parent in list(model.modules()):
