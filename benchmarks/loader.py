@@ -53,7 +53,7 @@ def pascal_of_photographs(root: Path, images: int) -> Path:
 
 def episodes_per_second_of_loader(recipe: Recipe, steps: int) -> float:
     """Of one worker that runs already; what it has read ahead by then is not counted."""
-    episodes = TASKS[recipe.model.name].material(recipe)
+    episodes = TASKS[recipe.model.name].data(recipe)
     batches = iter(loader(episodes, recipe.batch, range(steps + 4), slice(None), workers=1))
     list(islice(batches, 4))
     began = time.perf_counter()
@@ -62,7 +62,7 @@ def episodes_per_second_of_loader(recipe: Recipe, steps: int) -> float:
 
 
 def read_batches(recipe: Recipe, steps: int) -> list[Batch]:
-    episodes = TASKS[recipe.model.name].material(recipe)
+    episodes = TASKS[recipe.model.name].data(recipe)
     return list(loader(episodes, recipe.batch, range(steps), slice(None), workers=0))
 
 

@@ -63,7 +63,8 @@ def _check_size(scene: Scene, labelled: tuple[int, ...], *, skip_unreadable: boo
     if size != labelled:
         turned = orientation in TRANSPOSED and size == labelled[::-1]
         advice = f"the image has EXIF orientation {orientation}; label it upright" if turned else "label it at its size"
-        raise ImageError(f"{scene.labels}: is {format_size(*labelled)}, but its image is {format_size(*size)}: {advice}")
+        sizes = f"{format_size(*labelled)}, but its image is {format_size(*size)}"
+        raise ImageError(f"{scene.labels}: is {sizes}: {advice}")
 
 
 def _upright_size(path: Path) -> tuple[tuple[int, int], int]:
