@@ -15,10 +15,8 @@ from torch import Tensor
 from likewise.backbones.specs import BackboneSpec, backbone_spec
 from likewise.backbones.taps import Backbone
 from likewise.errors import ModelError, TrainingError, check_known
-from likewise.models.blocks.hypercorrelation import HypercorrelationEncoder
 from likewise.models.hsnet import HSNet, HSNetConfig
 from likewise.models.panet import PANet
-from likewise.models.prototype_hsnet import PrototypeHSNet, PrototypeHSNetConfig
 from likewise.models.prototype_hsnet import PrototypeHSNet, PrototypeHSNetConfig
 from likewise.ops.shots import mean_probability
 from likewise.train.recipes.model_sections import HSNetModel
