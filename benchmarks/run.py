@@ -3,6 +3,7 @@
 python benchmarks/run.py
 """
 
+import argparse
 import subprocess
 import sys
 from pathlib import Path
@@ -18,6 +19,7 @@ RUNS: tuple[tuple[str, ...], ...] = (
 
 
 def main() -> None:
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     failed = []
     for script, *arguments in RUNS:
         print(f"\n== benchmarks/{script} {' '.join(arguments)}", flush=True)
