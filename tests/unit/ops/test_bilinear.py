@@ -9,7 +9,8 @@ from likewise.ops.bilinear import resize_bilinear
 
 @pytest.mark.parametrize("align_corners", [False, True])
 @pytest.mark.parametrize(
-    ("size", "other"), [((10, 15), (64, 81)), ((37, 21), (17, 55)), ((1, 1), (4, 3)), ((5, 6), (5, 6)), ((9, 4), (1, 1))]
+    ("size", "other"),
+    [((10, 15), (64, 81)), ((37, 21), (17, 55)), ((1, 1), (4, 3)), ((5, 6), (5, 6)), ((9, 4), (1, 1))],
 )
 def test_resizing_equals_torch(size: tuple[int, int], other: tuple[int, int], align_corners: bool) -> None:
     planes = np.random.default_rng(0).random((2, *size), dtype=np.float32)
