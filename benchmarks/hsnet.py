@@ -1,11 +1,11 @@
-"""HSNet's speed and memory against a plain reference of the paper's algorithm (`reference_hsnet.py`), in one run.
+"""Measure HSNet's speed and memory against a plain form of the paper's algorithm (`reference_hsnet.py`).
 
-ResNet-50, 400x400, random weights, an object on a quarter of its image. Reference and ours take turns; ours has batch
-norm folded, as `FewShot` uses it. Of the 1-shot pair a ratio is the median over the turns; of many queries against one
-5-shot concept it is the sum over all queries, the learning included. Both of the time on the clock and of the
-processors' time: they agree on a quiet machine; where others compute too, processor time is the one to read, and
-waiting threads must sleep (OMP_WAIT_POLICY=passive), which costs a third where nobody else computes. The floor is the
-arithmetic that is left, at the rate at which this machine runs one large convolution.
+ResNet-50, 400x400, random weights, an object on a quarter of its image. Reference and ours take turns in one process;
+ours has batch norm folded, as `FewShot` uses it. For the 1-shot pair the ratio is the median over turns; for many
+queries against one 5-shot concept it is the sum over all queries, encoding included. Wall time and processor time are
+printed. They agree on an idle machine; on a busy one read processor time and set OMP_WAIT_POLICY=passive, so that
+waiting threads sleep; this costs a third on an idle machine. The floor is the remaining arithmetic at the rate of one
+large convolution.
 
     python benchmarks/hsnet.py [--turns 9] [--queries 100] [--threads 2]
 """
@@ -51,7 +51,7 @@ def network() -> hsnet.HSNet:
 
 
 def ours(dtype: torch.dtype) -> hsnet.HSNet:
-    """The same as `likewise.predict` makes it ready."""
+    """Return the network as `likewise.predict` prepares it."""
     return made_ready(network(), torch.device("cpu"), dtype, fold=True)
 
 

@@ -2,11 +2,11 @@
 
     python experiments/05-whitening/run.py --data PASCAL [--runs runs] [--shots 2 5 10]
 
-Needs the six PANets of `experiments/04-panet-on-pascal-folds/run.py --pairs`. Each segments the classes of the two folds
-that it was not trained on, in training images; no test image takes part.
+Needs the six PANets of `experiments/04-panet-on-pascal-folds/run.py --pairs`. Each segments the classes of the two
+folds that it was not trained on, in training images; no test image takes part.
 
-Protocol: 320x320, 1-way, the same episodes for every row, the classes of a fold in turn; intersections and unions summed
-per class, boundary ignored; mIoU of the five classes of a fold, mean over its three PANets. Prototypes only.
+Protocol: 320x320, 1-way, the same episodes for every row, the classes of a fold in turn; intersections and unions
+summed per class, boundary ignored; mIoU of the five classes of a fold, mean over its three PANets. Prototypes only.
 """
 
 from __future__ import annotations
@@ -25,7 +25,6 @@ from likewise.data.class_names import PASCAL
 from likewise.data.pascal import pascal5i
 from likewise.io.labels import IGNORE
 from likewise.models.panet import PANet
-from likewise.models.prototype_hsnet import PrototypeHSNetConfig
 from likewise.ops.features import plane_size, resize
 from likewise.ops.prototypes import (
     COSINE_SCALE,
@@ -40,11 +39,13 @@ from likewise.train.samples.episodes import Batch, ValidationEpisodes
 from likewise.train.samples.training_data import collate
 from likewise.weights.load import load_trained
 
+FOREGROUND_BIAS = 0.25
+"""Subtracted from the foreground logit, times 1 - 1/K for K shots, in all rows but PANet."""
 ROWS = ("PANet", "self-support alone", *(f"whitened, shrinkage {value}" for value in (20, 40, 80, 160)))
 
 
-def answers(model: PANet, batch: Batch) -> dict[str, Tensor]:
-    """How much more the foreground's logit is than the background's, for each row."""
+def logit_differences(model: PANet, batch: Batch) -> dict[str, Tensor]:
+    """Return the foreground logit minus the background logit of the query, for each row."""
     images, query = (model.backbone.normalise(part) for part in (batch.supports[0, 0], batch.queries))
     features, query = model.features(images), model.features(query)
     foreground = (batch.support_labels[0, 0] == 1).float()
@@ -52,28 +53,28 @@ def answers(model: PANet, batch: Batch) -> dict[str, Tensor]:
     statistics = SupportStatistics(*(part[None] for part in parts))
     equal = torch.full((1, len(features), 2), 1 / len(features))
     weights = area_weights(foreground.mean(dim=(1, 2))[None])
-    lowered = PrototypeHSNetConfig.foreground_bias * (1 - 1 / len(features))
+    bias = FOREGROUND_BIAS * (1 - 1 / len(features))
 
     def logit(weights: Tensor, ridge: float, *, self_support: bool) -> Tensor:
         prototypes = merge_shots(statistics, weights, ridge=ridge)
         found = cosine_maps(query, prototypes, self_support=self_support)[:, -2:]
-        background, wanted = (COSINE_SCALE * resize(found, plane_size(batch.targets), align_corners=False))[0]
-        return wanted - background
+        background, foreground_logit = (COSINE_SCALE * resize(found, plane_size(batch.targets), align_corners=False))[0]
+        return foreground_logit - background
 
     rows = {"PANet": logit(equal, 1e9, self_support=False)}
-    rows["self-support alone"] = logit(weights, 1e9, self_support=True) - lowered
+    rows["self-support alone"] = logit(weights, 1e9, self_support=True) - bias
     for row in ROWS[2:]:
-        rows[row] = logit(weights, float(row.rpartition(" ")[2]), self_support=True) - lowered
+        rows[row] = logit(weights, float(row.rpartition(" ")[2]), self_support=True) - bias
     return rows
 
 
 @torch.inference_mode()
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True, help="with VOC2012 and splits")
+    parser.add_argument("--data", type=Path, required=True, help="folder with VOC2012 and splits")
     parser.add_argument("--runs", type=Path, default=Path("runs"))
     parser.add_argument("--shots", type=int, nargs="+", default=[2, 5, 10])
-    parser.add_argument("--episodes", type=int, default=60, help="of each PANet and fold")
+    parser.add_argument("--episodes", type=int, default=60, help="episodes of each PANet and fold")
     arguments = parser.parse_args()
     images = pascal5i(arguments.data, None, split="trn")
     for shots in arguments.shots:
@@ -90,7 +91,7 @@ def main() -> None:
                 loader = DataLoader(ValidationEpisodes(held, data, arguments.episodes), 1, collate_fn=collate)
                 for index, batch in enumerate(loader):
                     truth, counted = batch.targets[0] == 1, batch.targets[0] != IGNORE
-                    for row, logit in answers(model, batch).items():
+                    for row, logit in logit_differences(model, batch).items():
                         found = (logit > 0) & counted
                         both, either = (found & truth).sum().item(), (found | truth).sum().item()
                         counts[row][index % 5] += both, either
