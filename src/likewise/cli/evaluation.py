@@ -23,7 +23,7 @@ from likewise.cli.options import (
 
 if TYPE_CHECKING:
     from likewise.evaluate.run import Run
-    from likewise.evaluate.scoring import Results
+    from likewise.evaluate.results import Results
 
 
 class SeveralScales(SeveralValues):
@@ -139,7 +139,7 @@ def predict(
     from likewise.evaluate import loops, protocols
     from likewise.evaluate.segmenter import episode_segmenter, model_settings, predictor_options
 
-    options = predictor_options(protocols.protocol(protocol))
+    options = predictor_options(protocols.find_protocol(protocol))
     few_shot = open_few_shot(model, backbone, weights, side, device, precision, **options)
     settings = model_settings(few_shot)
     run = _started(out, protocol, data, settings, fold, benchmark, folds, shots, ways, count, seed, episodes)

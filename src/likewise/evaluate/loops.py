@@ -1,11 +1,11 @@
 """Evaluation in two loops: predict to a folder, score the folder.
 
     data, protocol --> start_run --> RUN/run.json, RUN/fold0/episodes.jsonl, ...
-    episode --> segment ----> predict --> RUN/fold0/masks/00000.png, ...       (or anyone's program writes them)
-    masks, targets ---------> score ----> Results --> tables, results.json, index.html (`likewise.evaluate.report.write`)
+    episode --> segment ----> predict --> RUN/fold0/masks/00000.png, ...       (or any other program writes them)
+    masks, targets ---------> score ----> Results --> tables, results.json, index.html (`likewise.evaluate.report`)
 
-A mask is a PNG of labels, at the protocol's size or the query's own, named by the line of the episode list, from
-00000. Between the loops lies a folder that anyone can read, compare or fill.
+A mask is a label PNG at the size of the protocol (or of the query), named after the line of the episode list, from
+00000.
 """
 
 import json
@@ -21,15 +21,11 @@ from PIL import Image
 
 from likewise.data.episodes import Episode, EpisodeSet, load_episode
 from likewise.errors import ImageError, check_known
-from likewise.evaluate.protocols import Protocol, read_episodes
+from likewise.evaluate.episode_lists import read_episodes
+from likewise.evaluate.predictions import read_prediction, require_files
+from likewise.evaluate.protocols import Protocol
+from likewise.evaluate.results import EpisodeScore, Part, Results
 from likewise.evaluate.run import Run
-from likewise.evaluate.scoring import (
-    EpisodeScore,
-    Part,
-    Results,
-    read_prediction,
-    refuse_missing,
-)
 from likewise.io.atomic import PART_PREFIX, write_atomically
 from likewise.io.images import save_pillow
 from likewise.io.masks import read_labels, read_mask
@@ -38,16 +34,18 @@ from likewise.metrics.scores import Scores, interval
 from likewise.viz.draw import label_palette
 
 Segment = Callable[[EpisodeSet, Episode], np.ndarray]
-"""From an episode to its query's labels, uint8 (h, w) with 0 and way + 1, at the size of the protocol."""
+"""Returns the labels of an episode's query, uint8 (h, w) with 0 and way + 1, at the size of the protocol."""
 
-TARGETS_MEMORY = 1 << 28
-"""Bytes of cached targets: an image is the query of several episodes."""
+TARGET_CACHE = 1 << 28
+"""Bytes of cached targets; an image is the query of several episodes."""
+
 ON_CORRUPT = ("stop", "skip")
+"""What to do with episodes of unreadable images: stop with an error, or leave them out with a warning."""
 
 
 @dataclass
 class Report:
-    """How many masks the predict loop wrote, found, and left out for a corrupt image."""
+    """Number of masks that `predict` wrote, of those that existed, and of episodes left out for a corrupt image."""
 
     done: int = 0
     finished_before: int = 0
@@ -61,11 +59,14 @@ def predict(
     on_corrupt: str = "stop",
     progress: Callable[[int, int], None] | None = None,
 ) -> Report:
-    """Write the mask of every episode that has none yet; each appears whole or not at all.
+    """Write the missing masks of a run, each whole or not at all.
 
     Args:
-        on_corrupt: "stop" at an image that cannot be read, or "skip" its episodes, with a warning and a record.
-        progress: called with (settled, in all) episodes.
+        on_corrupt: "stop" at an unreadable image, or "skip" its episodes with a warning and a record.
+        progress: called with the number of finished episodes and of all episodes.
+
+    Raises:
+        ImageError: an unreadable image, with "stop".
     """
     check_known(on_corrupt, ON_CORRUPT, "value of on_corrupt")
     report = Report()
@@ -73,7 +74,7 @@ def predict(
     total = sum(map(len, lists.values()))
     for fold, episodes in lists.items():
         left_out: dict[int, str] = {}
-        for part in run.masks(fold).glob(f"{PART_PREFIX}*"):  # of a run that was killed
+        for part in run.masks(fold).glob(f"{PART_PREFIX}*"):  # of a killed run
             part.unlink()
         for line, episode in enumerate(episodes):
             path = run.masks(fold) / mask_name(line)
@@ -85,7 +86,7 @@ def predict(
                 except ImageError as error:
                     if on_corrupt == "stop":
                         raise
-                    left_out[line] = warned(fold, line, error)
+                    left_out[line] = warn_left_out(fold, line, error)
                 else:
                     save_labels(labels, path, len(episode.classes))
                     report.done += 1
@@ -104,26 +105,29 @@ def score(
     on_corrupt: str = "stop",
     progress: Callable[[int, int], None] | None = None,
 ) -> Results:
-    """Score the masks of a run under its protocol.
+    """Return the scores of a run under its protocol.
 
     Args:
-        masks: a folder of anyone's predictions for the same episodes instead: `fold<F>/<line>.png`, or `<line>.png`
-            where the run has one fold; lines count from 00000. 0 is background; with one way anything else is the
-            object, with several ways 1, 2, ... are the ways.
-        on_corrupt: for targets that cannot be read: "stop", or "skip" their episodes.
+        masks: a folder with the predictions of another program for the same episodes: `fold<F>/<line>.png`, or
+            `<line>.png` if the run has one fold; lines count from 00000. 0 is background; with one way any other value
+            is the object, with several ways 1, 2, ... are the ways.
+        on_corrupt: "stop" at an unreadable target, or "skip" its episodes.
+        progress: called with the number of finished episodes and of all episodes.
 
     Raises:
-        PredictionError: a mask that is missing, of another size than its target, or cannot be read.
+        ImageError: an unreadable target, with "stop".
+        PredictionError: a mask that is missing, unreadable, of another size than its target or with a label beyond the
+            ways; or a class without a scored episode, where the protocol needs every class.
     """
     check_known(on_corrupt, ON_CORRUPT, "value of on_corrupt")
     lists = {fold: read_episodes(run.list_path(fold)) for fold in run.folds}
     left_out = {fold: read_left_out(run, fold) if masks is None else {} for fold in run.folds}
-    folders = {fold: run.masks(fold) if masks is None else given_masks(run, Path(masks), fold) for fold in run.folds}
+    folders = {fold: run.masks(fold) if masks is None else fold_folder(run, Path(masks), fold) for fold in run.folds}
     for fold, episodes in lists.items():
-        wanted = [mask_name(line) for line in range(len(episodes)) if line not in left_out[fold]]
-        refuse_missing(folders[fold], wanted, run.folds[fold].name)
+        names = [mask_name(line) for line in range(len(episodes)) if line not in left_out[fold]]
+        require_files(folders[fold], names, run.folds[fold].name)
     parts, scored, resampled = [], [], []
-    settled, total = 0, sum(map(len, lists.values()))
+    finished, total = 0, sum(map(len, lists.values()))
     for fold, dataset in run.folds.items():
         metric, counts = run.protocol.metric(dataset.classes), EpisodeCounts(run.protocol.name, dataset.classes)
         target_of = cached_targets(dataset, run.protocol)
@@ -134,7 +138,7 @@ def score(
                 except ImageError as error:
                     if on_corrupt == "stop":
                         raise
-                    left_out[fold][line] = warned(fold, line, error)
+                    left_out[fold][line] = warn_left_out(fold, line, error)
                 else:
                     path = folders[fold] / mask_name(line)
                     prediction = read_episode_mask(path, target.shape, len(episode.classes))
@@ -142,31 +146,31 @@ def score(
                     iou = counts.update(prediction, target, episode)
                     if iou is not None:
                         scored.append(EpisodeScore(fold, line, episode, path, iou))
-            settled += 1
+            finished += 1
             if progress:
-                progress(settled, total)
+                progress(finished, total)
         per_class = counts.resampled()
         resampled.append(np.mean(list(per_class.values()), axis=0))
         scores = metric.compute()
         if not scores.intervals:
-            # one image drawn again and again has no spread, but that is no certainty
+            # resampling a single image has no spread, which is not certainty
             several = {name: drawn for name, drawn in per_class.items() if counts.queries()[name] > 1}
-            scores = replace(scores, intervals=intervals({"mIoU": resampled[-1], **several}))
+            scores = replace(scores, intervals=finite_intervals({"mIoU": resampled[-1], **several}))
         parts.append(Part(dataset.name, dataset.presence, scores, left_out[fold], counts.queries()))
     name = run.protocol.name
-    whose = "part of the protocol, but for the mean over folds" if name == "likewise-1" else f"ours: {name} has none"
+    origin = "part of the protocol, except for the mean over folds" if name == "likewise-1" else f"not part of {name}"
     return Results(
         name,
         tuple(parts),
         run.settings if masks is None else {**run.settings, "masks": str(Path(masks).resolve())},
         mean_over_folds(parts, resampled) if len(parts) > 1 else None,
-        f"95% bootstrap interval over the query images of each class ({whose})",
+        f"95% bootstrap interval over the query images of each class ({origin})",
         tuple(scored),
     )
 
 
 def mean_over_folds(parts: Sequence[Part], resampled: Sequence[np.ndarray]) -> Scores:
-    """The mean of each value over the folds, with the interval of the mean mIoU; folds are resampled on their own."""
+    """Return the mean of each value over the folds, with the interval of mIoU; each fold is resampled separately."""
     first = parts[0].scores
     values = {
         name: float(np.mean([part.scores.values[name] for part in parts]))
@@ -174,28 +178,28 @@ def mean_over_folds(parts: Sequence[Part], resampled: Sequence[np.ndarray]) -> S
         if all(name in part.scores.values for part in parts) and not name.endswith("std over runs")
     }
     counts = {name: sum(part.scores.counts[name] for part in parts) for name in first.counts if name != "runs"}
-    return Scores(first.protocol, values, {}, intervals({"mIoU": np.mean(resampled, axis=0)}), counts)
+    return Scores(first.protocol, values, {}, finite_intervals({"mIoU": np.mean(resampled, axis=0)}), counts)
 
 
-def intervals(resampled: Mapping[str, np.ndarray]) -> dict[str, tuple[float, float]]:
-    """The interval of each value that every resample has."""
+def finite_intervals(resampled: Mapping[str, np.ndarray]) -> dict[str, tuple[float, float]]:
+    """Return the interval of each value that is finite in every resample."""
     return {name: interval(drawn) for name, drawn in resampled.items() if np.isfinite(drawn).all()}
 
 
-def cached_targets(dataset: EpisodeSet, chosen: Protocol) -> Callable[[Episode], UInt8[np.ndarray, "h w"]]:
-    """A function from an episode to the labels of its query at the size of the protocol; recent ones are cached."""
-    cache: LRUCache[Hashable, np.ndarray] = LRUCache(TARGETS_MEMORY, getsizeof=lambda target: target.nbytes)
+def cached_targets(dataset: EpisodeSet, protocol: Protocol) -> Callable[[Episode], UInt8[np.ndarray, "h w"]]:
+    """Return a function that reads the target of an episode at the size of the protocol and caches recent ones."""
+    cache: LRUCache[Hashable, np.ndarray] = LRUCache(TARGET_CACHE, getsizeof=lambda target: target.nbytes)
 
     @cached(cache, key=lambda episode: (episode.query, episode.classes))
     def target_of(episode: Episode) -> UInt8[np.ndarray, "h w"]:
         query = Episode(episode.classes, (), episode.query)
-        return load_episode(dataset, query, chosen.size, chosen.nearest).target
+        return load_episode(dataset, query, protocol.size, protocol.nearest).target
 
     return target_of
 
 
 def mask_name(line: int) -> str:
-    """What the mask of an episode is called: its line in the list, from 0, in five digits."""
+    """Return the file name of an episode's mask: its line in the list, from 0, in five digits."""
     return f"{line:05d}.png"
 
 
@@ -207,21 +211,23 @@ def save_labels(labels: UInt8[np.ndarray, "h w"], path: Path, ways: int) -> None
 
 
 def read_episode_mask(path: Path, size: tuple[int, ...], ways: int) -> UInt8[np.ndarray, "h w"]:
-    """The labels in a mask; with one way black and white will do, or whatever else `read_mask` takes."""
+    """Return the labels in a mask file; with one way, any mask format that `read_mask` reads."""
     return read_prediction(path, size, read_mask if ways == 1 else read_labels, labels=ways + 1)
 
 
-def given_masks(run: Run, masks: Path, fold: int) -> Path:
+def fold_folder(run: Run, masks: Path, fold: int) -> Path:
+    """Return the folder of another program's masks for a fold."""
     folder = masks / f"fold{fold}"
     return masks if len(run.folds) == 1 and not folder.is_dir() else folder
 
 
 def read_left_out(run: Run, fold: int) -> dict[int, str]:
+    """Return the reason by line of the episodes that `predict` left out."""
     path = run.left_out_path(fold)
     return {int(line): reason for line, reason in json.loads(path.read_text()).items()} if path.is_file() else {}
 
 
-def warned(fold: int, line: int, error: ImageError) -> str:
-    """The reason why an episode is left out, told."""
+def warn_left_out(fold: int, line: int, error: ImageError) -> str:
+    """Warn that an episode is left out; returns the reason."""
     warnings.warn(f"episode {line} of fold {fold} is left out: {error}", stacklevel=3)
     return str(error)

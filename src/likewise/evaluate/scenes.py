@@ -1,4 +1,4 @@
-"""A model on the scenes of a benchmark: parsed to a folder, once at a single scale and once at several, and scored."""
+"""Scene parsing on a benchmark: images are parsed to a folder, at a single scale and at several scales, and scored."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from pathlib import Path
 
 from likewise.data.scenes import SceneSet
 from likewise.errors import PredictionError
-from likewise.evaluate.scoring import Part, Results, score_scenes
+from likewise.evaluate.results import Part, Results
+from likewise.evaluate.scoring import score_scenes
 from likewise.io.paths import ImageFile
 from likewise.jobs.folder import segment_folder
 from likewise.predict.scene_parser import WINDOW, SceneParser
 
 SCALES = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)
-"""The scales of the field's multi-scale scores, each with its mirror image."""
+"""Image sizes of the multi-scale score usual for scene parsing, as factors; each is used with mirroring too."""
 
 
 def evaluate_scenes(
@@ -28,29 +29,33 @@ def evaluate_scenes(
     device: str = "auto",
     progress: Callable[[int, int], None] | None = None,
 ) -> Results:
-    """Scores of a run at a single scale, and at `scales` with mirror images unless there are none.
+    """Return the scores of a scene model at a single scale, and at `scales` with mirroring unless `scales` is empty.
 
-    The labels go to `out`/single-scale and `out`/multi-scale and stay there: a second call with the same settings
-    finds them, one with others is refused.
+    Labels are written to `out`/single-scale and `out`/multi-scale; a second call with the same settings reuses them.
 
     Args:
-        side, window, device: as `SceneParser` takes them.
-        progress: told how many images are settled, of how many, over both.
+        side, window, device: as for `SceneParser`.
+        progress: called with the number of finished and of all images, over both inferences.
 
     Raises:
-        OutputError: `out` holds the labels of other settings.
+        OutputError: `out` holds labels of other settings.
         PredictionError: the model was trained on other classes, or an image cannot be parsed.
     """
-    kinds: dict[str, tuple[tuple[float, ...], bool]] = {"single-scale": ((1.0,), False)}
+    inferences: dict[str, tuple[tuple[float, ...], bool]] = {"single-scale": ((1.0,), False)}
     if scales:
-        kinds["multi-scale and mirror"] = tuple(scales), True
+        inferences["multi-scale and mirror"] = tuple(scales), True
     images = [ImageFile(scene.image, scene.image.name) for scene in scenes.scenes]
+    total = len(inferences) * len(images)
     parts: list[Part] = []
-    for index, (kind, (own, mirror)) in enumerate(kinds.items()):
-        parser = SceneParser(model, side=side, scales=own, mirror=mirror, window=window, device=device)
-        check_model(parser, scenes)
-        folder = Path(out) / kind.split(" ")[0]
-        before = index * len(images)
+    for index, (inference, (factors, mirror)) in enumerate(inferences.items()):
+        parser = SceneParser(model, side=side, scales=factors, mirror=mirror, window=window, device=device)
+        check_classes(parser, scenes)
+        folder = Path(out) / inference.split(" ")[0]
+
+        def report_progress(done: int, _: int, earlier: int = index * len(images)) -> None:
+            if progress:
+                progress(earlier + done, total)
+
         report = segment_folder(
             images,
             parser.parse,
@@ -58,13 +63,13 @@ def evaluate_scenes(
             formats=("labels",),
             classes=parser.classes,
             settings=parser.settings,
-            progress=progress and (lambda done, of, told=progress, start=before: told(start + done, of * len(kinds))),
+            progress=report_progress,
         )
         if report.failed:
             path, reason = report.failed[0]
             raise PredictionError(f"{len(report.failed)} images of {scenes.name} cannot be parsed: {path}: {reason}")
-        results = score_scenes(folder, scenes, kind)
-        parts.append(replace(results.parts[0], name=kind))
+        results = score_scenes(folder, scenes, inference)
+        parts.append(replace(results.parts[0], name=inference))
     settings = {
         "run": str(model),
         "weights": parser.fingerprint,
@@ -76,15 +81,15 @@ def evaluate_scenes(
     return replace(results, parts=tuple(parts), settings=settings)
 
 
-def check_model(parser: SceneParser, scenes: SceneSet) -> None:
-    """Raise a `PredictionError` unless the model was trained on these classes in this order."""
+def check_classes(parser: SceneParser, scenes: SceneSet) -> None:
+    """Raise `PredictionError` unless the model was trained on the classes of the scenes in the same order."""
     if parser.classes != scenes.classes:
         raise PredictionError(
-            f"{parser.model_name} was trained on {len(parser.classes)} classes ({shown(parser.classes)}), "
-            f"{scenes.name} has {len(scenes.classes)} ({shown(scenes.classes)}); a score needs the same ones in the "
-            "same order"
+            f"{parser.model_name} was trained on {len(parser.classes)} classes ({shorten(parser.classes)}), "
+            f"{scenes.name} has {len(scenes.classes)} ({shorten(scenes.classes)}); a score needs the same classes in "
+            "the same order"
         )
 
 
-def shown(names: Sequence[str]) -> str:
+def shorten(names: Sequence[str]) -> str:
     return ", ".join(names[:12]) + (", ..." if len(names) > 12 else "")

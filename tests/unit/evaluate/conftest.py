@@ -1,18 +1,18 @@
-"""A run and its results, to be told of."""
+"""A run and its results, for the tests of reports."""
 
 import numpy as np
 import pytest
 
 from likewise.data.episodes import Episode, EpisodeSet, load_episode
 from likewise.evaluate.loops import predict, score
+from likewise.evaluate.results import Results
 from likewise.evaluate.run import Run, start_run
-from likewise.evaluate.scoring import Results
 from support import fakes
 
 
 @pytest.fixture(scope="session")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """Two ways and two shots; the further down the list, the less is found."""
+    """Two ways and two shots; later episodes find smaller parts of the objects."""
     root = fakes.make_voc(tmp_path_factory.mktemp("voc"), per_class=8)
     out = tmp_path_factory.mktemp("run")
     settings = {"fold": "all", "count": 10, "shots": 2, "ways": 2, "model": {"model": "truth", "backbone": "<none>"}}

@@ -11,8 +11,9 @@ from PIL import Image
 
 from likewise.data.episodes import Episode, EpisodeSet, load_episode
 from likewise.errors import ArgumentError, ImageError, PredictionError
+from likewise.evaluate.episode_lists import read_episodes
 from likewise.evaluate.loops import Report, mask_name, predict, score
-from likewise.evaluate.protocols import PROTOCOLS, read_episodes
+from likewise.evaluate.protocols import PROTOCOLS
 from likewise.evaluate.run import Run, read_run, start_run
 from likewise.io.images import save_image
 from support import fakes
@@ -76,13 +77,12 @@ def test_scores_are_those_of_the_protocols_metric_on_the_same_masks(root: Path, 
     assert 0 < low < results.mean.values["mIoU"] < high < 1
 
 
-def test_intervals_are_ours_unless_the_protocol_has_its_own(root: Path, tmp_path: Path) -> None:
+def test_the_note_states_whether_intervals_are_part_of_the_protocol(root: Path, tmp_path: Path) -> None:
     for name, own in ("hsnet-2021", False), ("likewise-1", True):
         run = start(root, tmp_path / name, protocol_name=name)
         predict(run, Truth(run, cut=30))
         results = score(run)
-        assert ("part of the protocol" in results.interval_note) == own
-        assert ("ours: hsnet-2021 has none" in results.interval_note) != own
+        assert ("not part of hsnet-2021" in results.interval_note) != own
         assert set(results.parts[0].scores.intervals) == {"mIoU", *run.folds[0].classes}
 
 
@@ -94,7 +94,7 @@ def test_a_class_with_one_query_image_has_no_interval(root: Path, tmp_path: Path
     assert 1 in part.queries.values()
 
 
-def test_masks_are_label_pngs_of_the_protocols_size(root: Path, tmp_path: Path) -> None:
+def test_masks_are_label_pngs_at_the_size_of_the_protocol(root: Path, tmp_path: Path) -> None:
     run = start(root, tmp_path, protocol_name="panet-2019", ways=2, count=2)
     predict(run, Truth(run))
     assert sorted(path.name for path in run.masks(0).iterdir()) == [mask_name(line) for line in range(10)]
@@ -105,7 +105,7 @@ def test_masks_are_label_pngs_of_the_protocols_size(root: Path, tmp_path: Path) 
     assert {episode.iou for episode in score(run).episodes} == {1}
 
 
-def test_a_run_goes_on_where_it_was(root: Path, tmp_path: Path) -> None:
+def test_a_run_resumes_with_the_missing_masks(root: Path, tmp_path: Path) -> None:
     run = start(root, tmp_path)
     predict(run, Truth(run))
     for line in 3, 7:
@@ -118,21 +118,21 @@ def test_a_run_goes_on_where_it_was(root: Path, tmp_path: Path) -> None:
     assert not list(run.masks(0).glob(".*"))
 
 
-def test_a_run_that_was_killed_goes_on_and_ends_as_an_unbroken_one(root: Path, tmp_path: Path) -> None:
+def test_a_killed_run_resumes_and_scores_like_an_uninterrupted_one(root: Path, tmp_path: Path) -> None:
     program = f"""
 import os, signal
 from pathlib import Path
 import test_loops
 run = test_loops.start(Path({str(root)!r}), Path({str(tmp_path / "killed")!r}))
-told = lambda done, of: os.kill(os.getpid(), signal.SIGKILL) if done == 6 else None
-test_loops.predict(run, test_loops.Truth(run, cut=100), progress=told)
+kill = lambda done, of: os.kill(os.getpid(), signal.SIGKILL) if done == 6 else None
+test_loops.predict(run, test_loops.Truth(run, cut=100), progress=kill)
 """
     paths = [str(Path(__file__).parent), str(Path(fakes.__file__).parent), *filter(None, sys.path)]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
     ended = subprocess.run([sys.executable, "-c", program], env=environment, check=False)
     assert ended.returncode == -signal.SIGKILL
     run, unbroken = start(root, tmp_path / "killed"), start(root, tmp_path / "unbroken")
-    with pytest.raises(PredictionError, match=r"9 of 15 predictions for PASCAL-5i fold 0 val are missing: 00006\.png"):
+    with pytest.raises(PredictionError, match=r"9 of 15 .*PASCAL-5i fold 0 val.*00006\.png"):
         score(run)
     assert predict(run, Truth(run, cut=100)).finished_before == 6
     predict(unbroken, Truth(unbroken, cut=100))
@@ -153,14 +153,14 @@ def test_a_corrupt_image_stops_the_run_and_is_named(damaged: Path, tmp_path: Pat
         predict(run, Truth(run))
 
 
-def test_a_corrupt_image_takes_its_episodes_away_if_asked_to(damaged: Path, tmp_path: Path) -> None:
+def test_episodes_of_a_corrupt_image_can_be_skipped(damaged: Path, tmp_path: Path) -> None:
     run = start(damaged, tmp_path / "run")
     touched = {
         line
         for line, episode in enumerate(read_episodes(run.list_path(0)))
         if "2007_003004" in (episode.query, *episode.supports[0])
     }
-    with pytest.warns(UserWarning, match=r"episode \d+ of fold 0 is left out: .*2007_003004\.jpg"):
+    with pytest.warns(UserWarning, match=r"episode \d+ of fold 0 .*2007_003004\.jpg"):
         report = predict(run, Truth(run), on_corrupt="skip")
     assert report == Report(15 - len(touched), 0, len(touched))
     part = score(run).parts[0]
@@ -169,7 +169,7 @@ def test_a_corrupt_image_takes_its_episodes_away_if_asked_to(damaged: Path, tmp_
     assert part.scores.counts["episodes"] == 15 - len(touched)
 
 
-def test_a_corrupt_target_stops_or_is_left_out_of_the_scores(root: Path, damaged: Path, tmp_path: Path) -> None:
+def test_a_corrupt_target_stops_the_scores_or_is_left_out(root: Path, damaged: Path, tmp_path: Path) -> None:
     whole, run = start(root, tmp_path / "whole"), start(damaged, tmp_path / "run")
     predict(whole, Truth(whole))
     with pytest.raises(ImageError, match=r"2007_003004\.jpg"):
@@ -180,14 +180,14 @@ def test_a_corrupt_target_stops_or_is_left_out_of_the_scores(root: Path, damaged
     assert part.scores.values["mIoU"] == 1
 
 
-def test_an_unknown_way_with_corrupt_images_is_an_error(root: Path, tmp_path: Path) -> None:
+def test_an_unknown_value_of_on_corrupt_raises(root: Path, tmp_path: Path) -> None:
     run = start(root, tmp_path)
     for loop in (lambda: predict(run, Truth(run), on_corrupt="ignore"), lambda: score(run, on_corrupt="ignore")):
         with pytest.raises(ArgumentError, match="'ignore'"):
             loop()
 
 
-def test_predictions_of_another_program_score_the_same_way(root: Path, tmp_path: Path) -> None:
+def test_predictions_of_another_program_score_the_same(root: Path, tmp_path: Path) -> None:
     run = start(root, tmp_path / "run")
     segment = Truth(run, cut=150)
     predict(run, segment)
@@ -207,21 +207,21 @@ def test_a_foreign_prediction_that_is_missing_or_of_another_size_is_named(root: 
     run = start(root, tmp_path / "run")
     predict(run, Truth(run))
     (run.masks(0) / "00011.png").unlink()
-    with pytest.raises(PredictionError, match=r"1 of 15 predictions for PASCAL-5i fold 0 val are missing: 00011\.png"):
+    with pytest.raises(PredictionError, match=r"1 of 15 .*PASCAL-5i fold 0 val.*00011\.png"):
         score(run)
     save_image(np.zeros((300, 400), bool), run.masks(0) / "00011.png")
-    with pytest.raises(PredictionError, match=r"00011\.png: is 400x300 .* its target is 400x400"):
+    with pytest.raises(PredictionError, match=r"00011\.png.*400x300 .*400x400"):
         score(run)
     save_image(np.arange(160000, dtype=np.uint32).reshape(400, 400).astype(np.uint8) % 7, run.masks(0) / "00011.png")
-    with pytest.raises(PredictionError, match=r"no prediction to score: .*00011\.png: holds several labels"):
+    with pytest.raises(PredictionError, match=r"00011\.png"):
         score(run)
 
 
-def test_a_label_that_is_no_way_is_named(root: Path, tmp_path: Path) -> None:
+def test_a_label_beyond_the_ways_is_named(root: Path, tmp_path: Path) -> None:
     run = start(root, tmp_path, protocol_name="panet-2019", ways=2, count=1)
     predict(run, Truth(run))
     save_image(np.full((417, 417), 3, np.uint8), run.masks(0) / "00002.png")
-    with pytest.raises(PredictionError, match=r"00002\.png: holds label 3; labels go from 0 to 2"):
+    with pytest.raises(PredictionError, match=r"00002\.png.*label 3; .*0 to 2"):
         score(run)
 
 

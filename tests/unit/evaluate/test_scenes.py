@@ -42,7 +42,7 @@ def scored(parser: SceneParser, scenes: SceneSet) -> float:
     return metric.compute().values["mIoU"]
 
 
-def test_a_run_is_scored_at_a_single_scale_and_at_several_with_mirror_images(run, scenes, tmp_path):
+def test_a_run_is_scored_at_a_single_scale_and_at_several_with_mirroring(run, scenes, tmp_path):
     results = evaluate_scenes(run, scenes, tmp_path / "out", scales=(0.5, 1.0), device="cpu")
     single, several = results.parts
     assert (single.name, several.name) == ("single-scale", "multi-scale and mirror")
@@ -54,16 +54,16 @@ def test_a_run_is_scored_at_a_single_scale_and_at_several_with_mirror_images(run
     assert len(list((tmp_path / "out/multi-scale").glob("*.labels.png"))) == 3
 
 
-def test_without_scales_there_is_the_single_scale_score_alone(run, scenes, tmp_path):
+def test_without_scales_only_the_single_scale_is_scored(run, scenes, tmp_path):
     results = evaluate_scenes(run, scenes, tmp_path / "out", scales=(), device="cpu")
     assert [part.name for part in results.parts] == ["single-scale"]
     assert not (tmp_path / "out/multi-scale").exists()
 
 
-def test_labels_that_are_there_are_found_and_other_settings_refused(run, scenes, tmp_path, monkeypatch):
-    told: list[tuple[int, int]] = []
-    evaluate_scenes(run, scenes, tmp_path / "out", scales=(0.5,), device="cpu", progress=lambda *c: told.append(c))
-    assert told == [(0, 6), (1, 6), (2, 6), (3, 6), (3, 6), (4, 6), (5, 6), (6, 6)]
+def test_existing_labels_are_reused_and_other_settings_refused(run, scenes, tmp_path, monkeypatch):
+    calls: list[tuple[int, int]] = []
+    evaluate_scenes(run, scenes, tmp_path / "out", scales=(0.5,), device="cpu", progress=lambda *c: calls.append(c))
+    assert calls == [(0, 6), (1, 6), (2, 6), (3, 6), (3, 6), (4, 6), (5, 6), (6, 6)]
 
     def never(*_: object) -> None:
         raise AssertionError("all images were parsed before")
@@ -71,35 +71,33 @@ def test_labels_that_are_there_are_found_and_other_settings_refused(run, scenes,
     monkeypatch.setattr(SceneParser, "parse", never)
     again = evaluate_scenes(run, scenes, tmp_path / "out", scales=(0.5,), device="cpu")
     assert len(again.parts) == 2
-    with pytest.raises(OutputError, match=r"scales was \[0.5\] and is now \[0.75\]"):
+    with pytest.raises(OutputError, match=r"scales was \[0\.5\] .*\[0\.75\]"):
         evaluate_scenes(run, scenes, tmp_path / "out", scales=(0.75,), device="cpu")
 
 
-def test_a_model_of_other_classes_is_refused_by_both_lists(scenes, tmp_path):
+def test_a_model_of_other_classes_raises_with_both_lists(scenes, tmp_path):
     other = write_run(tmp_path / "run", classes=("sky", "road"))
-    with pytest.raises(
-        PredictionError, match=r"trained on 2 classes \(sky, road\), CamVid test has 11 \(sky, building"
-    ):
+    with pytest.raises(PredictionError, match=r"2 classes \(sky, road\).* 11 \(sky, building"):
         evaluate_scenes(other, scenes, tmp_path / "out", device="cpu")
 
 
-def test_a_image_that_cannot_be_parsed_is_named(run, scenes, tmp_path):
+def test_an_image_that_cannot_be_parsed_is_named(run, scenes, tmp_path):
     scenes.scenes[1].image.write_bytes(b"damaged")
-    with pytest.raises(PredictionError, match=r"1 images of CamVid test cannot be parsed: .*1\.png: not an image"):
+    with pytest.raises(PredictionError, match=r"1 images of CamVid test .*1\.png"):
         evaluate_scenes(run, scenes, tmp_path / "out", scales=(), device="cpu")
 
 
-def test_what_parse_writes_is_scored_as_it_is(run, scenes, tmp_path, likewise, monkeypatch):
+def test_the_output_of_parse_is_scored_unchanged(run, scenes, tmp_path, likewise, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert likewise("parse", "CamVid/test", "--model", run, "-o", "parsed")[0] == 0
     results = score_scenes("parsed", scenes)
     assert results.parts[0].scores.values["mIoU"] == pytest.approx(scored(SceneParser(run, device="cpu"), scenes))
     (tmp_path / "parsed/2.labels.png").unlink()
-    with pytest.raises(PredictionError, match=r"1 of 3 predictions for CamVid test are missing: 2\.labels\.png"):
+    with pytest.raises(PredictionError, match=r"1 of 3 .*CamVid test.*2\.labels\.png"):
         score_scenes("parsed", scenes)
 
 
-def test_the_command_scores_a_run_or_anyones_labels(run, tmp_path, likewise, monkeypatch):
+def test_the_command_scores_a_run_or_a_folder_of_labels(run, tmp_path, likewise, monkeypatch):
     monkeypatch.chdir(tmp_path)
     make_camvid(tmp_path / "CamVid")
     words = ("--data", "CamVid", "--benchmark", "camvid")
@@ -115,7 +113,7 @@ def test_the_command_scores_a_run_or_anyones_labels(run, tmp_path, likewise, mon
     assert "inference guessed" in out
 
 
-def test_the_command_runs_a_safetensors_file_as_it_does_a_run(run, tmp_path, likewise, monkeypatch):
+def test_the_command_runs_a_safetensors_file_like_a_run(run, tmp_path, likewise, monkeypatch):
     monkeypatch.chdir(tmp_path)
     make_camvid(tmp_path / "CamVid")
     shutil.copy(run / "weights.safetensors", "imported.safetensors")

@@ -36,7 +36,7 @@ def predict_groups(groups: GroupSet, folder: Path) -> dict[tuple[str, str], np.n
 
 
 @pytest.mark.parametrize("mode", GROUP_MODES)
-def test_a_folder_of_maps_has_the_numbers_of_the_metric(groups: GroupSet, tmp_path: Path, mode: str) -> None:
+def test_a_folder_of_maps_scores_as_the_metric_does(groups: GroupSet, tmp_path: Path, mode: str) -> None:
     made = predict_groups(groups, tmp_path / "maps")
     results = score_groups(tmp_path / "maps", groups, mode)
     metric = CoSegmentation() if mode == "co-segmentation" else Saliency(mode)
@@ -50,7 +50,7 @@ def test_a_folder_of_maps_has_the_numbers_of_the_metric(groups: GroupSet, tmp_pa
 
 @pytest.mark.parametrize("mode", GROUP_MODES)
 @pytest.mark.parametrize("brightest", [1.0, 0.2])
-def test_a_map_of_16_bits_has_the_scores_of_the_same_map_of_8(
+def test_a_16_bit_map_scores_as_the_same_8_bit_map(
     groups: GroupSet, tmp_path: Path, mode: str, brightest: float
 ) -> None:
     for (group, image), grey in predict_groups(groups, tmp_path / "source").items():
@@ -61,7 +61,7 @@ def test_a_map_of_16_bits_has_the_scores_of_the_same_map_of_8(
     assert deep == shallow
 
 
-def test_a_turned_map_of_16_bits_is_scored_upright(groups: GroupSet, tmp_path: Path) -> None:
+def test_a_rotated_16_bit_map_is_scored_upright(groups: GroupSet, tmp_path: Path) -> None:
     for (group, image), grey in predict_groups(groups, tmp_path / "upright").items():
         path = tmp_path / "turned" / group / f"{image}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -72,17 +72,17 @@ def test_a_turned_map_of_16_bits_is_scored_upright(groups: GroupSet, tmp_path: P
     assert turned == upright
 
 
-def test_all_missing_maps_are_an_error_that_names_them(groups: GroupSet, tmp_path: Path) -> None:
+def test_missing_maps_are_named(groups: GroupSet, tmp_path: Path) -> None:
     predict_groups(groups, tmp_path / "maps")
     (tmp_path / "maps/tie/1.png").unlink()
-    with pytest.raises(PredictionError, match=r"1 of 6 predictions for set are missing: tie/1\.png; all are needed"):
+    with pytest.raises(PredictionError, match=r"1 of 6 .*tie/1\.png"):
         score_groups(tmp_path / "maps", groups)
-    with pytest.raises(PredictionError, match=r"6 of 6 .*owl/0.png, owl/1.png, .*tie/1.png and 1 more"):
+    with pytest.raises(PredictionError, match=r"6 of 6 .*owl/0\.png, owl/1\.png, .*tie/1\.png and 1 more"):
         score_groups(tmp_path / "elsewhere", groups)
 
 
 @pytest.mark.parametrize("ending", [".probability.png", ".mask.png"])
-def test_maps_are_taken_under_the_names_that_the_commands_write(groups: GroupSet, tmp_path: Path, ending: str) -> None:
+def test_maps_are_found_under_the_names_that_the_commands_write(groups: GroupSet, tmp_path: Path, ending: str) -> None:
     predict_groups(groups, tmp_path / "plain")
     predict_groups(groups, tmp_path / "made")
     for path in tmp_path.glob("made/*/*.png"):
@@ -91,28 +91,28 @@ def test_maps_are_taken_under_the_names_that_the_commands_write(groups: GroupSet
     assert made == plain
 
 
-def test_two_maps_of_one_image_are_an_error_that_names_both(groups: GroupSet, tmp_path: Path) -> None:
+def test_two_maps_of_one_image_are_both_named(groups: GroupSet, tmp_path: Path) -> None:
     made = predict_groups(groups, tmp_path / "maps")
     save_image(made["tie", "1"], tmp_path / "maps/tie/1.mask.png")
-    with pytest.raises(PredictionError, match=r"holds tie/1\.png and tie/1\.mask\.png, and only one can be the map"):
+    with pytest.raises(PredictionError, match=r"tie/1\.png and tie/1\.mask\.png"):
         score_groups(tmp_path / "maps", groups)
 
 
-def test_a_map_of_another_size_is_an_error_that_names_it(groups: GroupSet, tmp_path: Path) -> None:
+def test_a_map_of_another_size_is_named(groups: GroupSet, tmp_path: Path) -> None:
     predict_groups(groups, tmp_path / "maps")
     save_image(np.zeros((30, 40), np.uint8), tmp_path / "maps/owl/2.png")
-    with pytest.raises(PredictionError, match=r"owl/2\.png: is 40x30 .* its target is 80x60"):
+    with pytest.raises(PredictionError, match=r"owl/2\.png.*40x30 .*80x60"):
         score_groups(tmp_path / "maps", groups)
 
 
-def test_a_map_that_is_no_image_is_an_error_that_names_it(groups: GroupSet, tmp_path: Path) -> None:
+def test_an_unreadable_map_is_named(groups: GroupSet, tmp_path: Path) -> None:
     predict_groups(groups, tmp_path / "maps")
     (tmp_path / "maps/owl/2.png").write_text("nothing")
-    with pytest.raises(PredictionError, match=r"no prediction to score: .*owl/2\.png"):
+    with pytest.raises(PredictionError, match=r"owl/2\.png"):
         score_groups(tmp_path / "maps", groups)
 
 
-def test_an_unknown_mode_names_the_nearest(groups: GroupSet, tmp_path: Path) -> None:
+def test_an_unknown_mode_raises_with_a_close_match(groups: GroupSet, tmp_path: Path) -> None:
     with pytest.raises(ArgumentError, match="did you mean icnet-224"):
         score_groups(tmp_path, groups, "icnet224")
 
@@ -147,20 +147,20 @@ def test_a_folder_of_labels_is_scored_and_its_inference_recorded(scenes: SceneSe
     assert results.settings["inference"] == "multi-scale and mirror"
 
 
-def test_missing_labels_and_labels_beyond_the_classes_are_errors(scenes: SceneSet, tmp_path: Path) -> None:
+def test_missing_labels_and_labels_beyond_the_classes_are_named(scenes: SceneSet, tmp_path: Path) -> None:
     predict_scenes(scenes, tmp_path / "found")
     save_image(np.full((60, 80), 3, np.uint8), tmp_path / "found/1.png")
-    with pytest.raises(PredictionError, match=r"1\.png: holds label 3; labels go from 0 to 2"):
+    with pytest.raises(PredictionError, match=r"1\.png.*label 3; .*0 to 2"):
         score_scenes(tmp_path / "found", scenes)
     (tmp_path / "found/1.png").unlink()
-    with pytest.raises(PredictionError, match=r"1 of 3 predictions for photos are missing: 1\.png"):
+    with pytest.raises(PredictionError, match=r"1 of 3 .*photos.*1\.png"):
         score_scenes(tmp_path / "found", scenes)
 
 
-def test_labels_of_another_size_are_an_error(scenes: SceneSet, tmp_path: Path) -> None:
+def test_labels_of_another_size_are_named(scenes: SceneSet, tmp_path: Path) -> None:
     predict_scenes(scenes, tmp_path / "found")
     Image.new("L", (80, 61)).save(tmp_path / "found/2.png")
-    with pytest.raises(PredictionError, match=r"2\.png: is 80x61"):
+    with pytest.raises(PredictionError, match=r"2\.png.*80x61"):
         score_scenes(tmp_path / "found", scenes)
 
 

@@ -6,7 +6,7 @@ import pytest
 from likewise.data.episodes import Episode, EpisodeSet, load_episode
 from likewise.data.pascal import pascal5i
 from likewise.errors import ImageError
-from likewise.evaluate.protocols import protocol
+from likewise.evaluate.protocols import find_protocol
 from likewise.evaluate.segmenter import episode_segmenter, model_settings, predictor_options, support_example
 from likewise.predict.examples import Example, mark
 from likewise.predict.few_shot import FewShot
@@ -16,7 +16,7 @@ from support.fake_runs import make_hsnet_run
 
 def open_for(name: str, model: str = "panet-lite0", **options) -> FewShot:
     """A small predictor with the options of a protocol."""
-    return FewShot(model, side=96, device="cpu", **predictor_options(protocol(name)), **options)
+    return FewShot(model, side=96, device="cpu", **predictor_options(find_protocol(name)), **options)
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +30,7 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> EpisodeSet:
 
 
 def test_labels_are_those_of_learning_and_segmenting_each_episode_anew(few_shot: FewShot, dataset: EpisodeSet) -> None:
-    chosen = protocol("hsnet-2021")
+    chosen = find_protocol("hsnet-2021")
     episodes = chosen.episodes(dataset, shots=3, count=12)
     segment = episode_segmenter(few_shot, chosen)
     found = [segment(dataset, episode) for episode in episodes]
@@ -43,7 +43,7 @@ def test_labels_are_those_of_learning_and_segmenting_each_episode_anew(few_shot:
 
 
 def test_every_image_goes_through_the_backbone_once(dataset: EpisodeSet) -> None:
-    few_shot, chosen = open_for("hsnet-2021"), protocol("hsnet-2021")
+    few_shot, chosen = open_for("hsnet-2021"), find_protocol("hsnet-2021")
     episodes = chosen.episodes(dataset, shots=2, count=40)
     segment = episode_segmenter(few_shot, chosen)
     for episode in episodes:
@@ -52,7 +52,7 @@ def test_every_image_goes_through_the_backbone_once(dataset: EpisodeSet) -> None
 
 
 def test_several_ways_keep_their_order_and_know_of_each_other(few_shot: FewShot, dataset: EpisodeSet) -> None:
-    chosen = protocol("likewise-1")
+    chosen = find_protocol("likewise-1")
     segment = episode_segmenter(few_shot, chosen)
     for episode in chosen.episodes(dataset, shots=2, ways=2, count=10):
         labels = segment(dataset, episode)
@@ -70,11 +70,11 @@ def test_other_ways_of_a_support_are_neither_object_nor_background(dataset: Epis
         dataset.image_path,
         lambda image, name: np.where(labels == 255, 255, labels == {"boat": 1, "bird": 2}[name]).astype(np.uint8),
     )
-    example = support_example(both, image, ("boat", "bird"), 0, protocol("likewise-1"))
+    example = support_example(both, image, ("boat", "bird"), 0, find_protocol("likewise-1"))
     _, foreground, background = mark(example)
     np.testing.assert_array_equal(foreground, labels == 1)
     np.testing.assert_array_equal(background, (labels == 0) | (labels == 255))
-    alone = support_example(both, image, ("boat",), 0, protocol("likewise-1"))
+    alone = support_example(both, image, ("boat",), 0, find_protocol("likewise-1"))
     np.testing.assert_array_equal(alone.mask, labels == 1)
     assert alone.class_name == "boat"
 
@@ -83,7 +83,7 @@ def test_a_support_that_shows_nothing_of_its_class_is_named(few_shot: FewShot, d
     boat, bird = dataset.images_of["boat"][-1], dataset.images_of["bird"][-1]
     episode = Episode(("bird",), ((boat,),), bird)
     with pytest.raises(ImageError, match=rf"{boat}\.jpg.*bird"):
-        episode_segmenter(few_shot, protocol("hsnet-2021"))(dataset, episode)
+        episode_segmenter(few_shot, find_protocol("hsnet-2021"))(dataset, episode)
 
 
 def test_the_settings_of_a_model_change_with_all_its_masks_depend_on(few_shot: FewShot) -> None:
@@ -98,7 +98,7 @@ def test_the_settings_of_a_model_change_with_all_its_masks_depend_on(few_shot: F
 def test_hsnet_votes_under_the_papers_protocols_only(
     dataset: EpisodeSet, tmp_path: Path, name: str, votes: bool
 ) -> None:
-    few_shot, chosen = open_for(name, str(make_hsnet_run(tmp_path))), protocol(name)
+    few_shot, chosen = open_for(name, str(make_hsnet_run(tmp_path))), find_protocol(name)
     assert few_shot.head.votes is votes
     episode = chosen.episodes(dataset, shots=2, count=len(dataset.classes))[0]
     labels = episode_segmenter(few_shot, chosen)(dataset, episode)
@@ -107,7 +107,7 @@ def test_hsnet_votes_under_the_papers_protocols_only(
 
 def test_features_in_bfloat16_are_kept_too(dataset: EpisodeSet, tmp_path: Path) -> None:
     few_shot = open_for("hsnet-2021", str(make_hsnet_run(tmp_path)), precision="bfloat16")
-    chosen = protocol("hsnet-2021")
+    chosen = find_protocol("hsnet-2021")
     episodes = chosen.episodes(dataset, shots=1, count=4)
     segment = episode_segmenter(few_shot, chosen)
     for episode in episodes:

@@ -3,7 +3,7 @@ import pytest
 
 from likewise.data.episodes import Episode
 from likewise.errors import DataSetError
-from likewise.evaluate.protocols import PROTOCOLS, protocol
+from likewise.evaluate.protocols import PROTOCOLS, find_protocol
 from likewise.metrics.bootstrap import EpisodeCounts
 
 CLASSES = ("cat", "dog", "cow")
@@ -27,7 +27,7 @@ def drawn_episodes(ways: int, seeds: tuple[int, ...]) -> list[tuple[np.ndarray, 
     ("name", "ways"), [*((name, 1) for name in PROTOCOLS), ("panet-2019", 2), ("likewise-1", 2), ("likewise-1", 3)]
 )
 def test_without_resampling_the_iou_is_that_of_the_protocol(name: str, ways: int) -> None:
-    metric, counts = protocol(name).metric(CLASSES), EpisodeCounts(name, CLASSES)
+    metric, counts = find_protocol(name).metric(CLASSES), EpisodeCounts(name, CLASSES)
     for prediction, target, episode in drawn_episodes(ways, (1, 2, 3)):
         metric.update(prediction, target, episode)
         counts.update(prediction, target, episode)
@@ -36,7 +36,7 @@ def test_without_resampling_the_iou_is_that_of_the_protocol(name: str, ways: int
 
 @pytest.mark.parametrize("name", ["panet-2019", "hsnet-2021"])
 def test_a_class_that_was_never_drawn_counts_as_in_the_protocol(name: str) -> None:
-    metric, counts = protocol(name).metric((*CLASSES, "owl")), EpisodeCounts(name, (*CLASSES, "owl"))
+    metric, counts = find_protocol(name).metric((*CLASSES, "owl")), EpisodeCounts(name, (*CLASSES, "owl"))
     for prediction, target, episode in drawn_episodes(1, (1, 2)):
         metric.update(prediction, target, episode)
         counts.update(prediction, target, episode)
@@ -45,7 +45,7 @@ def test_a_class_that_was_never_drawn_counts_as_in_the_protocol(name: str) -> No
 
 
 def test_the_interval_is_that_of_likewise_1() -> None:
-    metric, counts = protocol("likewise-1").metric(CLASSES), EpisodeCounts("likewise-1", CLASSES)
+    metric, counts = find_protocol("likewise-1").metric(CLASSES), EpisodeCounts("likewise-1", CLASSES)
     for prediction, target, episode in drawn_episodes(1, (0,)):
         metric.update(prediction, target, episode)
         counts.update(prediction, target, episode)

@@ -1,4 +1,4 @@
-"""Which episodes are shown, and how: supports outlined, and on the query what was found and what is true."""
+"""The worst and best episodes as images: supports outlined, and on the query the prediction and the ground truth."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -9,22 +9,27 @@ from PIL import Image
 
 from likewise.data.episodes import load_episode
 from likewise.evaluate.loops import read_episode_mask
+from likewise.evaluate.results import EpisodeScore
 from likewise.evaluate.run import Run
-from likewise.evaluate.scoring import EpisodeScore
 from likewise.io.labels import IGNORE
 from likewise.io.resize import resize_image, resize_labels
 from likewise.viz.draw import outline, overlay, palette
 
-SHOWN = 9
-QUERY_SIDE, SHOT_SIDE = 400, 260
+GALLERY_SIZE = 9
+"""Number of episodes in each gallery of the page."""
+
+QUERY_SIDE, SUPPORT_SIDE = 400, 260
+"""Longer side of the images on the page, in pixels; they are displayed at about half of it."""
+
 TRUTH_COLOUR = (255, 214, 10)
+"""Outline of the ground truth; yellow differs from every class colour of `likewise.viz.draw.palette`."""
 
 
 @dataclass(frozen=True)
 class EpisodeImages:
-    """An episode to look at: its supports outlined; the query with what was found tinted and the truth outlined.
+    """An episode as images: supports with their class outlined, the query with prediction tinted and truth outlined.
 
-    `ignored` is the share of the query that counts neither way.
+    `ignored` is the share of ignored pixels in the target.
     """
 
     score: EpisodeScore
@@ -34,7 +39,7 @@ class EpisodeImages:
 
 
 def episode_images(run: Run, scores: Iterable[EpisodeScore]) -> list[EpisodeImages]:
-    """The images of some episodes, in the aspect that the photographs have."""
+    """Return the images of these episodes, with the aspect of their files."""
     found = []
     for score in scores:
         episode = score.episode
@@ -43,9 +48,9 @@ def episode_images(run: Run, scores: Iterable[EpisodeScore]) -> list[EpisodeImag
         supports = []
         for way, (images, labels) in enumerate(zip(loaded.supports, loaded.support_labels, strict=True)):
             for image, own in zip(images, labels, strict=True):
-                small, mask = fitted(image, own, SHOT_SIDE)
+                small, mask = resize_pair(image, own, SUPPORT_SIDE)
                 supports.append(outline(small, mask == way + 1, tuple(colours[way])))
-        image, target = fitted(loaded.query, loaded.target, QUERY_SIDE)
+        image, target = resize_pair(loaded.query, loaded.target, QUERY_SIDE)
         size = Image.open(score.mask).size
         prediction = read_episode_mask(score.mask, (size[1], size[0]), len(episode.classes))
         drawn = overlay(image, resize_labels(prediction, *target.shape))
@@ -55,17 +60,19 @@ def episode_images(run: Run, scores: Iterable[EpisodeScore]) -> list[EpisodeImag
     return found
 
 
-def fitted(
+def resize_pair(
     image: UInt8[np.ndarray, "h w 3"], labels: UInt8[np.ndarray, "h w"], side: int
 ) -> tuple[UInt8[np.ndarray, "h2 w2 3"], UInt8[np.ndarray, "h2 w2"]]:
-    """Both with their longer side at `side` pixels."""
+    """Return both with a longer side of `side` pixels."""
     scale = side / max(labels.shape)
     height, width = (max(1, round(length * scale)) for length in labels.shape)
     return resize_image(image, height, width), resize_labels(labels, height, width)
 
 
-def worst_and_best(scores: Sequence[EpisodeScore], count: int = SHOWN) -> tuple[list[EpisodeScore], list[EpisodeScore]]:
-    """The `count` episodes of the lowest IoU and those of the highest, no query image twice."""
+def worst_and_best(
+    scores: Sequence[EpisodeScore], count: int = GALLERY_SIZE
+) -> tuple[list[EpisodeScore], list[EpisodeScore]]:
+    """Return the `count` episodes with the lowest IoU and those with the highest; no query image occurs twice."""
     ranked = sorted(scores, key=lambda score: (score.iou, score.fold, score.line))
     lowest: dict[str, EpisodeScore] = {}
     for score in ranked:

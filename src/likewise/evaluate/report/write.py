@@ -1,6 +1,6 @@
-"""Results for people and programs: `results.json`, and a page with the worst and best episodes as images.
+"""Results as files: `results.json`, and a page with the worst and best episodes as images.
 
-Every number stands beside the name of its protocol and how much of the data was there.
+Every number is stored with its protocol and with how much of the data was present.
 """
 
 import json
@@ -11,14 +11,17 @@ from typing import Any
 from likewise import __version__
 from likewise.evaluate.report.episode_images import episode_images, worst_and_best
 from likewise.evaluate.report.page import write_page
+from likewise.evaluate.results import Results
 from likewise.evaluate.run import Run
-from likewise.evaluate.scoring import Results
 from likewise.io.atomic import write_atomically
 from likewise.metrics.scores import Scores
 
 
 def write_report(results: Results, folder: Path | str, run: Run | None = None) -> Path:
-    """Write `results.json` and `index.html`, with images of episodes if their run is given; gives the page's path."""
+    """Write `results.json` and `index.html`, the latter with images of episodes if `run` is given.
+
+    Returns the path of the page.
+    """
     folder = Path(folder)
     write_results(results, folder / "results.json")
     page = folder / "index.html"
@@ -44,17 +47,18 @@ def write_results(results: Results, path: Path | str) -> None:
                 "present": part.presence.listed - len(part.presence.missing),
                 "query images": part.queries,
                 "left out": {str(line): reason for line, reason in part.left_out.items()},
-                **numbers(part.scores),
+                **scores_record(part.scores),
             }
             for part in results.parts
         ],
-        "mean": None if results.mean is None else numbers(results.mean),
+        "mean": None if results.mean is None else scores_record(results.mean),
     }
     with write_atomically(path) as part:
         part.write_text(json.dumps(record, indent=1, allow_nan=False) + "\n")
 
 
-def numbers(scores: Scores) -> dict[str, Any]:
+def scores_record(scores: Scores) -> dict[str, Any]:
+    """Return scores as JSON values."""
     return {
         "values": {name: finite(value) for name, value in scores.values.items()},
         "per class": {name: finite(value) for name, value in scores.per_class.items()},

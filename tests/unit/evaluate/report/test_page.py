@@ -6,8 +6,8 @@ import pytest
 from likewise.data.layout import Presence
 from likewise.evaluate.report.episode_images import episode_images, worst_and_best
 from likewise.evaluate.report.page import write_page
+from likewise.evaluate.results import Part, Results
 from likewise.evaluate.run import Run
-from likewise.evaluate.scoring import Part, Results
 from likewise.metrics.scores import Scores
 from support.html_page import Page
 
@@ -34,7 +34,7 @@ def test_the_page_is_one_file_with_numbers_classes_and_images(run: Run, results:
         assert f"IoU {100 * one.iou:.1f}" in page.text
 
 
-def test_a_card_tells_of_a_query_that_is_mostly_ignored(run: Run, results: Results, tmp_path: Path) -> None:
+def test_a_card_states_that_most_of_the_query_is_ignored(run: Run, results: Results, tmp_path: Path) -> None:
     shown = episode_images(run, results.episodes[:1])[0]
     # the line of 255 around the 45x50 blocks
     assert shown.ignored == pytest.approx((47 * 52 - 45 * 50) / 4800, abs=0.01)
@@ -52,3 +52,13 @@ def test_a_page_without_episodes_has_no_gallery(tmp_path: Path) -> None:
     assert not page.images
     assert "Worst episodes" not in page.text
     assert "50.0" in page.text
+
+
+def test_names_are_escaped(tmp_path: Path) -> None:
+    scores = Scores("scenes", {"mIoU": 0.5}, {"<b>sky</b>": 0.5}, {"<b>sky</b>": (0.4, 0.6)}, {"images": 3})
+    part = Part("CamVid & more", Presence("CamVid", 3), scores)
+    write_page(Results("scenes", (part,), {"inference": "<i>"}), tmp_path / "index.html")
+    text = (tmp_path / "index.html").read_text()
+    assert "<b>sky" not in text
+    assert "<i>" in " ".join(Page(text).text)
+    assert "left:40.0%;width:20.0%" in text

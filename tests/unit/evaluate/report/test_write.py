@@ -3,17 +3,17 @@ from dataclasses import replace
 from pathlib import Path
 
 from likewise.evaluate.report.write import write_report, write_results
+from likewise.evaluate.results import Results
 from likewise.evaluate.run import Run
-from likewise.evaluate.scoring import Results
 from support.html_page import Page
 
 
-def test_results_json_has_protocol_settings_presence_and_numbers(results: Results, tmp_path: Path) -> None:
+def test_results_json_holds_protocol_settings_presence_and_numbers(results: Results, tmp_path: Path) -> None:
     write_results(results, tmp_path / "results.json")
     record = json.loads((tmp_path / "results.json").read_text())
     assert record["protocol"] == "likewise-1"
     assert record["settings"] == results.settings
-    assert "part of the protocol" in record["intervals"]
+    assert record["intervals"] == results.interval_note
     first, scores = record["parts"][0], results.parts[0].scores
     assert (first["name"], first["listed"], first["present"]) == ("PASCAL-5i fold 0 val", 20, 20)
     assert first["values"] == scores.values
@@ -23,7 +23,7 @@ def test_results_json_has_protocol_settings_presence_and_numbers(results: Result
     assert record["mean"]["values"]["mIoU"] == results.mean.values["mIoU"]  # type: ignore[union-attr]
 
 
-def test_results_json_is_json_where_a_number_is_missing(results: Results, tmp_path: Path) -> None:
+def test_missing_numbers_become_null(results: Results, tmp_path: Path) -> None:
     part = results.parts[0]
     scores = replace(part.scores, values={"mIoU": float("nan")}, per_class={"boat": float("inf")})
     write_results(replace(results, parts=(replace(part, scores=scores),)), tmp_path / "results.json")
@@ -31,9 +31,7 @@ def test_results_json_is_json_where_a_number_is_missing(results: Results, tmp_pa
     assert (first["values"], first["per class"]) == ({"mIoU": None}, {"boat": None})
 
 
-def test_a_report_is_a_page_and_its_numbers_with_episodes_if_the_run_is_there(
-    run: Run, results: Results, tmp_path: Path
-) -> None:
+def test_a_report_shows_episodes_if_its_run_is_given(run: Run, results: Results, tmp_path: Path) -> None:
     page = write_report(results, tmp_path, run)
     assert json.loads((tmp_path / "results.json").read_text())["protocol"] == "likewise-1"
     assert len(Page(page.read_text()).images) == 5 * 18

@@ -1,0 +1,91 @@
+"""The protocol of this project."""
+
+import zlib
+from collections.abc import Sequence
+
+import numpy as np
+
+from likewise.data.episodes import Episode, EpisodeSet
+from likewise.errors import DataSetError
+from likewise.evaluate.protocols.checks import require_classes, require_images
+from likewise.io.resize import Nearest
+from likewise.metrics.few_shot import LikewiseIoU
+
+PRESENT_PER_ABSENT = 5
+"""Number of episodes of a class that are followed by one whose query shows none of its classes."""
+
+
+class Likewise1:
+    """`likewise-1`: equal classes, absent classes and false positives count, and every number has an interval.
+
+    Episodes: every class has the same number (`count`, 1000, over the number of classes, rounded down). The queries of
+    a class are its images in random order, all of them before one repeats. Supports are distinct and differ from the
+    query; the other ways are drawn from the other classes. Every fifth episode of a class is followed by one whose
+    query has no entry of any of its classes; these are reported apart and measure whether a method reports absence
+    (the pixels of the target decide absence). Each class draws from its own generator, seeded with `seed` (0) and the
+    name of the class, and the classes take turns, so a shorter list is the beginning of a longer one.
+
+    Scores: images at their own size, ignored pixels left out, false positives always counted, mIoU with a 95% bootstrap
+    interval over query images.
+
+    Known flaws: the interval covers the choice of query images, not that of the training; large images weigh more
+    within a class.
+    """
+
+    name = "likewise-1"
+    size: int | None = None
+    nearest: Nearest = "floor"
+
+    def episodes(
+        self, dataset: EpisodeSet, shots: int = 1, ways: int = 1, count: int | None = None, seed: int | None = None
+    ) -> list[Episode]:
+        require_classes(self.name, dataset, ways)
+        seed = 0 if seed is None else seed
+        per_class = max(1, (1000 if count is None else count) // len(dataset.classes))
+        turns = [self._class_turns(dataset, name, shots, ways, per_class, seed) for name in dataset.classes]
+        return [episode for turn in zip(*turns, strict=True) for episodes in turn for episode in episodes]
+
+    def _class_turns(
+        self, dataset: EpisodeSet, name: str, shots: int, ways: int, count: int, seed: int
+    ) -> list[list[Episode]]:
+        """Return the turns of one class: one episode each, and an absent one after every fifth."""
+        generator = np.random.default_rng([seed, zlib.crc32(name.encode())])
+        others = [other for other in dataset.classes if other != name]
+        images = dataset.images_of[name]
+        turns: list[list[Episode]] = []
+        queries: list[str] = []
+        for i in range(count):
+            if not queries:
+                queries = [images[j] for j in generator.permutation(len(images))]
+            classes = (name, *(others[j] for j in generator.permutation(len(others))[: ways - 1]))
+            turn = [self._with_supports(dataset, classes, queries.pop(), shots, seed, generator)]
+            absent = [image for image, names in dataset.classes_of.items() if not set(names) & set(classes)]
+            if (i + 1) % PRESENT_PER_ABSENT == 0 and absent:
+                query = absent[generator.integers(len(absent))]
+                turn.append(self._with_supports(dataset, classes, query, shots, seed, generator))
+            turns.append(turn)
+        return turns
+
+    def _with_supports(
+        self,
+        dataset: EpisodeSet,
+        classes: tuple[str, ...],
+        query: str,
+        shots: int,
+        seed: int,
+        generator: np.random.Generator,
+    ) -> Episode:
+        taken = {query}
+        supports = []
+        for name in classes:
+            free = [image for image in dataset.images_of[name] if image not in taken]
+            if len(free) < shots:
+                require_images(dataset, name, shots)
+                raise DataSetError(f"class {name!r} of {dataset.name} has too few images that no other way shows")
+            drawn = tuple(free[j] for j in generator.permutation(len(free))[:shots])
+            taken.update(drawn)
+            supports.append(drawn)
+        return Episode(classes, tuple(supports), query, seed)
+
+    def metric(self, classes: Sequence[str]) -> LikewiseIoU:
+        return LikewiseIoU(classes)
