@@ -12,6 +12,7 @@ from likewise.ops.hypercorrelation.kernels import (
     FullConv4d,
     SeparableConv4d,
     full_kernel,
+    over_support_plane,
 )
 
 
@@ -76,3 +77,20 @@ def test_a_full_kernel_takes_planes_smaller_than_itself():
 
 def test_the_separable_kernel_has_no_bias_that_padding_would_cut_off():
     assert SeparableConv4d(2, 3, kernel=3).support.bias is None
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_support_plane_of_one_position_trains_its_central_weights_only(dtype):
+    torch.manual_seed(0)
+    planes = torch.randn(1, 16, 3, 3, 1, 1, dtype=dtype)
+    layer = torch.nn.Conv2d(16, 32, 3, 2, padding=1, dtype=dtype)
+    found = over_support_plane(layer, planes)
+    expected = (
+        layer(planes.permute(0, 2, 3, 1, 4, 5).flatten(0, 2)).reshape(1, 3, 3, 32, 1, 1).permute(0, 3, 1, 2, 4, 5)
+    )
+    torch.testing.assert_close(found, expected)
+    found.float().sum().backward()
+    gradient = layer.weight.grad.float()
+    assert gradient[:, :, 1, 1].abs().sum() > 0
+    gradient[:, :, 1, 1] = 0
+    assert not gradient.any()
