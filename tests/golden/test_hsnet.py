@@ -6,6 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from likewise.errors import WeightsError
 from likewise.models import hsnet
 from likewise.models.hsnet import HSNet, HSNetConfig, from_checkpoint
 from likewise.models.hsnet_inference import encode_support, segment
@@ -247,6 +248,6 @@ def test_a_checkpoint_of_several_processes_loads_under_its_own_names(rule, golde
     model.load_state_dict(from_checkpoint(state), strict=True, assign=True)
 
 
-def test_a_foreign_checkpoint_names_the_entry_that_does_not_belong():
-    with pytest.raises(ValueError, match=r"'encoder\.weight' is no entry of HSNet's checkpoint"):
+def test_an_unknown_entry_of_a_checkpoint_raises():
+    with pytest.raises(WeightsError, match=r"encoder\.weight"):
         from_checkpoint({"encoder.weight": torch.zeros(1)})

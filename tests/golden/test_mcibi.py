@@ -9,6 +9,7 @@ import torch.nn.functional as F
 
 from likewise.backbones.specs import BACKBONES
 from likewise.backbones.taps import Backbone
+from likewise.errors import WeightsError
 from likewise.io.labels import IGNORE
 from likewise.models import mcibi
 from likewise.models.blocks.dataset_memory import coupled_momentum
@@ -244,6 +245,6 @@ def test_a_checkpoint_of_several_processes_loads_under_its_own_names(golden):
     assert model.memory.seen[:, 0].tolist() == [k == 2 for k in range(7)]
 
 
-def test_a_foreign_checkpoint_names_the_entry_that_does_not_belong():
-    with pytest.raises(ValueError, match=r"'encoder\.weight' is no entry of MCIBI's checkpoint"):
+def test_an_unknown_entry_of_a_checkpoint_raises():
+    with pytest.raises(WeightsError, match=r"encoder\.weight"):
         from_checkpoint({"encoder.weight": torch.zeros(1)})

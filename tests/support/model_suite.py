@@ -1,4 +1,4 @@
-"""What every model here must do, whatever it is. A model's test class inherits this and gives `build` and `run`."""
+"""The tests of every model. A model's test class inherits these and defines `build`, `run` and `loss`."""
 
 import copy
 from pathlib import Path
@@ -15,15 +15,15 @@ class ModelSuite:
     """Inherit, and define the methods that raise here."""
 
     def build(self) -> nn.Module:
-        """The model with random weights, trainable as in its recipe."""
+        """Return the model with random weights, trainable as in its recipe."""
         raise NotImplementedError
 
     def run(self, model: nn.Module, size: tuple[int, int]) -> Tensor:
-        """Its output for some fixed input of that size."""
+        """Return the output for a fixed input of that size."""
         raise NotImplementedError
 
     def loss(self, model: nn.Module, size: tuple[int, int]) -> Tensor:
-        """Its training loss for some fixed input of that size."""
+        """Return the training loss for a fixed input of that size."""
         raise NotImplementedError
 
     SIZES = ((64, 96), (96, 64))
@@ -33,7 +33,7 @@ class ModelSuite:
         torch.manual_seed(0)
         return self.build().eval()
 
-    def test_every_parameter_that_asks_for_a_gradient_gets_one(self, model):
+    def test_every_trainable_parameter_gets_a_gradient(self, model):
         model.train()
         self.loss(model, self.SIZES[0]).backward()
         for name, parameter in model.named_parameters():
@@ -42,7 +42,7 @@ class ModelSuite:
                 assert parameter.grad.isfinite().all(), name
                 assert parameter.grad.abs().sum() > 0, name
 
-    def test_two_sizes_in_one_process_do_not_disturb_each_other(self, model):
+    def test_inputs_of_two_sizes_do_not_influence_each_other(self, model):
         with torch.no_grad():
             first = self.run(model, self.SIZES[0])
             other = self.run(model, self.SIZES[1])
@@ -51,7 +51,7 @@ class ModelSuite:
         assert other.shape[-2:] == self.SIZES[1]
         torch.testing.assert_close(first, again, rtol=0, atol=0)
 
-    def test_saved_and_loaded_it_gives_the_same_output(self, model, tmp_path: Path):
+    def test_a_saved_and_loaded_model_gives_the_same_output(self, model, tmp_path: Path):
         save_file(model.state_dict(), tmp_path / "model.safetensors")
         torch.manual_seed(1)
         other = self.build().eval()
@@ -59,7 +59,7 @@ class ModelSuite:
         with torch.no_grad():
             torch.testing.assert_close(self.run(other, self.SIZES[0]), self.run(model, self.SIZES[0]), rtol=0, atol=0)
 
-    def test_a_forward_pass_changes_nothing_in_the_model(self, model):
+    def test_a_forward_pass_does_not_change_the_model(self, model):
         before = copy.deepcopy(model.state_dict())
         attributes = set(vars(model))
         with torch.no_grad():
@@ -68,7 +68,7 @@ class ModelSuite:
         for name, value in model.state_dict().items():
             torch.testing.assert_close(value, before[name], rtol=0, atol=0)
 
-    def test_what_is_frozen_stays_as_it_is_when_training(self, model):
+    def test_training_does_not_change_frozen_parameters(self, model):
         frozen = {name: value.clone() for name, value in model.named_parameters() if not value.requires_grad}
         model.train()
         optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=0.1)
@@ -77,7 +77,7 @@ class ModelSuite:
         for name, value in frozen.items():
             torch.testing.assert_close(model.get_parameter(name), value, rtol=0, atol=0)
 
-    def test_the_inputs_are_left_as_they_were(self, model):
-        """`run` and `loss` make their inputs from a fixed seed: twice in a row must give the same output."""
+    def test_the_inputs_are_not_changed(self, model):
+        """`run` builds its inputs from a fixed seed, so two runs give the same output."""
         with torch.no_grad():
             torch.testing.assert_close(self.run(model, self.SIZES[0]), self.run(model, self.SIZES[0]), rtol=0, atol=0)

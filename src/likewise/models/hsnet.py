@@ -37,7 +37,7 @@ from likewise.models.blocks.hypercorrelation import (
     decoder,
     few_shot_losses,
 )
-from likewise.models.blocks.renaming import renamed
+from likewise.models.blocks.renaming import rename_entry
 from likewise.ops.features import plane_size
 from likewise.ops.hypercorrelation.correlation import masked_unit_features, unit
 
@@ -142,7 +142,7 @@ def from_checkpoint(state: dict[str, Tensor]) -> dict[str, Tensor]:
     for published, value in state.items():
         if published.removeprefix("module.").startswith(("backbone.fc.", "backbone.classifier.")):
             continue
-        name = renamed(published, PUBLISHED_NAMES, "HSNet")
+        name = rename_entry(published, PUBLISHED_NAMES, "HSNet")
         if not name.startswith("backbone."):
             name = name.replace(".conv1.", ".query.").replace(".conv2.", ".support.")
         found[name] = value

@@ -1,4 +1,4 @@
-"""ICNet: the object that the images of a group share, from their single-image saliency maps (SISMs).
+"""ICNet: co-saliency detection from the single-image saliency maps (SISMs) of a group.
 
 Jin, Xu, Cheng, Zhang, Guo, "ICNet: Intra-saliency Correlation Network for Co-Saliency Detection", NeurIPS 2020.
 
@@ -8,19 +8,17 @@ Jin, Xu, Cheng, Zhang, Guo, "ICNet: Intra-saliency Correlation Network for Co-Sa
                           |                                                                              v
                           +----> shallow features ------------------------> decode, refine <-------------+
 
-`vgg16` is the published program's; `lite0` is ours, thinner, with refinements at strides 8, 8 and 4, and it compares
-the two deepest features as a frozen backbone gives them, at all three levels: what the group agrees on is then as good
-as the backbone tells things apart, and learning cannot spoil it.
-We differ in three things. A group may be of any size: all single-image vectors come first, then each image is
-compared with all of them, where the published program cuts a large group into smaller ones, with other results.
-Co-attention maps are made in double precision, because two positions that swap in their order change the output.
-The HW x HW self-correlation is never made: its reordered channels go through a 1x1 convolution, so the features are
-reordered instead and two thin products give the same.
+`vgg16` is the published variant. `lite0` is ours: narrower, with refinements at strides 8, 8 and 4. Its default compares
+the backbone's two deepest features uncompressed at all three levels, so that training cannot degrade them.
+
+We differ in three things. A group may have any size: the vectors of all images are computed first, then each image is
+compared with all of them, while the published program splits large groups, which changes the result. Co-attention maps
+are in double precision, because two positions that swap their order change the output. The HW x HW self-correlation is
+never stored: instead of its channels, the features are reordered before the 1x1 convolution, which is equivalent.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 import torch
@@ -31,6 +29,7 @@ from torch import Tensor, nn
 
 from likewise.backbones.specs import BACKBONES, Tap
 from likewise.backbones.taps import Backbone
+from likewise.errors import ImageError
 from likewise.models.blocks.coattention import (
     SIZE,
     CoAttention,
@@ -41,41 +40,41 @@ from likewise.models.blocks.coattention import (
     norm_relu,
     prediction,
 )
-from likewise.models.blocks.renaming import renamed
+from likewise.models.blocks.renaming import rename_entry
 from likewise.ops.features import plane_size, resize, soft_iou_loss
 
 STRIDES = (8, 16, 32)
 
 Vectors = dict[int, Tensor]
-"""The single-image vectors (SIVs) of a group: for each stride `Float[Tensor, "n 2 c"]`, foreground and background,
-each of length one, or zero where a map is empty."""
+"""Single-image vectors (SIVs) of a group: for each stride `Float[Tensor, "n 2 c"]`, foreground and background, each of
+length one, or zero where a map is empty."""
 
 
 @dataclass(frozen=True)
 class ICNetConfig:
-    """Channels, as published.
+    """Channels and calibration; the defaults are published.
 
     Attributes:
-        compressed: of the features at strides 8, 16 and 32. Without, the two deepest taps are compared as they are at
-            all three: each standardised and of length one, side by side.
-        width: of the co-attention's output and of the decoder.
-        refined: of each refinement's output.
-        level: the last prediction that counts as a probability of one half. The soft IoU makes a network surer than it
-            may be.
+        compressed: channels of the compressed features at strides 8, 16 and 32. None compares the two deepest taps
+            uncompressed at all three strides: each standardised and normalised to length one, then concatenated.
+        width: channels of the co-attention's output and of the decoder.
+        refined: channels of each refinement's output.
+        threshold: prediction that is mapped to a probability of one half; the soft IoU loss makes a network
+            overconfident.
     """
 
     compressed: tuple[int, int, int] | None = (256, 256, 128)
     width: int = 128
     refined: int = 32
-    level: float = 0.5
+    threshold: float = 0.5
 
 
 class ICNet(nn.Module):
-    """The probability of every pixel to belong to the object that a group of images shares.
+    """Probability that each pixel belongs to the object that the images of a group share.
 
     Args:
-        backbone: gives the features. Its taps, shallow to deep: three for the refinements, then one of stride 8, one
-            of stride 16 and, where the backbone goes so deep, one of stride 32.
+        backbone: its taps, shallow to deep: three for the refinements, then one of stride 8, one of stride 16 and
+            optionally one of stride 32.
         config: the channels.
     """
 
@@ -85,7 +84,7 @@ class ICNet(nn.Module):
         self.config = config = config or ICNetConfig()
         taps = [tap.channels for tap in backbone.taps]
         if config.compressed is None:
-            # the mean over all of training, not over its last groups, which are of a few classes
+            # momentum=None averages over all of training: the last groups show few classes
             norms = (nn.BatchNorm2d(channels, momentum=None, affine=False) for channels in taps[-2:])
             self.standardise = nn.ModuleList(norms)
         else:
@@ -108,47 +107,47 @@ class ICNet(nn.Module):
         for name, module in self.named_modules():
             if isinstance(module, nn.Conv2d) and not name.startswith("backbone."):
                 if config.compressed is None:
-                    # of the published size, it takes hundreds of steps before anything reaches the predictions
+                    # with the published std of 0.01, the predictions stay constant for hundreds of steps
                     nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
                 else:
                     nn.init.normal_(module.weight, std=0.01)
                 nn.init.constant_(module.bias, 0)  # type: ignore[arg-type]
 
     def forward(self, images: Float[Tensor, "n 3 h w"], sisms: Float[Tensor, "n hs ws"]) -> Float[Tensor, "n ho wo"]:
-        """Probabilities of the common object, for a whole group at once.
+        """Return the probabilities of the common object, for a whole group at once.
 
         Args:
-            images: of the group, 224x224, normalised for the backbone.
-            sisms: their single-image saliency maps, in [0, 1].
+            images: the group, 224x224, normalised for the backbone.
+            sisms: single-image saliency maps, 224x224, in [0, 1].
 
         Raises:
-            ValueError: images or maps that are not 224x224.
+            ImageError: images or maps of another size.
         """
         shallow, levels = self.features(images)
         attended = self.relate(levels, self.vectors(levels, sisms))
-        return calibrated(full_size(self.decode(attended, shallow, sisms)[-1])[:, 0], self.config.level)
+        return calibrate(full_size(self.decode(attended, shallow, sisms)[-1])[:, 0], self.config.threshold)
 
     def features(
         self, images: Float[Tensor, "n 3 h w"]
     ) -> tuple[list[Float[Tensor, "n _c _h _w"]], dict[int, Float[Tensor, "n _c _h _w"]]]:
-        """Three shallow features, from fine to coarse, and those that are compared by their stride.
+        """Return three shallow feature maps, from fine to coarse, and the compared features by stride.
 
         Raises:
-            ValueError: images that are not 224x224.
+            ImageError: images that are not 224x224.
         """
         check_size(images, "images")
         *shallow, tap8, tap16 = (taps := self.backbone(images))[:5]
         if self.config.compressed is None:
             norms = zip(self.standardise, taps[-2:], strict=True)
             deep = [F.normalize(standardise(tap), dim=1) for standardise, tap in norms]
-            return shallow, {stride: side_by_side(deep, SIZE // stride) for stride in STRIDES}
+            return shallow, {stride: resize_and_concat(deep, SIZE // stride) for stride in STRIDES}
         return shallow, {8: self.compress8(tap8), 16: self.compress16(tap16), 32: self.compress32(taps[-1])}
 
     def vectors(self, levels: dict[int, Float[Tensor, "n _c _h _w"]], sisms: Float[Tensor, "n hs ws"]) -> Vectors:
-        """Single-image vectors: normalised masked average pooling over the SISM and over what it leaves.
+        """Return single-image vectors: normalised masked average pooling under the SISM and under its complement.
 
         Raises:
-            ValueError: maps that are not 224x224.
+            ImageError: maps that are not 224x224.
         """
         check_size(sisms, "saliency maps")
         return {stride: pool(features, sisms) for stride, features in levels.items()}
@@ -156,7 +155,7 @@ class ICNet(nn.Module):
     def relate(
         self, levels: dict[int, Float[Tensor, "n _c _h _w"]], vectors: Vectors
     ) -> list[Float[Tensor, "n d _h _w"]]:
-        """The group's features of the images at strides 8, 16 and 32."""
+        """Return the co-attention features of the images at strides 8, 16 and 32."""
         attentions = {8: self.attend8, 16: self.attend16, 32: self.attend32}
         return [attend(levels[stride], vectors[stride]) for stride, attend in attentions.items()]
 
@@ -166,7 +165,7 @@ class ICNet(nn.Module):
         shallow: list[Float[Tensor, "n _c _h _w"]],
         sisms: Float[Tensor, "n hs ws"],
     ) -> list[Float[Tensor, "n 1 _h _w"]]:
-        """Four predictions, coarse to fine, each at its own size. The first one gates every refinement."""
+        """Return four predictions, coarse to fine, each at its own size. The first one gates every refinement."""
         attended8, attended16, attended32 = attended
         merged = self.merge32to16(attended16 + resize(attended32, plane_size(attended16), align_corners=True))
         merged = self.merge16to8(attended8 + resize(merged, plane_size(attended8), align_corners=True))
@@ -179,64 +178,49 @@ class ICNet(nn.Module):
     def loss(
         self, images: Float[Tensor, "n 3 h w"], sisms: Float[Tensor, "n h w"], masks: Float[Tensor, "n h w"]
     ) -> Float[Tensor, ""]:
-        """The soft IoU loss of the four predictions, resized to 224x224."""
+        """Return the soft IoU loss of the four predictions, resized to 224x224."""
         shallow, levels = self.features(images)
         predictions = self.decode(self.relate(levels, self.vectors(levels, sisms)), shallow, sisms)
         return soft_iou_loss(torch.cat([full_size(prediction) for prediction in predictions], dim=1), masks)
 
     @torch.inference_mode()
-    def learn(self, images: Float[Tensor, "n 3 h w"], sisms: Float[Tensor, "n hs ws"]) -> Vectors:
-        """The first pass: the single-image vectors of some images of a group. Put those of all into `join`."""
+    def encode_group(self, images: Float[Tensor, "n 3 h w"], sisms: Float[Tensor, "n hs ws"]) -> Vectors:
+        """First pass: return the single-image vectors of some images of a group; `concat_vectors` merges parts."""
         pairs = zip(images.split(1), sisms.split(1), strict=True)
-        return join([self.vectors(self.features(image)[1], sism) for image, sism in pairs])
+        return concat_vectors([self.vectors(self.features(image)[1], sism) for image, sism in pairs])
 
     @torch.inference_mode()
     def segment(
         self, images: Float[Tensor, "n 3 h w"], sisms: Float[Tensor, "n hs ws"], group: Vectors
     ) -> Float[Tensor, "n ho wo"]:
-        """The second pass: what `forward` of the whole group gives for these of its images.
+        """Second pass: return the probabilities that `forward` of the whole group gives for these images.
 
-        Both passes make the features image by image. Convolutions round otherwise in batches of other sizes, which
-        is enough to swap two positions now and then; so an image's output does not depend on how its group is cut.
+        Both passes compute features image by image, because the rounding of convolutions depends on the batch size and
+        can swap two positions. So an image's output does not depend on how its group is split into parts.
+
+        Args:
+            group: the vectors of all images of the group.
         """
         parts = [self.features(image) for image in images.split(1)]
         shallow = [torch.cat(level) for level in zip(*(part[0] for part in parts), strict=True)]
         levels = {stride: torch.cat([part[1][stride] for part in parts]) for stride in STRIDES}
         found = full_size(self.decode(self.relate(levels, group), shallow, sisms)[-1])[:, 0]
-        return calibrated(found, self.config.level)
-
-    def cosegment(
-        self, chunks: Iterable[tuple[Float[Tensor, "_n 3 _h _w"], Float[Tensor, "_n _hs _ws"]]]
-    ) -> Iterator[Float[Tensor, "_n ho wo"]]:
-        """The probabilities of each chunk's images, as `forward` of the whole group gives them.
-
-        Only one chunk and the vectors are held at a time.
-
-        Args:
-            chunks: images and SISMs, a few at a time. They are gone through twice.
-
-        Raises:
-            ValueError: `chunks` can be gone through only once.
-        """
-        if iter(chunks) is chunks:
-            raise ValueError("chunks are read twice, but this is an iterator; pass a list or a data loader")
-        group = join([self.learn(*chunk) for chunk in chunks])
-        return (self.segment(*chunk, group) for chunk in chunks)
+        return calibrate(found, self.config.threshold)
 
 
-def side_by_side(parts: list[Float[Tensor, "n _c _h _w"]], side: int) -> Float[Tensor, "n c {side} {side}"]:
-    """The features brought to one size, their channels one after the other."""
+def resize_and_concat(parts: list[Float[Tensor, "n _c _h _w"]], side: int) -> Float[Tensor, "n c {side} {side}"]:
+    """Return the features resized to `side` x `side` and concatenated."""
     return torch.cat([resize(part, (side, side), align_corners=True) for part in parts], dim=1)
 
 
-def join(parts: list[Vectors]) -> Vectors:
-    """The vectors of several parts of a group, as one group's."""
+def concat_vectors(parts: list[Vectors]) -> Vectors:
+    """Return the vectors of all parts of a group as those of one group."""
     return {stride: torch.cat([part[stride] for part in parts]) for stride in STRIDES}
 
 
 def pool(features: Float[Tensor, "n c h w"], sisms: Float[Tensor, "n hs ws"]) -> Float[Tensor, "n 2 c"]:
-    """Unit vectors of the foreground and the background; a side that is empty has a zero vector."""
-    # The difference first: resized ones are only nearly one, and any rest would become a vector of length one.
+    """Return unit vectors of the foreground and the background; an empty side has a zero vector."""
+    # Subtract before resizing: resized ones are not exactly one, and the rest would become a vector of length one.
     sides = resize(torch.stack([sisms, 1 - sisms], dim=1), plane_size(features), align_corners=True)
     unit = F.normalize(features, dim=1)
     pooled = einsum(sides, unit, "n side h w, n c h w -> n side c") / sides[0, 0].numel()
@@ -247,18 +231,19 @@ def full_size(predictions: Float[Tensor, "n 1 h w"]) -> Float[Tensor, "n 1 ho wo
     return resize(predictions, (SIZE, SIZE), align_corners=True)
 
 
-def calibrated(predictions: Float[Tensor, "n h w"], level: float) -> Float[Tensor, "n h w"]:
-    """The predictions with their odds divided by those of `level`, which becomes one half."""
-    mine, others = predictions * (1 - level), (1 - predictions) * level
-    return mine / (mine + others)
+def calibrate(predictions: Float[Tensor, "n h w"], threshold: float) -> Float[Tensor, "n h w"]:
+    """Return predictions with their odds divided by those of `threshold`, which maps to one half."""
+    foreground, background = predictions * (1 - threshold), (1 - predictions) * threshold
+    return foreground / (foreground + background)
 
 
-def check_size(planes: Float[Tensor, "*n h w"], what: str) -> None:
+def check_size(planes: Float[Tensor, "*n h w"], name: str) -> None:
+    """Raise an `ImageError` unless the planes are 224x224."""
     height, width = plane_size(planes)
     if (height, width) != (SIZE, SIZE):
-        raise ValueError(
-            f"ICNet reads {SIZE}x{SIZE} {what}, not {width}x{height} (width x height): its self-correlation has one "
-            f"channel for each position. Resize them to {SIZE}x{SIZE}"
+        raise ImageError(
+            f"ICNet needs {name} of {SIZE}x{SIZE} pixels, not {width}x{height} (width x height), because its "
+            f"self-correlation has one channel for each position; resize them to {SIZE}x{SIZE}"
         )
 
 
@@ -290,12 +275,12 @@ PUBLISHED_NAMES = {
 
 
 def from_checkpoint(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The published program's entries under our names, with or without `module.` before them.
+    """Return the published program's entries under our names; they may start with `module.`.
 
     Raises:
-        ValueError: an entry that the published program does not have.
+        WeightsError: an entry that the published program does not have.
     """
-    return {renamed(published, PUBLISHED_NAMES, "ICNet"): value for published, value in state.items()}
+    return {rename_entry(published, PUBLISHED_NAMES, "ICNet"): value for published, value in state.items()}
 
 
 VGG16_BACKBONE = replace(
@@ -305,7 +290,7 @@ VGG16_BACKBONE = replace(
         *(Tap("features.22", 8, 512), Tap("features.29", 16, 512)),
     ),
 )
-"""Each block's last convolution, after its ReLU."""
+"""The last convolution of each block, after its ReLU."""
 
 LITE0_BACKBONE = replace(
     BACKBONES["lite0"],
@@ -318,16 +303,16 @@ LITE0_CONFIG = ICNetConfig(compressed=(64, 64, 64), width=64, refined=16)
 
 
 def vgg16() -> ICNet:
-    """The published program."""
+    """The published variant."""
     return ICNet(Backbone(VGG16_BACKBONE, frozen=False))
 
 
 def lite0(*, compress: bool = False) -> ICNet:
-    """Ours, on the bundled backbone: half as wide, refined at strides 8, 8 and 4; with compressed features or not."""
-    config = LITE0_CONFIG if compress else replace(LITE0_CONFIG, compressed=None, level=0.85)
+    """Our variant, on the bundled backbone: half as wide, with refinements at strides 8, 8 and 4."""
+    config = LITE0_CONFIG if compress else replace(LITE0_CONFIG, compressed=None, threshold=0.85)
     return ICNet(Backbone(LITE0_BACKBONE, frozen=False), config)
 
 
 def variant(backbone: str, *, compress: bool) -> ICNet:
-    """The variant on that backbone, "vgg16" or "lite0"; the former always compresses."""
+    """Return the variant on a backbone, "vgg16" or "lite0"; that on "vgg16" always compresses features."""
     return vgg16() if backbone == "vgg16" else lite0(compress=compress)

@@ -42,7 +42,7 @@ from likewise.backbones.specs import BACKBONES
 from likewise.backbones.taps import Backbone
 from likewise.models.blocks.context import CONTEXTS, Attention, unit
 from likewise.models.blocks.dataset_memory import DatasetMemory
-from likewise.models.blocks.renaming import renamed
+from likewise.models.blocks.renaming import rename_entry
 from likewise.models.blocks.scene_heads import (
     classifier,
     cross_entropy,
@@ -262,7 +262,7 @@ def from_checkpoint(state: dict[str, Tensor]) -> dict[str, Tensor]:
         ValueError: an entry that the published program does not have.
     """
     found = {
-        renamed(published, PUBLISHED_NAMES, "MCIBI").replace("_project.", "."): value
+        rename_entry(published, PUBLISHED_NAMES, "MCIBI").replace("_project.", "."): value
         for published, value in state.items()
     }
     if "memory.vectors" in found:

@@ -148,7 +148,7 @@ class CoSaliency:
             except ImageError as error:
                 failed.append((label, str(error)))
             else:
-                for stride, own in self.network.learn(self.image(pixels), sism[None]).items():
+                for stride, own in self.network.encode_group(self.image(pixels), sism[None]).items():
                     room.setdefault(stride, own.new_empty(len(images), *own.shape[1:]))[len(names)] = own[0]
                 names.append(label)
                 certainty.append(certainty_of(sism))

@@ -71,11 +71,10 @@ def load_checkpoint(name: str, path: str | Path) -> nn.Module:
         return load_imported(path, name)
     published = CHECKPOINTS[name]
     model = published.build()
+    state = read_state(path)
     try:
-        state = published.rename(read_state(path))
-    except WeightsError:
-        raise
-    except ValueError as error:
+        state = published.rename(state)
+    except WeightsError as error:
         raise WeightsError(f"{path}: not a checkpoint of {name}; {error}") from error
     load_state(model, state, source=path)
     return model.eval()
@@ -96,7 +95,7 @@ def guess(method: str, state: dict[str, Tensor], *, source: str | Path) -> tuple
     for name in names:
         try:
             renamed = CHECKPOINTS[name].rename(state)
-        except ValueError as error:
+        except WeightsError as error:
             refused.append(str(error))
             continue
         with torch.device("meta"):

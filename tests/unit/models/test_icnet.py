@@ -1,4 +1,4 @@
-"""ICNet against the published program's numbers, groups of any size, and what every model must do."""
+"""ICNet against the published program's numbers, groups of any size, and the suite of all models."""
 
 import copy
 
@@ -7,6 +7,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from likewise.errors import ImageError, WeightsError
 from likewise.models import icnet
 from likewise.models.blocks.coattention import co_attention
 from likewise.models.icnet import from_checkpoint
@@ -80,7 +81,7 @@ def test_vgg16_reproduces_the_published_program_at_every_step(name, rule, golden
             close(rule.subsample(attention.numpy(), merged.size), merged)
 
 
-def test_six_images_in_any_order_give_the_same_and_two_groups_of_three_give_other_maps(rule, golden, vgg16):
+def test_the_order_of_six_images_does_not_matter_but_two_groups_of_three_differ(rule, golden, vgg16):
     meta, arrays = golden("icnet")
     images, sisms, _ = group_of(rule, meta["cases"]["n6"]["inputs"])
     order = meta["cases"]["n6_permuted"]["permutation"]
@@ -156,7 +157,7 @@ def test_the_loss_is_the_published_one_on_hard_soft_and_empty_masks(golden):
     close(icnet.soft_iou_loss(predictions, masks), arrays["loss_alone_one_empty_target"])
 
 
-def test_an_empty_mask_costs_all_unless_nothing_is_predicted_and_never_makes_the_loss_nan():
+def test_an_empty_mask_has_loss_one_unless_nothing_is_predicted_and_never_nan():
     masks = torch.zeros(2, 4, 4)
     predictions = torch.zeros(2, 1, 4, 4, requires_grad=True)
     loss = icnet.soft_iou_loss(predictions, masks)
@@ -166,7 +167,7 @@ def test_an_empty_mask_costs_all_unless_nothing_is_predicted_and_never_makes_the
     assert icnet.soft_iou_loss(torch.full((2, 1, 4, 4), 1e-30), masks).item() == 1
 
 
-def test_vectors_are_the_mean_of_unit_features_under_the_map_and_under_its_rest():
+def test_vectors_are_mean_unit_features_under_the_map_and_its_complement():
     torch.manual_seed(0)
     features, sisms = torch.randn(2, 5, 7, 7), torch.rand(2, 7, 7)
     found = icnet.pool(features, sisms)
@@ -180,7 +181,7 @@ def test_vectors_are_the_mean_of_unit_features_under_the_map_and_under_its_rest(
         torch.testing.assert_close(found[image], total / total.norm(dim=1, keepdim=True))
 
 
-def test_lite0_compares_the_two_deepest_features_as_they_are_each_as_much_as_the_other():
+def test_lite0_compares_the_two_deepest_features_with_equal_weight():
     torch.manual_seed(0)
     model = icnet.lite0().eval()
     model.standardise[0].running_mean.fill_(0.3)
@@ -199,19 +200,19 @@ def test_lite0_compares_the_two_deepest_features_as_they_are_each_as_much_as_the
     torch.testing.assert_close(deepest, F.normalize(taps[5] / (4 + 1e-5) ** 0.5, dim=1))
 
 
-def test_the_level_of_a_network_becomes_one_half_and_the_order_of_its_probabilities_stays():
+def test_calibration_maps_the_threshold_to_one_half_and_keeps_the_order():
     predictions = torch.tensor([0, 0.2, 0.85, 0.9, 1])[None, None]
-    found = icnet.calibrated(predictions, 0.85)[0, 0]
+    found = icnet.calibrate(predictions, 0.85)[0, 0]
     assert found[[0, 2, 4]].tolist() == pytest.approx([0, 0.5, 1])
     assert (found.diff() > 0).all()
     odds = 0.9 / 0.1 * (0.15 / 0.85)
     assert found[3].item() == pytest.approx(odds / (1 + odds))
-    torch.testing.assert_close(icnet.calibrated(predictions, 0.5), predictions)
+    torch.testing.assert_close(icnet.calibrate(predictions, 0.5), predictions)
 
 
 @pytest.fixture(scope="module")
 def small():
-    """The lite0 variant with weights that make every part count."""
+    """The lite0 variant with weights under which every part changes the output."""
     torch.manual_seed(0)
     model = icnet.lite0()
     for name, module in model.named_modules():
@@ -233,41 +234,46 @@ def chunks_of(size: int, group: tuple[torch.Tensor, torch.Tensor]) -> list[tuple
     return list(zip(*(part.split(size) for part in group), strict=True))
 
 
+def two_passes(model, chunks) -> list[torch.Tensor]:
+    group = icnet.concat_vectors([model.encode_group(*chunk) for chunk in chunks])
+    return [model.segment(*chunk, group) for chunk in chunks]
+
+
 @pytest.mark.parametrize("count", [1, 2, 7, 60])
-def test_two_passes_in_chunks_give_what_the_whole_group_gives_at_once(count, small):
-    """A batch of 60 rounds its convolutions otherwise, which swaps a few positions in `forward`: see `segment`."""
+def test_two_passes_in_chunks_give_the_output_of_the_whole_group(count, small):
+    """Convolutions round differently in a batch of 60, which swaps a few positions in `forward`; see `segment`."""
     group = some_group(count)
-    chunked = torch.cat([*small.cosegment(chunks_of(4, group))])
+    chunked = torch.cat([*two_passes(small, chunks_of(4, group))])
     first = group[0][:12], group[1][:12]
-    torch.testing.assert_close(small.segment(*first, small.learn(*group)), chunked[:12], rtol=0, atol=1e-5)
+    torch.testing.assert_close(small.segment(*first, small.encode_group(*group)), chunked[:12], rtol=0, atol=1e-5)
     with torch.no_grad():
         difference = (small(*group) - chunked).abs().amax(dim=(1, 2))
         assert difference.max() < 1e-2
         assert difference.median() < 1e-4
-        if count > 4:  # a group cut into groups gives something else
+        if count > 4:  # splitting a group changes the result
             first = group[0][:4], group[1][:4]
             assert (small(*first) - chunked[:4]).abs().max() > 2e-3
 
 
-def test_in_double_precision_two_passes_and_the_whole_group_at_once_are_equal(small):
+def test_in_double_precision_two_passes_equal_the_whole_group(small):
     model, group = copy.deepcopy(small).double(), tuple(part.double() for part in some_group(7))
     with torch.no_grad():
         whole = model(*group)
-    torch.testing.assert_close(torch.cat([*model.cosegment(chunks_of(3, group))]), whole, rtol=0, atol=1e-9)
+    torch.testing.assert_close(torch.cat([*two_passes(model, chunks_of(3, group))]), whole, rtol=0, atol=1e-9)
 
 
-def test_the_order_of_a_group_changes_nothing(small):
+def test_the_order_of_a_group_does_not_matter(small):
     images, sisms = some_group(7)
     order = [4, 0, 6, 2, 5, 1, 3]
-    forwards = torch.cat([*small.cosegment(chunks_of(3, (images, sisms)))])
-    turned = torch.cat([*small.cosegment(chunks_of(2, (images[order], sisms[order])))])
+    forwards = torch.cat([*two_passes(small, chunks_of(3, (images, sisms)))])
+    turned = torch.cat([*two_passes(small, chunks_of(2, (images[order], sisms[order])))])
     torch.testing.assert_close(turned, forwards[order], rtol=0, atol=1e-6)
 
 
-def test_of_a_group_nothing_is_kept_but_its_vectors(small):
-    """What one chunk leaves behind is two vectors for each image and level, in storage of exactly that size."""
+def test_only_vectors_of_a_group_are_kept(small):
+    """A chunk leaves two vectors for each image and level, in storage of exactly that size."""
     images, sisms = some_group(2)
-    vectors = small.learn(images, sisms)
+    vectors = small.encode_group(images, sisms)
     numbers = sum(vector[0].numel() for vector in vectors.values())
     assert numbers == 2 * 3 * (112 + 192)  # both sides of three levels, channels of strides 16 and 32
     for vector in vectors.values():  # no view that keeps features alive
@@ -275,22 +281,17 @@ def test_of_a_group_nothing_is_kept_but_its_vectors(small):
     assert not any(vector.requires_grad for vector in vectors.values())
 
 
-def test_a_group_that_can_be_read_only_once_is_refused(small):
-    with pytest.raises(ValueError, match="chunks are read twice, but this is an iterator; pass a list"):
-        small.cosegment(iter([some_group(1)]))
-
-
 @pytest.mark.parametrize("what", ["images", "saliency maps"])
-def test_another_size_than_224_is_refused(what, small):
+def test_another_size_than_224_raises(what, small):
     images, sisms = some_group(1)
     if what == "images":
         images = images[..., :200, :]
-        expected = r"ICNet reads 224x224 images, not 224x200 \(width x height\).* Resize them to 224x224"
+        expected = "images .* 224x200"
     else:
         sisms = sisms[:, :, :96]
-        expected = r"ICNet reads 224x224 saliency maps, not 96x224 \(width x height\)"
-    for run in (small, small.learn, lambda *chunk: list(small.cosegment([chunk]))):
-        with pytest.raises(ValueError, match=expected):
+        expected = "saliency maps .* 96x224"
+    for run in (small, small.encode_group):
+        with pytest.raises(ImageError, match=expected):
             run(images, sisms)
 
 
@@ -313,7 +314,7 @@ class TestICNetOnLite0Compressed(TestICNetOnLite0):
         return icnet.lite0(compress=True)
 
 
-def test_a_checkpoint_with_a_foreign_entry_names_it_and_parallel_training_is_known():
-    with pytest.raises(ValueError, match=r"'fc\.weight' is no entry of ICNet's checkpoint"):
+def test_a_foreign_entry_raises_and_names_with_module_load():
+    with pytest.raises(WeightsError, match=r"fc\.weight"):
         from_checkpoint({"fc.weight": torch.zeros(1)})
     assert [*from_checkpoint({"module.Co6.conv.0.bias": torch.zeros(1)})] == ["attend32.merge.0.bias"]

@@ -100,7 +100,7 @@ def test_nothing_is_overwritten(best_model, tmp_path):
 
 def test_a_checkpoint_of_another_method_or_depth_is_refused(golden, tmp_path):
     state = entries(golden, "hsnet-resnet50")
-    with pytest.raises(WeightsError, match=r"best\.pt: not a checkpoint of panet; 'backbone.*' is no entry of PANet"):
+    with pytest.raises(WeightsError, match=r"best\.pt: .* panet; 'backbone"):
         guess("panet", state, source="best.pt")
     with pytest.raises(WeightsError, match="checkpoints of 'pfenet' cannot be imported; those of panet, hsnet, icnet"):
         guess("pfenet", state, source="best.pt")

@@ -1,4 +1,4 @@
-"""ICNet's building blocks: the co-attention of one level, and what refines its prediction."""
+"""The building blocks of ICNet: co-attention at one level, and refinement of predictions."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from torch import Tensor, nn
 from likewise.ops.features import plane_size, resize
 
 SIZE = 224
-"""Height and width of the images: the self-correlation has a channel for every position, so it cannot change."""
+"""Height and width of the images in pixels, as published. The self-correlation has one channel for each position."""
 
 
 class Residual(nn.Module):
-    """`relu(x + convolutions(x))`, without a norm after the second convolution."""
+    """Return `relu(x + convolutions(x))`; there is no norm after the second convolution."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -26,10 +26,10 @@ class Residual(nn.Module):
 
 
 class CoAttention(nn.Module):
-    """What the group says about every position of one level, for its foreground and its background.
+    """Co-attention of each position of one level with the group's foreground and background vectors.
 
     Args:
-        stride: of the level.
+        stride: of the level, in pixels.
         width: channels of the output.
     """
 
@@ -42,7 +42,7 @@ class CoAttention(nn.Module):
     def forward(
         self, features: Float[Tensor, "n c h w"], vectors: Float[Tensor, "group 2 c"]
     ) -> Float[Tensor, "n d h w"]:
-        """The group's features of `n` images, each of which looks at the whole group alone."""
+        """Return the co-attention features of `n` images, each compared with the whole group."""
         height, width = plane_size(features)
         sides = []
         for side in vectors.unbind(dim=1):
@@ -51,11 +51,11 @@ class CoAttention(nn.Module):
         return self.merge(torch.cat(sides, dim=1))
 
     def correlate(self, features: Float[Tensor, "c h w"], vectors: Float[Tensor, "group c"]) -> Float[Tensor, "p d"]:
-        """One image's rearranged self-correlation under its attention, after the 1x1 convolution.
+        """Return one image's reordered self-correlation, scaled by its attention, after the 1x1 convolution.
 
-        The self-correlation has `<unit_i, unit_j>` in channel `i` at position `j`; its channels are put in the order
-        of attention, most attended first. With `W` the convolution, `W (unit[order] unit^T)` is made as
-        `(W unit[order]) unit^T`. The attention scales positions, which a 1x1 convolution lets pass.
+        The self-correlation has `<unit_i, unit_j>` in channel `i` at position `j`; its channels are sorted by
+        attention, highest first. With `W` the convolution, `W (unit[order] unit^T)` is computed as
+        `(W unit[order]) unit^T`. The attention scales positions, so it commutes with the 1x1 convolution.
         """
         unit = rearrange(F.normalize(features, dim=0), "c h w -> (h w) c")
         attention = co_attention(unit, vectors)
@@ -65,11 +65,11 @@ class CoAttention(nn.Module):
 
 
 class Refinement(nn.Module):
-    """A finer feature and prediction, from a shallow feature where the coarsest map and the SISM are.
+    """Refine features and prediction by a shallow feature, gated by the coarsest prediction and by the SISM.
 
     Args:
         channels: of the shallow feature.
-        refined: of the coarser feature and of the finer one.
+        refined: channels of the coarser and of the finer feature.
     """
 
     def __init__(self, channels: int, refined: int) -> None:
@@ -85,7 +85,7 @@ class Refinement(nn.Module):
         gate: Float[Tensor, "n 1 hg wg"],
         sisms: Float[Tensor, "n 1 hs ws"],
     ) -> tuple[Float[Tensor, "n r h w"], Float[Tensor, "n 1 h w"]]:
-        """The finer feature and its prediction, in [0, 1]."""
+        """Return the finer feature and its prediction, in [0, 1]."""
         shallow = self.compress(shallow)
         gate, sisms, coarse = (resize(part, plane_size(shallow), align_corners=True) for part in (gate, sisms, coarse))
         finer = self.merge(torch.cat([shallow * gate, shallow * sisms, coarse], dim=1))
@@ -93,10 +93,10 @@ class Refinement(nn.Module):
 
 
 def co_attention(unit: Float[Tensor, "p c"], vectors: Float[Tensor, "group c"]) -> Float[Tensor, " p"]:
-    """The co-salient attention of one image, in [0, 1]: its maps fused by how they agree.
+    """Return the co-salient attention of one image, in [0, 1]: its attention maps, fused by their agreement.
 
-    In double precision, so that neither the order of the group nor rounding moves positions past each other; on
-    Apple's GPUs, which have none, in single.
+    Computed in double precision, so that neither the order of the group nor rounding swaps positions; in single
+    precision on Apple's GPUs, which have no double.
     """
     precision = torch.float32 if unit.device.type == "mps" else torch.float64
     maps = F.normalize(vectors.to(precision) @ unit.to(precision).T, dim=1)

@@ -1,19 +1,22 @@
-"""What the authors' names have in common: parts of the network are known by how their entries start."""
+"""Renaming the entries of published checkpoints by their prefixes."""
 
 from __future__ import annotations
 
+from likewise.errors import WeightsError
 
-def renamed(published: str, starts: dict[str, str], method: str) -> str:
-    """The entry's name with its start replaced by ours, with or without `module.` before it.
+
+def rename_entry(published: str, prefixes: dict[str, str], method: str) -> str:
+    """Return a published entry's name with its prefix replaced by ours; `module.` before it is dropped.
 
     Args:
-        starts: ours by theirs; the first that fits counts.
+        prefixes: our prefix by the published one; the first match is used.
+        method: name of the published method, for the error.
 
     Raises:
-        ValueError: none fits, so the entry is not of this method.
+        WeightsError: no prefix matches.
     """
     name = published.removeprefix("module.")
-    for theirs, ours in starts.items():
+    for theirs, ours in prefixes.items():
         if name.startswith(theirs):
             return ours + name.removeprefix(theirs)
-    raise ValueError(f"{published!r} is no entry of {method}'s checkpoint")
+    raise WeightsError(f"{published!r} is not an entry of {method}'s checkpoint")

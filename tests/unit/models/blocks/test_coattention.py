@@ -1,4 +1,4 @@
-"""The co-attention against the paper's words."""
+"""The co-attention against a literal form of the paper's equations."""
 
 import torch
 import torch.nn.functional as F
@@ -7,7 +7,7 @@ from likewise.models.blocks.coattention import CoAttention, co_attention
 
 
 def plain_correlate(level, features, vectors) -> torch.Tensor:
-    """One image's correlation by the whole HW x HW matrix, its channels in order, and the convolution after it."""
+    """One image's correlation: the whole HW x HW matrix, its sorted channels, and the convolution."""
     unit = F.normalize(features, dim=0).flatten(1)
     maps = F.normalize(torch.stack([vector @ unit for vector in vectors]), dim=1)
     agreement = torch.stack([sum(a @ b for b in maps) for a in maps])
@@ -28,7 +28,7 @@ def test_reordering_the_features_equals_reordering_the_self_correlation():
     torch.testing.assert_close(ours, theirs, rtol=1e-11, atol=1e-13)
 
 
-def test_positions_keep_their_order_whatever_the_order_of_a_large_group():
+def test_the_order_of_positions_does_not_depend_on_the_order_of_a_large_group():
     generator = torch.Generator().manual_seed(0)
     unit = F.normalize(torch.randn(784, 64, generator=generator), dim=1)
     vectors = F.normalize(torch.randn(1000, 64, generator=generator), dim=1)
