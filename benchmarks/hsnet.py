@@ -25,7 +25,7 @@ from reference_hsnet import reference_logits
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from likewise.evaluate.kernels import status_of_process
+from likewise.evaluate.kernel_costs import process_memory
 from likewise.models import hsnet
 from likewise.models.hsnet_inference import encode_support, segment
 from likewise.predict.ready import made_ready
@@ -161,13 +161,13 @@ def print_peak_of(what: str) -> None:
     query = query.to(next(model.parameters()).dtype)
     supports = encode_support(model, images[0].to(query.dtype), masks[0].to(query.dtype)) if what != "reference" else []
     Path("/proc/self/clear_refs").write_text("5")  # the highest memory so far counts from here
-    before = status_of_process("VmRSS")
+    before = process_memory("VmRSS")
     for _ in range(2):
         if what == "reference":
             reference_logits(model, images, masks, query)
         else:
             segment(model, query, supports)
-    print(status_of_process("VmHWM") - before)
+    print(process_memory("VmHWM") - before)
 
 
 def main() -> None:

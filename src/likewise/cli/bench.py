@@ -30,7 +30,7 @@ def kernels(
     From the hypercorrelation to the logits, each kernel in a process of its own. Under each stand the numbers of the
     paper's Table 4, of ResNet-101 at 400x400 on a Titan Xp.
     """
-    from likewise.evaluate.kernels import PAPER, largest_difference, measure_apart
+    from likewise.evaluate.kernel_costs import PAPER, largest_difference, measure_apart
 
     table = new_table("kernel", "parameters", "FLOPs", "time", "memory")
     for kernel, paper in PAPER.items():

@@ -55,7 +55,7 @@ def folder_class_set(
     masks: Mapping[str, Path],
     read: Callable[[Path], np.ndarray],
 ) -> EpisodeSet:
-    """Return the set of images "<class>/<name>", each of which shows the one class of its folder.
+    """Return the set of images "<class>/<name>", where every image shows the one class of its folder.
 
     Args:
         images, masks: files by "<class>/<name>"; an entry that lacks one of both counts as missing.

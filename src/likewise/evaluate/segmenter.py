@@ -1,8 +1,8 @@
-"""`FewShot` on the episodes of a data set, where every image comes many times and its features are kept.
+"""`FewShot` on the episodes of a data set, with cached features, since an image occurs in many episodes.
 
 support image, class --> learn --> concept of one example --+
                                                               +--> merge --> segment --> labels
-query image ----------> backbone (once an image) ----------+
+query image ----------> backbone (once per image) ---------+
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from likewise.predict.examples import Example
 from likewise.predict.few_shot import FewShot
 
 MEMORY = 1 << 30
-"""Bytes of features, and again of concepts, that are kept: an episode's images come many times."""
+"""Bytes of cached features, and as many of cached concepts."""
 
 
 def predictor_options(protocol: Protocol) -> dict[str, Any]:
-    """The options of a `FewShot` for a protocol.
+    """Return the options of a `FewShot` for a protocol.
 
-    Under the papers' protocols several shots are merged as the model's paper does, under likewise-1 as for users.
-    Masks are not refined to edges, and features of recent images are kept.
+    Under the papers' protocols several shots are merged as in the model's paper, under likewise-1 as for users. Masks
+    are not refined to edges, and the features of recent images are cached.
     """
     return {"edges": False, "as_published": not isinstance(protocol, Likewise1), "feature_cache": MEMORY}
 
@@ -39,12 +39,12 @@ def predictor_options(protocol: Protocol) -> dict[str, Any]:
 def episode_segmenter(
     few_shot: FewShot, protocol: Protocol
 ) -> Callable[[EpisodeSet, Episode], UInt8[np.ndarray, "h w"]]:
-    """A function from an episode to the labels of its query, at the size of the protocol.
+    """Return a function from an episode to the labels of its query, at the size of the protocol.
 
-    The function raises an `ImageError` for an image that cannot be read, or that does not show its class.
+    The function raises `ImageError` for an image that cannot be read or does not show its class.
 
     Args:
-        few_shot: made with `predictor_options(protocol)`.
+        few_shot: created with `predictor_options(protocol)`.
     """
     concepts: LRUCache[Hashable, Concept] = LRUCache(
         MEMORY, getsizeof=lambda concept: sum(rows.nbytes for rows in concept.rows.values())
@@ -64,7 +64,7 @@ def episode_segmenter(
 
 
 def model_settings(few_shot: FewShot) -> dict[str, str | int]:
-    """What a run's masks depend on, of the model."""
+    """Return the settings of the model that the masks of a run depend on."""
     return {
         "model": few_shot.model_name,
         "backbone": few_shot.backbone_name,
@@ -75,26 +75,24 @@ def model_settings(few_shot: FewShot) -> dict[str, str | int]:
 
 
 def query_of(dataset: EpisodeSet, episode: Episode, protocol: Protocol) -> UInt8[np.ndarray, "h w 3"]:
-    """The query's pixels at the size of the protocol."""
-    alone = Episode(episode.classes, (), episode.query)
-    return load_episode(dataset, alone, protocol.size, protocol.nearest).query
+    """Return the query image at the size of the protocol."""
+    query = Episode(episode.classes, (), episode.query)
+    return load_episode(dataset, query, protocol.size, protocol.nearest).query
 
 
 def support_example(dataset: EpisodeSet, image: str, classes: tuple[str, ...], way: int, protocol: Protocol) -> Example:
-    """A support of one way: ignored pixels count as background, pixels of the other ways as neither (PANet, 3.2).
+    """Return a support of one way: ignored pixels are background, pixels of the other ways are ignored (PANet, 3.2).
 
-    Where nothing else would be background, pixels of the other ways are.
+    If no background is left, pixels of the other ways are background.
 
     Raises:
-        ImageError: an image without its class at the size of the protocol.
+        ImageError: an image that does not show its class at the size of the protocol.
     """
     loaded = load_episode(dataset, Episode(classes, (), image), protocol.size, protocol.nearest)
     labels, pixels = loaded.target, loaded.query
     foreground = labels == way + 1
     if not foreground.any():
-        raise ImageError(
-            f"{dataset.image_path(image)}: shows nothing of {classes[way]} at {format_size(*labels.shape)}"
-        )
+        raise ImageError(f"{dataset.image_path(image)}: does not show {classes[way]} at {format_size(*labels.shape)}")
     background = (labels == 0) | (labels == IGNORE)
     unknown = ~(foreground | background)
     ignore = unknown if unknown.any() and background.any() else None

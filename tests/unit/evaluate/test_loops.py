@@ -25,18 +25,18 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def start(root: Path, out: Path, **settings: object) -> Run:
-    told = {"protocol_name": "hsnet-2021", "data": root, "fold": 0, "count": 15, "model": {"model": "none"}}
-    return start_run(out, **{**told, **settings})
+    defaults = {"protocol_name": "hsnet-2021", "data": root, "fold": 0, "count": 15, "model": {"model": "none"}}
+    return start_run(out, **{**defaults, **settings})
 
 
 class Truth:
-    """Segments as the truth has it, cut off at a column where asked for, and counts how often it is asked."""
+    """Return the ground truth, cut off at a column if given, and count the calls."""
 
     def __init__(self, run: Run, cut: int | None = None) -> None:
-        self.run, self.cut, self.asked = run, cut, 0
+        self.run, self.cut, self.calls = run, cut, 0
 
     def __call__(self, dataset: EpisodeSet, episode: Episode) -> np.ndarray:
-        self.asked += 1
+        self.calls += 1
         chosen = self.run.protocol
         target = load_episode(dataset, episode, chosen.size, chosen.nearest).target
         labels = np.where(target == 255, 0, target).astype(np.uint8)
@@ -113,7 +113,7 @@ def test_a_run_resumes_with_the_missing_masks(root: Path, tmp_path: Path) -> Non
     (run.masks(0) / ".likewise-part-0123.png").touch()
     segment, settled = Truth(run), []
     assert predict(run, segment, progress=lambda done, of: settled.append((done, of))) == Report(2, 13, 0)
-    assert segment.asked == 2
+    assert segment.calls == 2
     assert settled == [(done, 15) for done in range(1, 16)]
     assert not list(run.masks(0).glob(".*"))
 

@@ -29,7 +29,7 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> EpisodeSet:
     return pascal5i(fakes.make_voc(tmp_path_factory.mktemp("voc"), per_class=6), 0)
 
 
-def test_labels_are_those_of_learning_and_segmenting_each_episode_anew(few_shot: FewShot, dataset: EpisodeSet) -> None:
+def test_labels_equal_learning_and_segmenting_each_episode_alone(few_shot: FewShot, dataset: EpisodeSet) -> None:
     chosen = find_protocol("hsnet-2021")
     episodes = chosen.episodes(dataset, shots=3, count=12)
     segment = episode_segmenter(few_shot, chosen)

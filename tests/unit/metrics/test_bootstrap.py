@@ -10,7 +10,7 @@ CLASSES = ("cat", "dog", "cow")
 
 
 def drawn_episodes(ways: int, seeds: tuple[int, ...]) -> list[tuple[np.ndarray, np.ndarray, Episode]]:
-    """Random maps of 12x10 pixels, some of which lack classes, in episodes over seven images."""
+    """Random maps of 12x10 pixels, some without any class, in episodes over seven images."""
     generator = np.random.default_rng(0)
     episodes = []
     for seed in seeds:

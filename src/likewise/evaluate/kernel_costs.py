@@ -1,12 +1,13 @@
-"""The three 4D kernels of HSNet's Table 4 in one network: parameters, arithmetic, time and memory.
+"""Cost of the three 4D kernels of HSNet (Table 4): parameters, arithmetic, time and memory.
 
-The table is of ResNet-101 at 400x400. Parameters here are of the same network and agree for full and center-pivot. The
-paper does not say how its separable kernel is made: ours is the shortest one, a planar convolution after the other.
-FLOPs here are multiplications and additions, two for each weight used, of everything after the backbone but the
-correlations; the paper's are multiplications, those of the full kernel before it strides (ours counted so: 699 G,
-24.5 G and 18.1 G for its 702.35, 28.40 and 20.56). So ours costs what the paper's separable kernel does beside
-center-pivot, to 2%, but has 2.9 M parameters: no chain of up to four factors over either plane or both has its 4.4 M
-at its cost.
+The table measures ResNet-101 at 400x400. The parameters of this network agree with it for the full and the center-pivot
+kernel. The paper does not specify its separable kernel; this one is a planar convolution followed by another. It costs
+as much relative to center-pivot as in the paper, to 2%, but has 2.9 M parameters: no chain of up to four factors over
+the planes has the 4.4 M of the paper at that cost.
+
+FLOPs are multiplications and additions, two for each weight used, of everything between the correlations and the logits.
+The paper counts multiplications only, those of the full kernel before striding; counted that way these networks need
+699 G, 24.5 G and 18.1 G (paper: 702.35 G, 28.40 G and 20.56 G).
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ PAPER = {
     "separable": ("4.4 M", "28.40 G", "28.5 ms", "1.50 GB"),
     "center-pivot": ("2.6 M", "20.56 G", "25.5 ms", "1.39 GB"),
 }
-"""Table 4, on a Titan Xp: parameters, FLOPs, time and memory."""
+"""Table 4 of the paper, on a Titan Xp: parameters, FLOPs, time and memory."""
 
 NETWORKS: dict[str, Any] = {
     "lite0": hsnet.lite0,
@@ -43,17 +44,18 @@ NETWORKS: dict[str, Any] = {
 }
 
 STATUS = Path("/proc/self/status")
+"""Linux reports the memory of this process here."""
 
 
 @dataclass(frozen=True)
 class Cost:
-    """Of one pass from the hypercorrelation to the logits.
+    """Cost of one pass from the hypercorrelation to the logits.
 
     Attributes:
-        parameters: those that learn.
+        parameters: number of trainable parameters.
         flops: multiplications and additions.
-        seconds: on the clock, the quickest of some passes.
-        memory: bytes at the peak above those before the first pass; None where the system does not tell.
+        seconds: wall time of the fastest pass.
+        memory: peak bytes above those before the first pass; None where the system does not report them.
     """
 
     parameters: int
@@ -63,20 +65,20 @@ class Cost:
 
 
 def measure_apart(kernel: str, backbone: str, size: int, repeats: int, device: str = "cpu") -> Cost:
-    """`measure` in a fresh process, so that one kernel's peak does not hide another's.
+    """Return `measure` from a new process, so that the peak memory of an earlier kernel does not count.
 
     Raises:
-        ValueError: an unknown kernel or backbone.
+        ArgumentError: an unknown kernel or backbone.
     """
     check_known(kernel, KERNELS, "4D kernel")
-    check_known(backbone, NETWORKS, "HSNet to measure")
+    check_known(backbone, NETWORKS, "backbone of HSNet")
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
         return pool.submit(measure, kernel, backbone, size, repeats, device, torch.get_num_threads()).result()
 
 
 @torch.inference_mode()
 def measure(kernel: str, backbone: str, size: int, repeats: int, device: str, threads: int) -> Cost:
-    """What one kernel's network costs in this process, which should be fresh: the peak is that of its whole life."""
+    """Return the cost of one kernel's network in this process; its memory is right in a new process only."""
     torch.set_num_threads(threads)
     torch.manual_seed(0)
     model = NETWORKS[backbone](HSNetConfig(kernel=kernel)).eval().to(device)
@@ -88,7 +90,7 @@ def measure(kernel: str, backbone: str, size: int, repeats: int, device: str, th
             torch.cuda.synchronize(model_device)
 
     model_device = levels[0].device
-    before = held(model_device)
+    before = current_memory(model_device)
     times = []
     for _ in range(repeats):
         begin = time.perf_counter()
@@ -103,34 +105,34 @@ def measure(kernel: str, backbone: str, size: int, repeats: int, device: str, th
 
 
 def pyramid(model: HSNet, size: int) -> list[Float[Tensor, "1 _t _hq _wq _hs _ws"]]:
-    """Random hypercorrelations of the shapes that two images of `size` x `size` give."""
+    """Return random hypercorrelations with the shapes of two images of `size` x `size` pixels."""
     generator = torch.Generator().manual_seed(0)
     strides = [tap.stride for tap in model.backbone.taps]
     sides = {stride: -(-size // stride) for stride in STRIDES}
     return [torch.rand(1, strides.count(s), *(sides[s],) * 4, generator=generator) for s in STRIDES]
 
 
-def held(device: torch.device) -> int | None:
-    """Bytes in use now."""
-    return torch.cuda.memory_allocated(device) if device.type == "cuda" else status_of_process("VmRSS")
+def current_memory(device: torch.device) -> int | None:
+    """Return the bytes in use."""
+    return torch.cuda.memory_allocated(device) if device.type == "cuda" else process_memory("VmRSS")
 
 
 def peak_memory(device: torch.device) -> int | None:
-    """Bytes in use at most, since the process began."""
-    return torch.cuda.max_memory_allocated(device) if device.type == "cuda" else status_of_process("VmHWM")
+    """Return the most bytes in use since the process started."""
+    return torch.cuda.max_memory_allocated(device) if device.type == "cuda" else process_memory("VmHWM")
 
 
-def status_of_process(what: str) -> int | None:
-    """A size in Linux's account of this process; None on other systems."""
+def process_memory(entry: str) -> int | None:
+    """Return the bytes of an entry of `STATUS`, such as "VmRSS"; None on systems without that file."""
     if not STATUS.is_file():
         return None
-    (line,) = (line for line in STATUS.read_text().splitlines() if line.startswith(f"{what}:"))
+    (line,) = (line for line in STATUS.read_text().splitlines() if line.startswith(f"{entry}:"))
     return int(line.split()[1]) * 1024
 
 
 @torch.no_grad()
 def largest_difference(kernel: str) -> float:
-    """Between a cheap kernel and the full one that has its weights, relative to the largest value."""
+    """Return the largest difference of a cheap kernel and the full kernel with its weights, relative to the maximum."""
     worst = 0.0
     generator = torch.Generator().manual_seed(0)
     x = torch.rand(1, 6, 9, 8, 13, 12, generator=generator)

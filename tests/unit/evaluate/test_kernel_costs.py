@@ -1,0 +1,38 @@
+"""Costs of the 4D kernels of HSNet."""
+
+import pytest
+import torch
+
+from likewise.evaluate import kernel_costs
+from likewise.models import hsnet
+from likewise.ops.hypercorrelation.kernels import KERNELS
+
+
+def test_parameters_and_arithmetic_are_counted():
+    cost = kernel_costs.measure("center-pivot", "lite0", 32, 1, "cpu", torch.get_num_threads())
+    model = hsnet.lite0()
+    assert cost.parameters == sum(p.numel() for p in model.parameters() if p.requires_grad)
+    assert cost.seconds > 0
+    # the last convolution alone: 64 -> 2 channels, 3x3, at 8x8
+    assert cost.flops > 2 * 64 * 2 * 9 * 64
+
+
+def test_the_full_kernel_costs_more_than_center_pivot():
+    full, pivot = (kernel_costs.measure_apart(kernel, "lite0", 64, 1) for kernel in ("full", "center-pivot"))
+    assert full.parameters > 4 * pivot.parameters
+    assert full.flops > 3 * pivot.flops
+    assert (full.memory is None) == (pivot.memory is None)
+
+
+def test_memory_is_none_where_the_system_does_not_report_it(monkeypatch):
+    monkeypatch.setattr(kernel_costs, "STATUS", kernel_costs.STATUS / "nowhere")
+    assert kernel_costs.process_memory("VmHWM") is None
+
+
+@pytest.mark.parametrize("kernel", ["center-pivot", "separable"])
+def test_a_cheap_kernel_equals_the_full_kernel_with_its_weights(kernel):
+    assert 0 <= kernel_costs.largest_difference(kernel) < 1e-5
+
+
+def test_the_table_of_the_paper_has_every_kernel():
+    assert kernel_costs.PAPER.keys() == KERNELS.keys()
