@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import tempfile
 import time
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +22,7 @@ from PIL import Image
 
 from likewise.data.groups import cosaliency_groups
 from likewise.io.paths import ImageFile, find_images
-from likewise.jobs.folder import segment_folder
+from likewise.jobs.pipeline import process_images
 from likewise.predict.co_saliency import COMMON, CoSaliency
 
 MEGABYTE = 1 << 20
@@ -44,9 +43,9 @@ def speed(arguments: argparse.Namespace) -> None:
             began = time.perf_counter()
             group = cosaliency.learn(images)
             learned = time.perf_counter()
-            report = segment_folder(
+            report = process_images(
                 images,
-                partial(cosaliency.segment, group=group),
+                lambda pixels, _, cosaliency=cosaliency, group=group: cosaliency.segment(pixels, group),
                 out,
                 classes=COMMON,
                 settings={},

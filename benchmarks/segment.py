@@ -22,8 +22,7 @@ import torch.nn.functional as F
 from skimage import data
 
 from likewise.io.images import read_image, save_image
-from likewise.io.paths import find_images
-from likewise.jobs.folder import segment_folder
+from likewise.jobs.segment import segment_folder
 from likewise.predict.examples import Example
 from likewise.predict.few_shot import FewShot
 
@@ -117,12 +116,7 @@ def main() -> None:
                 noted[settled] = process.memory_info().rss / 2**20
 
         report = segment_folder(
-            find_images([Path(folder) / "photos"]),
-            lambda image: few_shot.segment(image, concept),
-            Path(folder) / "masks",
-            classes=concept.classes,
-            settings={},
-            progress=note,
+            Path(folder) / "photos", concept, Path(folder) / "masks", few_shot=few_shot, progress=note
         )
         rate = report.done / report.seconds
         print(f"folder of {arguments.images}: {rate:.1f} images a second, reading and writing included")

@@ -10,14 +10,14 @@ from skimage import data
 
 from likewise import Example, FewShot
 from likewise.io.images import save_image
-from likewise.jobs.demo import standing_out
+from likewise.jobs.demo import near_object
 from likewise.viz.draw import overlay
 
 out = Path(sys.argv[1] if len(sys.argv) > 1 else "out")
 left, right, disparity = data.stereo_motorcycle()
 
 few_shot = FewShot()
-concept = few_shot.learn(Example(left, mask=standing_out(disparity), class_name="motorcycle"))
+concept = few_shot.learn(Example(left, mask=near_object(disparity), class_name="motorcycle"))
 concept.save(out / "motorcycle.concept")
 
 result = few_shot.segment(right, concept)

@@ -1,22 +1,23 @@
-"""The command line: each command a thin call into the library, which loads when a command first needs it."""
+"""The command line. Each command is a call of the library, which loads when the command runs."""
 
 import sys
 import warnings
 
 import typer
 
-from likewise.cli import (
-    bench,
-    evaluation,
-    few_shot,
-    groups,
-    scenes,
-    training,
-    weights,
-)
-from likewise.cli.few_shot import SeveralValues
-from likewise.cli.options import complain
-from likewise.cli.scenes import SeveralFormats
+from likewise.cli import bench, evaluate, memory, weights
+from likewise.cli.backbones import backbones
+from likewise.cli.commands import command
+from likewise.cli.console import print_error
+from likewise.cli.cosegment import cosegment
+from likewise.cli.demo import demo
+from likewise.cli.learn import learn
+from likewise.cli.models import models
+from likewise.cli.parse import parse
+from likewise.cli.saliency import saliency
+from likewise.cli.segment import segment
+from likewise.cli.train import recipes, train
+from likewise.errors import LikewiseError
 
 app = typer.Typer(
     name="likewise",
@@ -26,35 +27,29 @@ app = typer.Typer(
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
 )
-app.command(cls=SeveralValues)(few_shot.segment)
-app.command(cls=SeveralValues)(few_shot.learn)
-app.command(cls=SeveralValues)(groups.cosegment)
-app.command(cls=SeveralValues)(groups.saliency)
-app.command()(few_shot.demo)
-app.command()(few_shot.models)
-app.command()(few_shot.backbones)
-app.command(cls=SeveralFormats)(scenes.parse)
-app.add_typer(scenes.memory, name="memory")
-app.add_typer(evaluation.app, name="evaluate")
-app.command()(training.train)
-app.command()(training.recipes)
+FORMAT = ("--format", "-f")
+MARKS = ("--box", "--scribbles")
+app.command(cls=command("--like", *MARKS, *FORMAT, resumes=True))(segment)
+app.command(cls=command(*MARKS))(learn)
+app.command(cls=command(*FORMAT, resumes=True))(cosegment)
+app.command(cls=command(*FORMAT, resumes=True))(saliency)
+app.command(cls=command(*FORMAT, "--scales", resumes=True))(parse)
+app.command(cls=command())(demo)
+app.command(cls=command())(models)
+app.command(cls=command())(backbones)
+app.command(cls=command(resumes=True))(train)
+app.command(cls=command())(recipes)
+app.add_typer(evaluate.app, name="evaluate")
+app.add_typer(memory.app, name="memory")
 app.add_typer(weights.app, name="weights")
 app.add_typer(bench.app, name="bench")
 
-STOPPED = 130
-"""The exit code of a command that was interrupted; typer has it too, and says nothing."""
-
 
 def main() -> None:
-    """Run the command line; what people can mend is told in one line, without a traceback."""
-    warnings.showwarning = lambda message, *_: complain(f"likewise: warning: {message}")
+    """Run the command line. A `LikewiseError` becomes one line and exit code 2; any other error shows a traceback."""
+    warnings.showwarning = lambda message, *_: print_error(f"likewise: warning: {message}")
     try:
         app()
-    except (ValueError, OSError) as error:
-        complain(f"likewise: {error}")
+    except LikewiseError as error:
+        print_error(f"likewise: {error}")
         sys.exit(2)
-    except (KeyboardInterrupt, SystemExit) as end:
-        if isinstance(end, SystemExit) and end.code != STOPPED:
-            raise
-        complain("stopped; start the same command again to go on")
-        sys.exit(STOPPED)

@@ -1,42 +1,85 @@
-"""What the commands share: options, and how the program speaks."""
+"""Options that several commands share."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from likewise.predict.few_shot import FewShot
 
+Paths = Annotated[list[str], typer.Argument(metavar="PATHS...", help="Images, folders (searched recursively), globs.")]
+Out = Annotated[Path, typer.Option("--out", "-o", help="Folder for the results; created if missing.")]
+Force = Annotated[bool, typer.Option("--force", help="Process finished images again and overwrite existing files.")]
+
+
+def format_option(default: str, names: str = "mask, labels, probability, overlay, cutout, coco, areas") -> Any:
+    """Return the type of a `--format` option with this default, for its help text."""
+    help = f"{names}. \\[{default}]"
+    return Annotated[list[str] | None, typer.Option("--format", "-f", metavar="FORMAT...", help=help)]
+
+
+Like = Annotated[
+    list[str],
+    typer.Option(
+        "--like",
+        metavar="EXAMPLE...",
+        help="What to find: [bold]image=mask[/bold]; an image with its mask beside it (x.mask.png, x_mask.png, or "
+        "x.png beside x.jpg); a folder of such pairs, whose subfolders are classes; a .concept file.",
+    ),
+]
+Boxes = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--box",
+        metavar="X0,Y0,X1,Y1...",
+        help="Boxes in pixels instead of masks, one for each example image, in order.",
+    ),
+]
+Scribbles = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--scribbles",
+        metavar="FILE...",
+        help="Strokes instead of masks, one file for each example image, in order: green on the object, red on the "
+        "background.",
+    ),
+]
+Label = Annotated[int | None, typer.Option("--label", help="Value of the object in masks of several classes.")]
+Maps = Annotated[
+    str,
+    typer.Option(
+        "--maps",
+        help="Single-image saliency maps: a folder of maps with their images' names; saliency-lite0; a training run; "
+        "or an ONNX saliency model.",
+    ),
+]
+Then = Annotated[
+    str | None,
+    typer.Option("--then", help="segment: use the best masks as examples and average both probabilities."),
+]
 Model = Annotated[str, typer.Option("--model", help="See [bold]likewise models[/bold].")]
 BackboneName = Annotated[
     str,
     typer.Option(
         "--backbone",
-        help="Of the model panet: see [bold]likewise backbones[/bold]; any timm model: NAME, or NAME@TAP+TAP.",
+        help="Backbone of the model panet: one of [bold]likewise backbones[/bold] or any timm model, as NAME or "
+        "NAME@TAP+TAP.",
     ),
 ]
-Weights = Annotated[
-    Path | None, typer.Option("--weights", help="Weights from a file: see [bold]likewise models[/bold].")
-]
+Weights = Annotated[Path | None, typer.Option("--weights", help="Weights file: see [bold]likewise models[/bold].")]
 Side = Annotated[
     int | None,
-    typer.Option("--side", help="Images are brought to about SIDE x SIDE pixels. \\[the model's, 320 or 400]"),
+    typer.Option("--side", help="Images are resized to about SIDE x SIDE pixels. \\[the model's, 320 or 400]"),
 ]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, mps, ...")]
 Precision = Annotated[
-    str, typer.Option("--precision", help="float32; or bfloat16, quicker and coarser, where the device has it.")
+    str,
+    typer.Option("--precision", help="float32, or bfloat16: faster and less accurate, on devices that support it."),
 ]
-Edges = Annotated[
-    bool,
-    typer.Option("--edges/--no-edges", help="Outlines follow the image's edges; or what the model says as it is."),
-]
+Edges = Annotated[bool, typer.Option("--edges/--no-edges", help="Refine outlines to image edges.")]
 
 
 def open_few_shot(
@@ -48,7 +91,7 @@ def open_few_shot(
     precision: str,
     **options: Any,
 ) -> FewShot:
-    """The model that the options name; `backbone` may carry taps after an @. Further options go to `FewShot`."""
+    """Return the predictor that the options name. `backbone` may carry taps after an @; others go to `FewShot`."""
     from likewise.predict.few_shot import FewShot
 
     name, _, taps = backbone.partition("@")
@@ -62,49 +105,3 @@ def open_few_shot(
         precision=precision,
         **options,
     )
-
-
-@contextmanager
-def shown_progress(what: str, total: int) -> Iterator[Callable[[int, int], None]]:
-    """A bar with rate and time left; within, a function that is told how many are settled, of how many."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[rate]}"),
-        TimeRemainingColumn(),
-    )
-    console = Console(stderr=True)
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task(what, total=total, rate="")
-
-        def told(settled: int, of: int) -> None:
-            speed = progress.tasks[0].speed
-            progress.update(task, completed=settled, total=of, rate=f"{speed:.1f}/s" if speed else "")
-
-        yield told
-
-
-def new_table(*columns: str) -> Table:
-    """An empty table as this program shows them."""
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
-
-    return Table(*columns, box=SIMPLE_HEAD)
-
-
-def say(what: Any) -> None:
-    """Print a line as it is, or a table."""
-    from rich.console import Console
-
-    Console(soft_wrap=isinstance(what, str), highlight=False, markup=not isinstance(what, str)).print(what)
-
-
-def complain(text: str) -> None:
-    """Print a line to standard error, in red where there are colours."""
-    from rich.console import Console
-
-    Console(stderr=True, soft_wrap=True, highlight=False, markup=False).print(text, style="red")

@@ -1,4 +1,4 @@
-"""Weights of other programs: `weights import`."""
+"""`likewise weights`: checkpoints of the published programs."""
 
 from __future__ import annotations
 
@@ -7,17 +7,19 @@ from typing import Annotated
 
 import typer
 
-from likewise.cli.options import say
+from likewise.cli.commands import command
+from likewise.cli.console import print_line
+from likewise.errors import ArgumentError
 
-app = typer.Typer(no_args_is_help=True, help="Weights of the published programs.")
+app = typer.Typer(no_args_is_help=True, help="Checkpoints of the published programs.")
 
 
 @app.callback()
 def weights() -> None:
-    """Weights of the published programs."""
+    """Checkpoints of the published programs."""
 
 
-@app.command("import")
+@app.command("import", cls=command())
 def import_(
     method: Annotated[str, typer.Argument(metavar="METHOD", help="hsnet, panet, icnet or mcibi.")],
     checkpoint: Annotated[Path, typer.Argument(metavar="FILE", help="The authors' checkpoint, such as best_model.pt.")],
@@ -26,12 +28,12 @@ def import_(
     ] = None,
     classes: Annotated[
         Path | None,
-        typer.Option("--classes", metavar="FILE", help="Of mcibi: the class names, a line each, in their order."),
+        typer.Option("--classes", metavar="FILE", help="For mcibi: the class names in label order, one per line."),
     ] = None,
 ) -> None:
-    """Turn a checkpoint of a published program into a safe file that knows its network.
+    """Convert a checkpoint of a published program to a safetensors file that names its network.
 
-    Which of the method's networks it is follows from its entries. Use the result with --model FILE.
+    The entries of the checkpoint determine which network of the method it is. Use the result with --model FILE.
 
     [dim]likewise weights import hsnet best_model.pt -o hsnet-resnet50.safetensors[/dim]
     """
@@ -39,12 +41,10 @@ def import_(
     from likewise.weights.published_scenes import import_scene_checkpoint
 
     if (method == "mcibi") != (classes is not None):
-        raise ValueError(
-            "--classes FILE goes with mcibi, whose checkpoints do not name their classes, and only with it"
-        )
+        raise ArgumentError("mcibi, and no other method, needs --classes FILE: its checkpoints have no class names")
     if classes is not None:
         path = import_scene_checkpoint(checkpoint, classes, out)
-        say(f"{path}: mcibi; use it with likewise parse --model {path}")
+        print_line(f"{path}: mcibi; use it with likewise parse --model {path}")
         return
     name, path = import_checkpoint(method, checkpoint, out)
-    say(f"{path}: {name}" + (f"; use it with --model {path}" if name in BY_EXAMPLE else ""))
+    print_line(f"{path}: {name}" + (f"; use it with --model {path}" if name in BY_EXAMPLE else ""))

@@ -14,9 +14,9 @@ from PIL import Image, ImageOps
 from likewise.errors import ImageError, PredictionError
 from likewise.io.images import format_size, read_image
 from likewise.io.labels import IGNORE
-from likewise.jobs.writers import WRITERS
+from likewise.io.paths import OUTPUT_SUFFIXES
 
-MAP_ENDINGS = (".png", WRITERS["probability"][0], WRITERS["mask"][0])
+MAP_ENDINGS = (".png", OUTPUT_SUFFIXES["probability"], OUTPUT_SUFFIXES["mask"])
 """Endings of the file that holds the map of an image: the plain name, and those of `saliency` and `cosegment`."""
 
 LISTED_NAMES = 5

@@ -11,7 +11,7 @@ from likewise.errors import PredictionError
 from likewise.evaluate.results import Part, Results
 from likewise.evaluate.scoring import score_scenes
 from likewise.io.paths import ImageFile
-from likewise.jobs.folder import segment_folder
+from likewise.jobs.parse import parse_folder
 from likewise.predict.scene_parser import WINDOW, SceneParser
 
 SCALES = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)
@@ -56,15 +56,7 @@ def evaluate_scenes(
             if progress:
                 progress(earlier + done, total)
 
-        report = segment_folder(
-            images,
-            parser.parse,
-            folder,
-            formats=("labels",),
-            classes=parser.classes,
-            settings=parser.settings,
-            progress=report_progress,
-        )
+        report = parse_folder(images, folder, parser=parser, formats=("labels",), progress=report_progress)
         if report.failed:
             path, reason = report.failed[0]
             raise PredictionError(f"{len(report.failed)} images of {scenes.name} cannot be parsed: {path}: {reason}")

@@ -11,7 +11,7 @@ from likewise.errors import check_known
 from likewise.evaluate.predictions import map_name, read_grey_map, read_prediction, require_files
 from likewise.evaluate.results import Part, Results
 from likewise.io.masks import read_labels
-from likewise.jobs.writers import WRITERS
+from likewise.io.paths import OUTPUT_SUFFIXES
 from likewise.metrics.saliency import MODES, CoSegmentation, Saliency
 from likewise.metrics.scenes import SceneIoU
 
@@ -66,7 +66,7 @@ def score_scenes(predictions: Path | str, scenes: SceneSet, inference: str = "no
     Raises:
         PredictionError: labels that are missing, unreadable, of another size than their target, or of no class.
     """
-    predictions, parse_ending = Path(predictions), WRITERS["labels"][0]
+    predictions, parse_ending = Path(predictions), OUTPUT_SUFFIXES["labels"]
     from_parse = any((predictions / f"{scene.image.stem}{parse_ending}").is_file() for scene in scenes.scenes)
     ending = parse_ending if from_parse else ".png"
     require_files(predictions, [f"{scene.image.stem}{ending}" for scene in scenes.scenes], scenes.name)

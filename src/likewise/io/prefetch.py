@@ -1,9 +1,9 @@
-"""Reading ahead: the next items are read in threads while the current one is worked on."""
+"""Read the next items in threads while the caller processes the current one."""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from typing import TypeVar
@@ -12,17 +12,17 @@ Item = TypeVar("Item")
 Value = TypeVar("Value")
 
 AHEAD = 4
-"""Items read ahead of the one in work. Each may be an image of some 100 MB in memory."""
+"""Number of items read ahead. Each may be an image of about 100 MB in memory."""
 READERS = 2
-"""Reader threads: decoding one image while another is fetched keeps a disk and a processor busy."""
+"""Number of reader threads: one decodes an image while the other waits for the disk."""
 
 
 def prefetch(
     items: Iterable[Item], read: Callable[[Item], Value], *, ahead: int = AHEAD
-) -> Iterator[tuple[Item, Future[Value]]]:
-    """Each item with the future of `read(item)`, in order; any number of items, of which `ahead` are read early.
+) -> Generator[tuple[Item, Future[Value]], None, None]:
+    """Yield each item with the future of ``read(item)``, in order; at most `ahead` items are read early.
 
-    An exception that `read` raises comes from the future's `result()`.
+    The future's ``result()`` raises what `read` raised.
     """
     with ThreadPoolExecutor(READERS) as readers:
         rest = iter(items)

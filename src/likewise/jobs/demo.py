@@ -1,7 +1,7 @@
-"""The demonstration: two real photographs that scikit-image carries, segmented from one example each.
+"""The demonstration: two photographs of scikit-image, segmented from one example each.
 
-No mask comes with them, so the truth is derived: the motorcycle's from the disparity of its stereo pair, the coins'
-from a watershed on their edges.
+scikit-image has no masks for them. The reference masks are derived: the motorcycle's from the disparity of its stereo
+pair, the coins' from a watershed on image edges.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Bool, UInt8
@@ -19,8 +20,12 @@ from skimage import data, filters, measure, segmentation
 from likewise.io.images import save_image
 from likewise.jobs.writers import write_cutout
 from likewise.predict.examples import Example
-from likewise.predict.few_shot import FewShot, Result
-from likewise.viz.draw import Tile, contact_sheet, outline, overlay
+from likewise.viz.contact_sheet import Tile, contact_sheet
+from likewise.viz.draw import outline, overlay
+
+if TYPE_CHECKING:
+    from likewise.predict.few_shot import FewShot
+    from likewise.predict.result import Result
 
 Pixels = UInt8[np.ndarray, "h w 3"]
 Mask = Bool[np.ndarray, "h w"]
@@ -28,30 +33,32 @@ Mask = Bool[np.ndarray, "h w"]
 
 @dataclass(frozen=True)
 class Task:
-    """One example, one query and its truth.
+    """One example, one query and its reference mask.
 
     Attributes:
-        name: of the files.
-        shown: the example as people see it, its object outlined.
-        query: the image to segment.
-        truth: where its object is.
-        counted: the pixels that count.
-        floor: the IoU under which the demonstration has failed.
+        name: Stem of the output files.
+        title: Title of the example on the contact sheet.
+        example: The example.
+        display: The example's image with its object outlined.
+        query: The image to segment.
+        truth: Reference mask of the query.
+        scored: Pixels that the IoU counts.
+        minimum: IoU below which the demonstration fails.
     """
 
     name: str
     title: str
     example: Example
-    shown: Pixels
+    display: Pixels
     query: Pixels
     truth: Mask
-    counted: Mask
-    floor: float
+    scored: Mask
+    minimum: float
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """A task's result by one model, its IoU, and the seconds that learning and segmenting took, the model warm."""
+    """The result of one model on a task, its IoU, and the seconds for learning and segmenting after a warm-up."""
 
     model: str
     task: Task
@@ -62,21 +69,20 @@ class Outcome:
 
     @property
     def passed(self) -> bool:
-        return self.iou >= self.task.floor
+        return self.iou >= self.task.minimum
 
 
 def motorcycle() -> Task:
-    """The left image of the stereo pair with its mask is the example, the right one the query."""
+    """Return the task whose example is the left image of a stereo pair and whose query is the right image."""
     left, right, disparity = data.stereo_motorcycle()
-    mask = standing_out(disparity)
-    truth, seen = as_seen_from_the_right(mask, disparity)
+    mask = near_object(disparity)
+    truth, visible = warp_to_right(mask, disparity)
     example = Example(left, mask=mask, class_name="motorcycle")
-    shown = outline(left, mask)
-    return Task("motorcycle", "A motorcycle, masked", example, shown, right, truth, seen, floor=0.70)
+    return Task("motorcycle", "A motorcycle, masked", example, outline(left, mask), right, truth, visible, minimum=0.70)
 
 
 def coins() -> Task:
-    """One coin and a ring of ground around it are the example, the rest of the image is the query."""
+    """Return the task whose example is one coin with a ring of background, and whose query is the rest of the image."""
     grey = data.coins()
     image = np.stack([grey] * 3, axis=2)
     markers = np.zeros(grey.shape, np.int32)
@@ -88,53 +94,65 @@ def coins() -> Task:
     ring = around & ~ndimage.binary_dilation(first, iterations=2) & ~truth
     strokes = first + 2 * ring.astype(np.uint8)
     example = Example(image, scribbles=strokes.astype(np.uint8), class_name="coin")
-    return Task("coins", "One coin, outlined", example, outline(image, first), image, truth, ~around, floor=0.70)
+    return Task("coins", "One coin, outlined", example, outline(image, first), image, truth, ~around, minimum=0.70)
 
 
-def standing_out(disparity: np.ndarray) -> Mask:
-    """What is near and stands above the ground, from the disparity of each pixel (`inf` where it is unknown)."""
+def near_object(disparity: np.ndarray) -> Mask:
+    """Return the object that is near and above the ground plane.
+
+    Args:
+        disparity: In pixels; `inf` where unknown.
+    """
     known = np.isfinite(disparity)
     rows, columns = np.mgrid[: disparity.shape[0], : disparity.shape[1]]
     near = known & (disparity > 32)
-    strip = known & (rows > 0.86 * disparity.shape[0])  # hardly anything but ground; what rises above it is outvoted
+    strip = known & (rows > 0.86 * disparity.shape[0])  # mostly ground
     points = np.stack([columns[strip], rows[strip], np.ones(strip.sum())], axis=1)
     heights, ground = disparity[strip], np.ones(strip.sum(), bool)
+    # robust plane fit: three times to the lowest 60% of the points, then to those within 0.7 pixels
     for keep in (60, 60, 60, 100, 100, 100):
         plane = np.linalg.lstsq(points[ground], heights[ground], rcond=None)[0]
-        above = heights - points @ plane
-        ground = above < np.percentile(above[ground], keep) if keep < 100 else np.abs(above) < 0.7
+        residuals = heights - points @ plane
+        ground = residuals < np.percentile(residuals[ground], keep) if keep < 100 else np.abs(residuals) < 0.7
     above_ground = disparity > plane[0] * columns + plane[1] * rows + plane[2] + 1.2
-    mask = largest_part(ndimage.binary_opening(near & above_ground))
+    mask = largest_component(ndimage.binary_opening(near & above_ground))
     return ndimage.binary_fill_holes(ndimage.binary_closing(mask, iterations=2))
 
 
-def as_seen_from_the_right(mask: Mask, disparity: np.ndarray) -> tuple[Mask, Mask]:
-    """The left image's mask moved into the right image, and the pixels there that the left image sees too."""
-    seen, moved = np.zeros(mask.shape, bool), np.zeros(mask.shape, bool)
+def warp_to_right(mask: Mask, disparity: np.ndarray) -> tuple[Mask, Mask]:
+    """Return the left image's mask warped into the right image, and the right pixels that the left image sees."""
+    visible, warped = np.zeros(mask.shape, bool), np.zeros(mask.shape, bool)
     rows, columns = np.nonzero(np.isfinite(disparity))
     nearest_last = np.argsort(disparity[rows, columns])
     rows, columns = rows[nearest_last], columns[nearest_last]
     for rounding in (np.floor, np.ceil):
         target = rounding(columns - disparity[rows, columns]).astype(int)
         inside = target >= 0
-        moved[rows[inside], target[inside]] = mask[rows[inside], columns[inside]]
-        seen[rows[inside], target[inside]] = True
-    moved = largest_part(ndimage.median_filter(ndimage.binary_closing(moved, iterations=2), size=5))
-    moved = ndimage.binary_fill_holes(moved)
-    return moved, ndimage.binary_closing(seen)
+        warped[rows[inside], target[inside]] = mask[rows[inside], columns[inside]]
+        visible[rows[inside], target[inside]] = True
+    warped = largest_component(ndimage.median_filter(ndimage.binary_closing(warped, iterations=2), size=5))
+    return ndimage.binary_fill_holes(warped), ndimage.binary_closing(visible)
 
 
-def largest_part(mask: Mask) -> Mask:
-    """The largest connected part."""
-    parts = measure.label(mask)
-    sizes = np.bincount(parts.ravel())
+def largest_component(mask: Mask) -> Mask:
+    """Return the largest connected component."""
+    components = measure.label(mask)
+    sizes = np.bincount(components.ravel())
     sizes[0] = 0
-    return parts == sizes.argmax()
+    return components == sizes.argmax()
 
 
-def run(few_shot: FewShot, tasks: Sequence[Task]) -> list[Outcome]:
-    """Learn and segment every task."""
-    few_shot.segment(tasks[0].query, few_shot.learn(tasks[0].example))  # the first pass through a network is slow
+def run_demo(predictors: Sequence[FewShot], out: Path) -> tuple[list[list[Outcome]], Path]:
+    """Run both tasks with each predictor and write the images of the first one; return outcomes and contact sheet."""
+    tasks = [motorcycle(), coins()]
+    outcomes = [run_tasks(few_shot, tasks) for few_shot in predictors]
+    names = " and ".join(few_shot.model_name for few_shot in predictors)
+    return outcomes, write_demo(outcomes, out, f"One example each; {names}, {predictors[0].device}")
+
+
+def run_tasks(few_shot: FewShot, tasks: Sequence[Task]) -> list[Outcome]:
+    """Return the outcome of each task."""
+    few_shot.segment(tasks[0].query, few_shot.learn(tasks[0].example))  # warm-up
     outcomes = []
     for task in tasks:
         started = time.perf_counter()
@@ -142,31 +160,27 @@ def run(few_shot: FewShot, tasks: Sequence[Task]) -> list[Outcome]:
         learned = time.perf_counter()
         result = few_shot.segment(task.query, concept)
         segmented = time.perf_counter()
-        found, truth = result.mask & task.counted, task.truth & task.counted
+        found, truth = result.mask & task.scored, task.truth & task.scored
         iou = float((found & truth).sum() / (found | truth).sum())
         outcomes.append(Outcome(few_shot.model_name, task, result, iou, learned - started, segmented - learned))
     return outcomes
 
 
-def write(outcomes: Sequence[Outcome], out: Path, subtitle: str, *, beside: Sequence[Sequence[Outcome]] = ()) -> Path:
-    """Write queries, masks, overlays, cutouts and the contact sheet; give the sheet's path.
-
-    Args:
-        outcomes: of the model whose masks are written.
-        beside: of other models on the same tasks; the sheet shows them side by side.
-    """
+def write_demo(outcomes: Sequence[Sequence[Outcome]], out: Path, subtitle: str) -> Path:
+    """Write the first model's queries, masks, overlays and cutouts, and a sheet of all models; return its path."""
     rows = []
-    for outcome, *others in zip(outcomes, *beside, strict=True):
-        task, result = outcome.task, outcome.result
+    for first, *others in zip(*outcomes, strict=True):
+        task, result = first.task, first.result
         save_image(task.query, out / f"{task.name}.png")
         save_image(result.mask, out / f"{task.name}.mask.png")
         save_image(overlay(task.query, result.labels), out / f"{task.name}.overlay.png")
         write_cutout(task.query, result, out / f"{task.name}.cutout.png")
+        reference = overlay(task.query, task.truth & task.scored)
         rows.append(
             [
-                Tile(task.shown, task.title, "the one example"),
-                Tile(overlay(task.query, task.truth & task.counted), "The truth", "derived, never shown to the model"),
-                *map(found_tile, (outcome, *others)),
+                Tile(task.display, task.title, "the one example"),
+                Tile(reference, "Reference", "derived from disparity or edges"),
+                *map(outcome_tile, (first, *others)),
             ]
         )
     sheet = out / "sheet.png"
@@ -174,7 +188,8 @@ def write(outcomes: Sequence[Outcome], out: Path, subtitle: str, *, beside: Sequ
     return sheet
 
 
-def found_tile(outcome: Outcome) -> Tile:
-    drawn = overlay(outcome.task.query, outcome.result.labels)
-    took = f"IoU {outcome.iou:.2f} in {outcome.segment_seconds * 1000:.0f} ms"
-    return Tile(drawn, f"Found likewise by {outcome.model}", took)
+def outcome_tile(outcome: Outcome) -> Tile:
+    """Return the tile of one model's result."""
+    image = overlay(outcome.task.query, outcome.result.labels)
+    caption = f"IoU {outcome.iou:.2f} in {outcome.segment_seconds * 1000:.0f} ms"
+    return Tile(image, f"Segmented by {outcome.model}", caption)

@@ -1,11 +1,11 @@
-"""What a result is written as: masks, label maps, probabilities, overlays, cutouts, COCO's JSON, a table of areas.
+"""Write results: masks, label maps, probabilities, overlays, cutouts, COCO JSON and a table of areas.
 
-`WRITERS` has the formats with one file an image, `SUMMARIES` those with one file for all of them.
+`WRITERS` holds the formats with one file for each image, `SUMMARIES` those with one file for all images.
 """
 
 import csv
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Bool, Float32, UInt8
 from pycocotools import mask as coco_mask
 
+from likewise.errors import ArgumentError, check_known
 from likewise.io.atomic import write_atomically
 from likewise.io.images import save_image, save_pillow
 from likewise.io.paths import OUTPUT_SUFFIXES
@@ -24,7 +25,7 @@ Pixels = UInt8[np.ndarray, "h w 3"]
 
 @runtime_checkable
 class Result(Protocol):
-    """What the writers need to know of `likewise.predict.few_shot.Result`."""
+    """The part of `likewise.Result` and `likewise.SceneResult` that the writers use."""
 
     @property
     def mask(self) -> Bool[np.ndarray, "h w"]: ...
@@ -41,7 +42,7 @@ class Result(Protocol):
 
 
 def write_mask(image: Pixels, result: Result, path: Path) -> None:
-    """A 0/255 PNG; with several classes the same as `write_labels`."""
+    """Write a PNG of 0 and 255; for several classes the same as `write_labels`."""
     if len(result.classes) == 1:
         save_image(result.mask, path)
     else:
@@ -49,27 +50,27 @@ def write_mask(image: Pixels, result: Result, path: Path) -> None:
 
 
 def write_labels(image: Pixels, result: Result, path: Path) -> None:
-    """A palette PNG whose indices are `result.labels`."""
+    """Write a palette PNG whose indices are `result.labels`."""
     save_pillow(draw.paletted(result.labels, result.first_label), path)
 
 
 def write_probability(image: Pixels, result: Result, path: Path) -> None:
-    """A 16-bit PNG of the probability of any class: 0 is 0, 65535 is 1."""
+    """Write a 16-bit PNG of `result.probability`, scaled from [0, 1] to [0, 65535]."""
     save_image(np.rint(result.probability * np.float32(65535)).astype(np.uint16), path)
 
 
 def write_overlay(image: Pixels, result: Result, path: Path) -> None:
-    """A JPEG of the image with the classes tinted and outlined (a PNG would be four to five times as large)."""
+    """Write a JPEG of the image with its classes tinted and outlined; a PNG would be four to five times as large."""
     save_image(draw.overlay(image, result.labels + np.uint8(1 - result.first_label)), path)
 
 
 def write_cutout(image: Pixels, result: Result, path: Path) -> None:
-    """An RGBA PNG: the object on a transparent ground. Colours under transparent pixels are black."""
+    """Write an RGBA PNG of the object; transparent pixels are black."""
     alpha = result.mask.astype(np.uint8)[..., None]
     save_image(np.concatenate([image * alpha, alpha * np.uint8(255)], axis=2), path)
 
 
-# format name: (suffix of its files, writer)
+# format: (suffix of its files, writer)
 WRITERS: dict[str, tuple[str, Callable[[Pixels, Result, Path], None]]] = {
     "mask": (OUTPUT_SUFFIXES["mask"], write_mask),
     "labels": (OUTPUT_SUFFIXES["labels"], write_labels),
@@ -77,112 +78,122 @@ WRITERS: dict[str, tuple[str, Callable[[Pixels, Result, Path], None]]] = {
     "overlay": (OUTPUT_SUFFIXES["overlay"], write_overlay),
     "cutout": (OUTPUT_SUFFIXES["cutout"], write_cutout),
 }
-COCO_FILE, AREAS_FILE = "coco.json", "areas.csv"
 
 
 @dataclass(frozen=True)
 class Region:
-    """The pixels of one class in one image, run-length coded."""
+    """The pixels of one class in one image.
 
-    category: int  # 1 for the first class
-    counts: str  # COCO's compressed run lengths
+    Attributes:
+        category: 1 for the first class.
+        counts: COCO's compressed run lengths.
+        score: Of the class, in [0, 1].
+    """
+
+    category: int
+    counts: str
     score: float
 
 
 @dataclass(frozen=True)
 class Regions:
-    """All classes' pixels in one image: what COCO's JSON has of it."""
+    """The regions of one image, with its name and size in pixels."""
 
     name: str
     height: int
     width: int
     regions: tuple[Region, ...]
 
+    def coded_masks(self) -> Iterator[tuple[Region, dict[str, Any]]]:
+        """Yield each region with its mask as pycocotools reads it."""
+        for region in self.regions:
+            yield region, {"size": [self.height, self.width], "counts": region.counts.encode("ascii")}
+
 
 def regions_of(name: str, result: Result) -> Regions:
-    """A region for each class that has a pixel."""
+    """Return a region for each class that has a pixel."""
     found = []
-    for category, score in enumerate(result.scores, start=1):
-        plane = result.labels == category - 1 + result.first_label
+    for index, score in enumerate(result.scores):
+        plane = result.labels == index + result.first_label
         if plane.any():
-            found.append(Region(category, encode(plane), float(score)))
+            found.append(Region(index + 1, encode(plane), float(score)))
     height, width = result.labels.shape
     return Regions(name, height, width, tuple(found))
 
 
 def encode(mask: Bool[np.ndarray, "h w"]) -> str:
-    """COCO's compressed run lengths of a mask."""
+    """Return COCO's compressed run lengths of a mask."""
     return coco_mask.encode(np.asfortranarray(mask.astype(np.uint8)))["counts"].decode("ascii")
 
 
 def coco_document(images: Iterable[Regions], classes: tuple[str, ...]) -> dict[str, Any]:
-    """COCO's detection format, with a score in each annotation as in COCO's results.
+    """Return COCO's detection format; each annotation has a score, as in COCO's results.
 
-    Categories are 1 to K in the order of the classes, images and annotations are counted from 1. An image
-    without an object is listed without annotations.
+    Ids of categories (in the order of `classes`), images and annotations start at 1. An image without an object has no
+    annotations.
     """
     entries: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
     for image in images:
         image_id = len(entries) + 1
-        size = [image.height, image.width]
-        entries.append({"id": image_id, "file_name": image.name, "height": size[0], "width": size[1]})
-        for region in image.regions:
-            coded = {"size": size, "counts": region.counts.encode("ascii")}
+        entries.append({"id": image_id, "file_name": image.name, "height": image.height, "width": image.width})
+        for region, coded in image.coded_masks():
             annotations.append(
                 {
                     "id": len(annotations) + 1,
                     "image_id": image_id,
                     "category_id": region.category,
-                    "segmentation": {"size": size, "counts": region.counts},
+                    "segmentation": {"size": coded["size"], "counts": region.counts},
                     "area": int(coco_mask.area(coded)),
                     "bbox": [float(edge) for edge in coco_mask.toBbox(coded)],
                     "iscrowd": 0,
                     "score": region.score,
                 }
             )
-    categories = [{"id": index, "name": name} for index, name in enumerate(classes, start=1)]
     return {
         "info": {"description": "made by likewise"},
         "licenses": [],
         "images": entries,
         "annotations": annotations,
-        "categories": categories,
+        "categories": [{"id": index, "name": name} for index, name in enumerate(classes, start=1)],
     }
 
 
 def write_coco(images: Iterable[Regions], classes: tuple[str, ...], path: Path) -> None:
-    """Writes `coco_document` as JSON, whole or not at all."""
+    """Write `coco_document` as JSON."""
     document = coco_document(images, classes)
     with write_atomically(path) as part:
         part.write_text(json.dumps(document))
 
 
 def write_areas(images: Iterable[Regions], classes: tuple[str, ...], path: Path) -> None:
-    """Writes a CSV with the pixels of each class in each image, whole or not at all."""
+    """Write a CSV table with the number of pixels of each class in each image."""
     with write_atomically(path) as part, part.open("w", newline="", encoding="utf-8") as file:
         table = csv.writer(file)
         table.writerow(["image", "width", "height", *classes])
         for image in images:
             areas = dict.fromkeys(range(1, len(classes) + 1), 0)
-            for region in image.regions:
-                coded = {"size": [image.height, image.width], "counts": region.counts.encode("ascii")}
-                areas[region.category] = int(coco_mask.area(coded))
+            areas |= {region.category: int(coco_mask.area(coded)) for region, coded in image.coded_masks()}
             table.writerow([image.name, image.width, image.height, *areas.values()])
 
 
-# format name: (name of its file, writer)
+# format: (name of its file, writer)
 SUMMARIES: dict[str, tuple[str, Callable[[Iterable[Regions], tuple[str, ...], Path], None]]] = {
-    "coco": (COCO_FILE, write_coco),
-    "areas": (AREAS_FILE, write_areas),
+    "coco": ("coco.json", write_coco),
+    "areas": ("areas.csv", write_areas),
 }
 FORMATS = (*WRITERS, *SUMMARIES)
 
 
-def checked_formats(names: Iterable[str]) -> tuple[str, ...]:
-    """The names, each once. Raises `ValueError` for one that is not in `FORMATS`, and for none."""
+def check_formats(names: Iterable[str], known: Iterable[str] = FORMATS) -> tuple[str, ...]:
+    """Return the format names without duplicates.
+
+    Raises:
+        ArgumentError: A name is not in `known`, or there is none.
+    """
     names = tuple(dict.fromkeys(names))
-    unknown = [name for name in names if name not in FORMATS]
-    if unknown or not names:
-        raise ValueError(f"formats are {', '.join(FORMATS)}; got {', '.join(unknown) or 'none'}")
+    if not names:
+        raise ArgumentError(f"no output format; formats are {', '.join(known)}")
+    for name in names:
+        check_known(name, known, "format")
     return names

@@ -1,0 +1,1 @@
+"""Drawing on arrays with Pillow and numpy; nothing here imports torch."""

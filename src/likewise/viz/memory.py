@@ -1,146 +1,123 @@
-"""An image of what a dataset memory holds.
-
-One row for each class: its name and nearest neighbour, how like the other classes it is, how it drifted in training.
-"""
+"""Draw the contents of a dataset memory: for each class its neighbours and its drift during training."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Bool, Float, UInt8
 from PIL import Image, ImageDraw, ImageFont
 
-from likewise.models.blocks.dataset_memory import DatasetMemory
-from likewise.models.mcibi import MCIBI
 from likewise.viz.draw import palette
-from likewise.weights.load import load_trained
-
-SNAPSHOTS = "memory"
-"""The folder in a run where training keeps the memory as it was at each tenth of the steps."""
 
 PAPER, INK, FAINT = (250, 249, 246), (34, 36, 42), (112, 116, 126)
-LOW, HIGH, NEVER = np.array((240, 238, 232)), np.array((0, 86, 140)), (222, 220, 214)
+LOW, HIGH, EMPTY = np.array((240, 238, 232)), np.array((0, 86, 140)), (222, 220, 214)
+"""Colours of the smallest and the largest cosine of a plot, and of classes without a feature."""
 MARGIN, GAP, HEADER = 24, 28, 64
+"""Lengths in pixels; HEADER is the height above the first row."""
 DRIFT_WIDTH = 360
+"""Width of the drift plot in pixels."""
 
 
 @dataclass(frozen=True)
-class Snapshot:
-    """A memory, and the step of training at which it was so; None if that is not known."""
+class MemoryView:
+    """What is drawn of a memory.
 
-    memory: DatasetMemory
-    step: int | None = None
-
-
-def read_memories(path: Path) -> list[Snapshot]:
-    """The memory of a run at each tenth of its steps, in order, or the one that its weights or a file hold.
-
-    Raises:
-        ValueError: no memory there.
+    Attributes:
+        classes: Class names.
+        filled: Whether the memory holds a feature of each class.
+        similarity: Cosine of each two classes; nan where one is empty.
+        drift: Cosine of each class with itself in the last memory, for each snapshot; None for a single memory.
+        steps: Training steps of the snapshots.
     """
-    kept = sorted((path / SNAPSHOTS).glob("step-*.safetensors"))
-    if kept:
-        return [Snapshot(DatasetMemory.load(file), int(file.stem.removeprefix("step-"))) for file in kept]
-    if not path.exists():
-        raise ValueError(f"{path}: there is no such run or memory")
-    if path.is_file():
-        return [Snapshot(DatasetMemory.load(path))]
-    model, _ = load_trained(path)
-    if not isinstance(model, MCIBI):
-        raise ValueError(f"{path} holds {type(model).__name__}, which has no memory; give a run of mcibi")
-    return [Snapshot(model.memory)]
+
+    classes: tuple[str, ...]
+    filled: Bool[np.ndarray, " k"]
+    similarity: Float[np.ndarray, "k k"]
+    drift: Float[np.ndarray, "k n"] | None = None
+    steps: tuple[int | None, ...] = ()
+
+    def nearest(self, index: int) -> int | None:
+        """Return the other class with the highest cosine, or None if there is no other."""
+        others = self.similarity[index].copy()
+        others[index] = np.nan
+        return None if np.isnan(others).all() else int(np.nanargmax(others))
+
+    @property
+    def summary(self) -> str:
+        """The number of filled classes, and the names of the empty ones."""
+        empty = [name for name, filled in zip(self.classes, self.filled, strict=True) if not filled]
+        return f"{self.filled.sum()} of {len(self.classes)} classes filled" + (
+            f"; empty: {', '.join(empty)}" * bool(empty)
+        )
 
 
-def told_memory(memories: Sequence[Snapshot]) -> list[str]:
-    """The same as the image in lines: how many classes are filled, and each one's nearest neighbour."""
-    memory = memories[-1].memory
-    filled = memory.seen.any(dim=1).tolist()
-    never = [name for name, there in zip(memory.classes, filled, strict=True) if not there]
-    lines = [f"{sum(filled)} of {len(filled)} classes filled" + (f"; never seen: {', '.join(never)}" if never else "")]
-    similarity = memory.similarity().double().numpy()
-    for index in np.flatnonzero(filled):
-        near = nearest(similarity, int(index))
+def memory_lines(view: MemoryView) -> list[str]:
+    """Return the summary, and for each filled class its nearest neighbour, as lines of text."""
+    lines = [view.summary]
+    for index in np.flatnonzero(view.filled):
+        near = view.nearest(int(index))
         if near is not None:
-            lines.append(f"{memory.classes[index]}: nearest is {memory.classes[near]} ({similarity[index, near]:.3f})")
+            cosine = view.similarity[index, near]
+            lines.append(f"{view.classes[index]}: nearest is {view.classes[near]} ({cosine:.3f})")
     return lines
 
 
-def nearest(similarity: Float[np.ndarray, "k k"], index: int) -> int | None:
-    """The other class most like this one; None if no other has been seen."""
-    others = similarity[index].copy()
-    others[index] = np.nan
-    return None if np.isnan(others).all() else int(np.nanargmax(others))
-
-
-def draw_memory(memories: Sequence[Snapshot], *, title: str = "") -> UInt8[np.ndarray, "h w 3"]:
-    """The image of the last memory; with several, each class's drift towards it too.
-
-    Colours run from the least to the largest cosine shown; classes never seen are grey.
-    """
-    last = memories[-1].memory
-    classes = len(last.classes)
+def draw_memory(view: MemoryView, *, title: str = "memory") -> UInt8[np.ndarray, "h w 3"]:
+    """Return an image of the similarity matrix and, if there are snapshots, of the drift of each class."""
+    classes = len(view.classes)
     cell = max(8, min(26, 1200 // classes))
     font = ImageFont.load_default(max(8, cell * 0.6))
     head, small = ImageFont.load_default(18), ImageFont.load_default(13)
-    similarity = last.similarity().double().numpy()
-    names = [label_of(last, similarity, index) for index in range(classes)]
+    names = [row_label(view, index) for index in range(classes)]
     left = MARGIN + cell + 6 + round(max(font.getlength(name) for name in names)) + GAP
-    drift = drift_of(memories)
     right = left + classes * cell + GAP
-    width = max(right + (DRIFT_WIDTH if drift is not None else 0) + MARGIN, 640)
+    width = max(right + (DRIFT_WIDTH if view.drift is not None else 0) + MARGIN, 640)
     image = Image.new("RGB", (width, HEADER + classes * cell + MARGIN + 22), PAPER)
     draw = ImageDraw.Draw(image)
-    filled = int(last.seen.any(dim=1).sum())
-    draw.text((MARGIN, 12), f"{title or 'memory'}: {filled} of {classes} classes filled", font=head, fill=INK)
-    off_diagonal = np.where(np.eye(classes, dtype=bool), np.nan, similarity)
-    low, high = span(off_diagonal)
+    draw.text((MARGIN, 12), f"{title}: {view.filled.sum()} of {classes} classes filled", font=head, fill=INK)
+    off_diagonal = np.where(np.eye(classes, dtype=bool), np.nan, view.similarity)
+    low, high = finite_range(off_diagonal)
     draw.text((left, HEADER - 20), f"cosine between classes, {low:.2f} to {high:.2f}", font=small, fill=FAINT)
     for row in range(classes):
         y = HEADER + row * cell
         draw.rectangle((MARGIN, y + 2, MARGIN + cell - 4, y + cell - 3), fill=tuple(palette(row + 1)[row].tolist()))
         draw.text((MARGIN + cell + 6, y + cell * 0.15), names[row], font=font, fill=INK)
         for column in range(classes):
-            fill_cell(draw, left + column * cell, y, cell, cell, colour_of(float(similarity[row, column]), low, high))
-    if drift is not None:
-        low, high = span(drift)
-        told = f"cosine with the last, {low:.2f} to {high:.2f}, steps {memories[0].step} to {memories[-1].step}"
-        draw.text((right, HEADER - 20), told, font=small, fill=FAINT)
-        edges = np.linspace(0, DRIFT_WIDTH, drift.shape[1] + 1).round().astype(int)
-        for row, column in np.ndindex(*drift.shape):
+            colour = colour_of(float(view.similarity[row, column]), low, high)
+            fill_cell(draw, left + column * cell, y, cell, cell, colour)
+    if view.drift is not None:
+        low, high = finite_range(view.drift)
+        caption = f"cosine with the last, {low:.2f} to {high:.2f}, steps {view.steps[0]} to {view.steps[-1]}"
+        draw.text((right, HEADER - 20), caption, font=small, fill=FAINT)
+        edges = np.linspace(0, DRIFT_WIDTH, view.drift.shape[1] + 1).round().astype(int)
+        for row, column in np.ndindex(*view.drift.shape):
             x, side = right + int(edges[column]), int(edges[column + 1] - edges[column])
-            fill_cell(draw, x, HEADER + row * cell, side, cell, colour_of(float(drift[row, column]), low, high))
+            fill_cell(draw, x, HEADER + row * cell, side, cell, colour_of(float(view.drift[row, column]), low, high))
     return np.array(image)
 
 
-def label_of(memory: DatasetMemory, similarity: Float[np.ndarray, "k k"], index: int) -> str:
-    if not bool(memory.seen[index].any()):
-        return f"{memory.classes[index]}  (never seen)"
-    near = nearest(similarity, index)
-    return memory.classes[index] + ("" if near is None else f"  ~ {memory.classes[near]} {similarity[index, near]:.2f}")
+def row_label(view: MemoryView, index: int) -> str:
+    """Return the class name with its nearest neighbour."""
+    if not view.filled[index]:
+        return f"{view.classes[index]}  (empty)"
+    near = view.nearest(index)
+    neighbour = "" if near is None else f"  ~ {view.classes[near]} {view.similarity[index, near]:.2f}"
+    return view.classes[index] + neighbour
 
 
-def drift_of(memories: Sequence[Snapshot]) -> Float[np.ndarray, "k steps"] | None:
-    """The cosine of each class with itself in the last memory, for each memory; None of fewer than two."""
-    if len(memories) < 2:
-        return None
-    last = memories[-1].memory
-    return np.stack([snapshot.memory.similarity(last).diagonal().double().numpy() for snapshot in memories], axis=1)
-
-
-def span(values: Float[np.ndarray, "a b"]) -> tuple[float, float]:
-    """The least and the largest value that is there."""
-    there = values[np.isfinite(values)]
-    return (float(there.min()), float(there.max())) if there.size else (0.0, 1.0)
+def finite_range(values: Float[np.ndarray, "a b"]) -> tuple[float, float]:
+    """Return the smallest and the largest finite value; (0, 1) if there is none."""
+    finite = values[np.isfinite(values)]
+    return (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
 
 
 def colour_of(value: float, low: float, high: float) -> tuple[int, int, int]:
+    """Return the colour of a cosine on the scale from `low` to `high`; of nan, the colour of empty classes."""
     if not np.isfinite(value):
-        return NEVER
-    share = np.clip((value - low) / max(high - low, 1e-6), 0, 1)
-    red, green, blue = np.rint(LOW + share * (HIGH - LOW)).astype(int).tolist()
+        return EMPTY
+    fraction = np.clip((value - low) / max(high - low, 1e-6), 0, 1)
+    red, green, blue = np.rint(LOW + fraction * (HIGH - LOW)).astype(int).tolist()
     return red, green, blue
 
 

@@ -10,13 +10,14 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 
+from likewise.errors import ArgumentError
 from likewise.io.images import read_image
 from likewise.io.masks import read_labels, read_mask
 from likewise.jobs.writers import (
     FORMATS,
     SUMMARIES,
     WRITERS,
-    checked_formats,
+    check_formats,
     coco_document,
     encode,
     regions_of,
@@ -79,7 +80,7 @@ def test_a_mask_of_several_classes_is_a_palette_of_labels(tmp_path: Path, image:
         np.testing.assert_array_equal(np.asarray(stored.convert("RGB"))[25, 10], palette(2)[1])
 
 
-def test_probabilities_come_back_to_16_bits(tmp_path: Path, image: np.ndarray, one: FakeResult) -> None:
+def test_probabilities_are_stored_with_16_bits(tmp_path: Path, image: np.ndarray, one: FakeResult) -> None:
     with Image.open(write("probability", image, one, tmp_path)) as stored:
         stored = np.asarray(stored)
     assert stored.max() == 65535
@@ -87,7 +88,7 @@ def test_probabilities_come_back_to_16_bits(tmp_path: Path, image: np.ndarray, o
     np.testing.assert_allclose(stored / 65535, one.probability, atol=0.5001 / 65535)
 
 
-def test_a_cutout_is_the_object_on_nothing(tmp_path: Path, image: np.ndarray, one: FakeResult) -> None:
+def test_a_cutout_is_the_object_on_a_transparent_background(tmp_path: Path, image: np.ndarray, one: FakeResult) -> None:
     path = write("cutout", image, one, tmp_path)
     with Image.open(path) as stored:
         stored = np.asarray(stored)
@@ -96,11 +97,11 @@ def test_a_cutout_is_the_object_on_nothing(tmp_path: Path, image: np.ndarray, on
     assert not stored[~one.mask].any(), "the rest of the image must not be in the file"
 
 
-def test_an_overlay_is_a_image_of_the_same_size(tmp_path: Path, image: np.ndarray, two: FakeResult) -> None:
+def test_an_overlay_has_the_size_of_the_image(tmp_path: Path, image: np.ndarray, two: FakeResult) -> None:
     assert read_image(write("overlay", image, two, tmp_path)).shape == image.shape
 
 
-def test_coco_reads_what_is_written(tmp_path: Path, one: FakeResult, two: FakeResult) -> None:
+def test_pycocotools_reads_the_coco_file(tmp_path: Path, one: FakeResult, two: FakeResult) -> None:
     nothing = FakeResult(np.zeros((7, 9), np.uint8), two.classes, (0.1, 0.1, 0.1), np.zeros((7, 9), np.float32))
     results = {"sub/a.jpg": two, "b.jpg": nothing, "c.jpg": one}
     write_coco((regions_of(name, result) for name, result in results.items()), two.classes, tmp_path / "coco.json")
@@ -126,7 +127,7 @@ def test_coco_reads_what_is_written(tmp_path: Path, one: FakeResult, two: FakeRe
 
 
 @given(hnp.arrays(bool, hnp.array_shapes(min_dims=2, max_dims=2, max_side=24)))
-def test_run_lengths_come_back(mask: np.ndarray) -> None:
+def test_run_lengths_decode_to_the_mask(mask: np.ndarray) -> None:
     coded = {"size": list(mask.shape), "counts": encode(mask)}
     np.testing.assert_array_equal(coco_mask.decode(coded), mask)
     assert coco_mask.area(coded) == mask.sum()
@@ -138,23 +139,25 @@ def test_a_coco_document_is_plain_json(two: FakeResult) -> None:
 
 
 def test_formats_are_checked_by_name() -> None:
-    assert checked_formats(["coco", "mask", "coco"]) == ("coco", "mask")
-    with pytest.raises(
-        ValueError, match="formats are mask, labels, probability, overlay, cutout, coco, areas; got gif, bmp"
-    ):
-        checked_formats(["mask", "gif", "bmp"])
-    with pytest.raises(ValueError, match="got none"):
-        checked_formats([])
+    assert check_formats(["coco", "mask", "coco"]) == ("coco", "mask")
+    with pytest.raises(ArgumentError, match=r"'gif'.*mask, labels, probability, overlay, cutout, coco, areas"):
+        check_formats(["mask", "gif", "bmp"])
+    with pytest.raises(ArgumentError):
+        check_formats([])
+    with pytest.raises(ArgumentError, match="cutout"):
+        check_formats(["labels", "cutout"], ["labels", "areas"])
     assert set(FORMATS) == {*WRITERS, *SUMMARIES}
 
 
-def test_a_label_map_holds_the_labels_in_memory(image: np.ndarray, two: FakeResult, tmp_path: Path) -> None:
+def test_label_files_and_results_have_the_same_labels(image: np.ndarray, two: FakeResult, tmp_path: Path) -> None:
     for first_label in (1, 0):
         result = replace(two, first_label=first_label)
         found = Image.open(write("labels", image, result, tmp_path))
         np.testing.assert_array_equal(np.asarray(found), result.labels)
         colours = np.array(found.getpalette()).reshape(-1, 3)
         np.testing.assert_array_equal(colours[first_label : first_label + 3], palette(3))
+        categories = {region.category for region in regions_of("x.jpg", result).regions}
+        assert categories == ({1, 2} if first_label else {1, 2, 3})
 
 
 def test_the_table_of_areas_has_a_row_for_each_image_and_a_column_for_each_class(

@@ -24,7 +24,7 @@ from likewise.train.recipes.model_sections import FCNModel, MCIBIModel, SceneMod
 from likewise.train.samples.scenes import Batch
 from likewise.train.samples.training_data import Progress
 from likewise.train.tasks.backbone import trainable_backbone
-from likewise.viz.memory import SNAPSHOTS
+from likewise.weights.memories import SNAPSHOTS
 
 
 def build(section: MCIBIModel, classes: tuple[str, ...]) -> MCIBI:

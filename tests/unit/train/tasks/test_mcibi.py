@@ -19,7 +19,7 @@ from likewise.train.samples.scenes import TrainingScenes
 from likewise.train.samples.training_data import Progress, collate
 from likewise.train.tasks.mcibi import momentum
 from likewise.train.tasks.task import TrainingModule
-from likewise.viz.memory import read_memories
+from likewise.weights.memories import read_memories
 from support.scene_folders import make_folder, small
 
 

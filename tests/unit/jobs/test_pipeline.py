@@ -16,10 +16,10 @@ import pytest
 from PIL import Image
 from pycocotools.coco import COCO
 
-from likewise.errors import OutputError
+from likewise.errors import ArgumentError, ImageError, OutputError
 from likewise.io.paths import ImageFile, find_images
-from likewise.jobs import folder
-from likewise.jobs.folder import Report, segment_folder
+from likewise.jobs import pipeline
+from likewise.jobs.pipeline import Report, process_images
 from likewise.jobs.writers import WRITERS
 from support.fakes import save_flat
 
@@ -40,8 +40,8 @@ class FakeResult:
         return self.mask.astype(np.float32)
 
 
-def bright(image: np.ndarray) -> FakeResult:
-    """A stand-in for the model: what is brighter than the middle."""
+def bright(image: np.ndarray, file: ImageFile | None = None) -> FakeResult:
+    """Return the pixels above the middle grey, in place of a model."""
     return FakeResult((image[..., 0] > 127).astype(np.uint8))
 
 
@@ -57,17 +57,17 @@ def seven(photos: Path) -> list[ImageFile]:
     return find_images([photos])
 
 
-def run(images: list[ImageFile], segment: Callable[[np.ndarray], Any] = bright, **options: Any) -> Report:
+def run(images: list[ImageFile], segment: Callable[..., Any] = bright, **options: Any) -> Report:
     options = {"formats": ("mask", "coco"), "classes": ("bright",), "settings": {"model": "panet"}} | options
-    return segment_folder(images, segment, options.pop("out", "out"), **options)
+    return process_images(images, segment, options.pop("out", "out"), **options)
 
 
 def files_of(out: str = "out") -> set[str]:
     return {path.relative_to(out).as_posix() for path in Path(out).rglob("*") if path.is_file()}
 
 
-def never(image: np.ndarray) -> FakeResult:
-    raise AssertionError("nothing was left to do")
+def never(image: np.ndarray, file: ImageFile) -> FakeResult:
+    raise AssertionError("an image is processed")
 
 
 def test_every_format_of_every_image_is_written(seven: list[ImageFile]) -> None:
@@ -84,7 +84,7 @@ def test_every_format_of_every_image_is_written(seven: list[ImageFile]) -> None:
         np.testing.assert_array_equal(np.asarray(mask)[:, 0], [255] * 6 + [0] * 7)
 
 
-def test_a_second_run_skips_what_is_finished(seven: list[ImageFile]) -> None:
+def test_a_second_run_skips_finished_images(seven: list[ImageFile]) -> None:
     run(seven)
     before = Path("out/coco.json").read_text()
     Path("out/coco.json").unlink()
@@ -95,7 +95,7 @@ def test_a_second_run_skips_what_is_finished(seven: list[ImageFile]) -> None:
     assert Path("out/coco.json").read_text() == before
 
 
-def test_what_is_missing_changed_or_new_is_done(seven: list[ImageFile], photos: Path) -> None:
+def test_missing_changed_and_new_images_are_processed(seven: list[ImageFile], photos: Path) -> None:
     run(seven)
     Path("out/2.mask.png").unlink()
     save_flat(photos / "sub/3.png", value=10)
@@ -125,7 +125,7 @@ def test_images_of_earlier_runs_stay_in_the_coco_file(seven: list[ImageFile]) ->
     assert len(json.loads(Path("out/coco.json").read_text())["images"]) == 7
 
 
-def test_other_settings_are_refused_by_name_and_force_does_all_again(seven: list[ImageFile]) -> None:
+def test_changed_settings_are_refused_by_name_and_force_processes_all_images(seven: list[ImageFile]) -> None:
     run(seven, settings={"model": "panet", "backbone": "lite0"})
     changed = {"model": "panet", "backbone": "vgg16", "size": 417}
     with pytest.raises(OutputError) as caught:
@@ -139,17 +139,15 @@ def test_other_settings_are_refused_by_name_and_force_does_all_again(seven: list
     assert run(seven, never, settings=changed).skipped == 7
 
 
-def test_settings_that_cannot_be_read_are_refused(seven: list[ImageFile]) -> None:
+def test_unreadable_settings_are_refused(seven: list[ImageFile]) -> None:
     run(seven)
     Path("out/.likewise/settings.json").write_text("{")
-    with pytest.raises(
-        OutputError, match=r"settings\.json: the settings of the earlier run cannot be read; pass --force"
-    ):
+    with pytest.raises(OutputError, match=r"settings\.json.*--force"):
         run(seven)
 
 
-def test_settings_of_a_run_that_finished_nothing_do_not_matter(seven: list[ImageFile]) -> None:
-    def interrupted(image: np.ndarray) -> FakeResult:
+def test_settings_of_a_run_without_finished_images_are_replaced(seven: list[ImageFile]) -> None:
+    def interrupted(image: np.ndarray, file: ImageFile) -> FakeResult:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -157,13 +155,13 @@ def test_settings_of_a_run_that_finished_nothing_do_not_matter(seven: list[Image
     assert run(seven, settings={"model": "hsnet"}).done == 7
 
 
-def test_images_that_fail_are_reported_and_the_others_done(seven: list[ImageFile], photos: Path) -> None:
+def test_failed_images_are_reported_and_the_others_processed(seven: list[ImageFile], photos: Path) -> None:
     (photos / "bad.jpg").write_bytes(b"<html>")
     (photos / "empty.jpg").touch()
     save_flat(photos / "heavy.png", size=(99, 7))
     images = [*find_images([photos]), ImageFile(photos / "gone.jpg", "gone.jpg")]
 
-    def no_heavy(image: np.ndarray) -> FakeResult:
+    def no_heavy(image: np.ndarray, file: ImageFile) -> FakeResult:
         if image.shape[1] == 99:
             raise RuntimeError("out of memory")
         return bright(image)
@@ -171,9 +169,10 @@ def test_images_that_fail_are_reported_and_the_others_done(seven: list[ImageFile
     report = run(images, no_heavy)
     assert (report.done, report.skipped) == (7, 0)
     reasons = {path.name: reason for path, reason in report.failed}
-    assert reasons["bad.jpg"].startswith("a web page, not an image")
-    assert reasons["empty.jpg"].startswith("empty (0 bytes)")
-    assert reasons["gone.jpg"].startswith("no such file")
+    assert "web page" in reasons["bad.jpg"]
+    assert "0 bytes" in reasons["empty.jpg"]
+    assert "gone.jpg" in reasons
+    assert not any("jpg" in reason for reason in reasons.values()), "the report names the path beside the reason"
     assert reasons["heavy.png"] == "RuntimeError: out of memory"
     assert len(json.loads(Path("out/coco.json").read_text())["images"]) == 7
     again = run(images, never)
@@ -181,7 +180,7 @@ def test_images_that_fail_are_reported_and_the_others_done(seven: list[ImageFile
     assert len(again.failed) == 4
 
 
-def test_a_image_that_fails_now_leaves_the_coco_file(seven: list[ImageFile]) -> None:
+def test_an_image_that_fails_in_a_later_run_is_removed_from_the_coco_file(seven: list[ImageFile]) -> None:
     run(seven)
     seven[0].path.write_bytes(b"damaged since")
     run(seven)
@@ -198,34 +197,34 @@ def test_images_that_differ_in_the_suffix_alone_keep_it(photos: Path) -> None:
     }
 
 
-def test_two_images_of_one_name_are_refused(photos: Path) -> None:
+def test_two_images_with_one_name_are_refused(photos: Path) -> None:
     a, b = save_flat(photos / "a" / "x.jpg"), save_flat(photos / "b" / "x.jpg")
-    with pytest.raises(ValueError, match=r"two images are named x\.jpg"):
+    with pytest.raises(ArgumentError, match=r"x\.jpg"):
         run([ImageFile(a, "x.jpg"), ImageFile(b, "x.jpg")])
 
 
-def test_no_input_is_ever_overwritten(photos: Path) -> None:
+def test_inputs_are_never_overwritten(photos: Path) -> None:
     image, mask = save_flat(photos / "cat.jpg"), save_flat(photos / "cat.mask.png")
     before = mask.read_bytes()
     images = find_images([image])
     for force in (False, True):
-        with pytest.raises(OutputError, match=r"cat\.mask\.png: is an input and would be overwritten"):
+        with pytest.raises(OutputError, match=r"cat\.mask\.png"):
             run(images, out=photos, protect=[mask], force=force)
     odd = save_flat(photos / "dog.cutout.png")
-    with pytest.raises(OutputError, match=r"dog\.cutout\.png: is an input"):
+    with pytest.raises(OutputError, match=r"dog\.cutout\.png"):
         run(
             [ImageFile(save_flat(photos / "dog.jpg"), "dog.jpg"), ImageFile(odd, "else.png")],
             out=photos,
             formats=["cutout"],
         )
     assert mask.read_bytes() == before
-    assert not (photos / ".likewise").exists(), "found out before anything is written"
+    assert not (photos / ".likewise").exists(), "the check precedes any write"
 
 
-def test_masks_that_are_not_ours_are_kept_unless_forced(photos: Path) -> None:
+def test_foreign_masks_are_kept_unless_forced(photos: Path) -> None:
     image, mask = save_flat(photos / "cat.jpg"), save_flat(photos / "cat.mask.png")
     before = mask.read_bytes()
-    with pytest.raises(OutputError, match=r"cat\.mask\.png: exists and was not made by an earlier run.*--force"):
+    with pytest.raises(OutputError, match=r"cat\.mask\.png.*--force"):
         run(find_images([image]), out=photos)
     assert mask.read_bytes() == before
     assert run(find_images([image]), out=photos, force=True).done == 1
@@ -234,7 +233,7 @@ def test_masks_that_are_not_ours_are_kept_unless_forced(photos: Path) -> None:
 
 def test_an_output_that_is_a_file_is_refused(seven: list[ImageFile]) -> None:
     Path("out").write_text("")
-    with pytest.raises(OutputError, match="out: a file, where the folder for the results is needed"):
+    with pytest.raises(OutputError, match="out"):
         run(seven)
 
 
@@ -251,42 +250,42 @@ def _write_failing_from(count: int, error: OSError) -> tuple[str, Callable[..., 
 
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EACCES, errno.EROFS])
-def test_a_disk_that_refuses_stops_the_run_with_what_is_finished_kept(
+def test_a_full_or_read_only_disk_stops_the_run_and_finished_images_are_kept(
     seven: list[ImageFile], monkeypatch: pytest.MonkeyPatch, code: int
 ) -> None:
     with monkeypatch.context() as patch:
         patch.setitem(WRITERS, "mask", _write_failing_from(3, OSError(code, os.strerror(code))))
-        with pytest.raises(OutputError, match=f"cannot be written .*{os.strerror(code)}.*what is finished is kept"):
+        with pytest.raises(OutputError, match=os.strerror(code)):
             run(seven)
     report = run(seven)
     assert (report.done, report.skipped) == (4, 3)
 
 
-def test_a_folder_that_cannot_be_made_is_named(seven: list[ImageFile]) -> None:
+def test_an_output_folder_that_cannot_be_created_is_refused(seven: list[ImageFile]) -> None:
     Path("file").write_text("")
-    with pytest.raises(OutputError, match=r"cannot be written .*[Nn]ot a directory"):
+    with pytest.raises(OutputError, match=os.strerror(errno.ENOTDIR)):
         run(seven, out="file/out")
 
 
-def test_one_result_that_cannot_be_written_fails_alone(seven: list[ImageFile]) -> None:
+def test_a_single_failed_write_does_not_stop_the_run(seven: list[ImageFile]) -> None:
     Path("out/2.mask.png").mkdir(parents=True)
     report = run(seven, force=True)
     assert report.done == 6
-    assert [(path.name, "cannot be written" in reason) for path, reason in report.failed] == [("2.png", True)]
+    assert [path.name for path, _ in report.failed] == ["2.png"]
 
 
-def test_a_model_error_about_a_shape_fails_alone(seven: list[ImageFile]) -> None:
-    def wrong(image: np.ndarray) -> FakeResult:
+def test_a_result_that_a_writer_cannot_handle_fails_alone(seven: list[ImageFile]) -> None:
+    def wrong(image: np.ndarray, file: ImageFile) -> FakeResult:
         return FakeResult(np.zeros((3, 3, 3), dtype=np.uint8)) if len(image) == 12 else bright(image)
 
     report = run(seven, wrong, formats=("overlay",))
     assert [path.name for path, _ in report.failed] == ["2.png"]
 
 
-def test_an_interrupted_run_leaves_whole_files_and_is_resumed(seven: list[ImageFile]) -> None:
+def test_an_interrupted_run_leaves_complete_files_and_resumes(seven: list[ImageFile]) -> None:
     calls = iter(range(100))
 
-    def interrupted(image: np.ndarray) -> FakeResult:
+    def interrupted(image: np.ndarray, file: ImageFile) -> FakeResult:
         if next(calls) == 4:
             raise KeyboardInterrupt
         return bright(image)
@@ -304,14 +303,16 @@ def test_an_interrupted_run_leaves_whole_files_and_is_resumed(seven: list[ImageF
     assert (report.done, report.skipped) == (3, 4)
 
 
+SRC, TESTS = Path(pipeline.__file__).parents[2], Path(__file__).parents[2]
+
 KILLED = """
 import sys, time
 from pathlib import Path
 sys.path[:0] = {path!r}
-from test_folder import bright, run
+from test_pipeline import bright, run
 from likewise.io.paths import find_images
 
-def slow(image):
+def slow(image, file):
     time.sleep(0.02)
     return bright(image)
 
@@ -319,14 +320,14 @@ run(find_images(["photos"]), slow, formats=("mask", "overlay", "cutout", "coco")
 """
 
 
-def test_a_run_that_is_killed_at_any_point_is_resumed_and_ends_as_if_it_never_was(photos: Path) -> None:
+def test_a_killed_run_resumes_and_ends_with_the_files_of_an_uninterrupted_run(photos: Path) -> None:
     generator = np.random.default_rng(0)
     for index in range(40):
         noise = generator.integers(0, 256, (50, 60, 3), dtype=np.uint8)
         Image.fromarray(noise).save(photos / f"{index}.png")
     images = find_images([photos])
     formats = ("mask", "overlay", "cutout", "coco")
-    program = KILLED.format(path=[str(Path(__file__).parent), str(Path(folder.__file__).parents[1])])
+    program = KILLED.format(path=[str(Path(__file__).parent), str(TESTS), str(SRC)])
     finished = Path("out/.likewise/finished.jsonl")
     recorded = 0
     for _ in range(3):
@@ -348,7 +349,7 @@ def test_a_run_that_is_killed_at_any_point_is_resumed_and_ends_as_if_it_never_wa
                     image.load()
     assert not Path("out/coco.json").exists()
     with finished.open("ab") as file:
-        file.write(b'{"size": 12, "mtime_')  # what a kill within a write leaves, and below too
+        file.write(b'{"size": 12, "mtime_')  # a kill within a write leaves this, and the part file below
     Path("out/.likewise-part-0.mask.png").write_bytes(b"half")
 
     report = run(images, formats=formats)
@@ -368,7 +369,7 @@ def test_few_images_are_in_memory_at_a_time(photos: Path, monkeypatch: pytest.Mo
         save_flat(photos / f"{index}.png")
     read, used, lead = 0, 0, []
     lock = threading.Lock()
-    original = folder.read_image
+    original = pipeline.read_image
 
     def counting(path: Path) -> np.ndarray:
         nonlocal read
@@ -376,54 +377,51 @@ def test_few_images_are_in_memory_at_a_time(photos: Path, monkeypatch: pytest.Mo
             read += 1
         return original(path)
 
-    def segment(image: np.ndarray) -> FakeResult:
+    def segment(image: np.ndarray, file: ImageFile) -> FakeResult:
         nonlocal used
         used += 1
         time.sleep(0.002)
         lead.append(read - used)
         return bright(image)
 
-    monkeypatch.setattr(folder, "read_image", counting)
+    monkeypatch.setattr(pipeline, "read_image", counting)
     assert run(find_images([photos]), segment).done == 60
     assert max(lead) <= 5
     assert max(lead) >= 1, "the next images are read while the model works"
 
 
-def test_reading_goes_on_while_the_model_works(seven: list[ImageFile], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_images_are_read_while_the_model_works(seven: list[ImageFile], monkeypatch: pytest.MonkeyPatch) -> None:
     read_before = threading.Event()
-    original = folder.read_image
+    original = pipeline.read_image
 
     def reading(path: Path) -> np.ndarray:
         if path.name == "2.png":
             read_before.set()
         return original(path)
 
-    def segment(image: np.ndarray) -> FakeResult:
+    def segment(image: np.ndarray, file: ImageFile) -> FakeResult:
         assert read_before.wait(5), "the second image is read while the first is with the model"
         return bright(image)
 
-    monkeypatch.setattr(folder, "read_image", reading)
+    monkeypatch.setattr(pipeline, "read_image", reading)
     assert run(seven, segment).failed == []
 
 
-def test_these_modules_do_not_load_torch() -> None:
-    program = "import sys, likewise.jobs.folder, likewise.viz.draw; sys.exit('torch' in sys.modules)"
-    environment = {**os.environ, "PYTHONPATH": str(Path(folder.__file__).parents[1])}
+def test_jobs_and_viz_do_not_import_torch() -> None:
+    program = (
+        "import sys, likewise.jobs.segment, likewise.jobs.cosegment, likewise.jobs.saliency, likewise.jobs.parse, "
+        "likewise.jobs.demo, likewise.viz.draw, likewise.viz.memory; sys.exit('torch' in sys.modules)"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(SRC)}
     assert subprocess.run([sys.executable, "-c", program], env=environment, check=False).returncode == 0
 
 
-def test_what_is_read_beside_a_image_reaches_the_model_and_its_failure_is_that_image_s_alone(seven) -> None:
-    def beside(image: ImageFile) -> str:
-        if image.name == "2.png":
-            raise ValueError("there is no map of it")
-        return image.name
-
-    seen: list[tuple[int, str]] = []
-
-    def segment(image: np.ndarray, name: str) -> FakeResult:
-        seen.append((len(image), name))
+def test_the_model_gets_the_file_of_each_image_and_its_errors_concern_that_image(seven: list[ImageFile]) -> None:
+    def segment(image: np.ndarray, file: ImageFile) -> FakeResult:
+        if file.name == "2.png":
+            raise ImageError("no map")
         return bright(image)
 
-    report = run(seven, segment, beside=beside)
-    assert [(path.name, reason) for path, reason in report.failed] == [("2.png", "there is no map of it")]
-    assert sorted(seen) == [(10 + n, f"{'sub/' if n % 2 else ''}{n}.png") for n in (0, 1, 3, 4, 5, 6)]
+    report = run(seven, segment)
+    assert [(path.name, reason) for path, reason in report.failed] == [("2.png", "no map")]
+    assert report.done == 6

@@ -1,0 +1,59 @@
+"""`likewise cosegment`: segment what the images of a folder share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from likewise.cli import options
+from likewise.cli.console import print_line, print_report, stage_progress
+
+Formats = options.format_option("mask")
+
+
+def cosegment(
+    paths: Annotated[list[str], typer.Argument(metavar="PATHS...", help="Folders; each with images is a group.")],
+    out: options.Out,
+    maps: options.Maps = "saliency-lite0",
+    then: options.Then = None,
+    shots: Annotated[int, typer.Option("--shots", min=1, help="Number of examples for --then segment.")] = 5,
+    format: Formats = None,
+    model: Annotated[
+        str, typer.Option("--model", help="icnet-lite0, a run of icnet, or icnet-vgg16 with --weights.")
+    ] = "icnet-lite0",
+    weights: options.Weights = None,
+    device: options.Device = "auto",
+    edges: options.Edges = True,
+    force: options.Force = False,
+) -> None:
+    """Segment what the images of each folder share, without an example.
+
+    Interrupted runs resume.
+
+    [dim]likewise cosegment photos/ -o masks/ --format mask overlay[/dim]
+    """
+    from likewise.errors import check_known
+    from likewise.jobs.cosegment import cosegment_folder
+    from likewise.predict.co_saliency import BY_BEST_MASKS, CoSaliency
+    from likewise.predict.few_shot import FewShot
+
+    if then is not None:
+        check_known(then, ["segment"], "value of --then")
+    cosaliency = CoSaliency(model, maps=maps, weights=weights, device=device, edges=edges)
+    few_shot = FewShot(BY_BEST_MASKS, device=device, edges=edges) if then else None
+    with stage_progress() as progress:
+        report = cosegment_folder(
+            paths,
+            out,
+            cosaliency=cosaliency,
+            then=few_shot,
+            shots=shots,
+            formats=format or ["mask"],
+            force=force,
+            progress=progress,
+        )
+    for folder, names in report.examples.items():
+        print_line(f"{folder}: examples are {', '.join(Path(name).name for name in names)}")
+    print_report(report, f"in {len(report.groups)} group{'s' * (len(report.groups) > 1)} segmented", out)

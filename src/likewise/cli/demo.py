@@ -1,0 +1,53 @@
+"""`likewise demo`: two photographs, segmented from one example each."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from likewise.cli import options
+from likewise.cli.console import new_table, print_error, print_line, print_table
+from likewise.predict import DEFAULT_MODEL
+
+
+def demo(
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the images.")] = Path("demo"),
+    model: Annotated[str | None, typer.Option("--model", help="One model. \\[all bundled ones, side by side]")] = None,
+    backbone: options.BackboneName = "lite0",
+    weights: options.Weights = None,
+    side: options.Side = None,
+    device: options.Device = "auto",
+    precision: options.Precision = "float32",
+) -> None:
+    """Segment two photographs from one example each, and print the IoU and the time.
+
+    Masks are written for the default model, or for --model. The command fails if one of their IoUs is below its
+    minimum.
+    """
+    from likewise.jobs.demo import run_demo
+    from likewise.weights.few_shot import BUNDLED_MODELS
+    from likewise.weights.load import bundled
+
+    others = [name for name in bundled(*BUNDLED_MODELS) if name != DEFAULT_MODEL]
+    names = [model] if model else [DEFAULT_MODEL, *others]
+    predictors = [options.open_few_shot(name, backbone, weights, side, device, precision) for name in names]
+    outcomes, sheet = run_demo(predictors, out)
+    table = new_table("task", "IoU", "minimum", "learn", "segment", "model", "backbone")
+    for few_shot, results in zip(predictors, outcomes, strict=True):
+        for outcome in results:
+            table.add_row(
+                outcome.task.name,
+                f"[{'green' if outcome.passed else 'red'}]{outcome.iou:.3f}[/]",
+                f"{outcome.task.minimum:.2f}",
+                f"{outcome.learn_seconds * 1000:.0f} ms",
+                f"{outcome.segment_seconds * 1000:.0f} ms",
+                few_shot.model_name,
+                few_shot.backbone_name.partition("@")[0],
+            )
+    print_table(table)
+    print_line(f"images: {sheet}")
+    if not all(outcome.passed for outcome in outcomes[0]):
+        print_error("an IoU is below its minimum")
+        raise typer.Exit(1)

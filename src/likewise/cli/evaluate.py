@@ -1,0 +1,37 @@
+"""`likewise evaluate`: measure a model, or predictions of another program, under a named protocol."""
+
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+from likewise.cli.commands import command
+from likewise.cli.evaluate_episodes import episodes
+from likewise.cli.evaluate_groups import groups
+from likewise.cli.evaluate_leakage import leakage
+from likewise.cli.evaluate_predict import predict
+from likewise.cli.evaluate_scenes import scenes
+from likewise.cli.evaluate_score import score
+
+
+class ModelFirst(TyperGroup):
+    """A group that reads ``evaluate MODEL ...`` as ``evaluate predict MODEL ... --score``."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        if args and args[0] not in self.commands and not args[0].startswith("-"):
+            args = ["predict", *args, "--score"]
+        return super().parse_args(ctx, args)
+
+
+app = typer.Typer(
+    cls=ModelFirst,
+    no_args_is_help=True,
+    help="Measure a model, or predictions of another program, under a named protocol.\n\n"
+    "[bold]likewise evaluate MODEL --protocol P --data D -o RUN[/bold] predicts and scores.",
+)
+app.command("predict", cls=command(resumes=True))(predict)
+app.command("score", cls=command())(score)
+app.command("episodes", cls=command())(episodes)
+app.command("groups", cls=command())(groups)
+app.command("scenes", cls=command("--scales", resumes=True))(scenes)
+app.command("leakage", cls=command())(leakage)

@@ -1,0 +1,40 @@
+"""`likewise learn`: save what examples show as a concept."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from likewise.cli import options
+from likewise.cli.console import print_line
+from likewise.predict import DEFAULT_MODEL
+
+
+def learn(
+    examples: Annotated[list[str], typer.Argument(metavar="EXAMPLE...", help="As for --like of [bold]segment[/bold].")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="File of the concept; .concept is added if missing.")],
+    box: options.Boxes = None,
+    scribbles: options.Scribbles = None,
+    label: options.Label = None,
+    model: options.Model = DEFAULT_MODEL,
+    backbone: options.BackboneName = "lite0",
+    weights: options.Weights = None,
+    side: options.Side = None,
+    device: options.Device = "auto",
+    precision: options.Precision = "float32",
+) -> None:
+    """Learn a concept from examples and save it in a small file.
+
+    Concepts among the EXAMPLES are merged, so adding an example or a class needs no training.
+
+    [dim]likewise learn pets/ -o pets.concept[/dim]
+    """
+    from likewise.jobs.segment import learn_concept
+
+    few_shot = options.open_few_shot(model, backbone, weights, side, device, precision)
+    concept = learn_concept(few_shot, examples, boxes=box or (), scribbles=scribbles or (), label=label)
+    path = out if out.suffix == ".concept" else out.with_name(f"{out.name}.concept")
+    concept.save(path)
+    print_line(f"{path}: {concept}")

@@ -1,0 +1,52 @@
+"""`likewise parse`: label every pixel of images."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from likewise.cli import options
+from likewise.cli.console import print_report, progress_bar
+
+Formats = options.format_option("labels overlay", "labels, overlay, probability, areas, coco")
+SceneModel = Annotated[str, typer.Option("--model", metavar="RUN", help="A run of [bold]likewise train[/bold].")]
+Scales = Annotated[
+    list[float] | None,
+    typer.Option("--scales", metavar="SCALE...", help="Image scales whose probabilities are averaged. \\[1]"),
+]
+Window = Annotated[int, typer.Option("--window", min=1, help="Side in pixels of the windows of larger images.")]
+ShortSide = Annotated[
+    int | None,
+    typer.Option("--side", min=0, help="Short side of the resized images; 0 keeps their size. \\[as trained]"),
+]
+
+
+def parse(
+    paths: options.Paths,
+    model: SceneModel,
+    out: options.Out,
+    format: Formats = None,
+    scales: Scales = None,
+    mirror: Annotated[bool, typer.Option("--mirror", help="Average with the mirrored image.")] = False,
+    window: Window = 768,
+    overlap: Annotated[float, typer.Option("--overlap", help="Minimum overlap of windows, as a fraction.")] = 0.25,
+    side: ShortSide = None,
+    device: options.Device = "auto",
+    force: options.Force = False,
+) -> None:
+    """Label every pixel of all PATHS with a class of the model.
+
+    Interrupted runs resume.
+
+    [dim]likewise parse photos/ --model runs/mcibi -o parsed/ --format labels overlay areas[/dim]
+    """
+    from likewise.jobs.parse import parse_folder
+    from likewise.predict.scene_parser import SceneParser
+
+    scales = scales or [1.0]
+    parser = SceneParser(model, side=side, scales=scales, mirror=mirror, window=window, overlap=overlap, device=device)
+    formats = format or ["labels", "overlay"]
+    with progress_bar("parsing") as progress:
+        report = parse_folder(paths, out, parser=parser, formats=formats, force=force, progress=progress)
+    print_report(report, "parsed", out)

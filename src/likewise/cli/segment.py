@@ -1,0 +1,51 @@
+"""`likewise segment`: find in images what examples show."""
+
+from __future__ import annotations
+
+from likewise.cli import options
+from likewise.cli.console import print_report, progress_bar
+from likewise.predict import DEFAULT_MODEL
+
+Formats = options.format_option("mask")
+
+
+def segment(
+    paths: options.Paths,
+    like: options.Like,
+    out: options.Out,
+    box: options.Boxes = None,
+    scribbles: options.Scribbles = None,
+    label: options.Label = None,
+    format: Formats = None,
+    model: options.Model = DEFAULT_MODEL,
+    backbone: options.BackboneName = "lite0",
+    weights: options.Weights = None,
+    side: options.Side = None,
+    device: options.Device = "auto",
+    precision: options.Precision = "float32",
+    edges: options.Edges = True,
+    force: options.Force = False,
+) -> None:
+    """Find in all PATHS what the examples show.
+
+    Interrupted runs resume.
+
+    [dim]likewise segment photos/ --like cat.jpg=cat.png -o masks/ --format mask overlay[/dim]
+    """
+    from likewise.jobs.segment import segment_folder
+
+    few_shot = options.open_few_shot(model, backbone, weights, side, device, precision, edges=edges)
+    with progress_bar("segmenting") as progress:
+        report = segment_folder(
+            paths,
+            like,
+            out,
+            few_shot=few_shot,
+            boxes=box or (),
+            scribbles=scribbles or (),
+            label=label,
+            formats=format or ["mask"],
+            force=force,
+            progress=progress,
+        )
+    print_report(report, "segmented", out)

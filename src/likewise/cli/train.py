@@ -1,0 +1,53 @@
+"""`likewise train` and `likewise recipes`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from likewise.cli.console import print_line
+from likewise.errors import requires_extra
+
+COMMANDS = {"mcibi": "parse", "fcn": "parse", "icnet": "cosegment", "saliency": "saliency"}
+"""Name of a recipe's model to the command that uses it; segment for all others."""
+
+
+def train(
+    recipe: Annotated[
+        str, typer.Argument(metavar="RECIPE", help="A name of [bold]likewise recipes[/bold], or a YAML file.")
+    ],
+    overrides: Annotated[
+        list[str] | None, typer.Argument(metavar="KEY=VALUE...", help="Changed settings: data.root=VOC steps=800 ...")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", metavar="RUN", help="Folder of the run. \\[runs/RECIPE]")
+    ] = None,
+) -> None:
+    """Train a model by a recipe.
+
+    Interrupted runs resume from the last checkpoint and end with the same weights as an uninterrupted run.
+
+    [dim]likewise train panet-voc-small data.root=PASCAL data.fold=1 -o runs/fold1[/dim]
+    """
+    with requires_extra("train", "training"):
+        from likewise.train.loop import train as run_training
+        from likewise.train.recipes.load import load_recipe
+
+    chosen = load_recipe(recipe, overrides or ())
+    folder = run_training(chosen, out)
+    use = f"likewise {COMMANDS.get(chosen.model.name, 'segment')} --model {folder}"
+    print_line(f"{folder}: weights.safetensors, record.json, metrics.csv; use it with {use}")
+
+
+def recipes() -> None:
+    """List the recipes."""
+    with requires_extra("train", "training"):
+        from likewise.train.recipes.load import load_recipe, recipe_names
+
+    for name in recipe_names():
+        recipe = load_recipe(name)
+        print_line(f"{name}: {recipe.model.name} on {recipe.model.backbone}, {recipe.data.set}, {recipe.steps} steps")
+        for key, value in recipe.source:
+            print_line(f"    {key}: {value}")

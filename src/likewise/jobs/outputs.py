@@ -1,0 +1,82 @@
+"""The output files of a run, and the checks that protect existing files."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from likewise.errors import ArgumentError, OutputError
+from likewise.io.paths import ImageFile, find_images
+from likewise.jobs.records import has_records
+from likewise.jobs.writers import SUMMARIES, WRITERS
+
+Images = str | Path | ImageFile | Iterable[str | Path | ImageFile]
+"""Images of a run: paths, folders and globs as in `find_images`, or files already found."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """An image and its output file for each format."""
+
+    image: ImageFile
+    outputs: dict[str, Path]
+
+
+def list_images(images: Images, *, exclude: Iterable[str | Path] = ()) -> list[ImageFile]:
+    """Return the image files that `images` names, without those below a path of `exclude`."""
+    given = [images] if isinstance(images, str | Path | ImageFile) else list(images)
+    found = [image for image in given if isinstance(image, ImageFile)]
+    paths = [image for image in given if not isinstance(image, ImageFile)]
+    return found + find_images(paths, exclude=exclude) if paths or not found else found
+
+
+def plan_jobs(images: Sequence[ImageFile], out: Path, formats: Iterable[str]) -> list[Job]:
+    """Return a job for each image, with outputs such as ``out/sub/cat.mask.png`` for sub/cat.jpg.
+
+    Images whose names differ only in the suffix keep it: cat.jpg.mask.png.
+
+    Raises:
+        ArgumentError: Two images have the same name.
+    """
+    names = [image.name for image in images]
+    duplicates = [name for name, count in Counter(names).items() if count > 1]
+    if duplicates:
+        raise ArgumentError(f"two images are named {duplicates[0]}; their outputs would overwrite each other")
+    stems = {name: PurePosixPath(name).with_suffix("").as_posix() for name in names}
+    while True:  # a suffix that is kept may cause a new clash
+        counts = Counter(stem.casefold() for stem in stems.values())
+        clashing = [name for name, stem in stems.items() if counts[stem.casefold()] > 1 and stem != name]
+        if not clashing:
+            break
+        stems.update({name: name for name in clashing})
+    suffixes = {format: WRITERS[format][0] for format in formats if format in WRITERS}
+    return [
+        Job(image, {format: out / f"{stems[image.name]}{suffix}" for format, suffix in suffixes.items()})
+        for image in images
+    ]
+
+
+def summary_files(out: Path, formats: Iterable[str]) -> dict[str, Path]:
+    """Return the path of each format that has one file for all images."""
+    return {format: out / SUMMARIES[format][0] for format in formats if format in SUMMARIES}
+
+
+def refuse_overwriting(targets: Iterable[Path], out: Path, inputs: Iterable[Path], *, force: bool) -> None:
+    """Check that no target is an input, nor, unless `force`, a file that no earlier run in `out` has written.
+
+    Raises:
+        OutputError: The message names the file.
+    """
+    targets = list(targets)
+    protected = {path.resolve() for path in inputs}
+    for target in targets:
+        if target.resolve() in protected:
+            raise OutputError(f"{target}: is an input; write to another folder with -o")
+    if force or has_records(out):
+        return
+    for target in targets:
+        if target.exists():
+            raise OutputError(
+                f"{target}: exists and is not the output of an earlier run; write to another folder with -o, or pass "
+                "--force to overwrite it"
+            )

@@ -1,0 +1,112 @@
+"""Segment a folder of images by examples: `segment_folder`, and `learn_concept` for the examples alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from likewise.jobs.outputs import Images, list_images
+from likewise.jobs.pipeline import Progress, Report, process_images
+from likewise.predict.examples import Example, find_examples
+
+if TYPE_CHECKING:
+    from likewise.predict.concept import Concept
+    from likewise.predict.few_shot import FewShot
+
+
+def segment_folder(
+    images: Images,
+    like: str | Path | Example | Concept | Iterable[str | Path | Example | Concept],
+    out: str | Path,
+    *,
+    few_shot: FewShot,
+    boxes: Sequence[str] = (),
+    scribbles: Sequence[Path] = (),
+    label: int | None = None,
+    formats: Sequence[str] = ("mask",),
+    force: bool = False,
+    progress: Progress | None = None,
+) -> Report:
+    """Find in all images what the examples show, and write the results to `out`; interrupted runs resume.
+
+        segment_folder("photos/", "cat.jpg=cat.png", "masks/", few_shot=FewShot())
+
+    Args:
+        images: Paths, folders and globs. Masks and scribbles of the examples are skipped.
+        like: Examples, concepts, or texts that `likewise.predict.examples.find_examples` reads. Several are merged.
+        boxes, scribbles, label: As for `find_examples`, for the texts in `like`.
+        formats: mask, labels, probability, overlay, cutout, coco, areas.
+        force, progress: As for `process_images`, which also lists the errors.
+
+    Raises:
+        ExampleError: An example is missing, empty or ambiguous.
+        ConceptError: A concept belongs to another model.
+    """
+    examples, concepts = collect_examples(like, boxes=boxes, scribbles=scribbles, label=label)
+    masks = [path for example in examples for path in (example.mask, example.scribbles) if isinstance(path, str | Path)]
+    inputs = [*masks, *(example.image for example in examples), *concepts]
+    found = list_images(images, exclude=[out, *masks])
+    concept = merge_concepts(few_shot, examples, concepts)
+    settings = {
+        "model": few_shot.model_name,
+        "backbone": few_shot.backbone_name,
+        "weights": few_shot.fingerprint,
+        "side": few_shot.side,
+        "precision": few_shot.precision,
+        "edges": few_shot.edges,
+        "concept": concept.digest(),
+    }
+    segmenter = few_shot.prepare(concept)
+    return process_images(
+        found,
+        lambda pixels, _: segmenter(pixels),
+        out,
+        formats=formats,
+        classes=concept.classes,
+        settings=settings,
+        force=force,
+        protect=[path for path in inputs if isinstance(path, str | Path)],
+        progress=progress,
+    )
+
+
+def learn_concept(
+    few_shot: FewShot,
+    like: str | Path | Example | Concept | Iterable[str | Path | Example | Concept],
+    *,
+    boxes: Sequence[str] = (),
+    scribbles: Sequence[Path] = (),
+    label: int | None = None,
+) -> Concept:
+    """Return one concept of all examples and concepts in `like`; arguments and errors as for `segment_folder`."""
+    return merge_concepts(few_shot, *collect_examples(like, boxes=boxes, scribbles=scribbles, label=label))
+
+
+def collect_examples(
+    like: str | Path | Example | Concept | Iterable[str | Path | Example | Concept],
+    *,
+    boxes: Sequence[str] = (),
+    scribbles: Sequence[Path] = (),
+    label: int | None = None,
+) -> tuple[list[Example], list[Path | Concept]]:
+    """Return the examples and the concepts (or their files) in `like`; texts are read by `find_examples`."""
+    given = list(like) if isinstance(like, Iterable) and not isinstance(like, str) else [like]
+    texts = [one for one in given if isinstance(one, str | Path)]
+    examples = [one for one in given if isinstance(one, Example)]
+    concepts: list[Path | Concept] = [one for one in given if not isinstance(one, str | Path | Example)]
+    if texts or not given:
+        found, files = find_examples(texts, boxes=boxes, scribbles=scribbles, label=label)
+        return [*examples, *found], [*concepts, *files]
+    return examples, concepts
+
+
+def merge_concepts(few_shot: FewShot, examples: Sequence[Example], concepts: Sequence[Path | Concept]) -> Concept:
+    """Return the concept of the examples merged with the given ones."""
+    from likewise.predict.concept import Concept
+
+    learned = [few_shot.learn(examples)] if examples else []
+    loaded = [Concept.load(concept) if isinstance(concept, Path) else concept for concept in concepts]
+    first, *others = learned + loaded
+    few_shot.check(first)
+    return first.merged(*others)
