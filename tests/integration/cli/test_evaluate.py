@@ -1,4 +1,4 @@
-"""`likewise evaluate`: both loops, each alone, another program's masks, and what people mistype."""
+"""`likewise evaluate`: both loops, masks of another program, and mistyped options."""
 
 import json
 import shutil
@@ -21,7 +21,7 @@ def voc(photos: Path) -> Path:
 WORDS = ("--protocol", "hsnet-2021", "--fold", "0", "--count", "4")
 
 
-def test_a_model_is_predicted_and_scored_in_one_go(likewise, voc):
+def test_a_model_is_predicted_and_scored_by_one_command(likewise, voc):
     code, out, err = likewise("evaluate", "panet", *WORDS, "--data", voc, "-o", "run")
     assert (code, err) == (0, "")
     assert "entries of PASCAL-5i fold 0 val are present" in out
@@ -32,10 +32,10 @@ def test_a_model_is_predicted_and_scored_in_one_go(likewise, voc):
     assert len(list(Path("run/fold0/masks").glob("*.png"))) == 4
 
 
-def test_the_loops_stand_alone_and_the_second_run_finds_the_masks(likewise, voc):
+def test_each_loop_runs_alone_and_a_second_run_finds_the_masks(likewise, voc):
     words = ("evaluate", "predict", "panet", *WORDS, "--data", voc, "-o", "run")
-    assert "4 masks written, 0 were there" in likewise(*words)[1]
-    assert "0 masks written, 4 were there" in likewise(*words)[1]
+    assert "4 masks written, 0 existed" in likewise(*words)[1]
+    assert "0 masks written, 4 existed" in likewise(*words)[1]
     code, out, _ = likewise("evaluate", "score", "run")
     assert code == 0
     assert "mIoU" in out
@@ -49,7 +49,7 @@ def test_a_run_with_other_settings_is_refused(likewise, voc):
     assert "shots" in err
 
 
-def test_another_programs_masks_are_scored_by_the_names_of_the_list(likewise, voc):
+def test_masks_of_another_program_are_scored_by_their_line_numbers(likewise, voc):
     code, out, _ = likewise("evaluate", "episodes", *WORDS, "--data", voc, "-o", "run")
     assert code == 0
     assert out.splitlines()[-1] == "run/fold0/episodes.jsonl"
@@ -66,18 +66,18 @@ def test_another_programs_masks_are_scored_by_the_names_of_the_list(likewise, vo
     assert "00002.png" in err
 
 
-def test_a_list_is_taken_as_it_is_and_nothing_of_drawing_beside_it(likewise, voc):
+def test_a_given_episode_list_excludes_the_options_of_drawing(likewise, voc):
     assert likewise("evaluate", "episodes", *WORDS, "--shots", "2", "--data", voc, "-o", "run")[0] == 0
     listed = Path("run/fold0/episodes.jsonl")
     words = ("evaluate", "episodes", "--protocol", "hsnet-2021", "--fold", "0", "--data", voc, "--episodes", listed)
     code, _, err = likewise(*words, "-o", "other", "--shots", "1")
     assert code == 2
-    assert "leave out --episodes or --shots" in " ".join(err.split())
+    assert "--episodes or --shots" in " ".join(err.split())
     assert likewise(*words, "-o", "other")[0] == 0
     assert Path("other/fold0/episodes.jsonl").read_text() == listed.read_text()
 
 
-def test_contiguous_folds_of_coco_are_asked_for_and_kept_for_scoring(likewise, photos):
+def test_contiguous_folds_of_coco_are_selected_and_kept_for_scoring(likewise, photos):
     for index in range(20, 40):
         for shot in "ab":
             write_image(photos / f"val2014/{index}{shot}.jpg", noise(index))
@@ -117,7 +117,7 @@ def test_groups_and_scenes_are_scored_from_folders(likewise, photos):
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "named"),
     [
         (("--protocol", "hsnet-2022"), "did you mean hsnet-2021"),
         (("--fold", "9"), "Known: 0, 1, 2, 3"),
@@ -126,15 +126,15 @@ def test_groups_and_scenes_are_scored_from_folders(likewise, photos):
         (("--on-corrupt", "ignore"), "stop"),
     ],
 )
-def test_what_is_mistyped_is_told_with_the_nearest(likewise, voc, change, told):
+def test_mistyped_values_are_reported_with_the_nearest(likewise, voc, change, named):
     words = {"--protocol": "hsnet-2021", "--fold": "0", "--count": "2", "--data": voc, "-o": "run"} | dict([change])
     code, _, err = likewise("evaluate", "panet", *(word for pair in words.items() for word in pair))
     assert code == 2
-    assert told in err
+    assert named in err
     assert "Traceback" not in err
 
 
-def test_the_leakage_of_every_fold_is_told_as_the_published_lists_have_it(likewise, shared_data):
+def test_leakage_of_each_fold_equals_that_of_the_published_lists(likewise, shared_data):
     code, out, _ = likewise("evaluate", "leakage", "--data", shared_data)
     assert code == 0
     counted = ("637 of 8450", "1298 of 8081", "1945 of 7007", "896 of 9002")
@@ -142,7 +142,7 @@ def test_the_leakage_of_every_fold_is_told_as_the_published_lists_have_it(likewi
         assert f"{count} training images contain a novel class" in line
 
 
-def test_without_lists_the_leakage_says_what_is_missing(likewise, photos):
+def test_leakage_without_lists_names_the_missing_folder(likewise, photos):
     make_voc(photos, lists=False)
     code, _, err = likewise("evaluate", "leakage", "--data", photos)
     assert code == 2

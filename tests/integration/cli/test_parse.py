@@ -1,4 +1,4 @@
-"""`likewise parse` and `likewise memory show`, by their words, exit codes and files."""
+"""`likewise parse` and `likewise memory show`: exit codes, output and files."""
 
 import csv
 import json
@@ -42,32 +42,32 @@ def test_a_folder_is_parsed_into_labels_overlays_areas_and_coco(likewise, run, p
     )
 
 
-def test_a_second_run_goes_on_and_other_settings_are_refused(likewise, run, photos):
+def test_a_second_run_skips_finished_images_and_refuses_other_settings(likewise, run, photos):
     words = ("parse", photos, "--model", run, "-o", "out")
     assert likewise(*words)[0] == 0
-    assert "0 images parsed into out, 3 were finished before" in likewise(*words)[1]
+    assert "0 images parsed into out, 3 already finished" in likewise(*words)[1]
     code, _, err = likewise(*words, "--scales", "0.5", "1", "--mirror")
     assert code == 2
     assert "mirror was False and is now True" in err
     assert likewise(*words, "--scales", "0.5", "1", "--mirror", "--force")[0] == 0
 
 
-def test_a_image_that_fails_is_told_and_the_others_are_done(likewise, run, photos):
+def test_a_failed_image_is_reported_and_the_others_are_processed(likewise, run, photos):
     (photos / "3.jpg").write_text("no image")
     code, out, err = likewise("parse", photos, "--model", run, "-o", "out")
     assert code == 1
     assert out.startswith("3 images parsed")
-    assert "3.jpg: not an image" in err
+    assert "3.jpg: " in err
 
 
-def test_a_model_that_is_not_there_is_told_in_one_line(likewise, run, photos):
+def test_a_missing_model_is_reported_in_one_line(likewise, run, photos):
     code, _, err = likewise("parse", photos, "--model", "nowhere", "-o", "out")
     assert code == 2
-    assert "nowhere: there is no such file" in err
+    assert "nowhere: " in err
     assert len(err.splitlines()) == 1
 
 
-def test_the_memory_is_told_and_drawn(likewise, run):
+def test_a_memory_is_described_and_drawn(likewise, run):
     code, out, err = likewise("memory", "show", run, "-o", "memory.png")
     assert (code, err) == (0, "")
     assert "4 of 4 classes filled" in out
@@ -75,15 +75,22 @@ def test_the_memory_is_told_and_drawn(likewise, run):
     assert Image.open("memory.png").size[0] >= 640
 
 
-def test_a_run_without_memory_is_told(likewise, photos):
+def test_a_run_without_memory_is_refused(likewise, photos):
     code, _, err = likewise("memory", "show", write_run(Path("fcn"), "fcn"), "-o", "memory.png")
     assert code == 2
-    assert "has no memory" in err
+    assert "FCN" in err
     assert not Path("memory.png").exists()
 
 
-def test_the_settings_of_a_run_stand_in_its_records(likewise, run, photos):
+def test_settings_are_recorded_with_the_results(likewise, run, photos):
     likewise("parse", photos, "--model", run, "-o", "out", "--window", "64")
     settings = json.loads(Path("out/.likewise/settings.json").read_text())
     assert settings["window"] == 64
     assert settings["classes"] == list(CLASSES)
+
+
+def test_formats_that_need_a_background_are_refused(likewise, run, photos):
+    code, _, err = likewise("parse", photos, "--model", run, "-o", "out", "--format", "cutout")
+    assert code == 2
+    assert "'cutout'" in err
+    assert not Path("out").exists()

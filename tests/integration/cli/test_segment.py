@@ -1,7 +1,6 @@
-"""The command line, used as people use it: by its words, its exit codes and the files it leaves."""
+"""`likewise segment` and `likewise learn`: exit codes, output and files."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -39,22 +38,6 @@ def mask_of(path: Path) -> np.ndarray:
     return np.array(Image.open(path)) > 0
 
 
-def test_help_names_every_command_in_under_half_a_second_and_without_torch():
-    started = time.monotonic()
-    shown = subprocess.run([HERE / "likewise", "--help"], capture_output=True, text=True, check=True).stdout
-    seconds = time.monotonic() - started
-    for command in ("segment", "learn", "demo", "models", "backbones"):
-        assert command in shown
-    program = "import sys, likewise, likewise.cli; sys.exit('torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
-    assert seconds < (0.5 if not os.environ.get("CI") else 2)
-
-
-def test_it_runs_as_a_module_too():
-    words = [sys.executable, "-m", "likewise", "--help"]
-    assert "cosegment" in subprocess.run(words, capture_output=True, text=True, check=True).stdout
-
-
 def test_one_masked_image_segments_the_others_in_every_format(likewise, discs):
     words = ("segment", discs, "--like", discs / "disc0.jpg", "-o", "out")
     code, out, err = likewise(*words, "--format", "mask", "probability", "overlay", "cutout", "coco")
@@ -87,7 +70,7 @@ def test_one_masked_image_segments_the_others_in_every_format(likewise, discs):
         ("photos/disc0.jpg", "--scribbles", "strokes.png"),
     ],
 )
-def test_examples_may_be_given_in_every_way(likewise, discs, like):
+def test_examples_are_accepted_in_every_form(likewise, discs, like):
     pets = Path("pets/red")
     pets.mkdir(parents=True)
     for name in ("disc0.jpg", "disc0.mask.png"):
@@ -103,7 +86,7 @@ def test_examples_may_be_given_in_every_way(likewise, discs, like):
     assert mask.mean() < 0.6
 
 
-def test_a_folder_of_classes_gives_label_images(likewise, discs):
+def test_a_folder_of_classes_yields_label_images(likewise, discs):
     for name, colour in (("red", (220, 40, 40)), ("blue", (30, 60, 220))):
         image, mask = np.full((96, 96, 3), 110, np.uint8), np.zeros((96, 96), bool)
         mask[30:70, 30:70] = True
@@ -129,13 +112,13 @@ def test_learning_adds_examples_to_a_concept(likewise, discs):
     assert Concept.load("two.concept").names == ("disc1.jpg", "disc0.jpg")
 
 
-def test_a_second_run_skips_and_other_examples_are_refused_unless_forced(likewise, discs):
+def test_a_second_run_skips_finished_images_and_refuses_other_examples_unless_forced(likewise, discs):
     words = ("segment", discs, "--like", discs / "disc0.jpg", "-o", "out")
     assert likewise(*words)[0] == 0
     before = Path("out/disc1.mask.png").stat().st_mtime_ns
     code, out, _ = likewise(*words)
     assert code == 0
-    assert "3 were finished before" in out
+    assert "3 already finished" in out
     assert Path("out/disc1.mask.png").stat().st_mtime_ns == before
     other = (*words[:3], f"{discs}/disc0.jpg", "--box", "0,0,20,20", "-o", "out")
     code, _, err = likewise(*other)
@@ -145,7 +128,7 @@ def test_a_second_run_skips_and_other_examples_are_refused_unless_forced(likewis
     assert likewise(*other, "--force")[0] == 0
 
 
-def test_a_image_that_fails_is_reported_and_the_others_are_done(likewise, discs):
+def test_a_failed_image_is_reported_and_the_others_are_processed(likewise, discs):
     (discs / "broken.jpg").write_bytes((discs / "disc1.jpg").read_bytes()[:300])
     code, out, err = likewise("segment", discs, "--like", discs / "disc0.jpg", "-o", "out")
     assert code == 1
@@ -155,7 +138,7 @@ def test_a_image_that_fails_is_reported_and_the_others_are_done(likewise, discs)
     assert sorted(path.name for path in Path("out").glob("*.png")) == [f"disc{index}.mask.png" for index in range(3)]
 
 
-def test_a_run_that_is_killed_goes_on_where_it_was(discs):
+def test_a_killed_run_resumes(discs):
     for index in range(3, 60):
         (discs / f"disc{index}.jpg").write_bytes((discs / f"disc{index % 3}.jpg").read_bytes())
     words = [HERE / "likewise", "segment", "photos", "--like", "photos/disc0.jpg", "-o", "out"]
@@ -167,40 +150,40 @@ def test_a_run_that_is_killed_goes_on_where_it_was(discs):
     finished = Path("out/.likewise/finished.jsonl").read_bytes().count(b"\n")
     assert 0 < finished < 60
     shown = subprocess.run(words, capture_output=True, text=True, check=True).stdout
-    assert f"{finished} were finished before" in shown
+    assert f"{finished} already finished" in shown
     assert len(list(Path("out").glob("*.mask.png"))) == 60
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "named"),
     [
-        (("segment", "nowhere", "--like", "photos/disc0.jpg"), "nowhere: no such file or folder"),
-        (("segment", "photos", "--like", "nowhere.jpg"), "nowhere.jpg: no such example"),
-        (("segment", "photos", "--like", "photos/disc1.jpg"), "no mask beside it; looked for disc1.mask.png"),
-        (("segment", "photos", "--like", "gone.concept"), "gone.concept: there is no such file"),
-        (("segment", "photos", "--like", "photos/disc0.jpg", "--format", "mask", "gif"), "formats are mask"),
+        (("segment", "nowhere", "--like", "photos/disc0.jpg"), "nowhere: "),
+        (("segment", "photos", "--like", "nowhere.jpg"), "nowhere.jpg"),
+        (("segment", "photos", "--like", "photos/disc1.jpg"), "disc1.mask.png"),
+        (("segment", "photos", "--like", "gone.concept"), "gone.concept"),
+        (("segment", "photos", "--like", "photos/disc0.jpg", "--format", "mask", "gif"), "'gif'"),
         (("segment", "photos", "--like", "photos/disc0.jpg", "--backbone", "resnet50"), "--model panet"),
-        (("segment", "photos", "--like", "photos/disc0.jpg", "--model", "panets"), "no model is called 'panets'"),
+        (("segment", "photos", "--like", "photos/disc0.jpg", "--model", "panets"), "'panets'"),
         (
             ("segment", "photos", "--like", "photos/disc0.jpg", "--model", "panet", "--backbone", "lite9"),
-            "no backbone is called 'lite9'",
+            "'lite9'",
         ),
         (
             ("segment", "photos", "--like", "photos/disc0.jpg", "--model", "panet", "--backbone", "lite0@x"),
-            "lite0 has no tap 'x'",
+            "'x'",
         ),
-        (("segment", "photos", "--like", "photos/disc0.jpg", "--box", "9,9,2,2"), "reversed"),
-        (("segment", "photos", "--like", "photos/disc0.jpg", "--label", "7"), "no pixel has label 7"),
-        (("segment", "photos", "--like", "photos/disc0.jpg", "--device", "tpu9"), "device 'tpu9' cannot be used"),
-        (("learn", "nowhere"), "nowhere: no such example"),
+        (("segment", "photos", "--like", "photos/disc0.jpg", "--box", "9,9,2,2"), "9,9,2,2"),
+        (("segment", "photos", "--like", "photos/disc0.jpg", "--label", "7"), "label 7"),
+        (("segment", "photos", "--like", "photos/disc0.jpg", "--device", "tpu9"), "'tpu9'"),
+        (("learn", "nowhere"), "nowhere"),
     ],
 )
-def test_bad_input_is_one_line_that_says_what_to_do(likewise, discs, words, told):
+def test_bad_input_is_reported_in_one_line(likewise, discs, words, named):
     code, out, err = likewise(*words, "-o", "out")
     assert code == 2
     assert out == ""
     assert err.startswith("likewise: ")
-    assert told in err
+    assert named in err
     assert "Traceback" not in err
     assert not list(Path("out").glob("*.png"))
 
@@ -210,14 +193,15 @@ def test_a_concept_of_another_backbone_is_refused_before_anything_is_written(lik
     assert likewise("learn", discs / "disc0.jpg", "-o", "red.concept", *words)[0] == 0
     code, _, err = likewise("segment", discs, "--like", "red.concept", "-o", "out", "--model", "panet")
     assert code == 2
-    assert "learned with backbone lite0@blocks.5.3" in err
+    assert "lite0@blocks.5.3" in err
     code, _, err = likewise("segment", discs, "--like", "red.concept", "-o", "out")
     assert code == 2
-    assert f"learned with model panet, this model has model {DEFAULT_MODEL}" in err
+    assert "panet" in err
+    assert DEFAULT_MODEL in err
     assert not Path("out").exists()
 
 
-def test_no_input_is_overwritten(likewise, discs):
+def test_inputs_are_not_overwritten(likewise, discs):
     before = (discs / "disc0.mask.png").read_bytes()
     code, _, err = likewise("segment", discs, "--like", discs / "disc0.jpg", "-o", discs, "--force")
     assert code == 2
@@ -225,50 +209,7 @@ def test_no_input_is_overwritten(likewise, discs):
     assert (discs / "disc0.mask.png").read_bytes() == before
 
 
-def test_the_demonstration_passes_its_floors_and_leaves_images(likewise, photos):
-    code, out, _ = likewise("demo", "-o", "demo")
-    assert code == 0
-    assert "motorcycle" in out
-    sheet = Image.open("demo/sheet.png")
-    assert sheet.width > 1000
-    for name in ("motorcycle", "coins"):
-        for suffix in (".png", ".mask.png", ".overlay.png", ".cutout.png"):
-            assert Path(f"demo/{name}{suffix}").is_file()
-
-
-def test_the_demonstration_fails_under_its_floor(likewise, photos, monkeypatch):
-    from dataclasses import replace
-
-    from likewise.jobs import demo
-
-    coins = demo.coins()
-    monkeypatch.setattr(demo, "motorcycle", lambda: replace(coins, name="motorcycle"))
-    monkeypatch.setattr(demo, "coins", lambda: replace(coins, floor=0.99))
-    code, _, err = likewise("demo", "-o", "demo")
-    assert code == 1
-    assert "under its floor" in err
-
-
-def test_the_demonstration_shows_the_bundled_models_side_by_side(likewise, photos, monkeypatch, tmp_path):
-    from likewise.weights import load as weights
-
-    bundle = tmp_path / "bundled"
-    run = make_hsnet_run(bundle)
-    (run / "weights.safetensors").rename(bundle / "hsnet-lite0.safetensors")
-    (bundle / "panet-lite0.safetensors").symlink_to(weights.BUNDLED / "panet-lite0.safetensors")
-    for module in ("weights", "predict.networks"):
-        monkeypatch.setattr(f"likewise.{module}.BUNDLED", bundle)
-    _, out, _ = likewise("demo", "-o", "both")
-    assert [line.split()[0] for line in out.splitlines() if "lite0" in line] == ["motorcycle", "coins"] * 2
-    assert out.count("hsnet-lite0") == out.count("panet-lite0") == 2
-    code, out, _ = likewise("demo", "-o", "one", "--model", "panet-lite0")
-    assert code == 0
-    assert "hsnet-lite0" not in out
-    assert Image.open("both/sheet.png").width > Image.open("one/sheet.png").width
-    assert "hsnet-lite0" in likewise("models")[1]
-
-
-def test_a_run_of_hsnet_learns_and_segments_by_its_folder(likewise, discs):
+def test_a_training_run_learns_and_segments(likewise, discs):
     run = make_hsnet_run(Path("run"))
     words = ("--model", run, "--side", "96", "--precision", "bfloat16")
     assert likewise("learn", discs / "disc0.jpg", "-o", "red", "--model", run, "--side", "96")[0] == 0
@@ -281,31 +222,16 @@ def test_a_run_of_hsnet_learns_and_segments_by_its_folder(likewise, discs):
     assert "precision was 'bfloat16' and is now 'float32'" in err
     code, _, err = likewise("segment", discs, "--like", "red.concept", "-o", "other", "--model", "panet-lite0")
     assert code == 2
-    assert "learned with model hsnet-small" in err
+    assert "hsnet-small" in err
 
 
-def test_models_and_backbones_are_listed_with_where_their_weights_come_from(likewise):
-    code, out, _ = likewise("models")
-    assert code == 0
-    for name in ("panet-lite0", "panet-vgg16", "hsnet-vgg16", "hsnet-resnet50", "hsnet-resnet101"):
-        assert name in out
-    for name in ("icnet-lite0", "saliency-lite0", "icnet-vgg16"):
-        assert name in out
-    (default,) = (line for line in out.splitlines() if "the default" in line)
-    assert DEFAULT_MODEL in default
-    code, out, _ = likewise("backbones")
-    assert code == 0
-    assert "lite0" in out
-    assert "bundled" in out
-
-
-def test_a_run_without_images_before_like_says_so(likewise, discs):
+def test_missing_paths_are_reported(likewise, discs):
     code, _, err = likewise("segment", "--like", discs / "disc0.jpg", "-o", "out")
     assert code == 2
     assert "PATHS" in err
 
 
-def test_settings_of_the_run_are_kept_with_the_results(likewise, discs):
+def test_settings_are_recorded_with_the_results(likewise, discs):
     assert likewise("segment", discs, "--like", discs / "disc0.jpg", "-o", "out")[0] == 0
     settings = json.loads(Path("out/.likewise/settings.json").read_text())
     assert settings["model"] == DEFAULT_MODEL
@@ -313,7 +239,7 @@ def test_settings_of_the_run_are_kept_with_the_results(likewise, discs):
     assert settings["backbone"].startswith("lite0@")
 
 
-def test_without_edges_outlines_are_the_models_own_and_need_a_folder_of_their_own(likewise, discs):
+def test_results_with_and_without_edges_differ_and_do_not_share_a_folder(likewise, discs):
     words = ("segment", discs / "disc1.jpg", "--like", discs / "disc0.jpg", "--format", "probability")
     assert likewise(*words, "-o", "along")[0] == likewise(*words, "-o", "own", "--no-edges")[0] == 0
     along, own = (

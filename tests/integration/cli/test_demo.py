@@ -1,0 +1,47 @@
+"""`likewise demo`."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from PIL import Image
+
+from likewise.jobs import demo
+from likewise.weights import load as weights
+from support.fake_runs import make_hsnet_run
+
+
+def test_the_demo_reaches_its_minimum_ious_and_writes_images(likewise, photos):
+    code, out, _ = likewise("demo", "-o", "demo")
+    assert code == 0
+    assert "motorcycle" in out
+    sheet = Image.open("demo/sheet.png")
+    assert sheet.width > 1000
+    for name in ("motorcycle", "coins"):
+        for suffix in (".png", ".mask.png", ".overlay.png", ".cutout.png"):
+            assert Path(f"demo/{name}{suffix}").is_file()
+
+
+def test_an_iou_below_the_minimum_fails_the_demo(likewise, photos, monkeypatch):
+    coins = demo.coins()
+    monkeypatch.setattr(demo, "motorcycle", lambda: replace(coins, name="motorcycle"))
+    monkeypatch.setattr(demo, "coins", lambda: replace(coins, minimum=0.99))
+    code, _, err = likewise("demo", "-o", "demo")
+    assert code == 1
+    assert "minimum" in err
+
+
+def test_the_demo_compares_the_bundled_models(likewise, photos, monkeypatch, tmp_path):
+    bundle = tmp_path / "bundled"
+    run = make_hsnet_run(bundle)
+    (run / "weights.safetensors").rename(bundle / "hsnet-lite0.safetensors")
+    (bundle / "panet-lite0.safetensors").symlink_to(weights.BUNDLED / "panet-lite0.safetensors")
+    for module in ("weights.load", "weights.few_shot"):
+        monkeypatch.setattr(f"likewise.{module}.BUNDLED", bundle)
+    _, out, _ = likewise("demo", "-o", "both")
+    assert [line.split()[0] for line in out.splitlines() if "lite0" in line] == ["motorcycle", "coins"] * 2
+    assert out.count("hsnet-lite0") == out.count("panet-lite0") == 2
+    code, out, _ = likewise("demo", "-o", "one", "--model", "panet-lite0")
+    assert code == 0
+    assert "hsnet-lite0" not in out
+    assert Image.open("both/sheet.png").width > Image.open("one/sheet.png").width
+    assert "hsnet-lite0" in likewise("models")[1]
