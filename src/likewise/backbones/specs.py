@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from difflib import get_close_matches
 from typing import Any
 
 import timm
 import torch
 from torch import nn
+
+from likewise.errors import ModelError, did_you_mean
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
@@ -71,7 +72,7 @@ class BackboneSpec:
         known = {tap.module: tap for tap in self.taps}
         for module in modules:
             if module not in known:
-                raise ValueError(f"{self.name} has no tap {module!r}; it has: {', '.join(known)}")
+                raise ModelError(f"{self.name} has no tap {module!r}; it has: {', '.join(known)}")
         return replace(self, taps=tuple(tap for tap in self.taps if tap.module in modules))
 
 
@@ -185,10 +186,8 @@ def backbone_spec(name: str, *, taps: tuple[str, ...] = ()) -> BackboneSpec:
     if name in BACKBONES:
         return BACKBONES[name].with_taps(*taps) if taps else BACKBONES[name]
     if not timm.is_model(name):
-        near = get_close_matches(name, [*BACKBONES, *timm.list_models()], n=4)
-        near = list(dict.fromkeys(near))
-        hint = f"; did you mean {', '.join(near)}?" if near else "; `likewise backbones` lists ours"
-        raise ValueError(f"no backbone is called {name!r}{hint}")
+        hint = did_you_mean(name, [*BACKBONES, *timm.list_models()]) or "; `likewise backbones` lists ours"
+        raise ModelError(f"no backbone is called {name!r}{hint}")
     indices = tuple(_level_index(name, tap) for tap in taps) or (-1,)
     options, multiple, levels = _levels(name, indices)
     settings: Any = timm.get_pretrained_cfg(name, allow_unregistered=False)
@@ -209,7 +208,7 @@ def _level_index(name: str, tap: str) -> int:
         net: Any = timm.create_model(name, pretrained=False, features_only=True)
     count = len(net.feature_info.info)
     if not (tap.lstrip("-").isdecimal() and -count <= int(tap) < count):
-        raise ValueError(f"{name} has no feature level {tap!r}; it has 0 to {count - 1}, or -{count} to -1")
+        raise ModelError(f"{name} has no feature level {tap!r}; it has 0 to {count - 1}, or -{count} to -1")
     return int(tap)
 
 
@@ -229,8 +228,8 @@ def _levels(name: str, indices: tuple[int, ...]) -> tuple[dict[str, Any], int, l
         try:
             net(torch.empty(1, 3, 4 * multiple, 6 * multiple, device="meta"))
         except Exception as error:  # an assertion or anything else, deep inside the network
-            raise ValueError(
+            raise ModelError(
                 f"timm's {name} takes images of one size only ({error}), so it cannot be a backbone; choose another"
             ) from error
         return options, multiple, net.feature_info.get_dicts()
-    raise ValueError(f"timm's {name} gives no feature maps, so it cannot be a backbone; choose another")
+    raise ModelError(f"timm's {name} gives no feature maps, so it cannot be a backbone; choose another")

@@ -11,8 +11,8 @@ import typer
 from likewise.cli.console import print_error, print_line, print_table
 
 if TYPE_CHECKING:
+    from likewise.evaluate.results import Results
     from likewise.evaluate.run import Run
-    from likewise.evaluate.scoring import Results
 
 ProtocolName = Annotated[
     str,

@@ -45,7 +45,7 @@ def predict(
         from likewise.evaluate.run import start_run
         from likewise.evaluate.segmenter import episode_segmenter, model_settings, predictor_options
 
-    head = predictor_options(protocols.protocol(protocol))
+    head = predictor_options(protocols.find_protocol(protocol))
     few_shot = options.open_few_shot(model, backbone, weights, side, device, precision, **head)
     drawing: dict[str, Any] = {"shots": shots, "ways": ways, "count": count, "seed": seed, "episodes": episodes}
     drawing |= {"data": data, "benchmark": benchmark, "fold": fold, "fold_convention": folds}

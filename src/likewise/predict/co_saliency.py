@@ -21,7 +21,7 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from likewise.errors import ImageError
+from likewise.errors import ArgumentError, ExampleError, ImageError, ModelError
 from likewise.io.images import Source, read_image
 from likewise.io.paths import ImageFile
 from likewise.io.prefetch import prefetch
@@ -131,7 +131,7 @@ class CoSaliency:
             ValueError: no images; or maps of a folder that are missing or of another size than their images.
         """
         if not images:
-            raise ValueError("no images: a group has at least one")
+            raise ArgumentError("no images: a group has at least one")
         if isinstance(self.maps, MapFolder):
             self.maps.check(on_disk(images))
         names: list[str] = []
@@ -169,9 +169,9 @@ class CoSaliency:
             ValueError: a group of another model, or one of which nothing could be read.
         """
         if group.fingerprint != self.fingerprint:
-            raise ValueError("the group was learned with another model: learn it again with this one")
+            raise ArgumentError("the group was learned with another model: learn it again with this one")
         if not len(group):
-            raise ValueError("no image of the group could be read, so there is nothing that they share")
+            raise ArgumentError("no image of the group could be read, so there is nothing that they share")
         pixels = read(image)
         sism = self.sism(pixels, name if name is not None else name_of(image))
         probability = self.network.segment(self.image(pixels), sism[None], group.vectors)
@@ -215,7 +215,7 @@ class CoSaliency:
             if progress:
                 progress(index + 1, len(images))
         if not best:
-            raise ValueError(
+            raise ExampleError(
                 "no mask of the group is fit to be an example: each is tiny, or the whole image; leave out --then, "
                 "or show an example with `likewise segment --like`"
             )
@@ -248,24 +248,24 @@ def open_icnet(model: str, weights: str | Path | None) -> ICNet:
     network: Any
     if model in published:
         if weights is None:
-            raise ValueError(
+            raise ModelError(
                 f"{model} is a published network: pass its authors' checkpoint with weights=... (--weights FILE), or "
                 f"take model={DEFAULT_GROUP_MODEL!r}, which needs none"
             )
         return load_checkpoint(model, weights)  # type: ignore[return-value]
     if weights is not None:
-        raise ValueError(f"{model} has weights of its own; weights=... (--weights) goes with {', '.join(published)}")
+        raise ModelError(f"{model} has weights of its own; weights=... (--weights) goes with {', '.join(published)}")
     path = BUNDLED / f"{model}.safetensors" if model in bundled(DEFAULT_GROUP_MODEL) else Path(model)
     if not path.exists():
         names = ", ".join((*bundled(DEFAULT_GROUP_MODEL), *published))
-        raise ValueError(
+        raise ModelError(
             f"no co-saliency model is called {model!r}; there are {names}, the folders of training runs and the files "
             "of `likewise weights import`"
         )
     imported = imported_name(path)
     network = load_imported(path, imported) if imported is not None else load_trained(path)[0]
     if not isinstance(network, ICNet):
-        raise ValueError(f"{model} holds {type(network).__name__}, which reads no groups; take a run of icnet")
+        raise ModelError(f"{model} holds {type(network).__name__}, which reads no groups; take a run of icnet")
     return network
 
 

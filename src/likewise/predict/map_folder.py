@@ -35,7 +35,7 @@ class MapFolder:
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
         if not self.folder.is_dir():
-            raise ValueError(f"{self.folder}: there is no such folder of saliency maps")
+            raise ImageError(f"{self.folder}: there is no such folder of saliency maps")
 
     def find(self, name: str) -> Path | None:
         """The file of the map of the image of that name."""
@@ -61,7 +61,7 @@ class MapFolder:
                 wrong.append(f"{path.name} is {format_size(*found)}, its image {format_size(*own)}")
         if wrong:
             more = f"; and {len(wrong) - NAMED} more" if len(wrong) > NAMED else ""
-            raise ValueError(
+            raise ImageError(
                 f"{self.folder}: {len(wrong)} of the saliency maps do not fit their images: "
                 f"{'; '.join(wrong[:NAMED])}{more}. A map has the name of its image, as x.png for x.jpg, and its size"
             )

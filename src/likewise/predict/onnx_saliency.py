@@ -12,6 +12,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from likewise.backbones.specs import IMAGENET_MEAN, IMAGENET_STD
+from likewise.errors import ModelError, requires_extra
 from likewise.io.resize import resize_image
 
 FREE_SIDE = 320
@@ -31,23 +32,19 @@ class OnnxSaliency:
 
     def __init__(self, path: str | Path) -> None:
         path = Path(path)
-        try:
+        with requires_extra("onnx", f"{path}: an ONNX model"):
             import onnxruntime
-        except ImportError as error:
-            raise ValueError(
-                f"{path}: an ONNX model needs onnxruntime, which is not installed: pip install likewise[onnx]"
-            ) from error
         if not path.is_file():
-            raise ValueError(f"{path}: there is no such file; give the path of an ONNX saliency model")
+            raise ModelError(f"{path}: there is no such file; give the path of an ONNX saliency model")
         try:
             self.session: Any = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
         except Exception as error:  # onnxruntime's own errors have no public common class
-            raise ValueError(f"{path}: cannot be loaded as an ONNX model ({str(error).splitlines()[0]})") from error
+            raise ModelError(f"{path}: cannot be loaded as an ONNX model ({str(error).splitlines()[0]})") from error
         inputs = self.session.get_inputs()
         shape = inputs[0].shape
         if len(inputs) != 1 or len(shape) != 4 or (isinstance(shape[1], int) and shape[1] != 3):
             shown = ", ".join(f"{one.name} {one.shape}" for one in inputs)
-            raise ValueError(f"{path}: takes {shown}; a saliency model takes one image of shape (1, 3, h, w)")
+            raise ModelError(f"{path}: takes {shown}; a saliency model takes one image of shape (1, 3, h, w)")
         self.path, self.name = path, path.name
         self.fingerprint = hashlib.sha256(path.read_bytes()).hexdigest()[:16]
         self.input = inputs[0].name
@@ -63,7 +60,7 @@ class OnnxSaliency:
         pixels = (pixels - np.array(IMAGENET_MEAN, np.float32)) / np.array(IMAGENET_STD, np.float32)
         output = np.asarray(self.session.run(None, {self.input: pixels.transpose(2, 0, 1)[None]})[0], np.float32)
         if output.ndim < 2 or output.size != output.shape[-2] * output.shape[-1]:
-            raise ValueError(
+            raise ModelError(
                 f"{self.path}: its first output has shape {output.shape}; needed is one plane (1, 1, h, w)"
             )
         plane = torch.from_numpy(output.reshape(1, 1, *output.shape[-2:]).copy())

@@ -20,6 +20,7 @@ from cachetools import LRUCache, cached
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
+from likewise.errors import ModelError
 from likewise.io.images import Source, read_image
 from likewise.io.resize import resize_image
 from likewise.models.saliency import SaliencyNet
@@ -59,13 +60,13 @@ class Network:
     def __init__(self, model: str, device: torch.device) -> None:
         own = BUNDLED / f"{model}.safetensors" if model in bundled(DEFAULT_SALIENCY) else Path(model)
         if not own.exists():
-            raise ValueError(
+            raise ModelError(
                 f"no saliency model is called {model!r}; there are {DEFAULT_SALIENCY}, the folders of training runs, "
                 "and files that end in .onnx"
             )
         trained = load_trained(own)[0]
         if not isinstance(trained, SaliencyNet):
-            raise ValueError(f"{model} holds {type(trained).__name__}, no saliency network; take a run of saliency")
+            raise ModelError(f"{model} holds {type(trained).__name__}, no saliency network; take a run of saliency")
         network: Any = trained
         self.name, self.fingerprint, self.device = model, fingerprint(network), device
         self.network: SaliencyNet = made_ready(network, device, fold=True)

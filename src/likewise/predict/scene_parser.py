@@ -25,6 +25,7 @@ from jaxtyping import Float, Float32, UInt8
 from torch import Tensor
 
 from likewise.data.class_names import mirrored_pairs
+from likewise.errors import ArgumentError, ModelError
 from likewise.io.images import Source, read_image
 from likewise.io.resize import resize_image
 from likewise.models.fcn import FCN
@@ -78,16 +79,16 @@ class SceneParser:
     ) -> None:
         self.device = torch_device(device)
         if not scales or not all(0 < scale <= LARGEST_SCALE for scale in scales):
-            raise ValueError(f"scales are {list(scales)}; give one or more factors, each up to {LARGEST_SCALE:g}")
+            raise ArgumentError(f"scales are {list(scales)}; give one or more factors, each up to {LARGEST_SCALE:g}")
         if window < LEAST_WINDOW:
-            raise ValueError(f"window is {window} pixels; it needs at least {LEAST_WINDOW}")
+            raise ArgumentError(f"window is {window} pixels; it needs at least {LEAST_WINDOW}")
         if not 0 <= overlap <= 0.5:
-            raise ValueError(f"overlap is {overlap}; it is a part of the window's side, in [0, 0.5]")
+            raise ArgumentError(f"overlap is {overlap}; it is a part of the window's side, in [0, 0.5]")
         if side is not None and side < 0:
-            raise ValueError(f"side is {side} pixels; give the short side, or 0 for each image's own size")
+            raise ArgumentError(f"side is {side} pixels; give the short side, or 0 for each image's own size")
         self.network, names = open_network(model)
         if len(names) > MOST_CLASSES:
-            raise ValueError(f"{model} has {len(names)} classes; labels are 8-bit, so {MOST_CLASSES} is the most")
+            raise ModelError(f"{model} has {len(names)} classes; labels are 8-bit, so {MOST_CLASSES} is the most")
         self.model_name = str(model)
         made_ready(self.network, self.device)
         self.classes = names
@@ -194,7 +195,7 @@ def open_network(model: str | Path) -> tuple[Any, tuple[str, ...]]:
     """The network of a run, and its classes; raises `ValueError` unless it is one that labels scenes."""
     network, classes = load_trained(model)
     if not isinstance(network, MCIBI | FCN):
-        raise ValueError(
+        raise ModelError(
             f"{model} holds {type(network).__name__}, which does not label scenes; give a run of mcibi or fcn"
         )
     return network, classes

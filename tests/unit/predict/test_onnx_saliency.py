@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from likewise.errors import MissingExtraError
 from likewise.predict.onnx_saliency import OnnxSaliency
 from likewise.predict.saliency import Saliency
 
@@ -69,5 +70,5 @@ def test_what_is_no_saliency_model_is_refused(tmp_path):
 
 def test_without_onnxruntime_the_error_says_how_to_get_it(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    with pytest.raises(ValueError, match=r"needs onnxruntime, which is not installed: pip install likewise\[onnx\]"):
+    with pytest.raises(MissingExtraError, match=r"any\.onnx: .*likewise\[onnx\]"):
         OnnxSaliency(tmp_path / "any.onnx")
