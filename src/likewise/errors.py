@@ -51,6 +51,10 @@ class TrainingError(LikewiseError):
     """A training run that cannot start or continue."""
 
 
+class MemoryMismatchError(LikewiseError):
+    """Labels or a saved dataset memory that belong to other classes; the message names both sides."""
+
+
 class RunError(LikewiseError):
     """An evaluation run that cannot be resumed."""
 

@@ -1,1 +1,1 @@
-"""See the modules."""
+"""One model, one file; what models share is in `blocks` and `likewise.ops`."""

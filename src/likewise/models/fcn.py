@@ -1,8 +1,8 @@
-"""FCN: scene segmentation without any memory, the published package's baseline for MCIBI.
+"""FCN: scene segmentation without memory; the baseline of MCIBI in its published program.
 
 Long, Shelhamer, Darrell, "Fully Convolutional Networks for Semantic Segmentation", CVPR 2015.
 
-    images --> backbone --> decoder --> detail (if any) --> resize
+    images --> backbone --> decoder --> detail (optional) --> resize --> softmax
 """
 
 from __future__ import annotations
@@ -13,23 +13,27 @@ from jaxtyping import Float, Integer
 from torch import Tensor, nn
 
 from likewise.backbones.taps import Backbone
-from likewise.models.blocks.context import unit
+from likewise.models.blocks.context import conv_norm_relu
 from likewise.models.blocks.scene_heads import (
+    auxiliary_taps,
+    build_detail,
     classifier,
     cross_entropy,
-    detail_of,
     overlap_loss,
-    taps_before,
 )
 from likewise.ops.features import plane_size, resize
 
 
 class FCN(nn.Module):
-    """Logits of every pixel for each class, from MCIBI's backbone and heads without the memory.
+    """Logits of every pixel for each class, with the backbone and heads of MCIBI but no memory.
 
     Args:
-        convolutions: 3x3, each with batch norm and ReLU, before the classifier.
-        detail: refine the logits by the backbone's first tap, which is of a finer stride (`scene_heads.Detail`).
+        backbone: the last tap is the decoder's input; the one before it, if any, that of the auxiliary head.
+        classes: names, in the order of their labels.
+        convolutions: number of 3x3 convolutions, each with batch norm and ReLU, before the classifier.
+        channels: of these convolutions.
+        dropout: probability of dropping a channel before each classifier.
+        detail: refine the logits with the backbone's first tap, of a finer stride (`scene_heads.Detail`).
     """
 
     def __init__(
@@ -44,21 +48,21 @@ class FCN(nn.Module):
     ) -> None:
         super().__init__()
         self.backbone = backbone
-        more = [layer for _ in range(convolutions - 1) for layer in unit(channels, channels, 3)]
-        first, top = unit(backbone.taps[-1].channels, channels, 3), nn.Conv2d(channels, len(classes), 1)
+        more = [layer for _ in range(convolutions - 1) for layer in conv_norm_relu(channels, channels, 3)]
+        first, top = conv_norm_relu(backbone.taps[-1].channels, channels, 3), nn.Conv2d(channels, len(classes), 1)
         self.decoder = nn.Sequential(*first, *more, nn.Dropout2d(dropout), top)
-        self.detail = detail_of(backbone, channels, len(classes)) if detail else None
+        self.detail = build_detail(backbone, channels, len(classes)) if detail else None
         self.auxiliary = None
-        if before := taps_before(backbone, detail):
+        if before := auxiliary_taps(backbone, detail):
             self.auxiliary = classifier(before[-1].channels, channels, len(classes), kernel=3, dropout=dropout)
 
     def forward(self, images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b k h w"]:
-        """Logits at the size of the images."""
+        """Return logits at the size of the images, which are normalised for the backbone."""
         levels = self.backbone(images)
         return resize(self.classify(levels[-1], levels[0]), plane_size(images), align_corners=False)
 
     def classify(self, top: Float[Tensor, "b ct h w"], fine: Float[Tensor, "b cf hf wf"]) -> Float[Tensor, "b k h2 w2"]:
-        """The decoder's logits, refined by the features `fine` if there is a detail head."""
+        """Return the decoder's logits, refined with the features `fine` if there is a detail head."""
         features = self.decoder[:-2](top)
         logits = self.decoder[-2:](features)
         return logits if self.detail is None else self.detail(logits, features, fine)
@@ -71,7 +75,7 @@ class FCN(nn.Module):
         *,
         overlap: float = 0.0,
     ) -> Float[Tensor, ""]:
-        """Cross-entropy, and 0.4 of the auxiliary head's; labels, weights and overlap as in `MCIBI.loss`."""
+        """Return the cross-entropy plus 0.4 of the auxiliary head's; labels, weights and overlap as in `MCIBI.loss`."""
         levels = self.backbone(images)
         logits = self.classify(levels[-1], levels[0])
         loss = cross_entropy(logits, labels, weights)

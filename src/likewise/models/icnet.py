@@ -8,8 +8,8 @@ Jin, Xu, Cheng, Zhang, Guo, "ICNet: Intra-saliency Correlation Network for Co-Sa
                           |                                                                              v
                           +----> shallow features ------------------------> decode, refine <-------------+
 
-`vgg16` is the published variant. `lite0` is ours: narrower, with refinements at strides 8, 8 and 4. Its default compares
-the backbone's two deepest features uncompressed at all three levels, so that training cannot degrade them.
+`vgg16` is the published variant. `lite0` is ours: narrower, with refinements at strides 8, 8 and 4. By default it
+compares the backbone's two deepest features uncompressed at all three levels, so that training cannot degrade them.
 
 We differ in three things. A group may have any size: the vectors of all images are computed first, then each image is
 compared with all of them, while the published program splits large groups, which changes the result. Co-attention maps

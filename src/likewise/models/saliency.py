@@ -1,10 +1,10 @@
-"""A small saliency network of ours: where in a single image the things are that a person would point at.
+"""SaliencyNet: single-image saliency, the input of co-saliency (ICNet). Ours.
 
-    images --> backbone --> strides 32, 16, 8, 4 from coarse to fine --> decode --> probability
+    images --> backbone --> levels of stride 4, 8, 16, 32 --> decode, deepest first --> resize --> sigmoid
 
-It makes the single-image saliency maps that co-saliency starts from. The decoder is a feature pyramid (Lin et al.,
-"Feature Pyramid Networks for Object Detection", CVPR 2017) with depthwise convolutions, and with the mean of the whole
-image beside the coarsest level, since what stands out depends on the rest. Images may have any size and aspect.
+The decoder is a feature pyramid (Lin et al., "Feature Pyramid Networks for Object Detection", CVPR 2017) with depthwise
+convolutions. The image's mean feature is added to the deepest level, because saliency depends on the whole image.
+Images may have any size and aspect.
 """
 
 from __future__ import annotations
@@ -22,10 +22,11 @@ from likewise.io.labels import IGNORE
 from likewise.ops.features import plane_size, resize
 
 WIDTH = 64
+"""Channels of the decoder of the bundled weights."""
 
 
 class Smooth(nn.Module):
-    """A 5x5 depthwise and a 1x1 convolution, a norm, a ReLU, and the input added."""
+    """A residual block: a 5x5 depthwise and a 1x1 convolution, each with batch norm and ReLU."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -40,11 +41,10 @@ class Smooth(nn.Module):
 
 
 class SaliencyNet(nn.Module):
-    """The probability of every pixel to belong to what stands out in its image.
+    """Probability that each pixel belongs to a salient object.
 
     Args:
-        backbone: gives the features. Its taps are read from the deepest to the shallowest, whose stride is that of the
-            logits.
+        backbone: its taps have increasing strides; the logits have the first one.
         width: channels of the decoder.
     """
 
@@ -52,20 +52,20 @@ class SaliencyNet(nn.Module):
         super().__init__()
         self.backbone = backbone
         channels = [tap.channels for tap in reversed(backbone.taps)]
-        for one, other in pairwise(backbone.taps):
-            assert one.stride < other.stride
+        for shallow, deep in pairwise(backbone.taps):
+            assert shallow.stride < deep.stride
         self.context = nn.Conv2d(channels[0], width, kernel_size=1)
         self.laterals = nn.ModuleList(nn.Conv2d(count, width, kernel_size=1) for count in channels)
         self.smooth = nn.ModuleList(Smooth(width) for _ in channels)
         self.predict = nn.Conv2d(width, 1, kernel_size=1)
 
     def forward(self, images: Float[Tensor, "b 3 h w"]) -> Float[Tensor, "b h w"]:
-        """Probabilities of images normalised for the backbone."""
+        """Return probabilities at the size of the images, which are normalised for the backbone."""
         logits = self.decode(self.backbone(images))
         return resize(logits, plane_size(images), align_corners=False)[:, 0].sigmoid()
 
     def decode(self, levels: list[Float[Tensor, "b _c _h _w"]]) -> Float[Tensor, "b 1 hf wf"]:
-        """Logits at the size of the shallowest level, from levels shallow to deep."""
+        """Return logits at the size of the shallowest level, from levels shallow to deep."""
         deepest, *finer = reversed(levels)
         merged = self.laterals[0](deepest) + self.context(deepest.mean(dim=(2, 3), keepdim=True))
         merged = self.smooth[0](merged)
@@ -74,31 +74,32 @@ class SaliencyNet(nn.Module):
         return self.predict(merged)
 
     def loss(self, images: Float[Tensor, "b 3 h w"], labels: UInt8[Tensor, "b h w"]) -> Float[Tensor, ""]:
-        """`saliency_loss` at the size of the images."""
+        """Return `saliency_loss` at the size of the images."""
         logits = resize(self.decode(self.backbone(images)), plane_size(images), align_corners=False)[:, 0]
         return saliency_loss(logits, labels)
 
 
 def saliency_loss(logits: Float[Tensor, "b h w"], labels: UInt8[Tensor, "b h w"]) -> Float[Tensor, ""]:
-    """Cross-entropy of the pixels, plus one minus the soft IoU of each image.
+    """Return the mean cross-entropy of the pixels plus the mean over images of one minus the soft IoU.
 
     Args:
-        labels: 1 for what stands out, 0 for the rest, 255 for pixels that do not count.
+        labels: 1 for salient, 0 for background, 255 for void.
     """
-    counted = (labels != IGNORE).to(logits.dtype)
+    valid = (labels != IGNORE).to(logits.dtype)
     target = (labels == 1).to(logits.dtype)
-    entropy = F.binary_cross_entropy_with_logits(logits, target, weight=counted, reduction="sum")
-    probability = logits.sigmoid() * counted
+    entropy = F.binary_cross_entropy_with_logits(logits, target, weight=valid, reduction="sum")
+    probability = logits.sigmoid() * valid
     intersection = (probability * target).sum(dim=(1, 2))
     union = torch.maximum(probability, target).sum(dim=(1, 2))
-    # one added to both: without anything to find, finding nothing is best
+    # smoothed by one pixel, so that an empty prediction is optimal for an empty mask
     iou = (intersection + 1) / (union + 1)
-    return entropy / counted.sum().clamp_min(1) + (1 - iou).mean()
+    return entropy / valid.sum().clamp_min(1) + (1 - iou).mean()
 
 
 LITE0_BACKBONE = BACKBONES["lite0"].with_taps("blocks.1.1", "blocks.2.1", "blocks.4.2", "blocks.5.3")
+"""The last block of strides 4, 8, 16 and 32."""
 
 
 def lite0(width: int = WIDTH) -> SaliencyNet:
-    """Ours, on the bundled backbone: logits of stride 4."""
+    """The bundled variant, with logits of stride 4."""
     return SaliencyNet(Backbone(LITE0_BACKBONE, frozen=False), width)

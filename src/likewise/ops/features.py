@@ -1,4 +1,4 @@
-"""The arithmetic that models share: resizing, pooling under a mask, cosine similarity, soft IoU."""
+"""Operations that models share: resizing, masked average pooling, cosine similarity, soft IoU."""
 
 import torch
 import torch.nn.functional as F
@@ -8,14 +8,14 @@ from torch import Tensor
 
 
 def plane_size(planes: Float[Tensor, "*more h w"]) -> tuple[int, int]:
-    """Height and width of the planes, the last two axes."""
+    """Return height and width, the last two axes."""
     return planes.shape[-2], planes.shape[-1]
 
 
 def resize(
     images: Float[Tensor, "b c h w"], size: tuple[int, int], *, align_corners: bool
 ) -> Float[Tensor, "b c ho wo"]:
-    """The planes at another size `(height, width)`, bilinear and without antialiasing, as the papers do."""
+    """Return planes resized to `size` (height, width), bilinear without antialiasing, as in the papers."""
     if plane_size(images) == size:
         return images
     return F.interpolate(images, size=size, mode="bilinear", align_corners=align_corners)
@@ -28,7 +28,7 @@ def concat_levels(levels: list[Float[Tensor, "b _c _h _w"]], *, align_corners: b
 
 
 def resize_matrix(length_in: int, length_out: int, *, align_corners: bool, like: Tensor) -> Float[Tensor, "out in"]:
-    """The matrix that resizes one axis as `resize` does, in the precision and on the device of `like`."""
+    """Return the matrix that resizes one axis as `resize` does, in the dtype and on the device of `like`."""
     identity = torch.eye(length_in, dtype=like.dtype, device=like.device)
     if length_in == length_out:
         return identity
@@ -43,17 +43,16 @@ def masked_average_pool(
     align_corners: bool,
     eps: float = 1e-5,
 ) -> Float[Tensor, "b c"]:
-    """The mean feature under each mask, as if the features were first resized to the mask's size.
+    """Return the mean feature under each mask, as if the features were resized to the mask.
 
-    This is the late fusion of PANet (section 3.2, equation 1): `sum(feature x mask) / (sum(mask) + eps)`. The
-    resized features are never made: resizing is linear, so the mask goes through the transposed resize instead,
-    which gives the same sum at the size of the features.
+    This is the late fusion of PANet (section 3.2, equation 1): `sum(feature x mask) / (sum(mask) + eps)`. Resizing is
+    linear, so the mask goes through the transposed resize instead and the sum is taken at the size of the features.
 
     Args:
-        features: any floating point values.
-        mask: weights in [0, 1], at the size of the features or any other. An empty mask pools to zero.
-        align_corners: the convention of the resize.
-        eps: added to the number of mask pixels.
+        features: feature maps.
+        mask: weights in [0, 1], of any size. An empty mask pools to zero.
+        align_corners: convention of the resize.
+        eps: added to the number of mask pixels, as in the published program.
     """
     mask = mask.to(features.dtype)
     weights = pixel_weights(mask, plane_size(features), align_corners=align_corners)
@@ -64,7 +63,7 @@ def masked_average_pool(
 def pixel_weights(
     mask: Float[Tensor, "b hm wm"], size: tuple[int, int], *, align_corners: bool
 ) -> Float[Tensor, "b h w"]:
-    """How much each feature counts in a sum under the mask, if features of this `size` are resized to the mask's."""
+    """Return the weight of each feature in a sum under the mask over features of `size` resized to the mask."""
     rows = resize_matrix(size[0], mask.shape[-2], align_corners=align_corners, like=mask)
     columns = resize_matrix(size[1], mask.shape[-1], align_corners=align_corners, like=mask)
     return einsum(rows, mask, columns, "hm h, b hm wm, wm w -> b h w")
@@ -73,9 +72,9 @@ def pixel_weights(
 def cosine_similarity(
     features: Float[Tensor, "b c h w"], prototypes: Float[Tensor, "b k c"], *, eps: float = 1e-8
 ) -> Float[Tensor, "b k h w"]:
-    """The cosine in [-1, 1] between the feature of every position and every prototype.
+    """Return the cosine, in [-1, 1], of the feature at every position with every prototype.
 
-    Each norm is clamped from below by `eps`, so a zero vector has cosine 0 with everything.
+    Norms are clamped at `eps`, so a zero vector has cosine 0 with every other.
     """
     inner = einsum(features, prototypes, "b c h w, b k c -> b k h w")
     feature_norm = features.norm(dim=1, keepdim=True).clamp_min(eps)
@@ -84,10 +83,10 @@ def cosine_similarity(
 
 
 def soft_iou_loss(predictions: Float[Tensor, "n m h w"], masks: Float[Tensor, "n h w"]) -> Float[Tensor, ""]:
-    """One minus the mean, over images and their `m` predictions, of `sum(min) / sum(max)` over pixels.
+    """Return one minus the mean, over images and their `m` predictions, of `sum(min) / sum(max)` over pixels.
 
-    Nothing is smoothed, as published. Where the mask is empty, the IoU is 0, without a gradient; it is 1 where the
-    prediction is empty too.
+    Not smoothed, as in ICNet's program. For an empty mask the IoU is 0 without a gradient; it is 1 if the prediction is
+    empty too.
 
     Args:
         predictions: in [0, 1].

@@ -1,9 +1,9 @@
-"""Features resized to the size of labels, as far as sums over pixels need them, without ever being resized.
+"""Sums over features resized to the labels, computed at the size of the features.
 
-Resizing is linear, so three things at the size of the features do: their inner products with given vectors, which
-resize as scalars; the inner products of neighbouring features, from which the norm of any resized feature follows; and
-the pixels' weights, which go through the transposed resize (as in `ops.masked_average_pool`), so that a weighted sum of
-resized features is one of the features themselves. No tensor of all channels at the size of the labels is made.
+Resizing is linear, so three quantities at the size of the features suffice: inner products with given vectors, which
+are resized as scalars; inner products of neighbouring features, which give the norm of every resized feature; and pixel
+weights after the transposed resize, which turn a weighted sum of resized features into one of the features. No tensor
+with all channels at the size of the labels exists.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from likewise.ops.features import resize_matrix
 
 
 class ResizedFeatures:
-    """What the features of one image, resized bilinearly (corners not aligned), are at the pixels of a label map.
+    """The features of one image as if resized to a label map, bilinear and with corners not aligned.
 
     Args:
-        size_in: of the features, height and width.
-        size_out: of the labels.
-        like: of the dtype and on the device of the features.
+        size_in: height and width of the features.
+        size_out: height and width of the labels.
+        like: a tensor of the dtype and on the device of the features.
     """
 
     def __init__(self, size_in: tuple[int, int], size_out: tuple[int, int], *, like: Tensor) -> None:
@@ -31,7 +31,7 @@ class ResizedFeatures:
         self.columns = resize_matrix(size_in[1], size_out[1], align_corners=False, like=like)
 
     def squared_norm(self, features: Float[Tensor, "c h w"]) -> Float[Tensor, "hl wl"]:
-        """The squared norm of every resized feature: a quadratic form in the inner products of four neighbours."""
+        """Return the squared norm of every resized feature: a quadratic form in inner products of four neighbours."""
 
         def inner(one: Tensor, other: Tensor) -> Tensor:
             return (one * other).sum(dim=0)  # einsum would move the channels first
@@ -46,7 +46,7 @@ class ResizedFeatures:
         return (self.rows.square() @ same + 2 * self.rows[:, :-1] * self.rows[:, 1:] @ between).clamp_min_(0)
 
     def at_pixels(self, planes: Float[Tensor, "row p"], row: Int[Tensor, "hl wl"]) -> Float[Tensor, "hl wl"]:
-        """At each pixel, the resized plane that `row` names there."""
+        """Return at each pixel the resized value of the plane whose index is in `row`."""
         found = torch.zeros_like(row, dtype=planes.dtype)
         for position, weight in self.corners():
             found.addcmul_(planes.flatten()[position.add_(row, alpha=planes.shape[1])], weight)
@@ -55,7 +55,7 @@ class ResizedFeatures:
     def transposed(
         self, weight: Float[Tensor, "hl wl"], row: Int[Tensor, "hl wl"], rows: int
     ) -> Float[Tensor, "{rows} p"]:
-        """The weights brought to the features by the transposed resize, each in the plane that `row` names."""
+        """Return the pixel weights after the transposed resize, each added to the plane whose index is in `row`."""
         positions = self.rows.shape[1] * self.columns.shape[1]
         planes = weight.new_zeros(rows * positions)
         for position, share in self.corners():
@@ -63,14 +63,14 @@ class ResizedFeatures:
         return planes.view(rows, positions)
 
     def corners(self) -> Iterator[tuple[Int[Tensor, "hl wl"], Float[Tensor, "hl wl"]]]:
-        """The four positions that each pixel lies between, one at a time, and their shares in it."""
+        """Yield the four positions around each pixel, one at a time, with their interpolation weights."""
         for y, share_y in _neighbours(self.rows):
             for x, share_x in _neighbours(self.columns):
                 yield (y * self.columns.shape[1])[:, None] + x, share_y[:, None] * share_x
 
 
 def _neighbours(matrix: Float[Tensor, "out in"]) -> list[tuple[Int[Tensor, " out"], Float[Tensor, " out"]]]:
-    """The two inputs of each output of a resize, and their weights."""
+    """Return the two inputs of each output of a resize, and their weights."""
     first = (matrix != 0).int().argmax(dim=1)
     second = (first + 1).clamp_max(matrix.shape[1] - 1)
     weight = matrix.gather(1, first[:, None])[:, 0]

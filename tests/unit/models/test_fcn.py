@@ -1,4 +1,4 @@
-"""The baseline without a memory: what every model must do, and its auxiliary head."""
+"""FCN: the suite of all models, and its auxiliary head."""
 
 from likewise.backbones.specs import BACKBONES, backbone_spec
 from likewise.backbones.taps import Backbone

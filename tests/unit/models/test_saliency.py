@@ -1,4 +1,4 @@
-"""The saliency network: what every model must do, and its loss by hand."""
+"""SaliencyNet: the suite of all models, and its loss against hand-computed values."""
 
 import math
 
@@ -30,19 +30,19 @@ class TestSaliencyNetOnLite0(ModelSuite):
         return model.loss(some_images(size), some_labels(size))
 
 
-def test_the_loss_is_cross_entropy_and_soft_iou_by_hand():
+def test_the_loss_is_cross_entropy_plus_soft_iou():
     loss = saliency.saliency_loss(torch.zeros(1, 1, 2), torch.tensor([[[1, 0]]], dtype=torch.uint8))
     # both pixels at one half: intersection 0.5, union 1 + 0.5, each with one added
     assert loss.item() == pytest.approx(math.log(2) + 1 - 1.5 / 2.5, abs=1e-5)
 
 
-def test_ignored_pixels_count_nowhere():
+def test_void_pixels_do_not_change_the_loss():
     labels = torch.tensor([[[1, 255]]], dtype=torch.uint8)
     one, other = (saliency.saliency_loss(torch.tensor([[[3.0, there]]]), labels) for there in (-9.0, 9.0))
     assert one.item() == other.item()
 
 
-def test_a_image_in_which_nothing_stands_out_has_a_finite_loss_that_prefers_finding_nothing():
+def test_an_image_without_salient_objects_has_a_finite_loss_that_favours_an_empty_prediction():
     labels = torch.zeros(1, 8, 16, dtype=torch.uint8)
     nothing, all_of_it = (saliency.saliency_loss(torch.full((1, 8, 16), logit), labels) for logit in (-8.0, 8.0))
     assert 0 < nothing < 0.1 < all_of_it

@@ -1,10 +1,10 @@
-"""What a scene network knows of the rest of its image: attention, and four kinds of context to attend to.
+"""Context within the image for scene networks: attention, and three context modules.
 
-Each context turns the backbone's features and the coarse logits of the classes into features of its own:
+Each module maps the backbone's features and coarse class logits to context features:
 
     PyramidPooling   means over 1, 4, 9 and 36 parts of the image (Zhao et al., PSPNet, CVPR 2017)
     AtrousPyramid    convolutions dilated by 1, 12, 24 and 36, and the image's mean (Chen et al., DeepLabv3, 2017)
-    ObjectContext    the features of each class's likely region, gathered by each pixel (Yuan et al., OCR, ECCV 2020)
+    ObjectContext    attention over the mean features of soft class regions (Yuan et al., OCR, ECCV 2020)
 
 MCIBI attends to one of them beside its memory, or to none.
 """
@@ -20,22 +20,22 @@ from torch import Tensor, nn
 from likewise.ops.features import plane_size, resize
 
 
-def unit(channels_in: int, channels: int, kernel: int = 1, *, dilation: int = 1) -> nn.Sequential:
-    """Convolution, batch norm, ReLU, at the size of the input."""
+def conv_norm_relu(channels_in: int, channels: int, kernel: int = 1, *, dilation: int = 1) -> nn.Sequential:
+    """Return a convolution that keeps the size, batch norm and ReLU."""
     padding = dilation * (kernel // 2)
     convolution = nn.Conv2d(channels_in, channels, kernel, padding=padding, dilation=dilation, bias=False)
     return nn.Sequential(convolution, nn.BatchNorm2d(channels), nn.ReLU())
 
 
 class Attention(nn.Module):
-    """Each pixel gathers from the context of all positions of its image, or of all regions."""
+    """Attention of each pixel over all positions, or all regions, of the context."""
 
     def __init__(self, channels: int, inner: int) -> None:
         super().__init__()
-        self.query = nn.Sequential(unit(channels, inner), unit(inner, inner))
-        self.key = nn.Sequential(unit(channels, inner), unit(inner, inner))
-        self.value = unit(channels, inner)
-        self.out = unit(inner, channels)
+        self.query = nn.Sequential(conv_norm_relu(channels, inner), conv_norm_relu(inner, inner))
+        self.key = nn.Sequential(conv_norm_relu(channels, inner), conv_norm_relu(inner, inner))
+        self.value = conv_norm_relu(channels, inner)
+        self.out = conv_norm_relu(inner, channels)
 
     def forward(
         self, features: Float[Tensor, "b c h w"], context: Float[Tensor, "b c hc wc"]
@@ -44,19 +44,19 @@ class Attention(nn.Module):
             rearrange(part, "b d h w -> b 1 (h w) d")
             for part in (self.query(features), self.key(context), self.value(context))
         )
-        gathered = F.scaled_dot_product_attention(query, key, value)  # scaled by 1 / sqrt(d)
-        return self.out(rearrange(gathered, "b 1 (h w) d -> b d h w", h=features.shape[2]))
+        attended = F.scaled_dot_product_attention(query, key, value)  # scaled by 1 / sqrt(d)
+        return self.out(rearrange(attended, "b 1 (h w) d -> b d h w", h=features.shape[2]))
 
 
 class PyramidPooling(nn.Module):
-    """Means over 1, 4, 9 and 36 parts of the image, beside the features."""
+    """PPM: means over 1, 4, 9 and 36 parts of the image, concatenated with the features."""
 
     def __init__(self, channels_in: int, channels: int) -> None:
         super().__init__()
         self.branches = nn.ModuleList(
-            nn.Sequential(nn.AdaptiveAvgPool2d(parts), *unit(channels_in, channels)) for parts in (1, 2, 3, 6)
+            nn.Sequential(nn.AdaptiveAvgPool2d(parts), *conv_norm_relu(channels_in, channels)) for parts in (1, 2, 3, 6)
         )
-        self.join = unit(channels_in + 4 * channels, channels, 3)
+        self.join = conv_norm_relu(channels_in + 4 * channels, channels, 3)
 
     def forward(self, x: Float[Tensor, "b ci h w"], logits: Float[Tensor, "b k h w"]) -> Float[Tensor, "b c h w"]:
         pooled = [resize(branch(x), plane_size(x), align_corners=False) for branch in self.branches]
@@ -70,12 +70,12 @@ class AtrousPyramid(nn.Module):
         super().__init__()
         self.branches = nn.ModuleList(
             [
-                unit(channels_in, channels),
-                *(unit(channels_in, channels, 3, dilation=dilation) for dilation in (12, 24, 36)),
+                conv_norm_relu(channels_in, channels),
+                *(conv_norm_relu(channels_in, channels, 3, dilation=dilation) for dilation in (12, 24, 36)),
             ]
         )
-        self.pooled = nn.Sequential(nn.AdaptiveAvgPool2d(1), *unit(channels_in, channels))
-        self.join = unit(5 * channels, channels, 3)
+        self.pooled = nn.Sequential(nn.AdaptiveAvgPool2d(1), *conv_norm_relu(channels_in, channels))
+        self.join = conv_norm_relu(5 * channels, channels, 3)
 
     def forward(self, x: Float[Tensor, "b ci h w"], logits: Float[Tensor, "b k h w"]) -> Float[Tensor, "b c h w"]:
         pooled = resize(self.pooled(x), plane_size(x), align_corners=False)
@@ -83,20 +83,20 @@ class AtrousPyramid(nn.Module):
 
 
 class ObjectContext(nn.Module):
-    """OCR: each class's region has the mean feature of its likely pixels; each pixel gathers from all regions.
+    """OCR: mean features of soft class regions, attended to by each pixel.
 
-    Trained through the coarse logits too. With a single class there is one region, the image.
+    Gradients reach the coarse logits too. A single class has one region, the whole image.
     """
 
     def __init__(self, channels_in: int, channels: int) -> None:
         super().__init__()
-        self.reduce = unit(channels_in, channels, 3)
+        self.reduce = conv_norm_relu(channels_in, channels, 3)
         self.attend = Attention(channels, max(1, channels // 2))
-        self.join = unit(2 * channels, channels)
+        self.join = conv_norm_relu(2 * channels, channels)
 
     def forward(self, x: Float[Tensor, "b ci h w"], logits: Float[Tensor, "b k h w"]) -> Float[Tensor, "b c h w"]:
         features = self.reduce(x)
-        share = logits.flatten(2).softmax(dim=2)  # of each pixel in each region
+        share = logits.flatten(2).softmax(dim=2)  # weight of each pixel in each region
         regions = einsum(share, features.flatten(2), "b k p, b c p -> b c k")[..., None]
         return self.join(torch.cat([self.attend(features, regions), features], dim=1))
 

@@ -1,11 +1,11 @@
-"""A memory of the whole data set: what the features of each class look like, over all the images seen so far.
+"""The dataset-level memory of MCIBI: mean features of each class over all training images seen so far.
 
 Jin, Gong, Yu, Chu, Wang, Wang, Shao, "Mining Contextual Information Beyond Image for Semantic Segmentation", ICCV 2021.
-`read` mixes the classes' vectors by a pixel's class probabilities; `update` moves them towards the features of labelled
-pixels. Nothing else writes.
+    class probabilities --> read ----> context of each pixel
+    features, labels -----> update --> vectors of the classes
 
-The published update resizes the features to the size of the labels. Resizing is linear, so `update` gives the same
-numbers from what `likewise.ops.resized_features` finds at the size of the features.
+Training changes the memory in `update` only. The published update resizes the features to the size of the labels;
+`likewise.ops.resized_features` computes the same sums at the size of the features.
 """
 
 from __future__ import annotations
@@ -22,38 +22,35 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from likewise.errors import MemoryMismatchError, ModelError, WeightsError
 from likewise.io.labels import IGNORE
 from likewise.ops.features import plane_size
 from likewise.ops.resized_features import ResizedFeatures
 
 STRATEGIES = ("cosine_similarity", "mean")
 
-# Below this mean weight (1 - cosine) the features differ from the memory by rounding only.
-COINCIDES = 1e-6
-# A pixel that gives the seen classes less probability than this gets a fainter context, not a louder one.
-LEAST_PROBABILITY = 1e-6
-
-
-class MemoryMismatch(ValueError):
-    """Labels or a saved memory that belong to other classes; the message names both sides."""
+MIN_MEAN_WEIGHT = 1e-6
+"""Mean weight (1 - cosine) below which features differ from the memory only by single-precision rounding."""
+MIN_SEEN_PROBABILITY = 1e-6
+"""Smallest divisor of the context: a pixel with less probability for all seen classes gets a smaller context."""
 
 
 class DatasetMemory(nn.Module):
-    """For each of `k` classes, `m` vectors of `c` channels, and whether each has been seen. No parameter.
+    """Vectors of `c` channels in `m` slots for each of `k` classes, as buffers; there are no parameters.
 
     Args:
-        classes: names, in the order of their labels, 1 to 255 of them.
-        channels: of the features.
-        slots: vectors for each class (`m`); with several, a pixel goes to the one it resembles most.
-        strategy: how the pixels of a class are averaged: by "mean", or weighted by how little they resemble the
-            memory, 1 - "cosine_similarity" (the paper's choice).
-        published: as the published program does, read vectors never seen as zeros with their class's probability, and
-            shrink by `1 - momentum` a slot to which no pixel of its class went. Otherwise a class never seen has no
-            part in `read`, its probability going to the others, and a slot without pixels stays as it is.
+        classes: 1 to 255 names, in the order of their labels.
+        channels: of the features (`c`).
+        slots: vectors for each class (`m`); a pixel belongs to the slot with the highest cosine.
+        strategy: weights of the pixels of a class: equal for "mean", or `1 - cosine` with the memory for
+            "cosine_similarity" (the paper's choice).
+        published: follow the published program: `read` counts an unseen class as zeros with its probability, and
+            `update` shrinks a slot without pixels by `1 - momentum` if its class has pixels. Otherwise `read`
+            distributes the probability of unseen classes over the others, and a slot without pixels stays unchanged.
 
     Attributes:
         vectors: (k, m, c), zero until seen.
-        seen: (k, m).
+        seen: (k, m), whether a vector has been set.
     """
 
     vectors: Tensor
@@ -70,11 +67,11 @@ class DatasetMemory(nn.Module):
     ) -> None:
         super().__init__()
         if not 1 <= len(classes) <= IGNORE:
-            raise ValueError(f"a memory needs 1 to {IGNORE} classes, not {len(classes)}")
+            raise ModelError(f"a memory needs 1 to {IGNORE} classes, not {len(classes)}")
         if slots < 1:
-            raise ValueError(f"a memory needs at least one slot for each class, not {slots}")
+            raise ModelError(f"a memory needs at least one slot for each class, not {slots}")
         if strategy not in STRATEGIES:
-            raise ValueError(f"no strategy {strategy!r}; there are: {', '.join(STRATEGIES)}")
+            raise ModelError(f"no strategy {strategy!r}; choose one of: {', '.join(STRATEGIES)}")
         self.classes = tuple(classes)
         self.strategy = strategy
         self.published = published
@@ -82,47 +79,46 @@ class DatasetMemory(nn.Module):
         self.register_buffer("seen", torch.zeros(len(classes), slots, dtype=torch.bool))
 
     def read(self, probabilities: Float[Tensor, "b k h w"]) -> Float[Tensor, "b m c h w"]:
-        """Each pixel's context from every slot: the classes' vectors, mixed by its probabilities.
+        """Return each pixel's context from every slot: the vectors of the classes, weighted by their probabilities.
 
-        Gradients go to the probabilities alone. They are those of the memory that was read, whatever `update` does
-        before the backward pass; the published program's are those of the updated memory. Where no class has been
-        seen the context is zero.
+        Without any seen class the context is zero. Gradients reach the probabilities only. They use the memory that was
+        read, even if `update` runs before the backward pass; those of the published program use the updated memory.
         """
         vectors = (self.vectors * self.seen[..., None]).to(probabilities.dtype)
         context = einsum(probabilities, vectors, "b k h w, k m c -> b m c h w")
         if self.published:
             return context
         share = einsum(probabilities, self.seen.to(probabilities.dtype), "b k h w, k m -> b m h w")
-        return context / share.clamp_min(LEAST_PROBABILITY)[:, :, None]
+        return context / share.clamp_min(MIN_SEEN_PROBABILITY)[:, :, None]
 
     def rows(self) -> tuple[Float[Tensor, "n c"], Int[Tensor, " n"]]:
-        """A copy of the vectors seen, and the class of each; all vectors, the zero ones too, if `published`."""
+        """Return a copy of the seen vectors and the class of each; with `published`, of all vectors."""
         counted = torch.ones_like(self.seen) if self.published else self.seen
         return self.vectors[counted], counted.nonzero()[:, 0]
 
     @torch.no_grad()
     def update(self, features: Float[Tensor, "b c h w"], labels: Integer[Tensor, "b hl wl"], momentum: float) -> None:
-        """Move each labelled class towards the features of its pixels.
+        """Move the vectors of each labelled class towards the mean feature of its pixels.
 
-        While a class has slots never seen, the first of them takes the mean feature of its pixels and the others wait.
-        Otherwise `vector = (1 - momentum) vector + momentum new`. Should all pixels of a class coincide with its
-        vector, their weights are 0 / 0 in the paper; here they are equal. A batch with a feature that is not finite
-        leaves the memory as it is: the loss tells of it, and a training that recovers finds its memory unharmed.
+        `vector = (1 - momentum) * vector + momentum * mean`. While a class has unseen slots, the first of them takes
+        the mean instead and the others stay unchanged. If all pixels of a class coincide with its vector, the paper's
+        weights are 0 / 0; here they are equal. A batch with a feature that is not finite changes
+        nothing.
 
-        In a process group every process must call this, each with its part of the batch. Sums are reduced, not
-        means, so all memories become what one process with the whole batch would have.
+        In a process group every process calls this with its part of the batch. Sums are reduced, not means, so all
+        memories equal that of one process with the whole batch.
 
         Args:
-            features: as resized bilinearly (corners not aligned) to the size of the labels, though that is never done.
-            labels: the class of each pixel, 255 for those that do not count.
-            momentum: the weight of what is new, in [0, 1]; see `polynomial_momentum`.
+            features: of any size; their sums are those of features resized to the labels, corners not aligned.
+            labels: class of each pixel, 255 for void.
+            momentum: weight of the mean, in [0, 1]; see `polynomial_momentum`.
 
         Raises:
-            MemoryMismatch: a label that is no class.
+            MemoryMismatchError: a label that is not a class.
             ValueError: a momentum outside [0, 1].
         """
         if not 0 <= momentum <= 1:
-            raise ValueError(f"momentum is {momentum}; it is the weight of what is new, in [0, 1]")
+            raise ValueError(f"momentum must be in [0, 1], not {momentum}")
         check_labels(labels, len(self.classes))
         waiting = ~self.seen.all(dim=1, keepdim=True)
         with torch.autocast(features.device.type, enabled=False):
@@ -139,53 +135,53 @@ class DatasetMemory(nn.Module):
     def _means(
         self, features: Float[Tensor, "b c h w"], labels: Int[Tensor, "b hl wl"]
     ) -> tuple[Float[Tensor, "k m c"], Float[Tensor, "k m"]]:
-        """The mean of the pixels of each slot, over all processes, and their number."""
+        """Return the weighted mean feature of the pixels of each slot, over all processes, and their number."""
         resized = ResizedFeatures(plane_size(features), (labels.shape[1], labels.shape[2]), like=features)
-        alike = torch.full_like(self.seen, self.strategy == "mean") | ~self.seen.all(dim=1, keepdim=True)
+        equal = torch.full_like(self.seen, self.strategy == "mean") | ~self.seen.all(dim=1, keepdim=True)
 
         def over_the_batch() -> tuple[Tensor, Tensor, Tensor]:
             # one image at a time needs the least memory
-            tallies = sum(self._tally(*image, resized, alike) for image in zip(features, labels, strict=True))
-            assert isinstance(tallies, Tensor)
-            total, weight, pixels = _over_processes(tallies).split([features.shape[1], 1, 1], dim=2)
+            sums = sum(self._sums(*image, resized, equal) for image in zip(features, labels, strict=True))
+            assert isinstance(sums, Tensor)
+            total, weight, pixels = _sum_over_processes(sums).split([features.shape[1], 1, 1], dim=2)
             return total, weight, pixels
 
         total, weight, pixels = over_the_batch()
-        coincide = (weight <= COINCIDES * pixels) & (pixels > 0)
+        coincide = (weight <= MIN_MEAN_WEIGHT * pixels) & (pixels > 0)
         if coincide.any():
-            alike |= coincide[..., 0]
+            equal |= coincide[..., 0]
             total, weight, pixels = over_the_batch()
         return total / weight.where(pixels > 0, 1), pixels[..., 0]
 
-    def _tally(
+    def _sums(
         self,
         features: Float[Tensor, "c h w"],
         labels: Int[Tensor, "hl wl"],
         resized: ResizedFeatures,
-        alike: Bool[Tensor, "k m"],
+        equal: Bool[Tensor, "k m"],
     ) -> Float[Tensor, "k m c+2"]:
-        """For each slot: the sum of its pixels' features by their weights, that of the weights, how many pixels.
+        """Return for each slot the weighted sum of its pixels' features, the sum of weights and the number of pixels.
 
         Args:
-            alike: the slots whose pixels all weigh 1.
+            equal: whether all pixels of a slot weigh 1.
         """
         classes, slots = self.seen.shape
-        counted = labels != IGNORE
-        labels = labels.where(counted, 0)
-        cosine, slot = self._most_alike(features, labels, resized)
+        valid = labels != IGNORE
+        labels = labels.where(valid, 0)
+        cosine, slot = self._nearest_slot(features, labels, resized)
         slot = slot.where(self.seen.all(dim=1)[labels], (~self.seen).int().argmax(dim=1)[labels])
         row = labels * slots + slot
-        weight = (1 - cosine).clamp_min_(0).masked_fill_(alike.flatten()[row], 1)
-        row.masked_fill_(~counted, classes * slots)  # one more row, for those that do not count
+        weight = (1 - cosine).clamp_min_(0).masked_fill_(equal.flatten()[row], 1)
+        row.masked_fill_(~valid, classes * slots)  # one more row for void pixels
         planes = resized.transposed(weight, row, classes * slots + 1)[:-1]
         pixels = row.flatten().bincount(minlength=classes * slots + 1)[:-1].to(planes.dtype)
         total = planes @ features.flatten(1).mT
         return torch.cat([total, planes.sum(dim=1, keepdim=True), pixels[:, None]], dim=1).view(classes, slots, -1)
 
-    def _most_alike(
+    def _nearest_slot(
         self, features: Float[Tensor, "c h w"], labels: Int[Tensor, "hl wl"], resized: ResizedFeatures
     ) -> tuple[Float[Tensor, "hl wl"], Int[Tensor, "hl wl"]]:
-        """The largest cosine of each resized feature with a vector of its class, and which slot that is."""
+        """Return the largest cosine of each resized feature with a vector of its class, and the slot of that vector."""
         slots = self.seen.shape[1]
         inner = self.vectors.flatten(0, 1) @ features.flatten(1)
         length = resized.squared_norm(features).sqrt_().clamp_min_(1e-8)
@@ -199,28 +195,30 @@ class DatasetMemory(nn.Module):
 
     @torch.no_grad()
     def fill(self, vectors: Float[Tensor, "k m c"]) -> None:
-        """Start from given vectors, such as cluster centres of a trained backbone's features, all then seen.
+        """Set all vectors, for example to cluster centres of a trained backbone's features, and mark them as seen.
 
-        The published program starts empty and takes a class's first mean (`update`); that is our default too, since it
-        needs no pass over the data.
+        By default, and in the published program, a memory starts empty, which needs no pass over the data.
+
+        Raises:
+            MemoryMismatchError: vectors of another shape.
         """
         if vectors.shape != self.vectors.shape:
-            raise ValueError(f"vectors are {tuple(vectors.shape)}, needed are {tuple(self.vectors.shape)}")
+            raise MemoryMismatchError(f"vectors have shape {tuple(vectors.shape)}, not {tuple(self.vectors.shape)}")
         self.vectors.copy_(vectors)
         self.seen.fill_(True)
 
     @torch.no_grad()
     def similarity(self, other: DatasetMemory | None = None) -> Float[Tensor, "k k2"]:
-        """The cosine of every class with every class of `other` (or of this memory), of the two slots most alike.
+        """Return the largest cosine over slots of every class with every class of `other` (by default of this memory).
 
-        NaN for a class never seen. Off the diagonal of a memory with itself: how hard classes are to tell apart. On
-        that of a memory with an earlier one: how little each class has drifted.
+        NaN for an unseen class. Within one memory, large values off the diagonal mark classes that are hard to
+        distinguish; between two snapshots, the diagonal measures how little each class has drifted.
         """
         other = self if other is None else other
-        ours, theirs = (
+        own, others = (
             memory.vectors / memory.vectors.norm(dim=2, keepdim=True).clamp_min(1e-8) for memory in (self, other)
         )
-        cosine = einsum(ours, theirs, "k m c, k2 m2 c -> k k2 m m2")
+        cosine = einsum(own, others, "k m c, k2 m2 c -> k k2 m m2")
         both = self.seen[:, None, :, None] & other.seen[None, :, None, :]
         largest = cosine.masked_fill(~both, -torch.inf).amax(dim=(2, 3))
         return largest.masked_fill(~both.any(dim=3).any(dim=2), torch.nan)
@@ -233,14 +231,14 @@ class DatasetMemory(nn.Module):
 
     @classmethod
     def load(cls, path: str | Path, *, classes: Sequence[str] | None = None) -> DatasetMemory:
-        """The memory of a file that `save` wrote.
+        """Return the memory of a file that `save` wrote.
 
         Args:
-            classes: those it must be of.
+            classes: the classes it must have, if given.
 
         Raises:
-            MemoryMismatch: it is of other classes.
-            ValueError: not such a file.
+            MemoryMismatchError: it has other classes.
+            WeightsError: the file does not hold a memory.
         """
         try:
             with safe_open(path, framework="pt") as file:
@@ -248,7 +246,7 @@ class DatasetMemory(nn.Module):
                 metadata = file.metadata() or {}
                 named, settings = json.loads(metadata["classes"]), json.loads(metadata["settings"])
         except (SafetensorError, OSError, KeyError) as error:
-            raise ValueError(f"{path}: not a saved memory ({error}); `DatasetMemory.save` writes one") from error
+            raise WeightsError(f"{path}: not a saved memory ({error}); `DatasetMemory.save` writes one") from error
         if classes is not None:
             check_classes(classes, named, source=path)
         memory = cls(named, vectors.shape[2], slots=vectors.shape[1], **settings)
@@ -256,8 +254,8 @@ class DatasetMemory(nn.Module):
         return memory
 
 
-def _over_processes(values: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
-    """The sum over the process group, if there is one."""
+def _sum_over_processes(values: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
+    """Return the sum over the process group, if there is one."""
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         values = values.contiguous()
         torch.distributed.all_reduce(values)
@@ -265,28 +263,28 @@ def _over_processes(values: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
 
 
 def check_labels(labels: Integer[Tensor, "b h w"], classes: int) -> None:
-    """Raise a `MemoryMismatch`, which names the value and how often it occurs, at a label that is no class."""
+    """Raise a `MemoryMismatchError` that names and counts the values unless every label is a class or void."""
     wrong = ((labels < 0) | (labels >= classes)) & (labels != IGNORE)
     if wrong.any():
         values, counts = labels[wrong].unique(return_counts=True)
-        told = ", ".join(
+        listed = ", ".join(
             f"{value} ({count} pixels)" for value, count in zip(values[:4].tolist(), counts.tolist(), strict=False)
         )
-        raise MemoryMismatch(
-            f"labels hold {told}{', ...' if len(values) > 4 else ''}, but there are {classes} classes: labels are 0 to "
-            f"{classes - 1}, or {IGNORE} for pixels that do not count"
+        raise MemoryMismatchError(
+            f"labels hold {listed}{', ...' if len(values) > 4 else ''}, but there are {classes} classes: "
+            f"use labels 0 to {classes - 1}, and {IGNORE} for void pixels"
         )
 
 
 def check_classes(needed: Sequence[str], found: Sequence[str], *, source: str | Path) -> None:
-    """Raise a `MemoryMismatch`, which names both lists, unless they are equal."""
+    """Raise a `MemoryMismatchError` that names both lists unless they are equal."""
     if list(needed) == list(found):
         return
     pairs = enumerate(zip(needed, found, strict=False))
     where = next((index for index, (one, other) in pairs if one != other), min(len(needed), len(found)))
-    raise MemoryMismatch(
-        f"{source}: is a memory of {_listed(found)}; needed is one of {_listed(needed)}; they part at label "
-        f"{where}. Use the memory of the same class list, or train one"
+    raise MemoryMismatchError(
+        f"{source}: a memory of {_listed(found)}, but this model has {_listed(needed)}; they differ from label {where} "
+        "on. Use a memory of the same class list, or train one"
     )
 
 
@@ -295,15 +293,20 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def polynomial_momentum(progress: float, *, start: float = 0.9, power: float = 0.9) -> float:
-    """The paper's momentum after the fraction `progress` of training, whatever the learning rate."""
-    least = start / 100
-    return (1 - progress) ** power * (start - least) + least
+    """Return the paper's momentum after the fraction `progress` of training; it does not depend on the learning rate.
+
+    Args:
+        start: momentum at the first step; the last one has a hundredth of it.
+        power: of the polynomial.
+    """
+    end = start / 100
+    return (1 - progress) ** power * (start - end) + end
 
 
 def coupled_momentum(learning_rate: float, base_learning_rate: float, *, start: float = 0.9) -> float:
-    """The published program's momentum: it follows the learning rate, warm-up and all.
+    """Return the published program's momentum, which is proportional to the learning rate, also during warm-up.
 
-    Equal to `polynomial_momentum` while the learning rate is polynomial of the same power from `base_learning_rate`
-    to a hundredth of it. Some of the program's settings (Cityscapes, COCO-Stuff) have `start=1`.
+    It equals `polynomial_momentum` for a learning rate that falls from `base_learning_rate` to a hundredth of it by the
+    same power. The program's settings for Cityscapes and COCO-Stuff have `start=1`.
     """
     return start * learning_rate / base_learning_rate

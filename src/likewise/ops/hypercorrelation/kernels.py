@@ -1,4 +1,4 @@
-"""Kernels over a hypercorrelation: the paper's center-pivot one, a separable and a full one (HSNet, Table 4)."""
+"""4D convolutions over a hypercorrelation: center-pivot, separable and full kernels (HSNet, Table 4)."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from torch import Tensor, nn
 
 
 class CenterPivotConv4d(nn.Module):
-    """The center-pivot 4D convolution (HSNet, section 4.2): of the 4D kernel only the weights at its two centers.
+    """The center-pivot 4D convolution (HSNet, section 4.2): the sum of two planar convolutions.
 
-    Two planar convolutions, one over the query plane and one over the support plane, are added.
+    It keeps the weights of a 4D kernel at the center of the query plane or of the support plane.
 
     Args:
         channels_in, channels_out: of the hypercorrelation.
-        kernel: side of the kernel in all four axes; odd. Padded by half of it.
+        kernel: odd side of the kernel in all four axes; the padding is half of it.
         stride: along the support axes. The query axes keep their size.
     """
 
@@ -32,15 +32,15 @@ class CenterPivotConv4d(nn.Module):
 
 
 class SeparableConv4d(nn.Module):
-    """A 4D kernel that is a product of two planar ones: over the support plane, then over the query plane.
+    """A 4D kernel that is the product of two planar ones: over the support plane, then over the query plane.
 
-    This is the separable kernel of volumetric correspondence networks (Yang and Ramanan, NeurIPS 2019), without
-    anything between its two parts, so that a full kernel exists which does the same (`full_kernel`).
+    The separable kernel of volumetric correspondence networks (Yang and Ramanan, NeurIPS 2019), with nothing between
+    the two convolutions, so that an equivalent full kernel exists (`full_kernel`).
     """
 
     def __init__(self, channels_in: int, channels_out: int, *, kernel: int, stride: int = 1) -> None:
         super().__init__()
-        # A bias before the second part would not reach its padding, and no full kernel could do the same.
+        # A bias would not reach the padding of the second convolution, and no full kernel would be equivalent.
         self.support = nn.Conv2d(channels_in, channels_out, kernel, stride, padding=kernel // 2, bias=False)
         self.query = nn.Conv2d(channels_out, channels_out, kernel, padding=kernel // 2)
 
@@ -49,7 +49,7 @@ class SeparableConv4d(nn.Module):
 
 
 class FullConv4d(nn.Module):
-    """The original 4D convolution, with every weight of its kernel."""
+    """A dense 4D convolution."""
 
     def __init__(self, channels_in: int, channels_out: int, *, kernel: int, stride: int = 1) -> None:
         super().__init__()
@@ -78,7 +78,7 @@ class FullConv4d(nn.Module):
 
 
 def _overlap(length: int, offset: int) -> tuple[slice, slice]:
-    """Where the outputs are that read an input `offset` further, and where those inputs are."""
+    """Return the outputs that read an input `offset` further along the axis, and those inputs."""
     inside = max(length - abs(offset), 0)
     low, high = slice(0, inside), slice(min(abs(offset), length), None)
     return (low, high) if offset >= 0 else (high, low)
@@ -92,13 +92,13 @@ KERNELS: dict[str, type[CenterPivotConv4d] | type[SeparableConv4d] | type[FullCo
 
 
 def over_query_plane(convolution: nn.Conv2d, x: Float[Tensor, "b c hq wq hs ws"]) -> Float[Tensor, "b d ho wo hs ws"]:
-    """A planar convolution at every support position."""
+    """Convolve the query plane at every support position."""
     planes = convolution(rearrange(x, "b c hq wq hs ws -> (b hs ws) c hq wq"))
     return rearrange(planes, "(b hs ws) d hq wq -> b d hq wq hs ws", hs=x.shape[4], ws=x.shape[5])
 
 
 def over_support_plane(convolution: nn.Conv2d, x: Float[Tensor, "b c hq wq hs ws"]) -> Float[Tensor, "b d hq wq ho wo"]:
-    """A planar convolution at every query position."""
+    """Convolve the support plane at every query position."""
     planes = rearrange(x, "b c hq wq hs ws -> (b hq wq) c hs ws")
     if x.shape[4:] == (1, 1):
         # Only the central weights meet the single position. On a CPU without bfloat16 arithmetic, torch 2.12 returns
@@ -112,7 +112,7 @@ def over_support_plane(convolution: nn.Conv2d, x: Float[Tensor, "b c hq wq hs ws
 
 @torch.no_grad()
 def full_kernel(kernel: CenterPivotConv4d | SeparableConv4d) -> FullConv4d:
-    """The full 4D kernel that does exactly what the given cheaper one does."""
+    """Return the full 4D kernel that is equivalent to a cheaper one."""
     channels_out, side = kernel.query.out_channels, kernel.query.kernel_size[0]
     full = FullConv4d(kernel.support.in_channels, channels_out, kernel=side, stride=kernel.support.stride[0])
     assert kernel.query.bias is not None

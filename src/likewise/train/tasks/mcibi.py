@@ -15,7 +15,7 @@ from likewise.backbones.taps import Backbone
 from likewise.errors import TrainingError
 from likewise.io.atomic import write_atomically
 from likewise.models.blocks.dataset_memory import DatasetMemory, coupled_momentum, polynomial_momentum
-from likewise.models.blocks.scene_heads import weight_of_pixels
+from likewise.models.blocks.scene_heads import total_pixel_weight
 from likewise.models.fcn import FCN
 from likewise.models.mcibi import MCIBI, MCIBIConfig
 from likewise.train.kernels.depthwise import use_fast_depthwise
@@ -31,7 +31,7 @@ def build(section: MCIBIModel, classes: tuple[str, ...]) -> MCIBI:
     """Return MCIBI on a backbone with ImageNet weights, with the memory that the section names or an empty one.
 
     Raises:
-        MemoryMismatch: the memory is of other classes.
+        MemoryMismatchError: the memory is of other classes.
         TrainingError: the memory has another shape.
     """
     chosen = {name: getattr(section, name) for name in MCIBIConfig.__dataclass_fields__}
@@ -108,7 +108,7 @@ def process_share(labels: UInt8[Tensor, "b h w"], weights: Float[Tensor, " k"]) 
     Losses are means over the pixels of a process and gradients are averaged over processes. Multiplying the losses by
     this factor makes the gradients equal to those of one process with the whole batch.
     """
-    here = weight_of_pixels(labels, weights)
+    here = total_pixel_weight(labels, weights)
     if not torch.distributed.is_initialized():
         return torch.ones_like(here)
     total = here.clone()

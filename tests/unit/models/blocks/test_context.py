@@ -1,4 +1,4 @@
-"""The contexts within an image: OCR against an obvious loop, and what all of them must do."""
+"""Context modules: OCR against a plain loop, and the tests of all modules."""
 
 import pytest
 import torch
@@ -24,7 +24,7 @@ class TestMCIBIWithOCR(ModelSuite):
         return sum(model.loss(model.stages(images), labels))
 
 
-def test_a_region_is_the_mean_feature_by_the_share_of_each_pixel_in_its_class():
+def test_a_region_is_the_mean_feature_weighted_by_class_probability():
     torch.manual_seed(0)
     context = ObjectContext(6, 8).eval()
     x, logits = torch.randn(2, 6, 4, 5), 3 * torch.randn(2, 3, 4, 5)
@@ -46,7 +46,7 @@ def test_a_region_is_the_mean_feature_by_the_share_of_each_pixel_in_its_class():
             torch.testing.assert_close(regions[image, :, region, 0], total / weights, rtol=1e-4, atol=1e-5)
 
 
-def test_ocr_learns_through_the_coarse_logits_too():
+def test_gradients_of_ocr_reach_the_coarse_logits():
     torch.manual_seed(0)
     logits = torch.randn(2, 3, 4, 5, requires_grad=True)
     ObjectContext(6, 8)(torch.randn(2, 6, 4, 5), logits).square().sum().backward()
@@ -55,7 +55,7 @@ def test_ocr_learns_through_the_coarse_logits_too():
 
 @pytest.mark.parametrize("name", [name for name, context in CONTEXTS.items() if context is not None])
 @pytest.mark.parametrize("classes", [1, 4])
-def test_every_context_keeps_the_size_whatever_the_classes(name, classes):
+def test_every_context_keeps_the_size_for_any_number_of_classes(name, classes):
     context = CONTEXTS[name](6, 8).eval()
     with torch.no_grad():
         found = context(torch.randn(2, 6, 9, 7), torch.randn(2, classes, 9, 7))

@@ -10,10 +10,10 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from likewise.errors import MemoryMismatchError, ModelError, WeightsError
 from likewise.io.labels import IGNORE
 from likewise.models.blocks.dataset_memory import (
     DatasetMemory,
-    MemoryMismatch,
     check_labels,
     coupled_momentum,
     polynomial_momentum,
@@ -79,7 +79,7 @@ def test_updates_are_the_published_ones(case, rule, golden):
                 assert (~memory.seen).any(dim=1).nonzero()[:, 0].tolist() == step["rows_still_zero"]
 
 
-def test_the_momentum_of_the_paper_is_a_polynomial_of_its_own(golden):
+def test_the_momentum_of_the_paper_is_a_polynomial(golden):
     meta, _ = golden("mcibi_memory_update")
     for step in meta["cases"]["mean"]["steps"]:
         progress = step["iteration"] / meta["poly"]["iterations"]
@@ -117,7 +117,7 @@ def test_an_update_in_single_precision_is_exact_to_five_digits(slots):
         torch.testing.assert_close(memory.vectors, expected, rtol=0, atol=1e-5)
 
 
-def test_labels_of_eight_bits_and_features_of_half_precision_serve():
+def test_labels_of_eight_bits_and_features_of_half_precision_work():
     memory, other = DatasetMemory(SEVEN, 8), DatasetMemory(SEVEN, 8)
     features, labels = some_batch()
     with torch.autocast("cpu", dtype=torch.bfloat16):
@@ -127,7 +127,7 @@ def test_labels_of_eight_bits_and_features_of_half_precision_serve():
     torch.testing.assert_close(memory.vectors, other.vectors)
 
 
-def test_pixels_that_coincide_with_the_memory_leave_it_as_it_is():
+def test_pixels_that_coincide_with_the_memory_do_not_change_it():
     memory = DatasetMemory(("one",), 3)
     features = torch.tensor([1.0, 2.0, 3.0])[None, :, None, None].expand(1, 3, 4, 4)
     labels = torch.zeros(1, 16, 16, dtype=torch.long)
@@ -136,7 +136,7 @@ def test_pixels_that_coincide_with_the_memory_leave_it_as_it_is():
         torch.testing.assert_close(memory.vectors[0, 0], torch.tensor([1.0, 2.0, 3.0]))
 
 
-def test_pixels_in_the_direction_of_the_memory_weigh_alike():
+def test_pixels_in_the_direction_of_the_memory_have_equal_weights():
     memory = DatasetMemory(("one",), 3)
     memory.fill(torch.tensor([[[1.0, 2.0, 3.0]]]))
     features = torch.tensor([[1.0, 2.0, 3.0], [3.0, 6.0, 9.0]]).T[None, :, None, :]
@@ -144,7 +144,7 @@ def test_pixels_in_the_direction_of_the_memory_weigh_alike():
     torch.testing.assert_close(memory.vectors[0, 0], 1.5 * torch.tensor([1.0, 2.0, 3.0]))
 
 
-def test_a_zero_feature_is_as_unlike_the_memory_as_a_feature_at_right_angles():
+def test_a_zero_feature_has_the_weight_of_an_orthogonal_one():
     memory = DatasetMemory(("one",), 2)
     memory.fill(torch.tensor([[[1.0, 0.0]]]))
     features = torch.tensor([[0.0, 0.0], [0.0, 4.0]]).T[None, :, None, :]
@@ -162,7 +162,7 @@ def test_a_slot_without_pixels_stays_or_shrinks_as_published(published, expected
     assert memory.vectors[1].tolist() == [[1.0, 0.0], [0.0, 1.0]]
 
 
-def test_only_labelled_pixels_move_the_memory_and_all_ignored_changes_nothing():
+def test_only_labelled_pixels_change_the_memory():
     memory = DatasetMemory(SEVEN, 8)
     features, labels = some_batch()
     memory.update(features, labels, 0.5)
@@ -173,7 +173,7 @@ def test_only_labelled_pixels_move_the_memory_and_all_ignored_changes_nothing():
 
 @pytest.mark.parametrize("value", [torch.inf, torch.nan])
 @pytest.mark.parametrize("seen", [True, False])
-def test_features_that_are_not_finite_leave_the_memory_as_it_is(value, seen):
+def test_features_that_are_not_finite_do_not_change_the_memory(value, seen):
     memory = filled() if seen else DatasetMemory(SEVEN, 8)
     before = copy.deepcopy(memory)
     features, labels = some_batch()
@@ -184,21 +184,21 @@ def test_features_that_are_not_finite_leave_the_memory_as_it_is(value, seen):
 
 
 @pytest.mark.parametrize("momentum", [-0.1, 1.5, float("nan")])
-def test_a_momentum_outside_0_to_1_is_refused(momentum):
-    with pytest.raises(ValueError, match=r"momentum is .*; it is the weight of what is new, in \[0, 1\]"):
+def test_a_momentum_outside_0_to_1_raises(momentum):
+    with pytest.raises(ValueError, match=str(momentum)):
         DatasetMemory(SEVEN, 8).update(*some_batch(), momentum)
 
 
-def test_labels_beyond_the_classes_are_refused_with_value_and_count():
+def test_labels_beyond_the_classes_raise_with_value_and_count():
     labels = torch.zeros(1, 4, 4, dtype=torch.long)
     labels[0, 0] = 7
     labels[0, 1, 0] = -1
     with pytest.raises(
-        MemoryMismatch, match=r"labels hold -1 \(1 pixels\), 7 \(4 pixels\), but there are 7 classes: labels are 0 to 6"
+        match=r"-1 \(1 pixels\), 7 \(4 pixels\), but there are 7 classes",
     ):
         check_labels(labels, 7)
     memory = DatasetMemory(SEVEN, 8)
-    with pytest.raises(MemoryMismatch, match="labels hold"):
+    with pytest.raises(MemoryMismatchError, match="7"):
         memory.update(torch.ones(1, 8, 2, 2), labels, 0.5)
     assert not memory.seen.any()
 
@@ -258,7 +258,7 @@ def test_reading_mixes_the_vectors_by_the_probabilities(published):
         torch.testing.assert_close(context[:, slot], expected)
 
 
-def test_a_class_never_seen_has_no_part_in_what_is_read():
+def test_an_unseen_class_is_left_out_of_read():
     memory = filled()
     memory.seen[3] = False
     memory.vectors[3] = 0
@@ -268,7 +268,7 @@ def test_a_class_never_seen_has_no_part_in_what_is_read():
     torch.testing.assert_close(memory.read(probabilities()), memory.read(certain))
 
 
-def test_as_published_a_class_never_seen_is_read_as_zeros_with_its_probability():
+def test_as_published_an_unseen_class_is_read_as_zeros_with_its_probability():
     memory = filled(published=True)
     memory.vectors[3] = 0
     memory.seen[3] = False
@@ -285,7 +285,7 @@ def test_an_empty_memory_reads_as_zero_with_finite_gradients():
     assert logits.grad.isfinite().all()
 
 
-def test_a_pixel_sure_of_an_unseen_class_gets_a_fainter_context():
+def test_a_pixel_of_a_confident_unseen_class_gets_a_smaller_context():
     memory = filled()
     memory.seen[3] = False
     sure = torch.full((1, 7, 1, 1), 1e-9)
@@ -307,7 +307,7 @@ def test_gradients_are_those_of_the_memory_that_was_read_even_after_an_update():
 
 
 @pytest.mark.parametrize(("published", "count"), [(False, 12), (True, 14)])
-def test_rows_are_a_copy_of_the_vectors_that_count_with_their_classes(published, count):
+def test_rows_are_a_copy_of_the_seen_vectors_with_their_classes(published, count):
     memory = filled(slots=2, published=published)
     memory.seen[3] = False
     vectors, classes = memory.rows()
@@ -320,23 +320,23 @@ def test_rows_are_a_copy_of_the_vectors_that_count_with_their_classes(published,
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"classes": ()}, "needs 1 to 255 classes, not 0"),
-        ({"classes": tuple(map(str, range(256)))}, "needs 1 to 255 classes, not 256"),
-        ({"slots": 0}, "at least one slot for each class, not 0"),
-        ({"strategy": "median"}, "no strategy 'median'; there are: cosine_similarity, mean"),
+        ({"classes": ()}, "not 0"),
+        ({"classes": tuple(map(str, range(256)))}, "not 256"),
+        ({"slots": 0}, "slot"),
+        ({"strategy": "median"}, "'median'"),
     ],
 )
-def test_a_memory_that_cannot_be_is_refused(arguments, message):
-    with pytest.raises(ValueError, match=message):
+def test_impossible_arguments_raise(arguments, message):
+    with pytest.raises(ModelError, match=message):
         DatasetMemory(**{"classes": SEVEN, "channels": 8, **arguments})
 
 
-def test_filling_with_vectors_of_another_shape_is_refused():
-    with pytest.raises(ValueError, match=r"vectors are \(7, 2, 8\), needed are \(7, 1, 8\)"):
+def test_filling_with_vectors_of_another_shape_raises():
+    with pytest.raises(MemoryMismatchError, match=r"\(7, 2, 8\), not \(7, 1, 8\)"):
         DatasetMemory(SEVEN, 8).fill(torch.zeros(7, 2, 8))
 
 
-def test_saved_and_loaded_it_is_the_same(tmp_path):
+def test_a_saved_and_loaded_memory_is_equal(tmp_path):
     memory = DatasetMemory(SEVEN, 8, slots=2, strategy="mean", published=True)
     memory.update(*some_batch(classes=5), 0.5)
     memory.save(tmp_path / "memory.safetensors")
@@ -346,20 +346,18 @@ def test_saved_and_loaded_it_is_the_same(tmp_path):
     assert torch.equal(loaded.seen, memory.seen)
 
 
-def test_a_memory_of_another_class_list_is_refused_naming_both(tmp_path):
+def test_a_memory_of_another_class_list_raises_with_both_lists(tmp_path):
     DatasetMemory(("road", "sky"), 8).save(tmp_path / "memory.safetensors")
     with pytest.raises(
-        MemoryMismatch,
-        match=r"memory\.safetensors: is a memory of 2 classes \(road, sky\); needed is one of 3 classes "
-        r"\(road, car, sky\); they part at label 1",
+        match=r"memory\.safetensors: .* 2 classes \(road, sky\), .* 3 classes \(road, car, sky\); .* label 1 ",
     ):
         DatasetMemory.load(tmp_path / "memory.safetensors", classes=("road", "car", "sky"))
-    with pytest.raises(MemoryMismatch, match="they part at label 2"):
+    with pytest.raises(MemoryMismatchError, match="label 2 "):
         DatasetMemory.load(tmp_path / "memory.safetensors", classes=("road", "sky", "car"))
 
 
 @pytest.mark.parametrize("content", [b"no tensors", None])
-def test_a_file_that_is_no_memory_is_refused(tmp_path, content):
+def test_a_file_that_is_not_a_memory_raises(tmp_path, content):
     path = tmp_path / "memory.safetensors"
     if content is None:
         from safetensors.torch import save_file
@@ -367,11 +365,11 @@ def test_a_file_that_is_no_memory_is_refused(tmp_path, content):
         save_file({"vectors": torch.zeros(1)}, path)
     else:
         path.write_bytes(content)
-    with pytest.raises(ValueError, match="not a saved memory"):
+    with pytest.raises(WeightsError, match=r"memory\.safetensors"):
         DatasetMemory.load(path)
 
 
-def test_similarity_finds_the_nearest_class_and_the_drift():
+def test_similarity_measures_the_nearest_class_and_the_drift():
     memory = DatasetMemory(("one", "two", "never"), 2, slots=2)
     memory.vectors[0] = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
     memory.vectors[1, 0] = torch.tensor([0.0, 3.0])

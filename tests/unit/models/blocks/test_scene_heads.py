@@ -1,4 +1,4 @@
-"""Heads and losses of scene networks, against plain loops and torch's own."""
+"""Heads and losses of scene networks against plain loops and torch's losses."""
 
 import numpy as np
 import pytest
@@ -7,11 +7,12 @@ import torch.nn.functional as F
 
 from likewise.backbones.specs import BACKBONES
 from likewise.backbones.taps import Backbone
+from likewise.errors import ModelError
 from likewise.io.labels import IGNORE
-from likewise.models.blocks.scene_heads import cross_entropy, detail_of, overlap_loss
+from likewise.models.blocks.scene_heads import build_detail, cross_entropy, overlap_loss
 
 
-def test_cross_entropy_weighs_pixels_by_their_class_and_sees_the_resized_logits():
+def test_cross_entropy_weights_pixels_by_class_after_resizing_the_logits():
     generator = torch.Generator().manual_seed(0)
     logits = torch.randn(2, 3, 5, 7, generator=generator)
     labels = torch.randint(0, 3, (2, 33, 50), generator=generator)
@@ -29,11 +30,11 @@ def test_cross_entropy_weighs_pixels_by_their_class_and_sees_the_resized_logits(
 
 def test_detail_needs_a_first_tap_of_a_finer_stride():
     spec = BACKBONES["lite0-stride8"].with_taps("blocks.2.1", "blocks.3.0")
-    with pytest.raises(ValueError, match=r"finer stride than the last; blocks\.2\.1 has 8, blocks\.3\.0 has 8"):
-        detail_of(Backbone(spec), 16, 7)
+    with pytest.raises(ModelError, match=r"blocks\.2\.1 .* 8 .* blocks\.3\.0 .* 8"):
+        build_detail(Backbone(spec), 16, 7)
 
 
-def test_overlap_is_the_mean_iou_over_classes_that_occur_all_images_together():
+def test_overlap_is_the_mean_iou_over_occurring_classes_and_all_images():
     generator = torch.Generator().manual_seed(0)
     logits = torch.randn(2, 4, 6, 5, generator=generator)
     labels = torch.randint(0, 3, (2, 6, 5), generator=generator)  # the fourth class never occurs
@@ -49,7 +50,7 @@ def test_overlap_is_the_mean_iou_over_classes_that_occur_all_images_together():
     assert overlap_loss(logits, labels).item() == pytest.approx(1 - np.mean(ious), abs=1e-6)
 
 
-def test_overlap_without_any_labelled_pixel_is_zero_and_without_error_it_is_nearly():
+def test_overlap_is_zero_without_labels_and_nearly_zero_without_errors():
     labels = torch.randint(0, 3, (1, 12, 12), generator=torch.Generator().manual_seed(0))
     sure = 50 * F.one_hot(labels, 3).movedim(-1, 1).float()
     assert overlap_loss(sure, labels).item() == pytest.approx(0, abs=1e-6)

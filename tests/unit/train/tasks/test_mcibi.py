@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import nn
 
-from likewise.errors import ModelError, TrainingError
-from likewise.models.blocks.dataset_memory import DatasetMemory, MemoryMismatch, polynomial_momentum
+from likewise.errors import MemoryMismatchError, ModelError, TrainingError
+from likewise.models.blocks.dataset_memory import DatasetMemory, polynomial_momentum
 from likewise.predict.scene_parser import SceneParser
 from likewise.train import loop
 from likewise.train.loop import train
@@ -203,7 +203,7 @@ def test_only_the_named_modules_of_the_backbone_require_gradients(folder):
 def test_a_memory_to_start_from_needs_the_same_classes_and_shape(folder, tmp_path):
     other = DatasetMemory(("red", "green", "violet"), 8)
     other.save(tmp_path / "other.safetensors")
-    with pytest.raises(MemoryMismatch, match=r"violet.*blue"):
+    with pytest.raises(MemoryMismatchError, match=r"violet.*blue"):
         module_of(small(folder, f"model.memory={tmp_path}/other.safetensors"))
     same = DatasetMemory(("red", "green", "blue"), 8)
     same.fill(torch.arange(24.0).reshape(3, 1, 8))
