@@ -1,4 +1,4 @@
-"""Training MCIBI and its baseline: memory, losses, resuming, and processes that share a batch."""
+"""Training MCIBI and its baseline: memory, losses and resuming."""
 
 import csv
 import json
@@ -96,35 +96,6 @@ def test_a_run_killed_after_a_checkpoint_ends_with_the_same_weights_and_memory(u
     assert "memory.vectors" in one
     assert all(torch.equal(value, other[name]) for name, value in one.items())
     assert [snapshot.step for snapshot in read_memories(resumed)] == [1, 2, 3, 4, 5, 6]
-
-
-@pytest.mark.parametrize(("name", "norms"), [("mcibi", "learning"), ("fcn", "frozen")])
-def test_two_processes_train_like_one(folder, tmp_path, name, norms):
-    settings = (
-        f"model.norms={norms}",
-        "data.balance=0.5",
-        "batch=4",
-        "steps=3",
-        "model.dropout=0",
-        "model.overlap=0",  # the overlap loss of half a batch is not half of the batch's
-        "validation.every=100",
-        "optimiser.learning_rate=0.01",
-    )
-    alone = train(small(folder, *settings, name=name), tmp_path / "one", progress_bar=False)
-    shared = train(small(folder, *settings, "processes=2", name=name), tmp_path / "two", progress_bar=False)
-    for one, other in zip(rows(alone), rows(shared), strict=True):
-        assert one["loss"] == pytest.approx(other["loss"], rel=2e-4)
-    one, other = (
-        torch.load(run / "checkpoints/step-0000003.pt", weights_only=True)["model"] for run in (alone, shared)
-    )
-    for entry, value in one.items():
-        if value.is_floating_point():
-            torch.testing.assert_close(
-                other[entry], value, rtol=2e-2, atol=2e-4, msg=lambda message, e=entry: f"{e}: {message}"
-            )
-    if name == "mcibi":
-        torch.testing.assert_close(other["memory.vectors"], one["memory.vectors"], rtol=1e-3, atol=1e-5)
-        assert torch.equal(other["memory.seen"], one["memory.seen"])
 
 
 def test_a_class_that_never_occurs_stays_unseen_and_does_not_affect_reading(tmp_path):

@@ -59,7 +59,14 @@ def test_a_saliency_run_and_an_icnet_run_with_its_maps_leave_models_that_load(da
     network, classes = load_trained(first)
     assert isinstance(network, SaliencyNet)
     assert "cow" in classes
-    maps = (f"data.maps={first}", f"model.start={first}", "data.images=2", "model.learn=[blocks.5]", "data.disturb=1")
+    maps = (
+        f"data.maps={first}",
+        f"model.start={first}",
+        "data.images=2",
+        "model.learn=[blocks.5]",
+        "data.disturb=1",
+        "batch=1",
+    )
     second = train(recipe(data, "icnet-lite0", *few, *maps), tmp_path / "icnet", progress_bar=False)
     network, _ = load_trained(second)
     assert isinstance(network, ICNet)
