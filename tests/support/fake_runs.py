@@ -1,4 +1,4 @@
-"""Folders as `likewise train` leaves them, with networks of random weights."""
+"""Folders of training runs of few-shot networks with random weights."""
 
 import json
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ FIRST_TAP = "blocks.2.0"
 
 
 def make_hsnet_run(folder: Path, *, seed: int = 0, classes: Sequence[str] = (), **config: Any) -> Path:
-    """A small HSNet on the bundled backbone; a PrototypeHSNet if `config` has prototype taps."""
+    """Write the folder of a run of a small HSNet, or PrototypeHSNet if `config` has prototype taps."""
     spec = backbone_spec("lite0")
     modules = [tap.module for tap in spec.taps]
     spec = spec.with_taps(*modules[modules.index(FIRST_TAP) :])

@@ -1,4 +1,4 @@
-"""Small folders of images whose every pixel is labelled by its colour, and recipes that learn them in seconds."""
+"""Small folders of labelled images whose colours determine the labels, and recipes that train on them in seconds."""
 
 from pathlib import Path
 
@@ -29,7 +29,7 @@ SMALL = (
 
 
 def make_folder(root: Path, count: int = 8, classes: int = 3, size: tuple[int, int] = (50, 70)) -> Path:
-    """Upright stripes of the classes in their colours, of another width in each image; some pixels uncounted."""
+    """Write images of vertical stripes, one for each class, in varying widths; some pixels are ignored."""
     for index in range(count):
         generator = np.random.default_rng(index)
         edges = np.sort(generator.integers(8, size[1] - 8, classes - 1))
@@ -44,7 +44,7 @@ def make_folder(root: Path, count: int = 8, classes: int = 3, size: tuple[int, i
 
 
 def small(root: Path, *overrides: str, name: str = "mcibi") -> Recipe:
-    """The recipe for a folder, with a tiny network; `name` may be "fcn" for the baseline."""
+    """Return the recipe for a folder with a tiny network; `name` "fcn" selects the baseline."""
     own = ["model.attention_channels=8"] if name == "mcibi" else ["model.name=fcn", "model.convolutions=1"]
     recipe = "mcibi" if name == "mcibi" else "fcn-camvid"
     folder = ["data.set=folder"]

@@ -1,4 +1,4 @@
-"""Runs of small scene networks with random weights, as training would leave them."""
+"""Folders of training runs of small scene networks with random weights."""
 
 import json
 from collections.abc import Sequence
@@ -29,13 +29,13 @@ SECTIONS = {
 
 
 def write_run(folder: Path, kind: str = "mcibi", classes: Sequence[str] = CLASSES, side: int | None = None) -> Path:
-    """A run's folder with the weights of a small network, whose memory holds something."""
+    """Write the folder of a run of a small network with a filled memory."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
         model = TRAINED[kind](SECTIONS[kind], tuple(classes))
         if kind == "mcibi":
             model.memory.fill(torch.randn_like(model.memory.vectors))
-        for name, parameter in model.named_parameters():  # else every class is all but equally likely
+        for name, parameter in model.named_parameters():  # otherwise all classes are about equally likely
             if name.endswith(("stage2.4.weight", "decoder.4.weight")):
                 torch.nn.init.normal_(parameter, std=3)
     recipe = {"model": SECTIONS[kind], "data": {"kind": "scenes", "side": side}}

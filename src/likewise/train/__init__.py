@@ -1,1 +1,1 @@
-"""Training: recipes, what each model learns from, the loop, and what a run leaves behind."""
+"""Training: recipes, tasks, their data, the loop and the files of a run."""

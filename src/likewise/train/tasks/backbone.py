@@ -10,7 +10,7 @@ from likewise.weights.imagenet import load_backbone
 
 
 def trainable_backbone(spec: BackboneSpec, weights: Path | None, learn: Sequence[str] | None) -> Backbone:
-    """Return the backbone with ImageNet weights, of which the modules `learn` require gradients (`learn_only`)."""
+    """Return the backbone with ImageNet weights; the modules in `learn` require gradients (`learn_only`)."""
     backbone = load_backbone(spec, weights=weights, frozen=False)
     learn_only(backbone, learn)
     return backbone
