@@ -1,4 +1,4 @@
-"""Masks in an image, found by looking at other images.
+"""Find masks in an image by looking at other images.
 
 from likewise import Example, FewShot
 
@@ -11,46 +11,106 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from likewise.errors import ConceptError, ImageError, WeightsError
-    from likewise.predict.co_saliency import CoSaliency
+    from likewise.errors import (
+        ArgumentError,
+        ConceptError,
+        DataSetError,
+        ExampleError,
+        ImageError,
+        LikewiseError,
+        MemoryMismatchError,
+        MissingExtraError,
+        ModelError,
+        OutputError,
+        PredictionError,
+        RecipeError,
+        RunError,
+        TrainingError,
+        WeightsError,
+    )
+    from likewise.io.images import read_image
+    from likewise.jobs.cosegment import GroupReport, cosegment_folder
+    from likewise.jobs.parse import parse_folder
+    from likewise.jobs.pipeline import Report
+    from likewise.jobs.saliency import saliency_folder
+    from likewise.jobs.segment import learn_concept, segment_folder
+    from likewise.predict.co_saliency import CoSaliency, Group
     from likewise.predict.concept import Concept
-    from likewise.predict.examples import Example
-    from likewise.predict.few_shot import FewShot, Result
+    from likewise.predict.examples import Example, find_examples
+    from likewise.predict.few_shot import FewShot, Segmenter
+    from likewise.predict.result import Result, SceneResult
+    from likewise.predict.saliency import Saliency
     from likewise.predict.scene_parser import SceneParser
 
 __version__ = "0.1.0"
 
-_HOMES = {
-    "CoSaliency": "predict.co_saliency",
-    "Concept": "predict.concept",
-    "ConceptError": "errors",
-    "Example": "predict.examples",
-    "FewShot": "predict.few_shot",
-    "ImageError": "errors",
-    "Result": "predict.result",
-    "SceneParser": "predict.scene_parser",
-    "WeightsError": "errors",
-}
+_MODULES = {
+    "errors": (
+        "ArgumentError", "ConceptError", "DataSetError", "ExampleError", "ImageError", "LikewiseError",
+        "MemoryMismatchError", "MissingExtraError", "ModelError", "OutputError", "PredictionError", "RecipeError",
+        "RunError", "TrainingError", "WeightsError",
+    ),
+    "io.images": ("read_image",),
+    "jobs.cosegment": ("GroupReport", "cosegment_folder"),
+    "jobs.parse": ("parse_folder",),
+    "jobs.pipeline": ("Report",),
+    "jobs.saliency": ("saliency_folder",),
+    "jobs.segment": ("learn_concept", "segment_folder"),
+    "predict.co_saliency": ("CoSaliency", "Group"),
+    "predict.concept": ("Concept",),
+    "predict.examples": ("Example", "find_examples"),
+    "predict.few_shot": ("FewShot", "Segmenter"),
+    "predict.result": ("Result", "SceneResult"),
+    "predict.saliency": ("Saliency",),
+    "predict.scene_parser": ("SceneParser",),
+}  # fmt: skip
+"""Module to the public names in it."""
 
 __all__ = [
+    "ArgumentError",
     "CoSaliency",
     "Concept",
     "ConceptError",
+    "DataSetError",
     "Example",
+    "ExampleError",
     "FewShot",
+    "Group",
+    "GroupReport",
     "ImageError",
+    "LikewiseError",
+    "MemoryMismatchError",
+    "MissingExtraError",
+    "ModelError",
+    "OutputError",
+    "PredictionError",
+    "RecipeError",
+    "Report",
     "Result",
+    "RunError",
+    "Saliency",
     "SceneParser",
+    "SceneResult",
+    "Segmenter",
+    "TrainingError",
     "WeightsError",
     "__version__",
+    "cosegment_folder",
+    "find_examples",
+    "learn_concept",
+    "parse_folder",
+    "read_image",
+    "saliency_folder",
+    "segment_folder",
 ]
 
 
 def __getattr__(name: str) -> Any:
-    """Load a public name when it is first asked for: torch takes a second to import."""
-    if name not in _HOMES:
+    """Import the module of a public name at its first use, since torch takes a second to import."""
+    module = next((module for module, names in _MODULES.items() if name in names), None)
+    if module is None:
         raise AttributeError(f"module 'likewise' has no attribute {name!r}; it has {', '.join(__all__)}")
-    return getattr(import_module(f"likewise.{_HOMES[name]}"), name)
+    return getattr(import_module(f"likewise.{module}"), name)
 
 
 def __dir__() -> list[str]:

@@ -1,4 +1,4 @@
-"""`python -m likewise` is `likewise`."""
+"""``python -m likewise``, the same as ``likewise``."""
 
 from likewise.cli import main
 

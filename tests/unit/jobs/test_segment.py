@@ -1,0 +1,71 @@
+"""`segment_folder` and `learn_concept`, as a Python user calls them."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from likewise import Example, FewShot, learn_concept, segment_folder
+from likewise.errors import ConceptError, ExampleError, ImageError
+from likewise.io.paths import find_images
+from support.fakes import noise
+
+
+@pytest.fixture(scope="module")
+def few_shot() -> FewShot:
+    return FewShot("panet-lite0", side=96, device="cpu")
+
+
+@pytest.fixture
+def cats(photos: Path) -> Path:
+    """Two images, the first with a mask beside it."""
+    for index in range(2):
+        Image.fromarray(noise(index)).save(photos / f"{index}.png")
+    mask = np.zeros((60, 80), bool)
+    mask[10:40, 20:60] = True
+    Image.fromarray(mask).save(photos / "0.mask.png")
+    return photos
+
+
+def masks(out: str) -> list[str]:
+    return sorted(path.name for path in Path(out).glob("*.mask.png"))
+
+
+def test_examples_are_texts_examples_or_concepts(few_shot: FewShot, cats: Path) -> None:
+    example = Example(cats / "0.png", mask=cats / "0.mask.png")
+    concept = few_shot.learn(example)
+    concept.save("cat.concept")
+    forms = (str(cats / "0.png"), cats / "0.png", example, concept, "cat.concept", [example], [concept, example])
+    for number, like in enumerate(forms):
+        report = segment_folder(cats, like, f"out{number}", few_shot=few_shot)
+        assert (report.done, report.failed) == (2, [])
+        assert masks(f"out{number}") == ["0.mask.png", "1.mask.png"]
+    assert segment_folder(cats, concept, "out0", few_shot=few_shot).skipped == 2, "the same concept, however given"
+
+
+def test_images_are_a_folder_a_file_or_found_before(few_shot: FewShot, cats: Path) -> None:
+    concept = few_shot.learn(Example(cats / "0.png", mask=cats / "0.mask.png"))
+    forms = (str(cats / "1.png"), cats / "1.png", [cats / "1.png"], find_images([cats / "1.png"]))
+    for number, images in enumerate(forms):
+        segment_folder(images, concept, f"out{number}", few_shot=few_shot)
+        assert masks(f"out{number}") == ["1.mask.png"]
+
+
+def test_concepts_and_examples_merge(few_shot: FewShot, cats: Path) -> None:
+    first = few_shot.learn(Example(cats / "0.png", mask=cats / "0.mask.png"))
+    merged = learn_concept(few_shot, [first, Example(cats / "1.png", box=(5, 5, 40, 40))])
+    assert merged.names == ("1.png", "0.png")
+
+
+def test_missing_examples_images_and_other_models_are_refused(few_shot: FewShot, cats: Path) -> None:
+    with pytest.raises((ExampleError, ImageError), match=r"1\.mask\.png"):
+        segment_folder(cats, cats / "1.png", "out", few_shot=few_shot)
+    with pytest.raises((ExampleError, ImageError)):
+        segment_folder(cats, [], "out", few_shot=few_shot)
+    with pytest.raises(ImageError, match="nowhere"):
+        segment_folder("nowhere", cats / "0.png", "out", few_shot=few_shot)
+    other = FewShot("panet-lite0", side=128, device="cpu").learn(Example(cats / "0.png", mask=cats / "0.mask.png"))
+    with pytest.raises(ConceptError, match="128"):
+        segment_folder(cats, other, "out", few_shot=few_shot)
+    assert not Path("out").exists()
