@@ -24,8 +24,8 @@ from likewise.data.episodes import Episode, EpisodeSet, load_episode
 from likewise.data.pascal import pascal5i
 from likewise.models.panet import PANet, PANetConfig
 from likewise.ops.features import resize
-from likewise.weights.few_shot import DEFAULT_TAPS
 from likewise.weights.imagenet import load_backbone
+from likewise.weights.load import DEFAULT_TAPS
 
 SIZE, EPISODES, SEEDS = 320, 60, (0, 1, 2)
 TAPS = ("blocks.2.1", "blocks.3.2", "blocks.4.2", "blocks.5.1", "blocks.5.3", "blocks.6.0")

@@ -21,7 +21,7 @@ from likewise.io.labels import IGNORE
 from likewise.metrics.scenes import SceneIoU
 from likewise.models.mcibi import MCIBI
 from likewise.ops.features import plane_size
-from likewise.predict.scene_parser import open_network
+from likewise.weights.load import load_trained
 
 SURE = 20.0
 """Logit of a class that covers a whole position, relative to a class that covers none of it."""
@@ -42,7 +42,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--every", type=int, default=1, metavar="N", help="score every Nth image")
     options = parser.parse_args()
-    model, names = open_network(options.run)
+    model, names = load_trained(options.run)
     if not isinstance(model, MCIBI):
         raise SystemExit(f"{options.run} has no memory; give a run of mcibi-camvid")
     model.eval()

@@ -18,8 +18,8 @@ from likewise.data.scene_benchmarks import camvid_scenes
 from likewise.data.scenes import SceneSet
 from likewise.io.images import read_image, save_image
 from likewise.models.mcibi import MCIBI
-from likewise.predict.scene_parser import open_network
 from likewise.viz.draw import palette
+from likewise.weights.load import load_trained
 
 EACH = 12
 """Pixels of each class sampled from one image."""
@@ -91,7 +91,7 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=101)
     parser.add_argument("-o", "--out", type=Path, required=True)
     options = parser.parse_args()
-    model, names = open_network(options.run)
+    model, names = load_trained(options.run)
     torch.manual_seed(0)
     before, after, classes = sample_features(model, camvid_scenes(options.data, "val"), options.images)
     panels = []

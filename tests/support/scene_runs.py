@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
-from likewise.weights.load import TRAINED
+from likewise.weights.build import build_model
 
 CLASSES = ("sky", "left arm", "right arm", "road")
 SECTIONS = {
@@ -32,7 +32,7 @@ def write_run(folder: Path, kind: str = "mcibi", classes: Sequence[str] = CLASSE
     """Write the folder of a run of a small network with a filled memory."""
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        model = TRAINED[kind](SECTIONS[kind], tuple(classes))
+        model = build_model(SECTIONS[kind], tuple(classes))
         if kind == "mcibi":
             model.memory.fill(torch.randn_like(model.memory.vectors))
         for name, parameter in model.named_parameters():  # otherwise all classes are about equally likely

@@ -9,7 +9,7 @@ import typer
 
 from likewise.cli import options
 from likewise.cli.console import new_table, print_error, print_line, print_table
-from likewise.predict import DEFAULT_MODEL
+from likewise.weights import DEFAULT_MODEL
 
 
 def demo(
@@ -27,11 +27,10 @@ def demo(
     minimum.
     """
     from likewise.jobs.demo import run_demo
-    from likewise.weights.few_shot import BUNDLED_MODELS
-    from likewise.weights.load import bundled
+    from likewise.weights.load import FEW_SHOT, MODELS
 
-    others = [name for name in bundled(*BUNDLED_MODELS) if name != DEFAULT_MODEL]
-    names = [model] if model else [DEFAULT_MODEL, *others]
+    bundled = [name for name, entry in MODELS.items() if entry.file and entry.method in FEW_SHOT]
+    names = [model] if model else [DEFAULT_MODEL, *(name for name in bundled if name != DEFAULT_MODEL)]
     predictors = [options.open_few_shot(name, backbone, weights, side, device, precision) for name in names]
     outcomes, sheet = run_demo(predictors, out)
     table = new_table("task", "IoU", "minimum", "learn", "segment", "model", "backbone")

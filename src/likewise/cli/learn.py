@@ -9,7 +9,7 @@ import typer
 
 from likewise.cli import options
 from likewise.cli.console import print_line
-from likewise.predict import DEFAULT_MODEL
+from likewise.weights import DEFAULT_MODEL
 
 
 def learn(

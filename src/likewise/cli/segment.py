@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from likewise.cli import options
 from likewise.cli.console import print_report, progress_bar
-from likewise.predict import DEFAULT_MODEL
+from likewise.weights import DEFAULT_MODEL
 
 Formats = options.format_option("mask")
 

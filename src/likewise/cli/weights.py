@@ -37,8 +37,8 @@ def import_(
 
     [dim]likewise weights import hsnet best_model.pt -o hsnet-resnet50.safetensors[/dim]
     """
-    from likewise.weights.published import BY_EXAMPLE, import_checkpoint
-    from likewise.weights.published_scenes import import_scene_checkpoint
+    from likewise.weights.load import FEW_SHOT
+    from likewise.weights.published import import_checkpoint, import_scene_checkpoint
 
     if (method == "mcibi") != (classes is not None):
         raise ArgumentError("mcibi, and no other method, needs --classes FILE: its checkpoints have no class names")
@@ -47,4 +47,4 @@ def import_(
         print_line(f"{path}: mcibi; use it with likewise parse --model {path}")
         return
     name, path = import_checkpoint(method, checkpoint, out)
-    print_line(f"{path}: {name}" + (f"; use it with --model {path}" if name in BY_EXAMPLE else ""))
+    print_line(f"{path}: {name}" + (f"; use it with --model {path}" if method in FEW_SHOT else ""))

@@ -21,7 +21,7 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from likewise.errors import ArgumentError, ExampleError, ImageError, ModelError
+from likewise.errors import ArgumentError, ExampleError, ImageError
 from likewise.io.images import Source, read_image
 from likewise.io.paths import ImageFile
 from likewise.io.prefetch import prefetch
@@ -34,12 +34,11 @@ from likewise.predict.group_health import Health, certainty_of, health_of
 from likewise.predict.map_folder import MapFolder
 from likewise.predict.ready import made_ready
 from likewise.predict.result import Result
-from likewise.predict.saliency import DEFAULT_SALIENCY, Saliency, map_result
+from likewise.predict.saliency import Saliency, map_result
+from likewise.weights import DEFAULT_GROUP_MODEL, DEFAULT_SALIENCY
 from likewise.weights.checkpoint import fingerprint
-from likewise.weights.load import BUNDLED, bundled, load_trained
-from likewise.weights.published import CHECKPOINTS, imported_name, load_checkpoint, load_imported
+from likewise.weights.load import CO_SALIENCY, open_model
 
-DEFAULT_GROUP_MODEL = "icnet-lite0"
 BY_BEST_MASKS = "panet-lite0"
 """What segments by a group's best masks. Not the default of few-shot: that has seen images that tell how well."""
 COMMON = ("object",)
@@ -104,11 +103,11 @@ class CoSaliency:
     ) -> None:
         self.edges = edges
         self.device = torch_device(device)
-        self.model_name = model
-        network: Any = open_icnet(model, weights)
+        opened = open_model(model, CO_SALIENCY, weights=weights)
+        self.model_name = opened.name
         self.maps = MapFolder(maps) if Path(maps).is_dir() and not is_run(maps) else Saliency(maps, device=device)
-        self.fingerprint = fingerprint(network)
-        self.network: ICNet = made_ready(network, self.device, fold=model != "icnet-vgg16")
+        self.fingerprint = fingerprint(opened.network)
+        self.network: ICNet = made_ready(opened.network, self.device, fold=not opened.authors)
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -240,33 +239,6 @@ def average_results(group: Result, few_shot: Result) -> Result:
     assert group.image is not None
     probability = torch.from_numpy((group.probability + few_shot.probability) / 2)
     return map_result(probability, COMMON, group.image, edges=False)
-
-
-def open_icnet(model: str, weights: str | Path | None) -> ICNet:
-    """The ICNet that `CoSaliency`'s arguments name."""
-    published = [name for name, network in CHECKPOINTS.items() if network.method == "icnet"]
-    network: Any
-    if model in published:
-        if weights is None:
-            raise ModelError(
-                f"{model} is a published network: pass its authors' checkpoint with weights=... (--weights FILE), or "
-                f"take model={DEFAULT_GROUP_MODEL!r}, which needs none"
-            )
-        return load_checkpoint(model, weights)  # type: ignore[return-value]
-    if weights is not None:
-        raise ModelError(f"{model} has weights of its own; weights=... (--weights) goes with {', '.join(published)}")
-    path = BUNDLED / f"{model}.safetensors" if model in bundled(DEFAULT_GROUP_MODEL) else Path(model)
-    if not path.exists():
-        names = ", ".join((*bundled(DEFAULT_GROUP_MODEL), *published))
-        raise ModelError(
-            f"no co-saliency model is called {model!r}; there are {names}, the folders of training runs and the files "
-            "of `likewise weights import`"
-        )
-    imported = imported_name(path)
-    network = load_imported(path, imported) if imported is not None else load_trained(path)[0]
-    if not isinstance(network, ICNet):
-        raise ModelError(f"{model} holds {type(network).__name__}, which reads no groups; take a run of icnet")
-    return network
 
 
 def is_run(folder: str | Path) -> bool:

@@ -24,7 +24,6 @@ from likewise.backbones.specs import BACKBONES
 from likewise.errors import ArgumentError, ExampleError, ImageError, warnings_about
 from likewise.io.images import Source, format_size, read_image
 from likewise.io.prefetch import prefetch
-from likewise.predict import DEFAULT_MODEL
 from likewise.predict.concept import Concept, concatenate, thumbnail
 from likewise.predict.devices import torch_device, torch_precision
 from likewise.predict.edges import refine_edges
@@ -34,8 +33,9 @@ from likewise.predict.heads import head_for
 from likewise.predict.ready import made_ready
 from likewise.predict.result import Result
 from likewise.viz.draw import overlay
+from likewise.weights import DEFAULT_MODEL
 from likewise.weights.checkpoint import fingerprint
-from likewise.weights.few_shot import open_network
+from likewise.weights.load import FEW_SHOT, open_model
 
 LARGEST_SIDE = 4096
 """The largest `side` in pixels."""
@@ -98,7 +98,7 @@ class FewShot:
         self.edges, self.as_published = edges, as_published
         self.device = torch_device(device)
         self.precision, self.dtype = precision, torch_precision(precision, self.device)
-        opened = open_network(model, backbone, tuple(map(str, taps)), weights)
+        opened = open_model(model, FEW_SHOT, weights=weights, backbone=backbone, taps=tuple(map(str, taps)))
         self.model_name, self.trained_classes = opened.name, opened.trained_classes
         self.network = opened.network
         self.fingerprint = fingerprint(self.network)
@@ -107,7 +107,7 @@ class FewShot:
         made_ready(self.network, self.device, self.dtype, fold=spec.name in BACKBONES)
         if feature_cache:
             self.network.backbone = CachedBackbone(self.network.backbone, feature_cache)
-        self.head = head_for(self.network, authors=opened.published, as_published=as_published)
+        self.head = head_for(self.network, authors=opened.authors, as_published=as_published)
         self.side = self.head.side if side is None else side
         if not self.head.smallest <= self.side <= LARGEST_SIDE:
             raise ArgumentError(f"side is {side} pixels; this backbone needs {self.head.smallest} to {LARGEST_SIDE}")

@@ -20,7 +20,6 @@ from cachetools import LRUCache, cached
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from likewise.errors import ModelError
 from likewise.io.images import Source, read_image
 from likewise.io.resize import resize_image
 from likewise.models.saliency import SaliencyNet
@@ -30,10 +29,10 @@ from likewise.predict.edges import refine_edges
 from likewise.predict.onnx_saliency import OnnxSaliency
 from likewise.predict.ready import made_ready
 from likewise.predict.result import Result
+from likewise.weights import DEFAULT_SALIENCY
 from likewise.weights.checkpoint import fingerprint
-from likewise.weights.load import BUNDLED, bundled, load_trained
+from likewise.weights.load import SALIENCY, open_model
 
-DEFAULT_SALIENCY = "saliency-lite0"
 SIDE = 224
 """Images are brought to 224 x 224 pixels, as in training; a map is 56 x 56 before it is resized."""
 
@@ -58,17 +57,9 @@ class Network:
     """Our saliency network as a prior."""
 
     def __init__(self, model: str, device: torch.device) -> None:
-        own = BUNDLED / f"{model}.safetensors" if model in bundled(DEFAULT_SALIENCY) else Path(model)
-        if not own.exists():
-            raise ModelError(
-                f"no saliency model is called {model!r}; there are {DEFAULT_SALIENCY}, the folders of training runs, "
-                "and files that end in .onnx"
-            )
-        trained = load_trained(own)[0]
-        if not isinstance(trained, SaliencyNet):
-            raise ModelError(f"{model} holds {type(trained).__name__}, no saliency network; take a run of saliency")
-        network: Any = trained
-        self.name, self.fingerprint, self.device = model, fingerprint(network), device
+        opened = open_model(model, SALIENCY)
+        network: Any = opened.network
+        self.name, self.fingerprint, self.device = opened.name, fingerprint(network), device
         self.network: SaliencyNet = made_ready(network, device, fold=True)
 
     def plane(self, image: UInt8[np.ndarray, "h w 3"]) -> Float[Tensor, "1 1 hp wp"]:

@@ -28,14 +28,12 @@ from likewise.data.class_names import mirrored_pairs
 from likewise.errors import ArgumentError, ModelError
 from likewise.io.images import Source, read_image
 from likewise.io.resize import resize_image
-from likewise.models.fcn import FCN
-from likewise.models.mcibi import MCIBI
 from likewise.ops.features import resize, resize_matrix
 from likewise.predict.devices import torch_device
 from likewise.predict.ready import made_ready
 from likewise.predict.result import SceneResult
 from likewise.weights.checkpoint import fingerprint, read_header
-from likewise.weights.load import load_trained
+from likewise.weights.load import SCENES, open_model
 
 WINDOW = 768
 """Larger ones take longer for the same image, since each position attends to all others of its window."""
@@ -86,10 +84,11 @@ class SceneParser:
             raise ArgumentError(f"overlap is {overlap}; it is a part of the window's side, in [0, 0.5]")
         if side is not None and side < 0:
             raise ArgumentError(f"side is {side} pixels; give the short side, or 0 for each image's own size")
-        self.network, names = open_network(model)
+        opened = open_model(model, SCENES)
+        self.network, names = opened.network, opened.trained_classes
         if len(names) > MOST_CLASSES:
             raise ModelError(f"{model} has {len(names)} classes; labels are 8-bit, so {MOST_CLASSES} is the most")
-        self.model_name = str(model)
+        self.model_name = opened.name
         made_ready(self.network, self.device)
         self.classes = names
         self.side = trained_side(model) if side is None else side
@@ -103,7 +102,7 @@ class SceneParser:
     def settings(self) -> dict[str, Any]:
         """What the results depend on, for a run's records."""
         return {
-            "model": Path(self.model_name).name,
+            "model": self.model_name,
             "weights": self.fingerprint,
             "side": self.side,
             "scales": list(self.scales),
@@ -189,16 +188,6 @@ class SceneParser:
                 found = torch.stack([found[0], found[1].flip(2)[self.partner]])
             total += resize(found.mean(dim=0, keepdim=True), size, align_corners=False)[0]
         return total / len(self.scales)
-
-
-def open_network(model: str | Path) -> tuple[Any, tuple[str, ...]]:
-    """The network of a run, and its classes; raises `ValueError` unless it is one that labels scenes."""
-    network, classes = load_trained(model)
-    if not isinstance(network, MCIBI | FCN):
-        raise ModelError(
-            f"{model} holds {type(network).__name__}, which does not label scenes; give a run of mcibi or fcn"
-        )
-    return network, classes
 
 
 def trained_side(model: str | Path) -> int:

@@ -50,9 +50,9 @@ def read_state(path: str | Path) -> dict[str, Tensor]:
 
 def load_state(model: nn.Module, state: dict[str, Tensor], *, source: str | Path) -> None:
     """Put `state` into `model`, every entry of both, or raise a `WeightsError`: what does not fit, or is no number."""
-    wrong = misfits(model.state_dict(), state)
+    wrong = find_misfits(model.state_dict(), state)
     if wrong:
-        raise WeightsError(f"{source}: does not fit this network; {told(wrong)}")
+        raise WeightsError(f"{source}: does not fit this network; {describe_misfits(wrong)}")
     broken = sorted(name for name, value in state.items() if not value.isfinite().all())
     if broken:
         raise WeightsError(
@@ -62,7 +62,7 @@ def load_state(model: nn.Module, state: dict[str, Tensor], *, source: str | Path
     model.load_state_dict(state, strict=True)
 
 
-def misfits(own: dict[str, Tensor], state: dict[str, Tensor]) -> dict[str, list[str]]:
+def find_misfits(own: dict[str, Tensor], state: dict[str, Tensor]) -> dict[str, list[str]]:
     """What of `state` does not fit a network whose entries are `own`, by what is wrong with it."""
     misshapen = [
         f"{name} is {tuple(state[name].shape)}, needed is {tuple(own[name].shape)}"
@@ -77,7 +77,7 @@ def misfits(own: dict[str, Tensor], state: dict[str, Tensor]) -> dict[str, list[
     return {what: names for what, names in found.items() if names}
 
 
-def told(misfits: dict[str, list[str]]) -> str:
+def describe_misfits(misfits: dict[str, list[str]]) -> str:
     """In one line, the first few of each kind."""
     return "; ".join(named(what, names) for what, names in misfits.items())
 

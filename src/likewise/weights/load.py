@@ -1,129 +1,259 @@
-"""Networks by name: those bundled with the installation and those of training runs.
+"""Networks by name: the one place that says which network a name stands for.
 
-Each `weights.safetensors` of a run holds its recipe in the header, which says how to build the network.
+model name, run folder or weights file --> open_model --> OpenModel (the network with its weights)
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from dataclasses import fields
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from likewise.backbones.specs import backbone_spec
-from likewise.backbones.taps import Backbone
-from likewise.errors import WeightsError
-from likewise.models import (
-    fcn,
-    hsnet,
-    icnet,
-    mcibi,
-    panet,
-    prototype_hsnet,
-    saliency,
-)
+from likewise.errors import ModelError, WeightsError, did_you_mean
+from likewise.models import hsnet, icnet, panet, prototype_hsnet
+from likewise.weights.build import build_model
 from likewise.weights.checkpoint import load_state, read_header, read_state
+from likewise.weights.imagenet import load_backbone
 
-BUNDLED = Path(__file__).parent / "pretrained"
-"""Weights trained by us, `<model>-<backbone>.safetensors`, each with its record, `.json`."""
+PRETRAINED = Path(__file__).parent / "pretrained"
+"""Bundled weights, `<model>.safetensors`, each with a model card, `<model>.json`."""
 
+FEW_SHOT, CO_SALIENCY, SALIENCY, SCENES = ("panet", "hsnet"), ("icnet",), ("saliency",), ("mcibi", "fcn")
+"""The methods that serve each purpose."""
 
-def bundled(*names: str) -> list[str]:
-    """Those of the names whose weights came with this installation."""
-    return [name for name in names if (BUNDLED / f"{name}.safetensors").is_file()]
+IMPORT_FORMAT = 1
+"""The version of the files of `likewise weights import`; later versions are refused."""
 
-
-def weights_of(run: str | Path) -> Path:
-    """The file of weights in a run's folder, or of what is bundled by that name; a file is itself."""
-    run = Path(run)
-    if run.name == str(run) and bundled(run.name):
-        return BUNDLED / f"{run.name}.safetensors"
-    return run / "weights.safetensors" if run.is_dir() else run
+DEFAULT_TAPS: dict[str, tuple[str, ...]] = {"lite0": ("blocks.4.2", "blocks.5.3", "blocks.6.0")}
+"""Taps of "panet" by backbone: the best on the base classes of three of PASCAL-5i's folds (docs/results.md)."""
 
 
-def recipe_name(run: str | Path) -> str:
-    """What the recipe of a run is called, wherever its folder stands; the folder's name where that is not told."""
-    path = weights_of(run)
-    return str(json.loads(read_header(path).get("recipe", "{}")).get("name", Path(run).resolve().name))
+@dataclass(frozen=True)
+class ModelEntry:
+    """A model that has a name. Without `file` and `build` it is an untrained model on any backbone.
+
+    Attributes:
+        method: the name of its builder in `likewise.weights.build.BUILDERS`.
+        about: one line for people.
+        file: of bundled weights, whose header holds the recipe that says how to build the network.
+        build: a published network with random weights.
+        rename: the entries of its authors' checkpoint under our names; raises `WeightsError` for an unknown entry.
+    """
+
+    method: str
+    about: str
+    file: Path | None = None
+    build: Callable[[], nn.Module] | None = None
+    rename: Callable[[dict[str, Tensor]], dict[str, Tensor]] | None = None
+
+
+MODELS: dict[str, ModelEntry] = {
+    "hsnet-lite0": ModelEntry(
+        "hsnet",
+        "PrototypeHSNet on lite0, trained by us: HSNet (ICCV 2021) with prototypes",
+        PRETRAINED / "hsnet-lite0.safetensors",
+    ),
+    "panet-lite0": ModelEntry(
+        "panet", "PANet (ICCV 2019) on lite0, trained by us", PRETRAINED / "panet-lite0.safetensors"
+    ),
+    "panet": ModelEntry("panet", "PANet without training, on any backbone"),
+    "panet-vgg16": ModelEntry(
+        "panet", "PANet, the published network", build=panet.vgg16, rename=panet.from_vgg16_checkpoint
+    ),
+    "panet-resnet50": ModelEntry(
+        "panet", "PANet, the published network", build=lambda: panet.resnet(50), rename=panet.from_resnet_checkpoint
+    ),
+    "panet-resnet101": ModelEntry(
+        "panet", "PANet, the published network", build=lambda: panet.resnet(101), rename=panet.from_resnet_checkpoint
+    ),
+    "hsnet-vgg16": ModelEntry("hsnet", "HSNet, the published network", build=hsnet.vgg16, rename=hsnet.from_checkpoint),
+    "hsnet-resnet50": ModelEntry(
+        "hsnet", "HSNet, the published network", build=lambda: hsnet.resnet(50), rename=hsnet.from_checkpoint
+    ),
+    "hsnet-resnet101": ModelEntry(
+        "hsnet", "HSNet, the published network", build=lambda: hsnet.resnet(101), rename=hsnet.from_checkpoint
+    ),
+    "icnet-lite0": ModelEntry(
+        "icnet", "ICNet (NeurIPS 2020) on lite0, trained by us, for groups", PRETRAINED / "icnet-lite0.safetensors"
+    ),
+    "icnet-vgg16": ModelEntry(
+        "icnet", "ICNet, the published network, for groups", build=icnet.vgg16, rename=icnet.from_checkpoint
+    ),
+    "saliency-lite0": ModelEntry(
+        "saliency",
+        "a saliency network on lite0, for the maps that ICNet needs",
+        PRETRAINED / "saliency-lite0.safetensors",
+    ),
+}
+"""Every model that has a name."""
+
+
+@dataclass(frozen=True)
+class OpenModel:
+    """A network with its weights, in evaluation mode.
+
+    Attributes:
+        network: the network.
+        name: its name for concepts and records; for a run the name of its recipe, which moving the folder keeps.
+        method: see `ModelEntry`.
+        authors: whether the weights are the authors' own.
+        trained_classes: the classes of its training data, where known.
+    """
+
+    network: Any
+    name: str
+    method: str
+    authors: bool = False
+    trained_classes: tuple[str, ...] = ()
+
+
+def open_model(
+    model: str | Path,
+    methods: Collection[str],
+    *,
+    weights: str | Path | None = None,
+    backbone: str = "lite0",
+    taps: Sequence[str] = (),
+) -> OpenModel:
+    """The network that a name, a training run's folder or a weights file stands for.
+
+    Args:
+        methods: the methods that the caller can use, such as `FEW_SHOT`.
+        weights: the checkpoint of a published network, or ImageNet weights for the backbone of "panet".
+        backbone, taps: of "panet".
+
+    Raises:
+        ModelError: an unknown name, a model of another method, an unknown backbone or tap, or arguments that exclude
+            each other.
+        WeightsError: weights that cannot be found or do not fit.
+    """
+    name = str(model)
+    entry = MODELS.get(name)
+    if entry is not None and entry.method not in methods:
+        raise ModelError(f"{name} is a model of {entry.method}; needed is one of {', '.join(methods)}")
+    if name == "panet":
+        spec = backbone_spec(backbone, taps=tuple(taps) or DEFAULT_TAPS.get(backbone, ()))
+        return OpenModel(panet.PANet(load_backbone(spec, weights=weights)), name, "panet")
+    if (backbone, *taps) != ("lite0",):
+        raise ModelError(f"{name} has a backbone of its own; only model='panet' (--model panet) takes another")
+    if entry is not None and entry.build is not None:
+        if weights is None:
+            raise ModelError(
+                f"{name} is a published network: give its authors' checkpoint with weights=... (--weights FILE), or "
+                "choose a bundled model, which needs none (`likewise models` lists them)"
+            )
+        return OpenModel(load_checkpoint(name, weights), name, entry.method, authors=True)
+    if weights is not None:
+        raise ModelError(f"{name} has weights of its own; weights=... (--weights) is for published networks and panet")
+    path = Path(model) if entry is None or entry.file is None else entry.file
+    if not path.exists():
+        known = [name for name, own in MODELS.items() if own.method in methods]
+        raise ModelError(
+            f"unknown model {name!r}{did_you_mean(name, known) or '.'} Known: {', '.join(known)}, the folders of "
+            "training runs and the files of `likewise weights import`"
+        )
+    opened = open_file(path) if entry is None else replace(open_file(path), name=name)
+    if opened.method not in methods:
+        raise ModelError(f"{name} holds {type(opened.network).__name__}; needed is a model of {', '.join(methods)}")
+    return opened
+
+
+def open_file(path: Path) -> OpenModel:
+    """The network of a run's folder, of its `weights.safetensors`, or of a file of `likewise weights import`."""
+    imported = imported_name(path)
+    if imported is not None:
+        return OpenModel(load_imported(path, imported), imported, MODELS[imported].method, authors=True)
+    file = path / "weights.safetensors" if path.is_dir() else path
+    network, classes = load_trained(file)
+    recipe = json.loads(read_header(file)["recipe"])
+    return OpenModel(network, recipe.get("name", path.resolve().name), recipe["model"]["name"], trained_classes=classes)
 
 
 def load_trained(path: str | Path) -> tuple[nn.Module, tuple[str, ...]]:
-    """The model that `likewise train` left in a run's folder, or in its `weights.safetensors`, and its classes.
+    """The network that `likewise train` left in a run's folder or weights file, and the classes of its training data.
 
-    The name of a bundled model stands for the run that it came from.
-
-    The file's header holds the recipe, which says what network it is, and the classes it was trained on.
+    The file's header holds the recipe, which says how to build the network, and the classes.
 
     Raises:
-        WeightsError: no such file, not one of a training run, or weights that do not fit.
+        WeightsError: a file that does not exist, is not of a training run, or does not fit its own recipe.
     """
-    path = weights_of(path)
+    path = Path(path)
+    path = path / "weights.safetensors" if path.is_dir() else path
     state, header = read_state(path), read_header(path)
     try:
         section, classes = json.loads(header["recipe"])["model"], tuple(json.loads(header["classes"]))
-        build = TRAINED[section["name"]]
+        model = build_model(section, classes)
     except (KeyError, TypeError, ValueError) as error:
         raise WeightsError(
-            f"{path}: not the weights of a training run, whose header names the model; a published checkpoint is "
-            "first read with `likewise weights import`"
+            f"{path}: not the weights of a training run, whose header names the model; import a published checkpoint "
+            "with `likewise weights import`"
         ) from error
-    model = build(section, classes)
     if isinstance(model, prototype_hsnet.PrototypeHSNet):
         state = prototype_hsnet.from_run(state)
-    load_state(
-        model,
-        {name: value.float() if value.is_floating_point() else value for name, value in state.items()},
-        source=path,
-    )
+    state = {name: value.float() if value.is_floating_point() else value for name, value in state.items()}
+    load_state(model, state, source=path)
     return model.eval(), classes
 
 
-def _trained_panet(section: dict[str, Any], classes: tuple[str, ...]) -> nn.Module:
-    return panet.PANet(Backbone(backbone_spec(section["backbone"], taps=tuple(section["taps"]))))
+def load_checkpoint(name: str, path: str | Path) -> nn.Module:
+    """A published network with the weights of its authors' checkpoint, or of a file of `likewise weights import`.
+
+    Raises:
+        ModelError: not the name of a published network.
+        WeightsError: a file that does not exist, or weights that do not fit.
+    """
+    if imported_name(path) is not None:
+        return load_imported(path, name)
+    entry = MODELS.get(name)
+    if entry is None or entry.build is None or entry.rename is None:
+        raise ModelError(f"{name} is not a published network; those are {', '.join(published_networks())}")
+    state = read_state(path)
+    try:
+        state = entry.rename(state)
+    except WeightsError as error:
+        raise WeightsError(f"{path}: not a checkpoint of {name}; {error}") from error
+    model = entry.build()
+    load_state(model, state, source=path)
+    return model.eval()
 
 
-def _trained_hsnet(section: dict[str, Any], classes: tuple[str, ...]) -> nn.Module:
-    spec = backbone_spec(section["backbone"])
-    modules = [tap.module for tap in spec.taps]
-    spec = spec.with_taps(*modules[modules.index(section["first_tap"]) :])
-    channels = tuple(section["channels"])
-    if not section.get("prototype_taps"):
-        return hsnet.HSNet(Backbone(spec), hsnet.HSNetConfig(channels=channels))
-    config = prototype_hsnet.PrototypeHSNetConfig(
-        channels=channels, prototype_taps=tuple(section["prototype_taps"]), self_support=section["self_support"]
-    )
-    return prototype_hsnet.PrototypeHSNet(Backbone(spec), config)
+def published_networks() -> dict[str, ModelEntry]:
+    """The published networks, by name."""
+    return {name: entry for name, entry in MODELS.items() if entry.build is not None}
 
 
-def _trained_mcibi(section: dict[str, Any], classes: tuple[str, ...]) -> nn.Module:
-    backbone = Backbone(backbone_spec(section["backbone"], taps=tuple(section["taps"])))
-    chosen = {field.name: section[field.name] for field in fields(mcibi.MCIBIConfig) if field.name in section}
-    return mcibi.MCIBI(backbone, classes, mcibi.MCIBIConfig(**chosen))
+def imported_name(path: str | Path) -> str | None:
+    """The name of the network in a file of `likewise weights import`; None for any other file.
+
+    Raises:
+        WeightsError: a file of a later format, or of an unknown network.
+    """
+    header = read_header(path)
+    if header.get("likewise") != "weights":
+        return None
+    if int(header["format"]) > IMPORT_FORMAT or header["model"] not in published_networks():
+        raise WeightsError(
+            f"{path}: {header['model']} in format {header['format']} is unknown to this version; update likewise"
+        )
+    return header["model"]
 
 
-def _trained_fcn(section: dict[str, Any], classes: tuple[str, ...]) -> nn.Module:
-    backbone = Backbone(backbone_spec(section["backbone"], taps=tuple(section["taps"])))
-    chosen = {name: section[name] for name in ("convolutions", "channels", "detail") if name in section}
-    return fcn.FCN(backbone, classes, **chosen)
+def load_imported(path: str | Path, name: str) -> nn.Module:
+    """The network of a file of `likewise weights import`.
 
-
-def _trained_saliency(section: dict[str, Any], classes: tuple[str, ...]) -> nn.Module:
-    return saliency.lite0(section["width"])
-
-
-def _trained_icnet(section: dict[str, Any], classes: tuple[str, ...]) -> nn.Module:
-    return icnet.variant(section["backbone"], compress=section.get("compress", True))
-
-
-TRAINED: dict[str, Callable[[dict[str, Any], tuple[str, ...]], nn.Module]] = {
-    "panet": _trained_panet,
-    "hsnet": _trained_hsnet,
-    "mcibi": _trained_mcibi,
-    "fcn": _trained_fcn,
-    "saliency": _trained_saliency,
-    "icnet": _trained_icnet,
-}
-"""The models that runs may hold: how to build each from its recipe's section and its classes."""
+    Raises:
+        WeightsError: a file of another network than `name`, or weights that do not fit.
+    """
+    found = imported_name(path)
+    if found != name:
+        raise WeightsError(f"{path}: holds {found}, not {name}; choose it with --model {path}")
+    build = MODELS[name].build
+    assert build is not None
+    model = build()
+    load_state(model, read_state(path), source=path)
+    return model.eval()

@@ -1,167 +1,146 @@
-"""The published programs' checkpoints: read under their authors' names, and kept under ours in a safe file.
+"""Import checkpoints of the published programs: safe files that name their network.
 
-best_model.pt --> import_checkpoint(guessed which network) --> best_model.safetensors, its header naming the network
-                                                           --> load_imported --> the network
+best_model.pt ------------------> import_checkpoint (finds the network) --+
+checkpoint.pth, class names ----> import_scene_checkpoint ----------------+--> a .safetensors file for --model
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
-from dataclasses import dataclass
+import json
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import save_file
-from torch import Tensor, nn
+from torch import Tensor
 
+from likewise.data.scene_folders import read_class_table
 from likewise.errors import WeightsError
 from likewise.io.atomic import write_atomically
-from likewise.models import hsnet, icnet, panet
-from likewise.weights.checkpoint import (
-    load_state,
-    misfits,
-    read_header,
-    read_state,
-    told,
-)
-
-FORMAT = 1
-
-
-@dataclass(frozen=True)
-class Published:
-    """A published network.
-
-    Attributes:
-        method: the paper's name for it.
-        build: the network, its weights random.
-        rename: the checkpoint's entries under our names; raises `ValueError` for one that is not the program's.
-    """
-
-    method: str
-    build: Callable[[], nn.Module]
-    rename: Callable[[dict[str, Tensor]], dict[str, Tensor]]
-
-
-CHECKPOINTS: dict[str, Published] = {
-    "panet-vgg16": Published("panet", panet.vgg16, panet.from_vgg16_checkpoint),
-    "panet-resnet50": Published("panet", lambda: panet.resnet(50), panet.from_resnet_checkpoint),
-    "panet-resnet101": Published("panet", lambda: panet.resnet(101), panet.from_resnet_checkpoint),
-    "hsnet-vgg16": Published("hsnet", hsnet.vgg16, hsnet.from_checkpoint),
-    "hsnet-resnet50": Published("hsnet", lambda: hsnet.resnet(50), hsnet.from_checkpoint),
-    "hsnet-resnet101": Published("hsnet", lambda: hsnet.resnet(101), hsnet.from_checkpoint),
-    "icnet-vgg16": Published("icnet", icnet.vgg16, icnet.from_checkpoint),
-}
-"""The published networks whose checkpoints can be read."""
-
-BY_EXAMPLE = tuple(name for name, network in CHECKPOINTS.items() if network.method in ("panet", "hsnet"))
-"""Those that segment by example."""
-
-
-def load_checkpoint(name: str, path: str | Path) -> nn.Module:
-    """The published network of that name with the weights of its authors' checkpoint, or of an imported one.
-
-    Raises:
-        WeightsError: no such network or file, or weights that do not fit.
-    """
-    if name not in CHECKPOINTS:
-        raise WeightsError(f"no published model is called {name!r}; there are {', '.join(CHECKPOINTS)}")
-    if imported_name(path) is not None:
-        return load_imported(path, name)
-    published = CHECKPOINTS[name]
-    model = published.build()
-    state = read_state(path)
-    try:
-        state = published.rename(state)
-    except WeightsError as error:
-        raise WeightsError(f"{path}: not a checkpoint of {name}; {error}") from error
-    load_state(model, state, source=path)
-    return model.eval()
-
-
-def guess(method: str, state: dict[str, Tensor], *, source: str | Path) -> tuple[str, dict[str, Tensor]]:
-    """The one network of the method whose entries these are, and the entries under our names.
-
-    Raises:
-        WeightsError: an unknown method; a checkpoint of another; none fits, the message says what is nearest.
-    """
-    names = [name for name, published in CHECKPOINTS.items() if published.method == method]
-    if not names:
-        methods = ", ".join(dict.fromkeys(published.method for published in CHECKPOINTS.values()))
-        raise WeightsError(f"checkpoints of {method!r} cannot be imported; those of {methods} can")
-    refused: list[str] = []
-    found: dict[str, dict[str, list[str]]] = {}
-    for name in names:
-        try:
-            renamed = CHECKPOINTS[name].rename(state)
-        except WeightsError as error:
-            refused.append(str(error))
-            continue
-        with torch.device("meta"):
-            own = CHECKPOINTS[name].build().state_dict()
-        found[name] = misfits(own, renamed)
-        if not found[name]:
-            return name, renamed
-    if not found:
-        raise WeightsError(f"{source}: not a checkpoint of {method}; {refused[0]}")
-    nearest = min(found, key=lambda name: sum(map(len, found[name].values())))
-    raise WeightsError(f"{source}: fits no network of {method}; the nearest is {nearest}: {told(found[nearest])}")
+from likewise.models.mcibi import from_checkpoint
+from likewise.weights.build import build_model
+from likewise.weights.checkpoint import describe_misfits, find_misfits, load_state, read_state
+from likewise.weights.load import IMPORT_FORMAT, published_networks
 
 
 def import_checkpoint(method: str, path: str | Path, out: str | Path | None = None) -> tuple[str, Path]:
-    """Write the authors' checkpoint as a safetensors file that names its network; gives that name and the file.
+    """Write the authors' checkpoint as a safetensors file that names its network; return the name and the file.
 
     Args:
         method: "hsnet", "panet" or "icnet".
-        out: the file; `path` with the suffix .safetensors unless given. Nothing is overwritten.
+        out: the file; `path` with the suffix .safetensors by default. An existing file is not overwritten.
 
     Raises:
-        WeightsError: a checkpoint that cannot be read or fits no network of the method, or a file that exists.
+        WeightsError: a checkpoint that cannot be read or fits no network of the method, or an existing file.
     """
     path = Path(path)
-    out = path.with_suffix(".safetensors") if out is None else Path(out)
-    name, state = guess(method, read_state(path), source=path)
-    if out.exists():
-        raise WeightsError(f"{out}: exists and is not overwritten; name another file with -o")
+    name, state = find_network(method, read_state(path), source=path)
     header = {
         "likewise": "weights",
-        "format": str(FORMAT),
+        "format": str(IMPORT_FORMAT),
         "model": name,
         "source": path.name,
         "source sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
     }
+    return name, write_weights(path, out, state, header)
+
+
+def find_network(method: str, state: dict[str, Tensor], *, source: str | Path) -> tuple[str, dict[str, Tensor]]:
+    """The one published network of the method with these entries, and the entries under our names.
+
+    Raises:
+        WeightsError: an unknown method, or entries that fit no network of it; the message names the nearest one.
+    """
+    published = published_networks()
+    names = [name for name, entry in published.items() if entry.method == method]
+    if not names:
+        methods = ", ".join(dict.fromkeys(entry.method for entry in published.values()))
+        raise WeightsError(f"checkpoints of {method!r} cannot be imported; those of {methods} can")
+    refused: list[str] = []
+    misfits: dict[str, dict[str, list[str]]] = {}
+    for name in names:
+        entry = published[name]
+        assert entry.build is not None
+        assert entry.rename is not None
+        try:
+            renamed = entry.rename(state)
+        except WeightsError as error:
+            refused.append(str(error))
+            continue
+        with torch.device("meta"):
+            own = entry.build().state_dict()
+        misfits[name] = find_misfits(own, renamed)
+        if not misfits[name]:
+            return name, renamed
+    if not misfits:
+        raise WeightsError(f"{source}: not a checkpoint of {method}; {refused[0]}")
+    nearest = min(misfits, key=lambda name: sum(map(len, misfits[name].values())))
+    raise WeightsError(
+        f"{source}: fits no network of {method}; the nearest is {nearest}: {describe_misfits(misfits[nearest])}"
+    )
+
+
+def import_scene_checkpoint(path: str | Path, classes: Sequence[str] | Path, out: str | Path | None = None) -> Path:
+    """Write the authors' checkpoint of MCIBI, or of its baseline, as a file for `SceneParser`; return the file.
+
+    Depth, context, slots and channels follow from the entries. The aggregation does not; it is "soft", the paper's
+    choice.
+
+    Args:
+        classes: the class names in the order of the labels, which a checkpoint lacks; or a file with them
+            (`likewise.data.scene_folders.read_class_table`).
+        out: the file; `path` with the suffix .safetensors by default. An existing file is not overwritten.
+
+    Raises:
+        WeightsError: a checkpoint that cannot be read or is not of MCIBI, another number of classes, or an existing
+            file.
+    """
+    path = Path(path)
+    names = tuple(read_class_table(classes).values()) if isinstance(classes, Path) else tuple(classes)
+    try:
+        state = from_checkpoint(read_state(path))
+        section, count = scene_section(state)
+    except (ValueError, KeyError) as error:
+        raise WeightsError(f"{path}: not a checkpoint of MCIBI ({error})") from error
+    if len(names) != count:
+        raise WeightsError(f"{path}: has {count} classes, but {len(names)} names are given; name each class")
+    load_state(build_model(section, names), state, source=path)
+    header = {"recipe": json.dumps({"model": section, "source": path.name}), "classes": json.dumps(names)}
+    return write_weights(path, out, state, header)
+
+
+def scene_section(state: dict[str, Tensor]) -> tuple[dict[str, Any], int]:
+    """The recipe section of the scene network with these entries, and the number of its classes."""
+    depth = 101 if any(name.startswith("backbone.net.layer3.22.") for name in state) else 50
+    section: dict[str, Any] = {"backbone": f"resnet{depth}-stride8", "taps": ["layer3", "layer4"]}
+    if "memory.vectors" not in state:
+        kernels = [state[name] for name in sorted(state) if name.startswith("decoder.") and state[name].ndim == 4]
+        top = next(kernel for kernel in kernels if kernel.shape[2] == 1)
+        baseline = {"name": "fcn", "convolutions": len(kernels) - 1, "channels": top.shape[1]}
+        return section | baseline, top.shape[0]
+    classes, slots, channels = state["memory.vectors"].shape
+    context = "aspp" if any(name.startswith("context.pooled.") for name in state) else "none"
+    if context == "none" and any(name.startswith("context.") for name in state):
+        context = "ppm"
+    memory = {
+        "name": "mcibi",
+        "context": context,
+        "channels": channels,
+        "attention_channels": state["attend.0.value.0.weight"].shape[0],
+        "slots": slots,
+        "published": True,
+    }
+    return section | memory, classes
+
+
+def write_weights(path: Path, out: str | Path | None, state: dict[str, Tensor], header: dict[str, str]) -> Path:
+    """Write imported weights to `out`, or beside the checkpoint `path`; never over an existing file."""
+    out = path.with_suffix(".safetensors") if out is None else Path(out)
+    if out.exists():
+        raise WeightsError(f"{out}: exists and is not overwritten; name another file with -o")
     out.parent.mkdir(parents=True, exist_ok=True)
     with write_atomically(out) as part:
-        save_file({key: value.contiguous() for key, value in state.items()}, part, header)
-    return name, out
-
-
-def imported_name(path: str | Path) -> str | None:
-    """The name of the network in a file of `import_checkpoint`; None for any other file.
-
-    Raises:
-        WeightsError: a file of a later format, or of a network unknown here.
-    """
-    header = read_header(path)
-    if header.get("likewise") != "weights":
-        return None
-    if int(header["format"]) > FORMAT or header["model"] not in CHECKPOINTS:
-        raise WeightsError(
-            f"{path}: {header['model']} in format {header['format']} is unknown to this likewise; update likewise"
-        )
-    return header["model"]
-
-
-def load_imported(path: str | Path, name: str) -> nn.Module:
-    """The network of a file of `import_checkpoint`.
-
-    Raises:
-        WeightsError: it holds another network than `name`, or weights that do not fit.
-    """
-    found = imported_name(path)
-    if found != name:
-        raise WeightsError(f"{path}: holds {found}, not {name}; choose it with --model {path}")
-    model = CHECKPOINTS[name].build()
-    load_state(model, read_state(path), source=path)
-    return model.eval()
+        save_file({name: value.contiguous() for name, value in state.items()}, part, header)
+    return out

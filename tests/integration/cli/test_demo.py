@@ -6,7 +6,7 @@ from pathlib import Path
 from PIL import Image
 
 from likewise.jobs import demo
-from likewise.weights import load as weights
+from likewise.weights.load import MODELS
 from support.fake_runs import make_hsnet_run
 
 
@@ -31,12 +31,8 @@ def test_an_iou_below_the_minimum_fails_the_demo(likewise, photos, monkeypatch):
 
 
 def test_the_demo_compares_the_bundled_models(likewise, photos, monkeypatch, tmp_path):
-    bundle = tmp_path / "bundled"
-    run = make_hsnet_run(bundle)
-    (run / "weights.safetensors").rename(bundle / "hsnet-lite0.safetensors")
-    (bundle / "panet-lite0.safetensors").symlink_to(weights.BUNDLED / "panet-lite0.safetensors")
-    for module in ("weights.load", "weights.few_shot"):
-        monkeypatch.setattr(f"likewise.{module}.BUNDLED", bundle)
+    small = make_hsnet_run(tmp_path / "run") / "weights.safetensors"
+    monkeypatch.setitem(MODELS, "hsnet-lite0", replace(MODELS["hsnet-lite0"], file=small))
     _, out, _ = likewise("demo", "-o", "both")
     assert [line.split()[0] for line in out.splitlines() if "lite0" in line] == ["motorcycle", "coins"] * 2
     assert out.count("hsnet-lite0") == out.count("panet-lite0") == 2

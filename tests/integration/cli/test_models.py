@@ -1,6 +1,6 @@
 """`likewise models` and `likewise backbones`."""
 
-from likewise.predict import DEFAULT_MODEL
+from likewise.weights import DEFAULT_MODEL
 
 
 def test_models_and_backbones_are_listed_with_their_weights(likewise):

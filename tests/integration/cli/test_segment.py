@@ -13,7 +13,7 @@ from PIL import Image
 from pycocotools.coco import COCO
 
 from likewise import Concept
-from likewise.predict import DEFAULT_MODEL
+from likewise.weights import DEFAULT_MODEL
 from support.fake_runs import make_hsnet_run
 
 HERE = Path(sys.executable).parent

@@ -11,7 +11,7 @@ from likewise.backbones.folding import fold_batch_norm
 from likewise.backbones.specs import BACKBONES, backbone_spec
 from likewise.backbones.taps import Backbone
 from likewise.weights.checkpoint import fingerprint
-from likewise.weights.load import BUNDLED, load_trained
+from likewise.weights.load import PRETRAINED, load_trained
 
 
 @pytest.mark.parametrize("name", ["lite0", "resnet50", "resnet50-deep", "vgg16"])
@@ -36,7 +36,7 @@ def test_folded_features_are_equal_and_no_norm_is_left(name):
 def test_folding_leaves_the_fingerprint_that_concepts_are_checked_by():
     few_shot = FewShot("panet-lite0", device="cpu")
     assert not any(isinstance(module, nn.BatchNorm2d) for module in few_shot.network.modules())
-    network, _ = load_trained(BUNDLED / "panet-lite0.safetensors")
+    network, _ = load_trained(PRETRAINED / "panet-lite0.safetensors")
     assert few_shot.fingerprint == fingerprint(network)
 
 

@@ -10,7 +10,7 @@ from PIL import Image, ImageFilter
 
 from likewise.errors import ImageError
 from likewise.io.paths import find_images
-from likewise.models.icnet import join
+from likewise.models.icnet import concat_vectors
 from likewise.predict.co_saliency import CoSaliency, average_results
 from likewise.predict.saliency import Saliency
 from support.fake_runs import make_hsnet_run
@@ -56,8 +56,10 @@ def test_two_passes_give_what_the_whole_group_at_once_gives(unrefined, group):
     tensors = torch.cat([unrefined.image(one) for one in pixels])
     with torch.inference_mode():
         sisms = torch.stack([unrefined.sism(one, "") for one in pixels])
-        parts = [unrefined.network.learn(*(part[None] for part in pair)) for pair in zip(tensors, sisms, strict=True)]
-        whole = unrefined.network.segment(tensors, sisms, join(parts))
+        parts = [
+            unrefined.network.encode_group(*(part[None] for part in pair)) for pair in zip(tensors, sisms, strict=True)
+        ]
+        whole = unrefined.network.segment(tensors, sisms, concat_vectors(parts))
     for index, image in enumerate(images):
         found = unrefined.segment(image, learned).probability
         height, width = found.shape

@@ -9,11 +9,11 @@ import torch
 import torch.nn.functional as F
 from safetensors.torch import save_file
 
-from likewise.errors import ImageError, WeightsError
+from likewise.errors import ImageError, ModelError, WeightsError
 from likewise.io.resize import resize_image
 from likewise.predict.scene_parser import SceneParser, axis_windows
 from likewise.weights.checkpoint import read_header, read_state
-from likewise.weights.load import BUNDLED
+from likewise.weights.load import PRETRAINED
 from support.fakes import noise
 from support.scene_runs import CLASSES, write_run
 
@@ -159,8 +159,8 @@ def test_settings_that_cannot_be_are_refused(run, tmp_path):
 
 
 def test_a_run_of_another_method_is_refused(tmp_path):
-    with pytest.raises(ValueError, match="holds PANet, which does not label scenes"):
-        SceneParser(BUNDLED / "panet-lite0.safetensors", device="cpu")
+    with pytest.raises(ModelError, match="PANet"):
+        SceneParser(PRETRAINED / "panet-lite0.safetensors", device="cpu")
 
 
 def test_a_image_that_cannot_be_read_is_named(parser, tmp_path):

@@ -14,17 +14,16 @@ from torch import Tensor
 
 from likewise.data.episodes import EpisodeSet
 from likewise.data.groups import cosaliency_groups
-from likewise.errors import DataSetError, TrainingError
+from likewise.errors import DataSetError
 from likewise.io.images import read_image
 from likewise.io.resize import resize_grey, resize_image, resize_labels
-from likewise.models.saliency import SaliencyNet
 from likewise.train.recipes.data_sections import GroupData
 from likewise.train.recipes.schema import Recipe
 from likewise.train.samples.cropping import random_crop
 from likewise.train.samples.sources import TrainingSources
 from likewise.train.samples.training_data import TRAINING, TrainingData, draw_readable
 from likewise.weights.checkpoint import fingerprint
-from likewise.weights.load import load_trained
+from likewise.weights.load import SALIENCY, OpenModel, open_model
 
 
 class Batch(NamedTuple):
@@ -73,9 +72,9 @@ class TrainingGroups(TrainingData):
             self.maps, self.maps_from = [stored_maps(self.data)], "sism/"
         else:
             names = (self.data.maps,) if isinstance(self.data.maps, str) else self.data.maps
-            models = [open_saliency_model(name) for name in names]
+            models = [open_model(name, SALIENCY) for name in names]
             self.maps = [ComputedMaps(models, dataset, size) for dataset in datasets]
-            self.maps_from = ", ".join(fingerprint(network) for network, _ in models)
+            self.maps_from = ", ".join(fingerprint(model.network) for model in models)
 
     def item(self, step: int, place: int) -> Batch:
         return draw_readable(partial(self._draw, step, place), self.data.on_corrupt, step, self.sources.name)
@@ -109,21 +108,6 @@ class TrainingGroups(TrainingData):
         return {**self.sources.record(), "saliency maps": self.maps_from}
 
 
-def open_saliency_model(model: str) -> tuple[SaliencyNet, tuple[str, ...]]:
-    """Return the bundled saliency model of that name, or that of a run, and the classes it was trained on.
-
-    Raises:
-        TrainingError: the run is of another model.
-    """
-    network, classes = load_trained(model)
-    if not isinstance(network, SaliencyNet):
-        raise TrainingError(
-            f"data.maps={model} is a {type(network).__name__}, not a saliency network: use saliency-lite0 or the "
-            "folder of a saliency run"
-        )
-    return network, classes
-
-
 def stored_maps(data: GroupData) -> Maps:
     """Return the maps in the `sism/` of a single co-saliency set.
 
@@ -151,21 +135,21 @@ class ComputedMaps:
     images are better than maps of new images, and a network trained with them learns to copy its input map.
     """
 
-    def __init__(self, models: list[tuple[SaliencyNet, tuple[str, ...]]], dataset: EpisodeSet, size: int) -> None:
+    def __init__(self, models: list[OpenModel], dataset: EpisodeSet, size: int) -> None:
         self.models, self.dataset, self.size = models, dataset, size
         self.computed: dict[tuple[int, str], UInt8[np.ndarray, "s s"]] = {}
 
     def model_for(self, image: str, class_name: str) -> int:
         """Return the index of the model that computes the map; a hash of the image name breaks ties."""
         indices = range(len(self.models))
-        eligible = [index for index in indices if class_name not in self.models[index][1]] or list(indices)
+        eligible = [index for index in indices if class_name not in self.models[index].trained_classes] or list(indices)
         return eligible[zlib.crc32(image.encode()) % len(eligible)]
 
     @torch.inference_mode()
     def __call__(self, image: str, class_name: str) -> UInt8[np.ndarray, "s s"]:
         key = self.model_for(image, class_name), image
         if key not in self.computed:
-            network = self.models[key[0]][0]
+            network = self.models[key[0]].network
             pixels = read_image(self.dataset.image_path(image))
             resized = torch.tensor(resize_image(pixels, self.size, self.size))[None]
             probability = network(network.backbone.normalise(resized))[0]

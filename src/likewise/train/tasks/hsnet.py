@@ -12,19 +12,19 @@ import torch
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
-from likewise.backbones.specs import BackboneSpec, backbone_spec
+from likewise.backbones.specs import BackboneSpec
 from likewise.backbones.taps import Backbone
-from likewise.errors import ModelError, TrainingError, check_known
-from likewise.models.hsnet import HSNet, HSNetConfig
-from likewise.models.panet import PANet
-from likewise.models.prototype_hsnet import PrototypeHSNet, PrototypeHSNetConfig
+from likewise.errors import TrainingError
+from likewise.models.hsnet import HSNet
+from likewise.models.prototype_hsnet import PrototypeHSNet
 from likewise.ops.shots import mean_probability
 from likewise.train.recipes.model_sections import HSNetModel
 from likewise.train.recipes.schema import Recipe
 from likewise.train.samples.episodes import Batch, TrainingEpisodes
 from likewise.train.samples.training_data import Progress
+from likewise.weights.build import build_model, hsnet_backbone
 from likewise.weights.imagenet import load_backbone
-from likewise.weights.load import load_trained
+from likewise.weights.load import FEW_SHOT, open_model
 
 
 @dataclass
@@ -57,24 +57,16 @@ def build(section: HSNetModel, classes: tuple[str, ...]) -> HSNet | PrototypeHSN
     The backbone is frozen; all other weights are random.
 
     Raises:
-        TrainingError: a run in `section.start` is of another kind or has another backbone.
+        TrainingError: a run in `section.start` has another backbone.
+        ModelError: a run in `section.start` is of another method.
     """
-    spec = backbone_spec(section.backbone)
-    modules = [tap.module for tap in spec.taps]
-    check_known(section.first_tap, modules, f"tap of {section.backbone}", ModelError)
-    spec = spec.with_taps(*modules[modules.index(section.first_tap) :])
+    spec = hsnet_backbone(section.model_dump())
     runs = [load_start(spec, section, run) for run in section.start]
     backbones = [backbone for backbone, _ in runs] or [load_backbone(spec, weights=section.weights)]
     last = len(backbones) - 1
     of_class = [max((i for i, (_, seen) in enumerate(runs) if name not in seen), default=last) for name in classes]
-    model: Any
-    if section.prototype_taps:
-        config = PrototypeHSNetConfig(
-            channels=section.channels, prototype_taps=section.prototype_taps, self_support=section.self_support
-        )
-        model = PrototypeHSNet(backbones[-1], config)
-    else:
-        model = HSNet(backbones[-1], HSNetConfig(channels=section.channels))
+    model: Any = build_model(section.model_dump())
+    model.backbone = backbones[-1]
     model.class_backbones = ClassBackbones(backbones, torch.tensor(of_class, dtype=torch.long))
     return model
 
@@ -82,22 +74,17 @@ def build(section: HSNetModel, classes: tuple[str, ...]) -> HSNet | PrototypeHSN
 def load_start(spec: BackboneSpec, section: HSNetModel, run: Path) -> tuple[Backbone, tuple[str, ...]]:
     """Return the backbone of a run of PANet or HSNet, and the classes it was trained on."""
     backbone = load_backbone(spec, weights=section.weights)
-    trained: Any
-    trained, classes = load_trained(run)
-    own = backbone.state_dict()
-    shared = {name: value for name, value in trained.backbone.state_dict().items() if name in own}
-    if (
-        not isinstance(trained, PANet | HSNet | PrototypeHSNet)
-        or trained.backbone.spec.name != section.backbone
-        or not shared
-    ):
+    trained = open_model(run, FEW_SHOT)
+    own, found = backbone.state_dict(), trained.network.backbone
+    shared = {name: value for name, value in found.state_dict().items() if name in own}
+    if found.spec.name != section.backbone or not shared:
         raise TrainingError(
-            f"model.start={run} is a {type(trained).__name__} on {trained.backbone.spec.name}: use a run of panet or "
-            f"hsnet on {section.backbone}"
+            f"model.start={run} is a run of {trained.method} on {found.spec.name}: use a run of panet or hsnet on "
+            f"{section.backbone}"
         )
     backbone.load_state_dict(own | shared)
     backbone.net = backbone.net.to(memory_format=torch.channels_last)
-    return backbone, classes
+    return backbone, trained.trained_classes
 
 
 def inputs(model: HSNet | PrototypeHSNet, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:

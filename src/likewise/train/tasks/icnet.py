@@ -9,40 +9,41 @@ from jaxtyping import Float
 from torch import Tensor
 
 from likewise.errors import TrainingError
-from likewise.models.icnet import SIZE, ICNet, variant
-from likewise.models.panet import PANet
-from likewise.models.saliency import SaliencyNet
+from likewise.models.icnet import SIZE, ICNet
 from likewise.train.recipes.model_sections import ICNetModel
 from likewise.train.recipes.schema import Recipe
 from likewise.train.samples.groups import Batch, TrainingGroups
 from likewise.train.samples.training_data import Progress
 from likewise.train.tasks.backbone import learn_only
+from likewise.weights.build import build_model
 from likewise.weights.imagenet import load_backbone
-from likewise.weights.load import load_trained
+from likewise.weights.load import open_model
 
 
 def build(section: ICNetModel, classes: tuple[str, ...]) -> ICNet:
     """Return ICNet with ImageNet weights in its backbone, or continuing from the model `section.start`.
 
     Raises:
-        TrainingError: that model is of another kind, or has another backbone or other features.
+        TrainingError: that model has another backbone or other features.
+        ModelError: that model is of another method.
     """
-    model = variant(section.backbone, compress=section.compress)
+    model: Any = build_model(section.model_dump())
     if section.start is None:
         model.backbone = load_backbone(model.backbone.spec, weights=section.weights, frozen=False)
     else:
-        start: Any = load_trained(section.start)[0]
-        if not isinstance(start, SaliencyNet | PANet | ICNet) or start.backbone.spec.name != section.backbone:
+        start = open_model(section.start, ("icnet", "panet", "saliency"))
+        network = start.network
+        if network.backbone.spec.name != section.backbone:
             raise TrainingError(
-                f"model.start={section.start} is a {type(start).__name__} on {start.backbone.spec.name}: use a run of "
-                f"saliency, panet or icnet on {section.backbone}"
+                f"model.start={section.start} has backbone {network.backbone.spec.name}: use a run on "
+                f"{section.backbone}"
             )
-        if isinstance(start, ICNet) and start.config != model.config:
+        if start.method == "icnet" and network.config != model.config:
             raise TrainingError(
                 f"model.start={section.start} compares {'un' if section.compress else ''}compressed features: set "
                 f"model.compress={str(not section.compress).lower()} to continue from it"
             )
-        target, source = (model, start) if isinstance(start, ICNet) else (model.backbone, start.backbone)
+        target, source = (model, network) if start.method == "icnet" else (model.backbone, network.backbone)
         target.load_state_dict(source.state_dict())
     learn_only(model.backbone, section.learn)
     return model

@@ -10,20 +10,19 @@ import torch.distributed
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from likewise.backbones.specs import backbone_spec
-from likewise.backbones.taps import Backbone
 from likewise.errors import TrainingError
 from likewise.io.atomic import write_atomically
 from likewise.models.blocks.dataset_memory import DatasetMemory, coupled_momentum, polynomial_momentum
 from likewise.models.blocks.scene_heads import total_pixel_weight
 from likewise.models.fcn import FCN
-from likewise.models.mcibi import MCIBI, MCIBIConfig
+from likewise.models.mcibi import MCIBI
 from likewise.train.kernels.depthwise import use_fast_depthwise
 from likewise.train.kernels.shared_batch_norm import share_batch_norms
 from likewise.train.recipes.model_sections import FCNModel, MCIBIModel, SceneModel
 from likewise.train.samples.scenes import Batch
 from likewise.train.samples.training_data import Progress
 from likewise.train.tasks.backbone import trainable_backbone
+from likewise.weights.build import build_model
 from likewise.weights.memories import SNAPSHOTS
 
 
@@ -34,8 +33,7 @@ def build(section: MCIBIModel, classes: tuple[str, ...]) -> MCIBI:
         MemoryMismatchError: the memory is of other classes.
         TrainingError: the memory has another shape.
     """
-    chosen = {name: getattr(section, name) for name in MCIBIConfig.__dataclass_fields__}
-    model = MCIBI(build_backbone(section), classes, MCIBIConfig(**chosen))
+    model = build_scene_model(section, classes)
     if section.memory is not None:
         start = DatasetMemory.load(section.memory, classes=classes)
         if start.vectors.shape != model.memory.vectors.shape:
@@ -50,24 +48,15 @@ def build(section: MCIBIModel, classes: tuple[str, ...]) -> MCIBI:
 
 def build_baseline(section: FCNModel, classes: tuple[str, ...]) -> FCN:
     """Return the baseline without memory, on a backbone with ImageNet weights."""
-    return share_batch_norms(
-        FCN(
-            build_backbone(section),
-            classes,
-            convolutions=section.convolutions,
-            channels=section.channels,
-            dropout=section.dropout,
-            detail=section.detail,
-        )
-    )
+    return share_batch_norms(build_scene_model(section, classes))
 
 
-def build_backbone(section: SceneModel) -> Backbone:
-    """Return the backbone with ImageNet weights and fast depthwise convolutions."""
-    spec = backbone_spec(section.backbone, taps=section.taps)
-    backbone = trainable_backbone(spec, section.weights, section.learn)
-    use_fast_depthwise(backbone)
-    return backbone
+def build_scene_model(section: SceneModel, classes: tuple[str, ...]) -> Any:
+    """Return the section's model on a backbone with ImageNet weights and fast depthwise convolutions."""
+    model: Any = build_model(section.model_dump(), classes)
+    model.backbone = trainable_backbone(model.backbone.spec, section.weights, section.learn)
+    use_fast_depthwise(model.backbone)
+    return model
 
 
 def losses(model: MCIBI, section: MCIBIModel, batch: Batch, progress: Progress) -> dict[str, Float[Tensor, ""]]:

@@ -18,7 +18,7 @@ from likewise.train.samples.scenes import (
     read_scene,
     resize_short_side,
 )
-from likewise.weights.load import TRAINED
+from likewise.weights.build import build_model
 from support import fakes
 from support.scene_folders import make_folder, small
 from support.scene_runs import SECTIONS
@@ -107,7 +107,7 @@ def test_a_mirrored_crop_exchanges_left_and_right_classes(tmp_path):
 
 def test_the_score_is_the_miou_of_the_held_images_at_their_own_size(folder):
     data = TrainingScenes(small(folder, "data.side=40"))
-    model = TRAINED["mcibi"](SECTIONS["mcibi"], data.classes).eval()
+    model = build_model(SECTIONS["mcibi"], data.classes).eval()
     shapes = []
 
     def move(batch):

@@ -5,7 +5,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from likewise.errors import TrainingError
+from likewise.errors import ModelError, TrainingError
 from likewise.train.recipes.model_sections import HSNetModel
 from likewise.train.samples.episodes import Batch
 from likewise.train.samples.training_data import Progress
@@ -101,7 +101,7 @@ def test_the_loss_weighs_each_backbone_by_its_number_of_episodes(runs: list[Path
 
 
 def test_start_refuses_other_models_and_other_backbones(runs: list[Path]) -> None:
-    with pytest.raises(TrainingError, match=r"run0.*HSNet on lite0.*lite0-stride8"):
+    with pytest.raises(TrainingError, match=r"run0.*lite0-stride8"):
         hsnet.build(section(runs[0], backbone="lite0-stride8"), CLASSES)
-    with pytest.raises(TrainingError, match=r"saliency-lite0.*SaliencyNet on lite0"):
+    with pytest.raises(ModelError, match="saliency-lite0"):
         hsnet.build(section(Path("saliency-lite0")), CLASSES)

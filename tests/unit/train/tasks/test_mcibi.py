@@ -46,7 +46,7 @@ def module_of(recipe: Recipe) -> tuple[TrainingModule, TrainingScenes]:
 def test_a_run_loads_as_a_parser_with_its_classes_and_a_filled_memory(unbroken, folder):
     parser = SceneParser(unbroken, device="cpu")
     assert parser.classes == ("red", "green", "blue")
-    assert parser.parse(folder / "images/0.png").indices.shape == (50, 70)
+    assert parser.parse(folder / "images/0.png").labels.shape == (50, 70)
     assert parser.network.memory.seen.all()
     record = json.loads((unbroken / "record.json").read_text())
     assert "2 images excluded from training" in record["selection"]

