@@ -5,7 +5,7 @@ kernel. The paper does not specify its separable kernel; this one is a planar co
 as much relative to center-pivot as in the paper, to 2%, but has 2.9 M parameters: no chain of up to four factors over
 the planes has the 4.4 M of the paper at that cost.
 
-FLOPs are multiplications and additions, two for each weight used, of everything between the correlations and the logits.
+FLOPs are multiplications and additions, two for each weight used, from the correlations (left out) to the logits.
 The paper counts multiplications only, those of the full kernel before striding; counted that way these networks need
 699 G, 24.5 G and 18.1 G (paper: 702.35 G, 28.40 G and 20.56 G).
 """

@@ -51,7 +51,7 @@ def test_every_image_goes_through_the_backbone_once(dataset: EpisodeSet) -> None
     assert few_shot.network.backbone.passes == len({p for e in episodes for p in (e.query, *e.supports[0])})
 
 
-def test_several_ways_keep_their_order_and_know_of_each_other(few_shot: FewShot, dataset: EpisodeSet) -> None:
+def test_swapping_the_ways_swaps_their_labels(few_shot: FewShot, dataset: EpisodeSet) -> None:
     chosen = find_protocol("likewise-1")
     segment = episode_segmenter(few_shot, chosen)
     for episode in chosen.episodes(dataset, shots=2, ways=2, count=10):
@@ -61,7 +61,7 @@ def test_several_ways_keep_their_order_and_know_of_each_other(few_shot: FewShot,
         np.testing.assert_array_equal(segment(dataset, swapped), np.array([0, 2, 1])[labels])
 
 
-def test_other_ways_of_a_support_are_neither_object_nor_background(dataset: EpisodeSet, tmp_path: Path) -> None:
+def test_pixels_of_other_ways_are_ignored_in_a_support(dataset: EpisodeSet, tmp_path: Path) -> None:
     image = dataset.images_of["boat"][0]
     labels = dataset.read_labels(image, ("boat",))
     labels[:20] = 2
@@ -79,14 +79,14 @@ def test_other_ways_of_a_support_are_neither_object_nor_background(dataset: Epis
     assert alone.class_name == "boat"
 
 
-def test_a_support_that_shows_nothing_of_its_class_is_named(few_shot: FewShot, dataset: EpisodeSet) -> None:
+def test_a_support_without_its_class_is_named(few_shot: FewShot, dataset: EpisodeSet) -> None:
     boat, bird = dataset.images_of["boat"][-1], dataset.images_of["bird"][-1]
     episode = Episode(("bird",), ((boat,),), bird)
     with pytest.raises(ImageError, match=rf"{boat}\.jpg.*bird"):
         episode_segmenter(few_shot, find_protocol("hsnet-2021"))(dataset, episode)
 
 
-def test_the_settings_of_a_model_change_with_all_its_masks_depend_on(few_shot: FewShot) -> None:
+def test_model_settings_hold_what_the_masks_depend_on(few_shot: FewShot) -> None:
     settings = model_settings(few_shot)
     assert settings["model"] == "panet-lite0"
     assert str(settings["backbone"]).startswith("lite0@")
@@ -105,7 +105,7 @@ def test_hsnet_votes_under_the_papers_protocols_only(
     assert labels.shape == ((400, 400) if name == "hsnet-2021" else (60, 80))
 
 
-def test_features_in_bfloat16_are_kept_too(dataset: EpisodeSet, tmp_path: Path) -> None:
+def test_features_in_bfloat16_are_cached(dataset: EpisodeSet, tmp_path: Path) -> None:
     few_shot = open_for("hsnet-2021", str(make_hsnet_run(tmp_path)), precision="bfloat16")
     chosen = find_protocol("hsnet-2021")
     episodes = chosen.episodes(dataset, shots=1, count=4)
