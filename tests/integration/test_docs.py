@@ -59,7 +59,7 @@ def test_the_word_check_reports_a_word_and_its_line(tmp_path: Path) -> None:
     text.write_text("One line.\nA picture of a cat.\nA picture. <!-- words: allow -->\n", encoding="utf-8")
     checked = run("tools/check_words.py", str(text))
     assert checked.returncode == 1
-    assert [line for line in checked.stdout.splitlines() if line] == [f"{text}:2: 'picture' -> image"]
+    assert [line for line in checked.stdout.splitlines() if line] == [f"{text}:2: 'picture' -> image"]  # words: allow
 
 
 def test_the_python_code_of_the_readme_and_the_quick_start_runs(
