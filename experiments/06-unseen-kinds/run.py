@@ -18,7 +18,7 @@ from likewise import Example, FewShot
 from likewise.data.scene_benchmarks import camvid_scenes
 from likewise.io.masks import read_labels, read_mask
 from likewise.predict.concept import Concept
-from likewise.predict.few_shot import DEFAULT_MODEL
+from likewise.weights import DEFAULT_MODEL
 
 EPISODES = 15
 """Episodes of a class."""
