@@ -48,13 +48,13 @@ class SelfSupportConfig:
     Attributes:
         self_support: adapt the prototypes to the query.
         cosine_scale: factor that turns cosines into logits (alpha of PANet's equation 2).
-        area_margin: `(c, d)` of the foreground margin for K shots, `-(c + d / K) * mean(log((1 - area) / area))`. The
-            default is 0.3 for one shot and 0.1 for five (experiments/01-ablation).
+        area_margin: foreground-logit margin for K shots: `-area_margin / sqrt(K) * mean(log((1 - area) / area))`
+            (experiments/01-ablation).
     """
 
     self_support: bool = True
     cosine_scale: float = COSINE_SCALE
-    area_margin: tuple[float, float] = (0.05, 0.25)
+    area_margin: float = 0.35
 
 
 class EncodedShots(NamedTuple):
@@ -132,8 +132,7 @@ class SelfSupport(nn.Module):
     ) -> Float[Tensor, "b 2 h w"]:
         """Return logits at `size` (height, width): scaled cosines, the foreground lowered by the area's margin."""
         logits = self.config.cosine_scale * resize(cosines[:, -2:], size, align_corners=False)
-        constant, per_shot = self.config.area_margin
-        factor = constant + per_shot / areas.shape[1]
-        margin = factor * torch.logit(areas.float(), eps=1e-3).neg().mean(dim=1)
+        factor = self.config.area_margin / areas.shape[1] ** 0.5
+        margin = factor * torch.logit(areas.float(), eps=1e-4).neg().mean(dim=1)
         sides = torch.stack([torch.zeros_like(margin), margin], dim=1).to(logits.dtype)
         return logits - sides[:, :, None, None]

@@ -42,7 +42,7 @@ def test_trained_weights_of_panet_load_strictly():
 
 
 def test_without_self_support_and_margin_one_shot_gives_the_logits_of_panet():
-    model = built(SelfSupportConfig(self_support=False, area_margin=(0, 0))).eval()
+    model = built(SelfSupportConfig(self_support=False, area_margin=0)).eval()
     panet = PANet(model.backbone).eval()
     episode = inputs_of((64, 96), 1)
     mask = episode["foreground"][:, None]
@@ -53,7 +53,7 @@ def test_without_self_support_and_margin_one_shot_gives_the_logits_of_panet():
 
 def test_without_a_margin_six_shots_give_the_logits_of_prototype_hsnet_but_for_its_bias():
     larger = prototype_hsnet.lite0().eval()
-    model = built(SelfSupportConfig(area_margin=(0, 0))).eval()
+    model = built(SelfSupportConfig(area_margin=0)).eval()
     state = larger.state_dict()
     model.load_state_dict({name: state[name] for name in model.state_dict()})
     episode = inputs_of((64, 96), 6)
@@ -68,7 +68,7 @@ def test_the_margin_is_the_log_odds_of_the_background_by_area():
     model = built()
     areas = torch.tensor([[0.2, 0.5]])
     logits = model.decode(cosines, areas, (3, 5))
-    margin = (0.05 + 0.25 / 2) * (torch.log(torch.tensor(4.0)) + 0) / 2
+    margin = 0.35 / 2**0.5 * (torch.log(torch.tensor(4.0)) + 0) / 2
     torch.testing.assert_close(logits[:, 0], 20 * cosines[:, 2])
     torch.testing.assert_close(logits[:, 1], 20 * cosines[:, 3] - margin)
 
