@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from likewise.models.prototype_hsnet import PrototypeHSNet, PrototypeHSNetConfig
 from safetensors.torch import save_file
 
 from likewise.backbones.specs import backbone_spec
 from likewise.models.hsnet import HSNet, HSNetConfig
-from likewise.models.prototype_hsnet import PrototypeHSNet, PrototypeHSNetConfig
 from likewise.train.recipes.model_sections import HSNetModel
 from likewise.weights.imagenet import load_backbone
 

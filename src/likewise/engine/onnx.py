@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,13 @@ KIND = "likewise backbone"
 """Value of `kind` in the metadata of the files that `likewise.engine.export` writes."""
 FORMAT = 1
 """Version of the metadata."""
+PROVIDERS = {
+    "cpu": "CPUExecutionProvider",
+    "coreml": "CoreMLExecutionProvider",
+    "directml": "DmlExecutionProvider",
+    "openvino": "OpenVINOExecutionProvider",
+}
+"""ONNX Runtime's execution providers by the names of devices; others go by ONNX Runtime's own names."""
 
 
 class OnnxBackbone:
@@ -23,7 +29,7 @@ class OnnxBackbone:
 
     Args:
         path: the `.onnx` file.
-        providers: ONNX Runtime's execution providers in order of preference, such as "CoreMLExecutionProvider".
+        device: a key of `PROVIDERS`, or the name of one of ONNX Runtime's execution providers.
         threads: of one image's computation; 0 lets ONNX Runtime choose, one per core.
 
     Raises:
@@ -33,22 +39,23 @@ class OnnxBackbone:
 
     engine = "onnx"
 
-    def __init__(
-        self, path: str | Path, *, providers: Sequence[str] = ("CPUExecutionProvider",), threads: int = 0
-    ) -> None:
+    def __init__(self, path: str | Path, *, device: str = "cpu", threads: int = 0) -> None:
         import onnxruntime
 
         self.path = Path(path)
         if not self.path.is_file():
             raise WeightsError(f"{path}: no such file; give the path of an exported .onnx backbone")
         installed = onnxruntime.get_available_providers()
-        if missing := [name for name in providers if name not in installed]:
-            raise ModelError(f"ONNX Runtime has no provider {missing[0]!r} here; it has {', '.join(installed)}")
+        provider = PROVIDERS.get(device, device)
+        if provider not in installed:
+            raise ModelError(
+                f"device {device!r} cannot be used: ONNX Runtime has no {provider!r} here, only {', '.join(installed)}"
+            )
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.log_severity_level = 3
         try:
-            self.session: Any = onnxruntime.InferenceSession(str(self.path), options, providers=list(providers))
+            self.session: Any = onnxruntime.InferenceSession(str(self.path), options, providers=[provider])
         except Exception as error:  # ONNX Runtime's errors have no public base class
             digest = hashlib.sha256(self.path.read_bytes()).hexdigest()[:16]
             raise WeightsError(

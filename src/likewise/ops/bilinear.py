@@ -39,3 +39,14 @@ def neighbours(
         positions = ((positions + 0.5) * (length_in / length_out) - 0.5).clip(0)
     first = np.minimum(positions.astype(np.int64), length_in - 1)
     return first, np.minimum(first + 1, length_in - 1), (positions - first).astype(np.float32)
+
+
+def resize_matrix(
+    length_in: int, length_out: int, *, align_corners: bool = False
+) -> Float32[np.ndarray, "length_out length_in"]:
+    """Return the matrix that resizes one axis as `resize_bilinear` does."""
+    first, second, weight = neighbours(length_in, length_out, align_corners=align_corners)
+    matrix = np.zeros((length_out, length_in), np.float32)
+    np.add.at(matrix, (np.arange(length_out), first), 1 - weight)
+    np.add.at(matrix, (np.arange(length_out), second), weight)
+    return matrix

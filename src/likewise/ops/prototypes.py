@@ -1,51 +1,63 @@
-"""Prototypes of several supports: merged, whitened, and adapted to the query.
+"""Few-shot segmentation in closed form: prototypes, whitening, self-support.
 
-    supports --> support_statistics --> merge_shots --> Prototypes --+
-                                                                     +--> cosine_maps
-    query features --------------------------------------------------+
+Numpy only, so that every engine's features are compared by the same code.
+
+    features, masks of an example --> support_statistics --+
+                                                           +--> merge_shots --> Prototypes --+
+    those of further examples -----------------------------+                                 +--> log_odds
+    query features --------------------------------------------------------------------------+
+
+Prototypes. The mean feature of the object and that of the rest, as in PANet (Wang et al., ICCV 2019, section 3.2). Each
+example weighs by the square root of the area of its side.
 
 Whitening. A direction in which the features of one class vary carries little information about the class. Features
 and prototypes are therefore multiplied by the inverse square root of the within-class covariance plus a ridge before
 their cosine is taken: linear discriminant analysis with a ridge, as the Mahalanobis distance of Bateni et al.,
-"Improved Few-Shot Visual Classification", CVPR 2020, section 4. A single support is not whitened, because one image
-has no variation between images; the ridge shrinks as the number of supports grows.
+"Improved Few-Shot Visual Classification", CVPR 2020, section 4. A single example is not whitened, because one image
+has no variation between images; the ridge shrinks as the number of examples grows.
 
 Self-support. Fan, Pei, Tai, Tang, "Self-Support Few-Shot Semantic Segmentation", ECCV 2022, section 3.2: parts of one
 object are more similar to each other than to another object of the class, so confident query positions form prototypes
 too. The paper's adaptive background prototypes are left out. Ours: the weight of the query's prototypes falls when the
-query's background resembles the supports' background, because confident guesses add little in a known scene.
+query's background resembles the examples' background, because confident guesses add little in a known scene.
+
+Prior. The foreground's log-odds are lowered by a share of the log-odds of its area in the examples: small objects cover
+few positions, and without the prior too much of the background passes for them (experiments/01-ablation).
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
-import torch
-import torch.nn.functional as F
-from einops import einsum
-from jaxtyping import Float
-from torch import Tensor
+import numpy as np
+from jaxtyping import Bool, Float, Float32
+from PIL import Image
 
-from likewise.ops.features import cosine_similarity, masked_average_pool, pixel_weights, plane_size
+from likewise.ops.bilinear import resize_bilinear, resize_matrix
 
 COSINE_SCALE = 20.0
 """Factor that turns cosines into logits; alpha of PANet's equation 2."""
 RIDGE = 40.0
-"""Ridge for two supports, in mean variances; divided by `shots - 1` for more of them (experiments/05-whitening)."""
+"""Ridge for two examples, in mean variances; divided by `shots - 1` for more of them (experiments/05-whitening)."""
 MAX_RIDGE_SHOTS = 10
-"""Largest `shots - 1` that divides the ridge: more supports were not measured (experiments/05-whitening)."""
+"""Largest `shots - 1` that divides the ridge: more examples were not measured (experiments/05-whitening)."""
 CONFIDENCE_THRESHOLDS = (0.6, 0.85)
 """Probabilities above which a query position is confident background and confident foreground. Fan et al. use 0.6 and
 0.7; the foreground's 0.85 is ours."""
 MIN_CONFIDENT_POSITIONS = 12
 """Number of most probable positions used when none passes the threshold; as in the program of Fan et al."""
 NEW_SCENE_DISTANCE = 0.1
-"""Cosine distance of the query's background prototype from the supports' at which the query's prototypes reach full
+"""Cosine distance of the query's background prototype from the examples' at which the query's prototypes reach full
 weight (experiments/06-unseen-kinds)."""
+PRIOR_WEIGHT = (0.05, 0.25)
+"""`(a, b)` of the weight `a + b / shots` of the area's log-odds (experiments/01-ablation)."""
+AREA_CELL = 8
+"""Side in pixels of the cells in which an object's area is counted; a cell counts if the object touches it."""
 
 
 class SupportStatistics(NamedTuple):
-    """Sufficient statistics of each support for `merge_shots`.
+    """What is kept of an example, or of several stacked along a first axis.
 
     `sums`, `shares` and `squares` are sums over the known pixels (those in either mask) divided by their number.
 
@@ -54,120 +66,186 @@ class SupportStatistics(NamedTuple):
         sums: sum of the unit features of the background and of the foreground.
         shares: share of the background and of the foreground in the known pixels.
         squares: sum of the outer products of the unit features, over both masks.
+        area: share of the image's cells that the object touches, in (0, 1].
     """
 
-    means: Float[Tensor, "*b 2 c"]
-    sums: Float[Tensor, "*b 2 c"]
-    shares: Float[Tensor, "*b 2"]
-    squares: Float[Tensor, "*b c c"]
-
-    def covariance(self) -> Float[Tensor, "b c c"]:
-        """Within-class covariance of the unit features, over all supports of a class (`*b` is `b s` here)."""
-        sums, shares, squares = (part.float().mean(dim=1) for part in (self.sums, self.shares, self.squares))
-        return squares - einsum(sums, sums, 1 / shares.clamp_min(1e-6), "b side c, b side d, b side -> b c d")
+    means: Float[np.ndarray, "*s 2 c"]
+    sums: Float[np.ndarray, "*s 2 c"]
+    shares: Float[np.ndarray, "*s 2"]
+    squares: Float[np.ndarray, "*s c c"]
+    area: Float[np.ndarray, "*s"] | np.float32
 
 
 class Prototypes(NamedTuple):
     """The merged prototypes of a class.
 
     Attributes:
-        means: whitened prototype of the background and of the foreground.
-        whitening: matrix that whitens query features; None for a single shot.
-        weights: weight of each shot in the mean of the background and of the foreground; sums over shots are 1.
+        means: prototypes of the background and of the foreground, whitened if there is a whitening.
+        whitening: matrix that whitens query features; None for a single example.
+        shots: number of examples.
+        prior: what the area prior takes from the foreground's log-odds.
     """
 
-    means: Float[Tensor, "b 2 c"]
-    whitening: Float[Tensor, "b c c"] | None
-    weights: Float[Tensor, "b s 2"]
+    means: Float32[np.ndarray, "2 c"]
+    whitening: Float32[np.ndarray, "c c"] | None
+    shots: int
+    prior: float
 
-    @property
-    def shots(self) -> int:
-        return self.weights.shape[1]
+
+def concat_levels(
+    levels: Sequence[Float32[np.ndarray, "_c _h _w"]], *, align_corners: bool = False
+) -> Float32[np.ndarray, "c h w"]:
+    """Return the feature maps of several taps concatenated, at the size of the first."""
+    size = (levels[0].shape[1], levels[0].shape[2])
+    return np.concatenate([resize_bilinear(level, size, align_corners=align_corners) for level in levels])
+
+
+def masked_mean(
+    features: Float32[np.ndarray, "c h w"], mask: Float32[np.ndarray, "hm wm"], *, align_corners: bool = False
+) -> Float32[np.ndarray, " c"]:
+    """Return the mean feature under a mask, as if the features were first resized to the mask's size.
+
+    The late fusion of PANet (section 3.2, equation 1): `sum(feature x mask) / (sum(mask) + 1e-5)`. The resized features
+    are never computed: the mask goes through the transposed resize instead, which gives the same sum.
+
+    Args:
+        mask: weights in [0, 1]. An empty mask gives zeros.
+    """
+    weights = position_weights(mask, (features.shape[1], features.shape[2]), align_corners=align_corners)
+    return (features * weights).sum(axis=(1, 2)) / (mask.sum() + np.float32(1e-5))
+
+
+def position_weights(
+    masks: Float32[np.ndarray, "*more hm wm"], size: tuple[int, int], *, align_corners: bool = False
+) -> Float32[np.ndarray, "*more h w"]:
+    """Return the weight of each feature position in a sum under a mask, if features of `size` are resized to it."""
+    rows = resize_matrix(size[0], masks.shape[-2], align_corners=align_corners)
+    columns = resize_matrix(size[1], masks.shape[-1], align_corners=align_corners)
+    return rows.T @ masks @ columns
 
 
 def support_statistics(
-    features: Float[Tensor, "b c h w"], background: Float[Tensor, "b hm wm"], foreground: Float[Tensor, "b hm wm"]
+    features: Float32[np.ndarray, "c h w"], foreground: Bool[np.ndarray, "hm wm"], background: Bool[np.ndarray, "hm wm"]
 ) -> SupportStatistics:
-    """Return the statistics of each of `b` supports.
+    """Return the statistics of an example.
 
     Args:
-        features: feature maps, pooled as in PANet (`masked_average_pool`, corners not aligned).
-        background: weight in [0, 1] of each pixel known to be background.
-        foreground: weight in [0, 1] of each foreground pixel. A pixel may be in neither mask.
+        features: of the example's image.
+        foreground: pixels of the object, at the size of the network's input.
+        background: pixels that are known to be something else. A pixel may be in neither mask.
     """
-    sides = [masked_average_pool(features, mask, align_corners=False) for mask in (background, foreground)]
-    unit = F.normalize(features.float(), dim=1).flatten(2)
-    masks = torch.stack([background, foreground], dim=1).float()
-    weights = pixel_weights(masks.flatten(0, 1), plane_size(features), align_corners=False).unflatten(0, (-1, 2))
-    weights = weights.flatten(2) / masks.sum(dim=(1, 2, 3)).clamp_min(1)[:, None, None]
-    squares = (weights.sum(dim=1)[:, None] * unit) @ unit.mT
-    return SupportStatistics(torch.stack(sides, dim=1), weights @ unit.mT, weights.sum(dim=2), squares)
+    masks = np.stack([background, foreground]).astype(np.float32)
+    weights = position_weights(masks, (features.shape[1], features.shape[2])).reshape(2, -1)
+    flat = features.reshape(len(features), -1)
+    unit = flat / np.maximum(np.linalg.norm(flat, axis=0), 1e-12)
+    means = weights @ flat.T / (masks.sum(axis=(1, 2))[:, None] + 1e-5)
+    weights = weights / max(masks.sum(), 1.0)
+    squares = (weights.sum(axis=0) * unit) @ unit.T
+    return SupportStatistics(means, weights @ unit.T, weights.sum(axis=1), squares, touched_area(foreground))
 
 
-def merge_shots(statistics: SupportStatistics, weights: Float[Tensor, "b s 2"], *, ridge: float = RIDGE) -> Prototypes:
-    """Return the weighted mean prototypes of `b` classes with `s` shots each, whitened if there are several shots.
-
-    Args:
-        statistics: of every shot, with leading axes `b s`.
-        weights: weight of each shot in the mean of the background and of the foreground.
-        ridge: see `RIDGE`.
-    """
-    shots, channels = statistics.means.shape[1], statistics.means.shape[-1]
-    means = (weights[..., None] * statistics.means).sum(dim=1).to(statistics.means.dtype)
-    if shots == 1 or not channels:
-        return Prototypes(means, None, weights)
-    variances, directions = torch.linalg.eigh(statistics.covariance())
-    variances = variances.clamp_min(0)  # statistics stored in half precision can give small negative eigenvalues
-    ridges = ridge / min(shots - 1, MAX_RIDGE_SHOTS) * variances.mean(dim=1, keepdim=True).clamp_min(1e-6)
-    whitening = ((1 + variances / ridges).rsqrt()[..., None] * directions.mT).to(means.dtype)
-    return Prototypes(einsum(whitening, means, "b d c, b side c -> b side d"), whitening, weights)
+def touched_area(mask: Bool[np.ndarray, "h w"]) -> np.float32:
+    """Return the share of cells of `AREA_CELL` pixels that the mask touches; at least one cell."""
+    height, width = (max(1, length // AREA_CELL) for length in mask.shape)
+    bottom, right = (min(AREA_CELL, length) for length in mask.shape)
+    cells = mask[: height * bottom, : width * right].reshape(height, bottom, width, right).any(axis=(1, 3))
+    return np.float32(max(cells.sum(), 1) / cells.size)
 
 
-def cosine_maps(
-    features: Float[Tensor, "b c h w"], prototypes: Prototypes, *, self_support: bool, scale: float = COSINE_SCALE
-) -> Float[Tensor, "b n h w"]:
-    """Return the cosine of every query position with the background's and the foreground's prototype.
+def resize_mask(mask: Bool[np.ndarray, "hm wm"], size: tuple[int, int]) -> Bool[np.ndarray, "h w"]:
+    """Return the mask at another `(height, width)`: pixels half covered, or covered at all if none is half covered."""
+    image = Image.fromarray(mask.astype(np.float32))
+    covered = np.asarray(image.resize((size[1], size[0]), Image.Resampling.BOX))
+    half = covered >= 0.5
+    return half if half.any() else covered > 0
 
-    With `self_support` two more maps follow: the cosines with the prototypes adapted to the query.
 
-    Args:
-        features: query features.
-        scale: factor of the cosines in the probabilities that select confident query positions.
-    """
+def merge_shots(shots: SupportStatistics) -> Prototypes:
+    """Return the prototypes of a class from the statistics of its examples, stacked along a first axis."""
+    means, sums, shares, squares, area = (np.asarray(part, np.float32) for part in shots)
+    count, channels = len(area), means.shape[2]
+    weights = np.sqrt(np.stack([1 - area, area], axis=1).clip(1e-6))
+    weights /= weights.sum(axis=0)
+    merged = (weights[..., None] * means).sum(axis=0)
+    odds = np.log((1 - area).clip(1e-3) / area.clip(1e-3)).mean()
+    prior = float((PRIOR_WEIGHT[0] + PRIOR_WEIGHT[1] / count) * odds)
+    if count == 1:
+        return Prototypes(merged, None, count, prior)
+    total, share = sums.mean(axis=0), shares.mean(axis=0).clip(1e-6)
+    covariance = squares.mean(axis=0) - (total / share[:, None]).T @ total
+    variances, directions = np.linalg.eigh(covariance.astype(np.float64))
+    variances = variances.clip(0)  # statistics in half precision can give small negative eigenvalues
+    ridge = RIDGE / min(count - 1, MAX_RIDGE_SHOTS) * max(variances.mean(), 1e-6) if channels else 1.0
+    whitening = (directions / np.sqrt(1 + variances / ridge)).T.astype(np.float32)
+    return Prototypes(merged @ whitening.T, whitening, count, prior)
+
+
+def log_odds(query: Float32[np.ndarray, "c h w"], prototypes: Prototypes) -> Float32[np.ndarray, "h w"]:
+    """Return the log-odds of foreground against background at every position of the query's features."""
+    channels, height, width = query.shape
+    flat = query.reshape(channels, -1)
     if prototypes.whitening is not None:
-        features = einsum(prototypes.whitening, features, "b d c, b c h w -> b d h w")
-    cosines = cosine_similarity(features, prototypes.means)
-    if not self_support:
-        return cosines
-    probabilities = (scale * cosines).softmax(dim=1)
-    adapted = self_support_prototypes(features, prototypes.means, probabilities, prototypes.shots)
-    return torch.cat([cosines, cosine_similarity(features, adapted)], dim=1)
+        flat = prototypes.whitening @ flat
+    cosines = cosine(prototypes.means, flat)
+    adapted = self_support_prototypes(flat, prototypes.means, cosines, prototypes.shots)
+    background, foreground = COSINE_SCALE * cosine(adapted, flat)
+    return (foreground - background - prototypes.prior).reshape(height, width)
 
 
 def self_support_prototypes(
-    features: Float[Tensor, "b c h w"],
-    prototypes: Float[Tensor, "b 2 c"],
-    probabilities: Float[Tensor, "b 2 h w"],
+    query: Float32[np.ndarray, "c p"],
+    means: Float32[np.ndarray, "2 c"],
+    cosines: Float32[np.ndarray, "2 p"],
     shots: int,
-) -> Float[Tensor, "b 2 c"]:
-    """Return the weighted mean of the supports' prototypes and of the query's own (Fan et al., equation 5).
+) -> Float32[np.ndarray, "2 c"]:
+    """Return the weighted mean of the examples' prototypes and of the query's own (Fan et al., equation 5).
 
-    The supports' prototypes weigh `shots**2`, because their masks are given and the query's are guessed. The query's
-    weigh 1, or `(distance / NEW_SCENE_DISTANCE)**2` for a background closer than that to the supports' background.
+    The examples' prototypes weigh `shots**2`, because their masks are given and the query's are guessed. The query's
+    weigh 1, or `(distance / NEW_SCENE_DISTANCE)**2` for a background closer than that to the examples' background.
 
     Args:
-        features: query features.
-        prototypes: prototype of the supports' background and foreground.
-        probabilities: of background and foreground by these prototypes.
-        shots: number of supports.
+        query: query features at each position, whitened as the means are.
+        means: the examples' prototypes of background and foreground.
+        cosines: of the query with these.
+        shots: number of examples.
     """
-    thresholds = probabilities.new_tensor(CONFIDENCE_THRESHOLDS)[:, None, None]
-    confident = probabilities > thresholds
-    flat = probabilities.flatten(2)
-    kth = flat.topk(min(MIN_CONFIDENT_POSITIONS, flat.shape[2]), dim=2).values[..., -1, None, None]
-    found = confident.any(dim=(2, 3), keepdim=True)
-    confident = torch.where(found, confident, probabilities >= kth).to(features.dtype)
-    own = torch.einsum("bchw,bkhw->bkc", features, confident) / confident.sum(dim=(2, 3))[..., None]
-    distance = 1 - F.cosine_similarity(own[:, 0].float(), prototypes[:, 0].float(), dim=1)
-    weight = (distance / NEW_SCENE_DISTANCE).square().clamp_max(1).to(own.dtype)[:, None, None]
-    return (shots**2 * prototypes + weight * own) / (shots**2 + weight)
+    foreground = sigmoid(COSINE_SCALE * (cosines[1] - cosines[0]))
+    probabilities = np.stack([1 - foreground, foreground])
+    confident = probabilities > np.array(CONFIDENCE_THRESHOLDS, np.float32)[:, None]
+    count = min(MIN_CONFIDENT_POSITIONS, probabilities.shape[1])
+    kth = np.partition(probabilities, -count, axis=1)[:, -count, None]
+    confident = np.where(confident.any(axis=1, keepdims=True), confident, probabilities >= kth).astype(np.float32)
+    own = confident @ query.T / confident.sum(axis=1, keepdims=True)
+    distance = 1 - cosine(means[:1], own[0][:, None])[0, 0]
+    weight = np.float32(min((distance / NEW_SCENE_DISTANCE) ** 2, 1))
+    return (shots**2 * means + weight * own) / (shots**2 + weight)
+
+
+def cosine(vectors: Float32[np.ndarray, "k c"], features: Float32[np.ndarray, "c p"]) -> Float32[np.ndarray, "k p"]:
+    """Return the cosine of each vector with the feature at each position; 0 for a zero vector."""
+    norms = np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-8)
+    return vectors @ features / norms / np.maximum(np.linalg.norm(features, axis=0), 1e-8)
+
+
+def probabilities(odds: Sequence[Float32[np.ndarray, "h w"]], size: tuple[int, int]) -> Float32[np.ndarray, "k ho wo"]:
+    """Return the probabilities of background and classes at `size` (height, width) from the log-odds of each class.
+
+    Each class keeps its odds against the background: a pixel is background where no class reaches one half on its own.
+    """
+    planes = np.stack([resize_bilinear(plane, size) for plane in odds])
+    if len(planes) == 1:
+        foreground = sigmoid(planes[0])
+        return np.stack([1 - foreground, foreground])
+    return softmax(np.concatenate([np.zeros_like(planes[:1]), planes]))
+
+
+def softmax(logits: Float32[np.ndarray, "k h w"]) -> Float32[np.ndarray, "k h w"]:
+    """Return the softmax over the first axis."""
+    exponentials = np.exp(logits - logits.max(axis=0))
+    exponentials /= exponentials.sum(axis=0)
+    return exponentials
+
+
+def sigmoid(x: Float32[np.ndarray, "*s"]) -> Float32[np.ndarray, "*s"]:
+    """Return `1 / (1 + exp(-x))`, without overflow."""
+    return 0.5 * (1 + np.tanh(0.5 * x))

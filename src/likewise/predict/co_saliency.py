@@ -175,7 +175,7 @@ class CoSaliency:
         sism = self.sism(pixels, name if name is not None else name_of(image))
         probability = self.network.segment(self.image(pixels), sism[None], group.vectors)
         plane = resize(probability[None], pixels.shape[:2], align_corners=True)[0, 0]
-        return map_result(plane, COMMON, pixels, edges=self.edges)
+        return map_result(plane.float().cpu().numpy(), COMMON, pixels, edges=self.edges)
 
     def cosegment(self, images: Sequence[Source | ImageFile]) -> Iterator[Result]:
         """Both passes: the result of each image in turn.
@@ -237,7 +237,7 @@ def average_results(group: Result, few_shot: Result) -> Result:
     Their errors differ: the group finds parts with sharp outlines, examples find whole objects with soft outlines.
     """
     assert group.image is not None
-    probability = torch.from_numpy((group.probability + few_shot.probability) / 2)
+    probability = (group.probability + few_shot.probability) / 2
     return map_result(probability, COMMON, group.image, edges=False)
 
 

@@ -14,12 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from jaxtyping import UInt8
 from PIL import Image
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
-from torch import Tensor
+from safetensors.numpy import save_file
 
 from likewise import __version__
 from likewise.errors import ConceptError
@@ -48,7 +46,7 @@ class Concept(EqualByValue):
         classes: the names of the classes; label i + 1 is `classes[i]`.
         class_of: for each example, the index of its class.
         names: for each example, its image's file name.
-        rows: tensors with one entry for each example along the first axis. Entries shorter than the longest one are
+        rows: arrays with one entry for each example along the first axis. Entries shorter than the longest one are
             padded at the end, floats with 0 and integers with -1.
         thumbnails: `(n, 96, 96, 3)` uint8, the examples with their object outlined.
     """
@@ -60,8 +58,8 @@ class Concept(EqualByValue):
     classes: tuple[str, ...]
     class_of: tuple[int, ...]
     names: tuple[str, ...]
-    rows: dict[str, Tensor]
-    thumbnails: Tensor
+    rows: dict[str, np.ndarray]
+    thumbnails: UInt8[np.ndarray, "n h w 3"]
 
     def __len__(self) -> int:
         """The number of examples."""
@@ -74,9 +72,9 @@ class Concept(EqualByValue):
     def __repr__(self) -> str:
         return f"<{self}>"
 
-    def of_class(self, index: int) -> dict[str, Tensor]:
+    def of_class(self, index: int) -> dict[str, np.ndarray]:
         """The rows of the examples of one class."""
-        chosen = torch.tensor([position for position, own in enumerate(self.class_of) if own == index])
+        chosen = [position for position, own in enumerate(self.class_of) if own == index]
         return {name: rows[chosen] for name, rows in self.rows.items()}
 
     def merged(self, *others: Concept) -> Concept:
@@ -100,7 +98,7 @@ class Concept(EqualByValue):
             class_of=tuple(classes.index(each.classes[index]) for each in concepts for index in each.class_of),
             names=tuple(name for concept in concepts for name in concept.names),
             rows=concatenate([concept.rows for concept in concepts]),
-            thumbnails=torch.cat([concept.thumbnails for concept in concepts]),
+            thumbnails=np.concatenate([concept.thumbnails for concept in concepts]),
         )
 
     def check(self, model: str, backbone: str, fingerprint: str, side: int, *, who: str = "this model") -> None:
@@ -126,13 +124,13 @@ class Concept(EqualByValue):
         """Sixteen hexadecimal digits that change with what was learned, not with the names of the examples' files."""
         digest = hashlib.sha256(repr((self.fingerprint, self.side, self.classes, self.class_of)).encode())
         for name, rows in sorted(self.rows.items()):
-            digest.update(name.encode() + rows.contiguous().flatten().view(torch.uint8).numpy().tobytes())
+            digest.update(name.encode() + rows.tobytes())
         return digest.hexdigest()[:16]
 
     def overlay(self) -> UInt8[np.ndarray, "h w 3"]:
         """The thumbnails of the examples, their objects outlined, up to eight in a row."""
         columns = min(len(self), THUMBNAILS_IN_A_ROW)
-        tiles = [Image.fromarray(tile.numpy()) for tile in self.thumbnails]
+        tiles = [Image.fromarray(tile) for tile in self.thumbnails]
         rows = -(-len(tiles) // columns)
         sheet = Image.new("RGB", (columns * THUMBNAIL, rows * THUMBNAIL), BACKGROUND)
         for index, tile in enumerate(tiles):
@@ -156,10 +154,10 @@ class Concept(EqualByValue):
             "class_of": self.class_of,
             "names": self.names,
         }
-        tensors = {f"rows.{name}": rows.contiguous() for name, rows in self.rows.items()}
+        arrays = {f"rows.{name}": np.ascontiguousarray(rows) for name, rows in self.rows.items()}
         with write_atomically(path) as part:
             save_file(
-                {**tensors, "thumbnails": self.thumbnails.contiguous()},
+                {**arrays, "thumbnails": np.ascontiguousarray(self.thumbnails)},
                 part,
                 {key: value if isinstance(value, str) else json.dumps(value) for key, value in header.items()},
             )
@@ -175,17 +173,17 @@ class Concept(EqualByValue):
         if not path.is_file():
             raise ConceptError(f"{path}: no such file; `likewise learn` makes a concept from examples")
         try:
-            with safe_open(path, framework="pt") as file:
+            with safe_open(path, framework="numpy") as file:
                 header: dict[str, Any] = file.metadata() or {}
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, no dict
+                arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, no dict
         except (SafetensorError, OSError) as error:
             raise ConceptError(f"{path}: not a concept, or a damaged one ({error}); learn it again") from error
         if header.get("likewise") != "concept":
             raise ConceptError(f"{path}: a safetensors file, but not a concept of likewise")
         if int(header["format"]) > FORMAT:
             raise ConceptError(f"{path}: has format {header['format']}, this version reads {FORMAT}; update likewise")
-        for name, tensor in tensors.items():
-            if tensor.is_floating_point() and not tensor.isfinite().all():
+        for name, array in arrays.items():
+            if array.dtype.kind == "f" and not np.isfinite(array).all():
                 raise ConceptError(f"{path}: a damaged concept ({name!r} holds NaN or infinity); learn it again")
         try:
             return cls(
@@ -196,33 +194,33 @@ class Concept(EqualByValue):
                 classes=tuple(json.loads(header["classes"])),
                 class_of=tuple(json.loads(header["class_of"])),
                 names=tuple(json.loads(header["names"])),
-                rows={name.removeprefix("rows."): rows for name, rows in tensors.items() if name != "thumbnails"},
-                thumbnails=tensors["thumbnails"],
+                rows={name.removeprefix("rows."): rows for name, rows in arrays.items() if name != "thumbnails"},
+                thumbnails=arrays["thumbnails"],
             )
         except (KeyError, ValueError) as error:
             raise ConceptError(f"{path}: a damaged concept ({error} is missing or wrong); learn it again") from error
 
 
-def concatenate(parts: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
+def concatenate(parts: Sequence[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
     """The rows of all parts along the first axis, padded as `Concept.rows` says where the other axes differ."""
     rows = {}
     for name in parts[0]:
-        tensors = [part[name] for part in parts]
-        lengths = [max(sizes) for sizes in zip(*(tensor.shape[1:] for tensor in tensors), strict=True)]
-        padding = 0 if tensors[0].is_floating_point() else -1
-        rows[name] = tensors[0].new_full((sum(map(len, tensors)), *lengths), padding)
+        arrays = [part[name] for part in parts]
+        lengths = [max(sizes) for sizes in zip(*(array.shape[1:] for array in arrays), strict=True)]
+        padding = 0 if arrays[0].dtype.kind == "f" else -1
+        rows[name] = np.full((sum(map(len, arrays)), *lengths), padding, arrays[0].dtype)
         start = 0
-        for tensor in tensors:
-            own = (slice(start, start + len(tensor)), *map(slice, tensor.shape[1:]))
-            rows[name][own] = tensor
-            start += len(tensor)
+        for array in arrays:
+            own = (slice(start, start + len(array)), *map(slice, array.shape[1:]))
+            rows[name][own] = array
+            start += len(array)
     return rows
 
 
-def thumbnail(image: UInt8[np.ndarray, "h w 3"]) -> Tensor:
+def thumbnail(image: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "96 96 3"]:
     """The image scaled down into a grey square: `(96, 96, 3)` uint8."""
     square = Image.new("RGB", (THUMBNAIL, THUMBNAIL), BACKGROUND)
     small = Image.fromarray(image)
     small.thumbnail((THUMBNAIL, THUMBNAIL))
     square.paste(small, ((THUMBNAIL - small.width) // 2, (THUMBNAIL - small.height) // 2))
-    return torch.from_numpy(np.array(square))
+    return np.array(square)

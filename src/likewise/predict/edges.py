@@ -1,66 +1,50 @@
-"""Refine outlines to image edges with the guided filter.
+"""Refine outlines to image edges.
 
-    probabilities, image -> in windows of a coarse grid: probability = a . colour + b -> a, b of every pixel
-
-Networks compute at strides of 8 and more, so their probabilities, resized to the image, cross edges smoothly. The
-filter fits a linear map from colour to probability in each small window; its output changes where the colours change.
-
-He, Sun, Tang, "Guided Image Filtering", TPAMI 2013, section 3; on a coarse grid as in He and Sun, "Fast Guided Filter",
-2015. Nothing is learned; the settings were chosen on training images (docs/results.md).
+A network that reads features at strides of 8 pixels and more cannot place single pixels: its probabilities, resized to
+the image, run smoothly over every edge. The guided filter (`likewise.ops.guided_filter`) moves their steps to where the
+colours change. It has no trained parts; its settings were chosen on training images (experiments/08-group-settings).
 """
 
 from __future__ import annotations
 
 import numpy as np
-import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float32, UInt8
 from PIL import Image, ImageFilter
-from torch import Tensor
 
 from likewise.io.resize import resize_image
-from likewise.ops.features import resize
+from likewise.ops.bilinear import resize_bilinear
+from likewise.ops.guided_filter import guided_filter
 
 RADIUS = 0.05
-"""Radius of a window, as a fraction of the image's short side (docs/results.md)."""
+"""Half the side of a window, as a share of the image's short side (experiments/08-group-settings)."""
 EPSILON = 1e-4
-"""Variance of colours in [0, 1] below which a window has no edge: a standard deviation of 0.01 (docs/results.md)."""
-BLUR = 0.008
-"""Standard deviation of the Gaussian blur of the colours, as a fraction of the short side; it removes texture."""
+"""Variance of colours in [0, 1] that does not count as an edge (experiments/08-group-settings)."""
+SMOOTHING = 0.008
+"""Standard deviation of the Gaussian that removes texture from the colours, as a share of the short side
+(experiments/08-group-settings)."""
 GRID = 80
-"""Windows are fitted at about this many positions along the short side, which bounds the time."""
+"""Windows are fitted at about this many positions along the short side."""
 LARGEST = 1024
-"""The short side, in pixels, to which larger images are resized before filtering, which bounds the time."""
+"""Larger short sides, in pixels, are reduced to this, which bounds the time; results are resized back."""
 
 
-def refine_edges(probabilities: Float[Tensor, "k h w"], image: UInt8[np.ndarray, "h w 3"]) -> Float[Tensor, "k h w"]:
-    """The probabilities of background and classes, in [0, 1], refined to the edges of the image.
+def refine_edges(
+    probabilities: Float32[np.ndarray, "k h w"], image: UInt8[np.ndarray, "h w 3"]
+) -> Float32[np.ndarray, "k h w"]:
+    """Return the probabilities of background and classes, changing where the image's colours change.
 
-    They sum to 1 at every pixel: the background takes what the classes leave.
+    They lie in [0, 1] and sum to 1 at every pixel; the background has what the classes leave.
     """
     size = height, width = image.shape[:2]
-    if (short := min(size)) > LARGEST:
+    short = min(size)
+    if short > LARGEST:
         height, width = (max(1, round(length * LARGEST / short)) for length in size)
         image, short = resize_image(image, height, width), LARGEST
-    blurred = Image.fromarray(image).filter(ImageFilter.GaussianBlur(BLUR * short))
-    colours = torch.tensor(np.asarray(blurred), device=probabilities.device).movedim(2, 0)[None].float() / 255
-    window, every = 2 * max(1, round(RADIUS * short)) + 1, max(1, short // GRID)
-    classes = [
-        resize(
-            guided_filter(resize(one, (height, width), align_corners=False), colours, window, every),
-            size,
-            align_corners=False,
-        )
-        for one in probabilities[1:, None, None].float()
-    ]
-    found = torch.cat(classes)[:, 0].clamp(0, 1)
-    found = found / found.sum(dim=0).clamp(min=1)
-    return torch.cat([(1 - found.sum(dim=0, keepdim=True)).clamp(min=0), found])
-
-
-def guided_filter(
-    plane: Float[Tensor, "1 1 h w"], colours: Float[Tensor, "1 3 h w"], window: int, every: int
-) -> Float[Tensor, "1 1 h w"]:
-    """The plane filtered by the colours, in windows of odd side `window` at every `every`-th position."""
-    from kornia.filters import guided_blur  # takes half a second to import
-
-    return guided_blur(colours, plane, window, EPSILON, border_type="replicate", subsample=every)
+    smooth = Image.fromarray(image).filter(ImageFilter.GaussianBlur(SMOOTHING * short))
+    colours = np.ascontiguousarray(np.asarray(smooth).transpose(2, 0, 1)).astype(np.float32) / 255
+    window, subsample = 2 * max(1, round(RADIUS * short)) + 1, max(1, short // GRID)
+    classes = resize_bilinear(probabilities[1:], (height, width))
+    classes = guided_filter(colours, classes, window=window, epsilon=EPSILON, subsample=subsample)
+    classes = resize_bilinear(classes, size).clip(0, 1)
+    classes /= classes.sum(axis=0).clip(1)
+    return np.concatenate([(1 - classes.sum(axis=0, keepdims=True)).clip(0), classes])

@@ -15,27 +15,19 @@ from itertools import islice
 from pathlib import Path
 
 import numpy as np
-import torch
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Float32, UInt8
 from PIL import Image
-from torch import Tensor
 
-from likewise.backbones.specs import BACKBONES
 from likewise.errors import ArgumentError, ExampleError, ImageError, warnings_about
 from likewise.io.images import Source, format_size, read_image
 from likewise.io.prefetch import prefetch
 from likewise.predict.concept import Concept, concatenate, thumbnail
-from likewise.predict.devices import torch_device, torch_precision
 from likewise.predict.edges import refine_edges
 from likewise.predict.examples import Example, mark
-from likewise.predict.feature_cache import CachedBackbone
-from likewise.predict.heads import head_for
-from likewise.predict.ready import made_ready
+from likewise.predict.heads.open import open_head
 from likewise.predict.result import Result
 from likewise.viz.draw import overlay
 from likewise.weights import DEFAULT_MODEL
-from likewise.weights.checkpoint import fingerprint
-from likewise.weights.load import FEW_SHOT, open_model
 
 LARGEST_SIDE = 4096
 """The largest `side` in pixels."""
@@ -54,30 +46,32 @@ class FewShot:
 
     Several threads may use one `FewShot`, and one `Segmenter`, at the same time: no call changes them.
 
-    Batch norm of the named backbones (`likewise.backbones.specs.BACKBONES`) is folded into their convolutions.
-
     Args:
-        model: "hsnet-lite0", the default, or "panet-lite0", both bundled; "panet", PANet without training, on any
-            backbone; a folder of `likewise train`; a published network, "panet-vgg16", "panet-resnet50",
-            "panet-resnet101", "hsnet-vgg16", "hsnet-resnet50", "hsnet-resnet101", with its authors' checkpoint; or a
-            file of `likewise weights import`.
-        backbone: of "panet": "lite0", bundled, or any name that `likewise.backbones.specs.backbone_spec` takes.
-        taps: of "panet": where features are read. Defaults to the best measured taps for lite0, to the deepest level
-            otherwise.
-        weights: a file: ImageNet weights of the backbone of "panet", or the checkpoint of a published network.
+        model: "prototypes-lite0", the default, or "panet-lite0", both bundled; "prototypes" or "panet", the same methods
+            on any backbone, without training; a folder of `likewise train`; a published network, "panet-vgg16",
+            "panet-resnet50", "panet-resnet101", "hsnet-vgg16", "hsnet-resnet50", "hsnet-resnet101", with its authors'
+            checkpoint; or a file of `likewise weights import`.
+        backbone: of "prototypes" and "panet": "lite0", bundled, or any name that
+            `likewise.backbones.specs.backbone_spec` takes.
+        taps: of "prototypes" and "panet": where features are read. Defaults to the best measured taps for lite0, to the
+            deepest level otherwise.
+        weights: a file: ImageNet weights of the backbone of "prototypes" or "panet", or the checkpoint of a published
+            network. For "prototypes" also a training run of PANet, whose backbone it takes.
         side: images are resized to about `side` x `side` pixels, keeping their aspect. Defaults to 320, or to 400 for
             an HSNet on another backbone than lite0.
-        device: "auto" takes the first accelerator if there is one, else the CPU; or a torch device such as "cuda:1".
-        precision: "float32", or "bfloat16" where the device computes in it.
+        engine: "onnx" runs the bundled models by ONNX Runtime, without torch; "torch" runs every model; "auto" takes
+            the first where it can. Concepts pass between engines.
+        device: "auto", "cpu", a torch device such as "cuda:1", or for the ONNX engine "coreml", "directml" or
+            "openvino". "auto" is the CPU for the ONNX engine, and for torch the first accelerator if there is one.
+        precision: "float32", or "bfloat16" where the device computes in it (torch).
         edges: refine outlines to image edges (`likewise.predict.edges`).
-        as_published: merge shots as the model's paper does (`likewise.predict.heads.HSNetHead`), to compare with its
-            numbers.
+        as_published: merge the shots of HSNet as its paper does, to compare with its numbers.
         feature_cache: bytes of backbone features to keep, by image content, so that an image that comes again is not
-            computed again. 0 keeps none.
+            computed again (torch). 0 keeps none.
 
     Raises:
-        ModelError: an unknown model, backbone, tap, device or precision.
-        ArgumentError: a side out of range, or arguments that exclude each other.
+        ModelError: an unknown model, backbone, tap, engine, device or precision, or arguments that exclude each other.
+        ArgumentError: a side out of range.
         WeightsError: weights that cannot be found or do not fit.
     """
 
@@ -89,25 +83,28 @@ class FewShot:
         taps: Sequence[str | int] = (),
         weights: str | Path | None = None,
         side: int | None = None,
+        engine: str = "auto",
         device: str = "auto",
         precision: str = "float32",
         edges: bool = True,
         as_published: bool = False,
         feature_cache: int = 0,
     ) -> None:
+        opened = open_head(
+            str(model),
+            backbone,
+            tuple(map(str, taps)),
+            weights,
+            engine=engine,
+            device=device,
+            precision=precision,
+            as_published=as_published,
+            feature_cache=feature_cache,
+        )
+        self.head, self.model_name, self.trained_classes = opened.head, opened.name, opened.trained_classes
+        self.engine, self.device, self.precision = opened.engine, opened.device, precision
+        self.backbone_name, self.fingerprint = self.head.backbone, self.head.fingerprint
         self.edges, self.as_published = edges, as_published
-        self.device = torch_device(device)
-        self.precision, self.dtype = precision, torch_precision(precision, self.device)
-        opened = open_model(model, FEW_SHOT, weights=weights, backbone=backbone, taps=tuple(map(str, taps)))
-        self.model_name, self.trained_classes = opened.name, opened.trained_classes
-        self.network = opened.network
-        self.fingerprint = fingerprint(self.network)
-        spec = self.network.backbone.spec
-        self.backbone_name = f"{spec.name}@{'+'.join(tap.module for tap in spec.taps)}"
-        made_ready(self.network, self.device, self.dtype, fold=spec.name in BACKBONES)
-        if feature_cache:
-            self.network.backbone = CachedBackbone(self.network.backbone, feature_cache)
-        self.head = head_for(self.network, authors=opened.authors, as_published=as_published)
         self.side = self.head.side if side is None else side
         if not self.head.smallest <= self.side <= LARGEST_SIDE:
             raise ArgumentError(f"side is {side} pixels; this backbone needs {self.head.smallest} to {LARGEST_SIDE}")
@@ -115,7 +112,6 @@ class FewShot:
     def __repr__(self) -> str:
         return f"FewShot({self.model_name!r}, {self.backbone_name.partition('@')[0]!r}, side={self.side})"
 
-    @torch.inference_mode()
     def learn(self, examples: Example | Iterable[Example]) -> Concept:
         """Encode examples into a concept.
 
@@ -136,8 +132,7 @@ class FewShot:
         for example in examples:
             with warnings_about(example.name):
                 image, foreground, background = mark(example)
-                images = self.network_input(image)
-                rows.append(self.head.learn(images, self._plane(foreground), self._plane(background)))
+                rows.append(self.head.learn(self._resize(image), foreground, background))
             thumbnails.append(thumbnail(overlay(image, foreground.astype(np.uint8))))
         return Concept(
             model=self.model_name,
@@ -148,7 +143,7 @@ class FewShot:
             class_of=tuple(classes.index(example.class_name) for example in examples),
             names=tuple(Path(example.name).name for example in examples),
             rows=concatenate(rows),
-            thumbnails=torch.stack(thumbnails),
+            thumbnails=np.stack(thumbnails),
         )
 
     def prepare(self, concept: Concept) -> Segmenter:
@@ -179,10 +174,6 @@ class FewShot:
         resized = [max(smallest, round(length * scale / multiple) * multiple) for length in (height, width)]
         return resized[0], resized[1]
 
-    def network_input(self, image: Pixels) -> Float[Tensor, "1 3 hi wi"]:
-        """The image resized and normalised for the network."""
-        return self._normalise([self._resize(image)])
-
     def _resize(self, image: Pixels) -> Pixels:
         height, width = image.shape[:2]
         if min(height, width) < SMALLEST_IMAGE:
@@ -192,13 +183,6 @@ class FewShot:
         height, width = self.input_size(height, width)
         return np.array(Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR))
 
-    def _normalise(self, images: Sequence[Pixels]) -> Float[Tensor, "b 3 h w"]:
-        pixels = torch.from_numpy(np.stack(images)).to(self.device)
-        return self.network.backbone.normalise(pixels).to(self.dtype)
-
-    def _plane(self, mask: Bool[np.ndarray, "h w"]) -> Bool[Tensor, "1 h w"]:
-        return torch.from_numpy(mask)[None].to(self.device)
-
 
 class Segmenter:
     """Segments images by one concept; made by `FewShot.prepare`. Several threads may use one segmenter.
@@ -207,11 +191,10 @@ class Segmenter:
         concept: what it looks for.
     """
 
-    @torch.inference_mode()
     def __init__(self, few_shot: FewShot, concept: Concept) -> None:
         few_shot.check(concept)
         self.few_shot, self.concept = few_shot, concept
-        self._prepared = few_shot.head.prepare(concept, few_shot.device)
+        self._prepared = few_shot.head.prepare(concept)
 
     def __repr__(self) -> str:
         return f"<segmenter of {self.concept}>"
@@ -239,7 +222,7 @@ class Segmenter:
         if isinstance(images, str | Path):
             raise ArgumentError(f"stream takes several images; call the segmenter with {str(images)!r} alone")
         if batch_size is None:
-            batch_size = 1 if self.few_shot.device.type == "cpu" else BATCH
+            batch_size = 1 if self.few_shot.device == "cpu" else BATCH
         if batch_size < 1:
             raise ArgumentError(f"batch_size is {batch_size}; it is 1 or more")
         return self._stream(prefetch(images, self._read, ahead=2 * batch_size + 2), batch_size)
@@ -262,13 +245,12 @@ class Segmenter:
         pixels = read_image(image)
         return pixels, self.few_shot._resize(pixels)
 
-    @torch.inference_mode()
     def _segment(self, read: Sequence[tuple[Pixels, Pixels]]) -> list[Result]:
         """The results of some images; those with inputs of one size share a pass through the network."""
         results: dict[int, Result] = {}
         for shape in dict.fromkeys(resized.shape for _, resized in read):
             batch = [index for index, (_, resized) in enumerate(read) if resized.shape == shape]
-            images = self.few_shot._normalise([read[index][1] for index in batch])
+            images = np.stack([read[index][1] for index in batch])
             sizes = [(read[index][0].shape[0], read[index][0].shape[1]) for index in batch]
             found = self.few_shot.head.segment(images, self._prepared, sizes)
             for index, probabilities in zip(batch, found, strict=True):
@@ -279,21 +261,21 @@ class Segmenter:
         return [results[index] for index in range(len(read))]
 
 
-def to_result(probabilities: Float[Tensor, "k h w"], classes: tuple[str, ...], image: Pixels) -> Result:
-    """The result for probabilities of the background and of each class."""
-    labels = torch.zeros(probabilities.shape[1:], dtype=torch.uint8, device=probabilities.device)
-    highest = probabilities[0]
-    for index, own in enumerate(probabilities[1:], start=1):  # much faster than argmax over few planes
+def to_result(probabilities: Float32[np.ndarray, "k h w"], classes: tuple[str, ...], image: Pixels) -> Result:
+    """Return the result for probabilities of the background and of each class."""
+    labels = np.zeros(probabilities.shape[1:], np.uint8)
+    highest = probabilities[0].copy()
+    for index, own in enumerate(probabilities[1:], start=1):  # faster than argmax over few planes
         labels[own > highest] = index
-        highest = torch.maximum(own, highest)
+        np.maximum(highest, own, out=highest)
     scores = []
     for index in range(1, len(classes) + 1):
         won = probabilities[index][labels == index]
-        scores.append(won.mean().item() if len(won) else 0.0)
+        scores.append(float(won.mean()) if len(won) else 0.0)
     return Result(
-        mask=(labels > 0).cpu().numpy(),
-        probability=(1 - probabilities[0]).clamp(0, 1).cpu().numpy(),
-        labels=labels.cpu().numpy(),
+        mask=labels > 0,
+        probability=(1 - probabilities[0]).clip(0, 1),
+        labels=labels,
         classes=classes,
         scores=tuple(scores),
         image=image,

@@ -17,7 +17,7 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 from cachetools import LRUCache, cached
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Float32, UInt8
 from torch import Tensor
 
 from likewise.io.images import Source, read_image
@@ -105,7 +105,7 @@ class Saliency:
         """
         pixels = read_image(image)
         plane = resize(self.prior.plane(pixels), pixels.shape[:2], align_corners=False)[0, 0]
-        return map_result(plane, SALIENT, pixels, edges=self.edges)
+        return map_result(plane.float().cpu().numpy(), SALIENT, pixels, edges=self.edges)
 
     @torch.inference_mode()
     def square(self, image: UInt8[np.ndarray, "h w 3"], side: int) -> Float[Tensor, "side side"]:
@@ -119,16 +119,15 @@ def image_key(image: UInt8[np.ndarray, "h w 3"]) -> Hashable:
 
 
 def map_result(
-    probability: Float[Tensor, "h w"], classes: tuple[str, ...], image: UInt8[np.ndarray, "h w 3"], *, edges: bool
+    probability: Float32[np.ndarray, "h w"], classes: tuple[str, ...], image: UInt8[np.ndarray, "h w 3"], *, edges: bool
 ) -> Result:
     """The result for a probability map of one class: above 0.5 is the mask, whose mean probability is the score.
 
     With `edges` the map is first refined to the edges of the image.
     """
-    probability = probability.float().clamp(0, 1)
+    found = probability.clip(0, 1)
     if edges:
-        probability = refine_edges(torch.stack([1 - probability, probability]), image)[1]
-    found = probability.cpu().numpy()
+        found = refine_edges(np.stack([1 - found, found]), image)[1]
     mask = found > 0.5
     score = float(found[mask].mean()) if mask.any() else 0.0
     return Result(mask, found, mask.astype(np.uint8), classes, (score,), image)

@@ -1,6 +1,10 @@
 """Weights: which network a model name stands for, and how its weights are found, read and checked."""
 
-DEFAULT_MODEL = "hsnet-lite0"
+from pathlib import Path
+
+PRETRAINED = Path(__file__).parent / "pretrained"
+"""Bundled weights, `<model>.safetensors` and `.onnx`, each with a model card, `<model>.json`."""
+DEFAULT_MODEL = "prototypes-lite0"
 """The default few-shot model."""
 DEFAULT_GROUP_MODEL = "icnet-lite0"
 """The default co-saliency model."""

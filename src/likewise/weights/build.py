@@ -19,7 +19,6 @@ from likewise.models.hsnet import HSNet, HSNetConfig
 from likewise.models.icnet import variant
 from likewise.models.mcibi import MCIBI, MCIBIConfig
 from likewise.models.panet import PANet
-from likewise.models.prototype_hsnet import PrototypeHSNet, PrototypeHSNetConfig
 from likewise.models.saliency import lite0
 
 Section = Mapping[str, Any]
@@ -43,14 +42,8 @@ def build_panet(section: Section, classes: tuple[str, ...]) -> PANet:
     return PANet(tapped_backbone(section))
 
 
-def build_hsnet(section: Section, classes: tuple[str, ...]) -> HSNet | PrototypeHSNet:
-    backbone, config = Backbone(hsnet_backbone(section)), hsnet_config(section)
-    return HSNet(backbone, config) if isinstance(config, HSNetConfig) else PrototypeHSNet(backbone, config)
-
-
-def hsnet_config(section: Section) -> HSNetConfig | PrototypeHSNetConfig:
-    """The config of HSNet, or of PrototypeHSNet if the section has prototype taps."""
-    return chosen(PrototypeHSNetConfig if section.get("prototype_taps") else HSNetConfig, section)
+def build_hsnet(section: Section, classes: tuple[str, ...]) -> HSNet:
+    return HSNet(Backbone(hsnet_backbone(section)), chosen(HSNetConfig, section))
 
 
 def hsnet_backbone(section: Section) -> BackboneSpec:

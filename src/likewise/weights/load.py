@@ -15,15 +15,13 @@ from torch import Tensor, nn
 
 from likewise.backbones.specs import backbone_spec
 from likewise.errors import ModelError, WeightsError, did_you_mean
-from likewise.models import hsnet, icnet, panet, prototype_hsnet
+from likewise.models import hsnet, icnet, panet
+from likewise.weights import PRETRAINED
 from likewise.weights.build import build_model
 from likewise.weights.checkpoint import load_state, read_header, read_state
 from likewise.weights.imagenet import load_backbone
 
-PRETRAINED = Path(__file__).parent / "pretrained"
-"""Bundled weights, `<model>.safetensors`, each with a model card, `<model>.json`."""
-
-FEW_SHOT, CO_SALIENCY, SALIENCY, SCENES = ("panet", "hsnet"), ("icnet",), ("saliency",), ("mcibi", "fcn")
+FEW_SHOT, CO_SALIENCY, SALIENCY, SCENES = ("prototypes", "panet", "hsnet"), ("icnet",), ("saliency",), ("mcibi", "fcn")
 """The methods that serve each purpose."""
 
 IMPORT_FORMAT = 1
@@ -53,14 +51,15 @@ class ModelEntry:
 
 
 MODELS: dict[str, ModelEntry] = {
-    "hsnet-lite0": ModelEntry(
-        "hsnet",
-        "PrototypeHSNet on lite0, trained by us: HSNet (ICCV 2021) with prototypes",
-        PRETRAINED / "hsnet-lite0.safetensors",
+    "prototypes-lite0": ModelEntry(
+        "prototypes",
+        "whitened self-support prototypes on the features of panet-lite0; the default",
+        PRETRAINED / "panet-lite0.safetensors",
     ),
     "panet-lite0": ModelEntry(
         "panet", "PANet (ICCV 2019) on lite0, trained by us", PRETRAINED / "panet-lite0.safetensors"
     ),
+    "prototypes": ModelEntry("prototypes", "the same without training, on any backbone; or on a run of PANet"),
     "panet": ModelEntry("panet", "PANet without training, on any backbone"),
     "panet-vgg16": ModelEntry(
         "panet", "PANet, the published network", build=panet.vgg16, rename=panet.from_vgg16_checkpoint
@@ -124,8 +123,9 @@ def open_model(
 
     Args:
         methods: the methods that the caller can use, such as `FEW_SHOT`.
-        weights: the checkpoint of a published network, or ImageNet weights for the backbone of "panet".
-        backbone, taps: of "panet".
+        weights: the checkpoint of a published network, or ImageNet weights for the backbone of "prototypes" or "panet";
+            for "prototypes" also a training run of PANet.
+        backbone, taps: of "prototypes" and "panet".
 
     Raises:
         ModelError: an unknown name, a model of another method, an unknown backbone or tap, or arguments that exclude
@@ -136,11 +136,16 @@ def open_model(
     entry = MODELS.get(name)
     if entry is not None and entry.method not in methods:
         raise ModelError(f"{name} is a model of {entry.method}; needed is one of {', '.join(methods)}")
-    if name == "panet":
+    if name == "prototypes" and weights is not None and "recipe" in read_header(weights_file(weights)):
+        run = open_file(Path(weights))
+        if run.method != "panet":
+            raise ModelError(f"{weights} is a run of {run.method}; prototypes take the backbone of a run of panet")
+        return replace(run, name=f"prototypes of {run.name}", method="prototypes")
+    if name in ("panet", "prototypes"):
         spec = backbone_spec(backbone, taps=tuple(taps) or DEFAULT_TAPS.get(backbone, ()))
-        return OpenModel(panet.PANet(load_backbone(spec, weights=weights)), name, "panet")
+        return OpenModel(panet.PANet(load_backbone(spec, weights=weights)), name, name)
     if (backbone, *taps) != ("lite0",):
-        raise ModelError(f"{name} has a backbone of its own; only model='panet' (--model panet) takes another")
+        raise ModelError(f"{name} has a backbone of its own; only 'prototypes' and 'panet' (--model) take another")
     if entry is not None and entry.build is not None:
         if weights is None:
             raise ModelError(
@@ -149,7 +154,9 @@ def open_model(
             )
         return OpenModel(load_checkpoint(name, weights), name, entry.method, authors=True)
     if weights is not None:
-        raise ModelError(f"{name} has weights of its own; weights=... (--weights) is for published networks and panet")
+        raise ModelError(
+            f"{name} has weights of its own; weights=... (--weights) is for published networks, prototypes and panet"
+        )
     path = Path(model) if entry is None or entry.file is None else entry.file
     if not path.exists():
         known = [name for name, own in MODELS.items() if own.method in methods]
@@ -157,7 +164,7 @@ def open_model(
             f"unknown model {name!r}{did_you_mean(name, known) or '.'} Known: {', '.join(known)}, the folders of "
             "training runs and the files of `likewise weights import`"
         )
-    opened = open_file(path) if entry is None else replace(open_file(path), name=name)
+    opened = open_file(path) if entry is None else replace(open_file(path), name=name, method=entry.method)
     if opened.method not in methods:
         raise ModelError(f"{name} holds {type(opened.network).__name__}; needed is a model of {', '.join(methods)}")
     return opened
@@ -168,10 +175,16 @@ def open_file(path: Path) -> OpenModel:
     imported = imported_name(path)
     if imported is not None:
         return OpenModel(load_imported(path, imported), imported, MODELS[imported].method, authors=True)
-    file = path / "weights.safetensors" if path.is_dir() else path
+    file = weights_file(path)
     network, classes = load_trained(file)
     recipe = json.loads(read_header(file)["recipe"])
     return OpenModel(network, recipe.get("name", path.resolve().name), recipe["model"]["name"], trained_classes=classes)
+
+
+def weights_file(path: str | Path) -> Path:
+    """The file of weights in a run's folder; any other path is itself."""
+    path = Path(path)
+    return path / "weights.safetensors" if path.is_dir() else path
 
 
 def load_trained(path: str | Path) -> tuple[nn.Module, tuple[str, ...]]:
@@ -182,8 +195,7 @@ def load_trained(path: str | Path) -> tuple[nn.Module, tuple[str, ...]]:
     Raises:
         WeightsError: a file that does not exist, is not of a training run, or does not fit its own recipe.
     """
-    path = Path(path)
-    path = path / "weights.safetensors" if path.is_dir() else path
+    path = weights_file(path)
     state, header = read_state(path), read_header(path)
     try:
         section, classes = json.loads(header["recipe"])["model"], tuple(json.loads(header["classes"]))
@@ -193,8 +205,6 @@ def load_trained(path: str | Path) -> tuple[nn.Module, tuple[str, ...]]:
             f"{path}: not the weights of a training run, whose header names the model; import a published checkpoint "
             "with `likewise weights import`"
         ) from error
-    if isinstance(model, prototype_hsnet.PrototypeHSNet):
-        state = prototype_hsnet.from_run(state)
     state = {name: value.float() if value.is_floating_point() else value for name, value in state.items()}
     load_state(model, state, source=path)
     return model.eval(), classes

@@ -92,4 +92,4 @@ def test_damaged_and_foreign_files_are_named(exported: Path, tmp_path: Path) -> 
 
 def test_an_unknown_provider_is_refused(exported: Path) -> None:
     with pytest.raises(ModelError, match="NoSuchProvider"):
-        OnnxBackbone(exported, providers=["NoSuchProvider"])
+        OnnxBackbone(exported, device="NoSuchProvider")

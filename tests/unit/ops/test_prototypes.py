@@ -1,185 +1,217 @@
-"""Prototypes of several supports, whitened and adapted to the query."""
+"""Prototypes in closed form against slow, obvious loops, torch, and hand-computed cases."""
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 
-from likewise.ops.features import cosine_similarity, masked_average_pool
+from likewise.ops import features as torch_ops
 from likewise.ops.prototypes import (
     Prototypes,
     SupportStatistics,
-    cosine_maps,
+    concat_levels,
+    cosine,
+    log_odds,
+    masked_mean,
     merge_shots,
+    probabilities,
+    resize_mask,
     self_support_prototypes,
+    sigmoid,
+    softmax,
     support_statistics,
+    touched_area,
 )
 
 
-@pytest.fixture(autouse=True)
-def _seed():
-    torch.manual_seed(0)
+@pytest.fixture
+def generator() -> np.random.Generator:
+    return np.random.default_rng(0)
 
 
-def planes(*values: float) -> torch.Tensor:
-    """Probabilities of background and foreground, of these foreground values."""
-    foreground = torch.tensor(values)[None, None, None]
-    return torch.cat([1 - foreground, foreground], dim=1)
+def some_features(generator: np.random.Generator, channels: int = 5, height: int = 8, width: int = 8) -> np.ndarray:
+    return generator.normal(size=(channels, height, width)).astype(np.float32)
 
 
-def sides(size: int = 8) -> tuple[torch.Tensor, torch.Tensor]:
-    """Background and foreground masks of two images, with pixels in neither."""
-    foreground, background = torch.zeros(2, 2, size, size)
-    foreground[0, : size // 2], foreground[1, 2:5, 3:] = 1, 1
-    background[0, size // 2 + 1 :], background[1, 6:] = 1, 1
-    return background, foreground
+def some_masks(size: int = 8) -> tuple[np.ndarray, np.ndarray]:
+    """A foreground and a background, with pixels in neither."""
+    foreground, background = np.zeros((2, size, size), bool)
+    foreground[: size // 2], background[size // 2 + 1 :] = True, True
+    return foreground, background
 
 
-def of_one_class(statistics: SupportStatistics) -> SupportStatistics:
-    return SupportStatistics(*(part[None] for part in statistics))
+def stacked(*shots: SupportStatistics) -> SupportStatistics:
+    return SupportStatistics(*(np.stack(parts) for parts in zip(*shots, strict=True)))
 
 
-def test_the_covariance_is_around_the_means_over_all_supports():
-    features, (background, foreground) = torch.randn(2, 5, 8, 8), sides()
-    statistics = support_statistics(features, background, foreground)
-    known = (background + foreground).sum(dim=(1, 2))
-    expected = torch.zeros(5, 5)
-    for side, masks in enumerate((background, foreground)):
-        chosen = [image[:, mask == 1] for image, mask in zip(features, masks, strict=True)]
-        torch.testing.assert_close(statistics.means[:, side], torch.stack([each.mean(dim=1) for each in chosen]))
-        weights = torch.cat([torch.full(each.shape[1:], 0.5) / of for each, of in zip(chosen, known, strict=True)])
-        unit = F.normalize(torch.cat(chosen, dim=1), dim=0)
-        expected += torch.cov(unit, correction=0, aweights=weights) * weights.sum()
-    torch.testing.assert_close(of_one_class(statistics).covariance()[0], expected, rtol=1e-4, atol=1e-6)
+def test_levels_are_concatenated_at_the_size_of_the_first(generator: np.random.Generator) -> None:
+    levels = [some_features(generator, 3, 6, 4), some_features(generator, 2, 3, 2)]
+    tensors = [torch.from_numpy(level)[None] for level in levels]
+    expected = torch_ops.concat_levels(tensors, align_corners=False)[0].numpy()
+    np.testing.assert_allclose(concat_levels(levels), expected, atol=1e-6)
 
 
-def test_masks_may_have_another_size_and_may_lack_background():
-    features, foreground = torch.randn(2, 5, 8, 8), torch.rand(2, 30, 21).round()
-    foreground[1] = 1
-    statistics = support_statistics(features, 1 - foreground, foreground)
-    torch.testing.assert_close(statistics.means[:, 1], masked_average_pool(features, foreground, align_corners=False))
-    covariance = of_one_class(statistics).covariance()
-    assert covariance.isfinite().all()
-    assert (torch.linalg.eigvalsh(covariance) > -1e-6).all()
+@pytest.mark.parametrize("align_corners", [False, True])
+def test_the_masked_mean_is_that_of_the_resized_features(generator: np.random.Generator, align_corners: bool) -> None:
+    features, mask = some_features(generator, 4, 5, 6), generator.random((30, 21)) < 0.3
+    tensor = torch.from_numpy(features)[None]
+    resized = F.interpolate(tensor, (30, 21), mode="bilinear", align_corners=align_corners)[0].numpy()
+    expected = resized[:, mask].mean(axis=1)
+    found = masked_mean(features, mask.astype(np.float32), align_corners=align_corners)
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+    assert not masked_mean(features, np.zeros((30, 21), np.float32)).any()
 
 
-def test_a_single_support_gives_the_cosines_of_panet():
-    features, query = torch.randn(1, 5, 8, 8), torch.randn(1, 5, 6, 6)
-    background, foreground = (mask[:1] for mask in sides())
-    statistics = support_statistics(features, background, foreground)
-    prototypes = merge_shots(of_one_class(statistics), torch.ones(1, 1, 2))
-    assert prototypes.whitening is None
-    torch.testing.assert_close(
-        cosine_maps(query, prototypes, self_support=False),
-        cosine_similarity(query, statistics.means),
-        rtol=1e-5,
-        atol=1e-6,
+def test_statistics_equal_a_loop_over_pixels(generator: np.random.Generator) -> None:
+    features, (foreground, background) = some_features(generator), some_masks()
+    found = support_statistics(features, foreground, background)
+    unit = features / np.linalg.norm(features, axis=0)
+    known = foreground.sum() + background.sum()
+    for side, mask in enumerate((background, foreground)):
+        np.testing.assert_allclose(found.means[side], features[:, mask].mean(axis=1), rtol=1e-4, atol=1e-6)
+        np.testing.assert_allclose(found.sums[side], unit[:, mask].sum(axis=1) / known, rtol=1e-4, atol=1e-6)
+        assert found.shares[side] == pytest.approx(mask.sum() / known)
+    squares = sum(np.outer(unit[:, y, x], unit[:, y, x]) for y, x in np.argwhere(foreground | background)) / known
+    np.testing.assert_allclose(found.squares, squares, rtol=1e-4, atol=1e-6)
+    assert found.area == pytest.approx(1.0)  # 8 x 8 pixels are one cell, and the object touches it
+
+
+def test_the_area_counts_cells_that_the_object_touches() -> None:
+    mask = np.zeros((32, 40), bool)
+    assert touched_area(mask) == pytest.approx(1 / 20)  # at least one
+    mask[7:9, 0] = True
+    assert touched_area(mask) == pytest.approx(2 / 20)
+    mask[:] = True
+    assert touched_area(mask) == pytest.approx(1)
+    assert touched_area(np.ones((3, 5), bool)) == pytest.approx(1)
+
+
+def test_a_resized_mask_keeps_half_covered_pixels_and_never_vanishes() -> None:
+    mask = np.zeros((40, 40), bool)
+    mask[:, :14] = True
+    assert resize_mask(mask, (4, 4)).tolist() == [[True, False, False, False]] * 4  # 1.4 pixels wide
+    speck = np.zeros((4000, 3000), bool)
+    speck[17, 5] = True
+    assert np.argwhere(resize_mask(speck, (32, 32))).tolist() == [[0, 0]]
+
+
+def test_one_shot_keeps_its_means_and_the_prior_of_its_area(generator: np.random.Generator) -> None:
+    statistics = support_statistics(some_features(generator), *some_masks())._replace(area=np.float32(0.1))
+    merged = merge_shots(stacked(statistics))
+    assert merged.whitening is None
+    assert merged.shots == 1
+    assert merged.prior == pytest.approx(0.3 * np.log(9), rel=1e-5)
+    np.testing.assert_array_equal(merged.means, statistics.means)
+
+
+def test_shots_weigh_by_the_square_root_of_their_areas(generator: np.random.Generator) -> None:
+    shots = [support_statistics(some_features(generator), *some_masks()) for _ in range(2)]
+    small, large = (shot._replace(area=np.float32(area)) for shot, area in zip(shots, (0.04, 0.36), strict=True))
+    merged = merge_shots(stacked(small, large))
+    expected = np.stack(
+        [
+            (np.sqrt(0.96) * small.means[0] + np.sqrt(0.64) * large.means[0]) / (np.sqrt(0.96) + np.sqrt(0.64)),
+            (0.2 * small.means[1] + 0.6 * large.means[1]) / 0.8,
+        ]
     )
+    assert merged.whitening is not None
+    np.testing.assert_allclose(merged.means @ np.linalg.inv(merged.whitening).T, expected, rtol=1e-3, atol=1e-4)
+    assert merged.prior == pytest.approx(0.175 * (np.log(24) + np.log(0.64 / 0.36)) / 2, rel=1e-4)
 
 
-def statistics_of(means: torch.Tensor, covariance: torch.Tensor) -> SupportStatistics:
-    """Statistics with these means and this covariance; their unit features have mean 0."""
-    return SupportStatistics(
-        means, torch.zeros_like(means), torch.full(means.shape[:-1], 0.5), covariance.expand(1, means.shape[1], -1, -1)
-    )
+@pytest.mark.parametrize("shots", [2, 3, 30])
+def test_whitening_is_the_mahalanobis_distance_with_a_ridge(generator: np.random.Generator, shots: int) -> None:
+    statistics = [support_statistics(some_features(generator, 6), *some_masks()) for _ in range(shots)]
+    merged = merge_shots(stacked(*statistics))
+    unit, side = [], []
+    for shot in statistics:  # the covariance around each side's mean, from the sufficient statistics
+        unit.append(shot.squares)
+        side.append((shot.sums, shot.shares))
+    sums, shares = np.mean([s for s, _ in side], axis=0), np.mean([s for _, s in side], axis=0)
+    covariance = np.mean(unit, axis=0) - sum(np.outer(s, s) / share for s, share in zip(sums, shares, strict=True))
+    ridge = 40 / min(shots - 1, 10) * np.trace(covariance) / 6
+    metric = np.linalg.inv(covariance / ridge + np.eye(6))
+    assert merged.whitening is not None
+    np.testing.assert_allclose(merged.whitening.T @ merged.whitening, metric, rtol=1e-3, atol=1e-4)
 
 
-def test_whitening_reduces_directions_of_within_class_variance():
-    # Both classes vary along the first axis; the second tells them apart.
-    covariance = torch.diag(torch.tensor([1.0, 0.01, 0.01, 0.01]))
-    means = torch.tensor([[1.0, 1.0, 0.0, 0.0], [-1.0, 0.0, 1.0, 0.0]])
-    query = torch.tensor([-1.0, 1.0, 0.0, 0.0])[None, :, None, None]  # like the background but for the first axis
+def test_whitening_ignores_a_direction_of_within_class_variance() -> None:
+    # Both sides vary along the first axis; the second tells them apart.
+    means = np.array([[1.0, 0.0, 1.0], [-1.0, 1.0, 0.0]], np.float32)
+    squares = np.diag([1.0, 0.01, 0.01]).astype(np.float32)
+    zeros, halves = np.zeros((2, 3), np.float32), np.full(2, 0.5, np.float32)
+    shot = SupportStatistics(means, zeros, halves, squares, np.float32(0.5))
+    query = np.array([-1.0, 0.0, 1.0], np.float32)[:, None]  # the background, but for the first axis
     margins = []
-    for shots in (1, 2, 11, 100):
-        statistics = statistics_of(means.expand(1, shots, 2, 4), covariance)
-        cosines = cosine_maps(query, merge_shots(statistics, torch.full((1, shots, 2), 1 / shots)), self_support=False)
-        margins.append((cosines[0, 0] - cosines[0, 1]).item())
-    assert margins[0] < margins[1] < margins[2] == pytest.approx(margins[3], abs=1e-5)
-    assert margins[0] == pytest.approx(-0.5)
-    assert margins[2] > -0.05
+    for shots in (1, 2, 11):
+        merged = merge_shots(stacked(*[shot] * shots))
+        whitened = query if merged.whitening is None else merged.whitening @ query
+        background, foreground = cosine(merged.means, whitened)[:, 0]
+        margins.append(background - foreground)
+    assert margins[0] < margins[1] < margins[2]
 
 
-def test_whitening_is_the_mahalanobis_distance_with_a_ridge():
-    generator = torch.randn(3, 6, 6)
-    covariance = (generator @ generator.mT).mean(dim=0)
-    statistics = statistics_of(torch.randn(1, 3, 2, 6), covariance)
-    prototypes = merge_shots(statistics, torch.full((1, 3, 2), 1 / 3))
-    metric = torch.linalg.inv(covariance / (40 / 2 * covariance.trace() / 6) + torch.eye(6))
-    torch.testing.assert_close(prototypes.whitening[0].T @ prototypes.whitening[0], metric, rtol=1e-4, atol=1e-5)
-    torch.testing.assert_close(
-        prototypes.means[0], statistics.means[0].mean(dim=0) @ prototypes.whitening[0].T, rtol=1e-4, atol=1e-5
-    )
+def test_statistics_in_half_precision_and_flat_images_give_finite_prototypes() -> None:
+    flat = support_statistics(np.ones((4, 3, 3), np.float32), *some_masks(3))
+    halves = SupportStatistics(*(np.asarray(part, np.float16) for part in stacked(flat, flat, flat)))
+    merged = merge_shots(halves)
+    assert np.isfinite(merged.means).all()
+    assert merged.whitening is not None
+    assert np.isfinite(merged.whitening).all()
 
 
-@pytest.mark.parametrize("channels", [0, 4])
-def test_supports_without_variance_keep_their_prototypes(channels):
-    statistics = statistics_of(torch.ones(1, 3, 2, channels), torch.zeros(channels, channels))
-    prototypes = merge_shots(statistics, torch.full((1, 3, 2), 1 / 3))
-    torch.testing.assert_close(prototypes.means, torch.ones(1, 2, channels))
+def test_confident_positions_of_the_query_form_prototypes() -> None:
+    means = np.array([[1.0, 0.0], [0.0, 1.0]], np.float32)
+    query = np.array([[1.0, 0.9, 0.1], [0.1, 0.0, 1.0]], np.float32)
+    cosines = cosine(means, query)
+    adapted = self_support_prototypes(query, means, cosines, shots=1)
+    own = np.stack([query[:, :2].mean(axis=1), query[:, 2]])
+    distance = 1 - cosine(means[:1], own[0][:, None])[0, 0]
+    weight = min((distance / 0.1) ** 2, 1)
+    np.testing.assert_allclose(adapted, (means + weight * own) / (1 + weight), rtol=1e-5)
 
 
-@pytest.mark.parametrize("shots", [2, 500])
-def test_flat_images_in_half_precision_give_finite_cosines(shots):
-    flat = torch.zeros(1, 32)
-    flat[0, 0], flat[0, 1:] = 0.9, 0.07  # one channel outweighs all others, and rounding all that varies
-    features = flat[..., None, None].expand(1, 32, 8, 8)
-    background, foreground = (mask[:1] for mask in sides())
-    statistics = support_statistics(features, background, foreground)
-    rows = SupportStatistics(*(part[None].half().expand(-1, shots, *part.shape[1:]) for part in statistics))
-    prototypes = merge_shots(rows._replace(means=rows.means.float()), torch.full((1, shots, 2), 1 / shots))
-    cosines = cosine_maps(features, prototypes, self_support=True)
-    assert cosines.isfinite().all()
-    assert cosines.min() > 0.99
-
-
-def test_self_support_appends_two_cosine_maps():
-    prototypes = Prototypes(torch.randn(1, 2, 5), torch.eye(5)[None], torch.full((1, 2, 2), 0.5))
-    query = torch.randn(1, 5, 6, 6)
-    plain = cosine_maps(query, prototypes, self_support=False)
-    moved = cosine_maps(query, prototypes, self_support=True)
-    assert moved.shape == (1, 4, 6, 6)
-    torch.testing.assert_close(moved[:, :2], plain)
-    assert (moved[:, 2:] - plain).abs().max() > 0.01
-
-
-def test_one_support_and_a_query_of_a_new_scene_have_equal_weight():
-    features = torch.zeros(1, 2, 1, 4)
-    features[0, 0], features[0, 1] = torch.tensor([1.0, 3.0, 5.0, 7.0]), 1.0
-    moved = self_support_prototypes(features, torch.zeros(1, 2, 2), planes(0.9, 0.88, 0.7, 0.1), shots=1)
-    # foreground: the two positions over 0.85; background: the one over 0.6
-    torch.testing.assert_close(moved[0, 1], torch.tensor([2.0, 1.0]) / 2)
-    torch.testing.assert_close(moved[0, 0], torch.tensor([7.0, 1.0]) / 2)
-
-
-@pytest.mark.parametrize(("distance", "count"), [(0.0, 0.0), (0.05, 0.25), (0.1, 1.0), (0.3, 1.0)])
-def test_the_querys_weight_falls_in_a_scene_like_the_supports(distance, count):
-    cosine = 1 - distance
-    features = torch.tensor([[[[2.0 * cosine, 0.0]], [[2.0 * (1 - cosine**2) ** 0.5, 3.0]]]])
-    prototypes = torch.tensor([[[5.0, 0.0], [0.0, 1.0]]])
-    moved = self_support_prototypes(features, prototypes, planes(0.0, 1.0), shots=1)
-    own = features[0, :, 0].T
-    torch.testing.assert_close(moved[0], (prototypes[0] + count * own) / (1 + count), rtol=1e-4, atol=1e-4)
-
-
-def test_the_querys_weight_falls_with_the_number_of_shots():
-    features, prototypes = torch.randn(1, 3, 4, 4), torch.zeros(1, 2, 3)
-    probabilities = torch.rand(1, 1, 4, 4)
-    probabilities = torch.cat([1 - probabilities, probabilities], dim=1)
-    gaps = [
-        (self_support_prototypes(features, prototypes, probabilities, shots) - prototypes).norm() for shots in (1, 5)
+def test_the_query_weighs_less_with_more_shots_and_in_the_examples_scene() -> None:
+    means = np.array([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]], np.float32)
+    elsewhere = np.array([[0.6, 0.0], [0.0, 1.0], [0.8, 0.2]], np.float32)
+    here = np.array([[1.0, 0.0], [0.0, 1.0], [0.0, 0.2]], np.float32)
+    moved = [
+        np.abs(self_support_prototypes(elsewhere, means, cosine(means, elsewhere), shots) - means).max()
+        for shots in (1, 2, 5)
     ]
-    torch.testing.assert_close(gaps[0], 13 * gaps[1])
+    assert moved[0] > moved[1] > moved[2] > 0
+    np.testing.assert_allclose(self_support_prototypes(here, means, cosine(means, here), 1), means, atol=1e-6)
 
 
-def test_the_twelve_most_probable_positions_are_used_when_none_is_confident():
-    values = torch.linspace(0.45, 0.55, 20)
-    assert values.max() < 0.6
-    features = torch.arange(20.0)[None, None, None]
-    moved = self_support_prototypes(features, torch.zeros(1, 2, 1), planes(*values.tolist()), shots=1)
-    torch.testing.assert_close(moved[0, 1, 0], torch.arange(20.0)[-12:].mean() / 2)
-    torch.testing.assert_close(moved[0, 0, 0], torch.arange(20.0)[:12].mean() / 2)
+def test_log_odds_are_scaled_cosines_less_the_prior(generator: np.random.Generator) -> None:
+    query, means = some_features(generator, 3, 4, 5), generator.normal(size=(2, 3)).astype(np.float32)
+    flat = query.reshape(3, -1)
+    adapted = self_support_prototypes(flat, means, cosine(means, flat), 2)
+    background, foreground = F.cosine_similarity(
+        torch.from_numpy(adapted)[:, :, None], torch.from_numpy(flat)[None], dim=1
+    ).numpy()
+    expected = (20 * (foreground - background) - 0.7).reshape(4, 5)
+    np.testing.assert_allclose(log_odds(query, Prototypes(means, None, 2, 0.7)), expected, rtol=1e-4, atol=1e-5)
 
 
-def test_all_positions_are_used_when_there_are_fewer_than_twelve():
-    features = torch.tensor([[[[2.0, 4.0]]]])
-    moved = self_support_prototypes(features, torch.zeros(1, 2, 1), planes(0.5, 0.5), shots=1)
-    torch.testing.assert_close(moved, torch.full((1, 2, 1), 1.5))
+def test_a_zero_feature_has_cosine_zero() -> None:
+    assert not cosine(np.ones((2, 3), np.float32), np.zeros((3, 4), np.float32)).any()
+
+
+def test_classes_keep_their_odds_against_the_background(generator: np.random.Generator) -> None:
+    odds = [generator.normal(scale=3, size=(3, 4)).astype(np.float32) for _ in range(3)]
+    found = probabilities(odds, (3, 4))
+    np.testing.assert_allclose(found.sum(axis=0), 1, rtol=1e-5)
+    for own, plane in zip(found[1:], odds, strict=True):
+        np.testing.assert_allclose(np.log(own / found[0]), plane, rtol=1e-3, atol=1e-4)
+    one = probabilities(odds[:1], (6, 8))
+    expected = torch.sigmoid(
+        F.interpolate(torch.from_numpy(odds[0])[None, None], (6, 8), mode="bilinear", align_corners=False)
+    )[0, 0]
+    np.testing.assert_allclose(one[1], expected.numpy(), atol=1e-6)
+
+
+def test_extreme_logits_do_not_overflow() -> None:
+    with np.errstate(over="raise"):
+        assert sigmoid(np.array([-1e4, 0, 1e4], np.float32)).tolist() == [0, 0.5, 1]
+        assert softmax(np.array([[[1e4]], [[-1e4]]], np.float32))[:, 0, 0].tolist() == [1, 0]

@@ -1,15 +1,14 @@
-"""Encoded supports: the foreground features of each stride and, for prototypes, statistics of both sides."""
+"""Encoded supports: the foreground features of each stride, packed into arrays to be saved."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
-
-from likewise.ops.prototypes import SupportStatistics
 
 
 @dataclass(frozen=True)
@@ -62,30 +61,21 @@ class Support:
 
     Attributes:
         levels: foreground features by stride.
-        statistics: what prototypes are made of; None for a model without prototypes.
     """
 
     levels: dict[int, SupportLevel]
-    statistics: SupportStatistics | None = None
 
     def to(self, like: Tensor) -> Support:
-        """Move to the device and dtype of `like`; the covariance's statistics stay in single precision."""
-        statistics = self.statistics
-        if statistics is not None:
-            means, *sums = statistics
-            statistics = SupportStatistics(means.to(like), *(part.to(like.device, torch.float32) for part in sums))
-        return Support({stride: level.to(like) for stride, level in self.levels.items()}, statistics)
+        """Move to the device and dtype of `like`."""
+        return Support({stride: level.to(like) for stride, level in self.levels.items()})
 
 
-def pack_supports(supports: list[Support]) -> dict[str, Tensor]:
-    """Return encoded supports as half-precision tensors with one row for each, to be saved in a file.
+def pack_supports(supports: list[Support]) -> dict[str, np.ndarray]:
+    """Return encoded supports as half-precision arrays with one row for each, to be saved in a file.
 
     Supports have different numbers of positions: rows are padded with zeros, and their positions with -1.
     """
     rows: dict[str, Tensor] = {}
-    if supports[0].statistics is not None:
-        for name in SupportStatistics._fields:
-            rows[name] = torch.stack([getattr(support.statistics, name).cpu().half() for support in supports])
     for stride in supports[0].levels:
         levels = [support.levels[stride] for support in supports]
         rows[f"{stride}.plane"] = torch.tensor([level.plane for level in levels], dtype=torch.int32)
@@ -94,10 +84,10 @@ def pack_supports(supports: list[Support]) -> dict[str, Tensor]:
         for tap, features in enumerate(zip(*(level.features for level in levels), strict=True)):
             halves = [feature.cpu().half() for feature in features]
             rows[f"{stride}.features.{tap}"] = pad_sequence(halves, batch_first=True)
-    return rows
+    return {name: tensor.numpy() for name, tensor in rows.items()}
 
 
-def check_packed(rows: dict[str, Tensor]) -> None:
+def check_packed(rows: dict[str, np.ndarray]) -> None:
     """Raise a `ValueError` for rows that `pack_supports` cannot have made.
 
     Positions outside the plane would otherwise make `segment` allocate any amount of memory.
@@ -106,8 +96,8 @@ def check_packed(rows: dict[str, Tensor]) -> None:
         stride, _, kind = name.partition(".")
         if kind != "plane":
             continue
-        positions = rows.get(f"{stride}.positions", torch.zeros(0, 0, 2))
-        counts = (positions[..., 0] >= 0).sum(dim=1)
+        positions = rows.get(f"{stride}.positions", np.zeros((0, 0, 2), np.int16))
+        counts = (positions[..., 0] >= 0).sum(axis=1)
         lengths = [len(taps[0]) for each, taps in rows.items() if each.startswith(f"{stride}.features.")]
         if len(positions) != len(planes) or not len(planes) or (counts < 1).any():
             raise ValueError(f"an example has no positions at stride {stride}")
@@ -117,16 +107,12 @@ def check_packed(rows: dict[str, Tensor]) -> None:
             raise ValueError(f"stride {stride} has fewer features than positions")
 
 
-def unpack_supports(rows: dict[str, Tensor]) -> list[Support]:
+def unpack_supports(rows: dict[str, np.ndarray]) -> list[Support]:
     """Return the supports that `pack_supports` was given, their features in half precision."""
-    strides = sorted(int(name.removesuffix(".plane")) for name in rows if name.endswith(".plane"))
-    supports = []
-    for index in range(len(rows[f"{strides[0]}.plane"])):
-        statistics = None
-        if "means" in rows:
-            statistics = SupportStatistics(*(rows[name][index] for name in SupportStatistics._fields))
-        supports.append(Support({stride: _unpack_level(rows, stride, index) for stride in strides}, statistics))
-    return supports
+    tensors = {name: torch.from_numpy(values) for name, values in rows.items()}
+    strides = sorted(int(name.removesuffix(".plane")) for name in tensors if name.endswith(".plane"))
+    count = len(tensors[f"{strides[0]}.plane"])
+    return [Support({stride: _unpack_level(tensors, stride, index) for stride in strides}) for index in range(count)]
 
 
 def _unpack_level(rows: dict[str, Tensor], stride: int, index: int) -> SupportLevel:

@@ -42,8 +42,6 @@ class HSNetModel(Section):
             training classes better than new classes; the result's backbone if there is none.
         loss: "cross-entropy" as published, or "overlap", one minus the soft IoU of a batch.
         channels: of the three layers of the squeeze blocks.
-        prototype_taps: taps with prototype matching; empty as published.
-        self_support: add prototypes of the query; False as published.
     """
 
     name: Literal["hsnet"]
@@ -53,8 +51,6 @@ class HSNetModel(Section):
     start: tuple[Path, ...] = ()
     loss: Literal["cross-entropy", "overlap"] = "cross-entropy"
     channels: tuple[int, int, int] = (16, 64, 128)
-    prototype_taps: tuple[str, ...] = ()
-    self_support: bool = False
 
 
 class SaliencyModel(Section):

@@ -1,4 +1,4 @@
-"""Training HSNet and PrototypeHSNet: 1-way episodes, frozen backbones."""
+"""Training HSNet: 1-way episodes, frozen backbones."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ from likewise.backbones.specs import BackboneSpec
 from likewise.backbones.taps import Backbone
 from likewise.errors import TrainingError
 from likewise.models.hsnet import HSNet
-from likewise.models.prototype_hsnet import PrototypeHSNet
 from likewise.ops.shots import mean_probability
 from likewise.train.recipes.model_sections import HSNetModel
 from likewise.train.recipes.schema import Recipe
@@ -51,8 +50,8 @@ class ClassBackbones:
             model.backbone = own
 
 
-def build(section: HSNetModel, classes: tuple[str, ...]) -> HSNet | PrototypeHSNet:
-    """Return HSNet, or PrototypeHSNet if there are prototype taps, with its `class_backbones`.
+def build(section: HSNetModel, classes: tuple[str, ...]) -> HSNet:
+    """Return HSNet with its `class_backbones`.
 
     The backbone is frozen; all other weights are random.
 
@@ -87,7 +86,7 @@ def load_start(spec: BackboneSpec, section: HSNetModel, run: Path) -> tuple[Back
     return backbone, trained.trained_classes
 
 
-def inputs(model: HSNet | PrototypeHSNet, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+def inputs(model: HSNet, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
     """Return the arguments of the model's `forward`: supports, their masks, queries."""
     supports = batch.supports[:, 0]
     images = model.backbone.normalise(supports.flatten(0, 1)).unflatten(0, supports.shape[:2])
@@ -108,7 +107,7 @@ def losses(model: Any, section: HSNetModel, batch: Batch, progress: Progress) ->
     return {section.loss: torch.stack(found).sum()}
 
 
-def predict(model: HSNet | PrototypeHSNet, batch: Batch) -> UInt8[Tensor, "b h w"]:
+def predict(model: HSNet, batch: Batch) -> UInt8[Tensor, "b h w"]:
     """Return the predicted masks of the queries."""
     return (mean_probability(model(*inputs(model, batch))) > 0.5).to(torch.uint8)
 

@@ -1,0 +1,72 @@
+"""From the name of a few-shot model to its head, on one of two engines."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from likewise.engine.onnx import PROVIDERS, OnnxBackbone
+from likewise.errors import ModelError
+from likewise.predict.heads.protocol import Head
+from likewise.predict.heads.prototypes import PANetHead, PrototypesHead
+from likewise.weights import PRETRAINED
+
+EXPORTED = {"prototypes-lite0": "panet-lite0.onnx", "panet-lite0": "panet-lite0.onnx"}
+"""Bundled few-shot models and the exported backbone that each runs on."""
+ENGINES = ("auto", "onnx", "torch")
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A few-shot model, ready for inference.
+
+    Attributes:
+        head: the method with its network.
+        name: of the model, as concepts and results state it; of a training run, that of its recipe.
+        engine: "onnx" or "torch".
+        device: the device's name.
+        trained_classes: the classes that it was trained on, where they are known.
+    """
+
+    head: Head
+    name: str
+    engine: str
+    device: str
+    trained_classes: tuple[str, ...] = ()
+
+
+def open_head(
+    model: str,
+    backbone: str,
+    taps: Sequence[str],
+    weights: str | Path | None,
+    *,
+    engine: str = "auto",
+    device: str = "auto",
+    precision: str = "float32",
+    as_published: bool = False,
+    feature_cache: int = 0,
+) -> Opened:
+    """Open the model that `FewShot`'s arguments name.
+
+    Raises:
+        ModelError: an unknown model, backbone, tap, engine, device or precision, or arguments that exclude each other.
+        WeightsError: weights that cannot be found or do not fit.
+    """
+    if engine not in ENGINES:
+        raise ModelError(f"no engine is called {engine!r}; there are {', '.join(ENGINES)}")
+    plain = (backbone, *taps, weights, precision, feature_cache) == ("lite0", None, "float32", 0)
+    if engine == "onnx" and not (model in EXPORTED and plain):
+        raise ModelError(
+            f"engine 'onnx' runs {', '.join(EXPORTED)} with their own weights in float32; for {model!r} with these "
+            "settings take engine='torch'"
+        )
+    if engine == "onnx" or (engine == "auto" and model in EXPORTED and plain and device in ("auto", *PROVIDERS)):
+        device = "cpu" if device == "auto" else device
+        extractor = OnnxBackbone(PRETRAINED / EXPORTED[model], device=device)
+        head: Head = PANetHead(extractor) if model.startswith("panet") else PrototypesHead(extractor)
+        return Opened(head, model, "onnx", device)
+    from likewise.predict.heads.torch import open_torch_head
+
+    return open_torch_head(model, backbone, taps, weights, device, precision, as_published, feature_cache)

@@ -1,0 +1,57 @@
+"""The part of `FewShot` that depends on the method."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+from jaxtyping import Bool, Float32, UInt8
+
+from likewise.predict.concept import Concept
+
+
+@runtime_checkable
+class Head(Protocol):
+    """A few-shot method with its network; arrays in, arrays out.
+
+    Attributes:
+        backbone: the backbone's name with its taps.
+        fingerprint: of the weights.
+        side: default input size; images are resized to about `side` x `side` pixels.
+        multiple: both sides of a resized image are multiples of this.
+        smallest: the smallest side of a resized image.
+    """
+
+    backbone: str
+    fingerprint: str
+    side: int
+    multiple: int
+    smallest: int
+
+    def check(self, concept: Concept) -> None:
+        """Raise a `ConceptError` unless the concept has the rows that this method needs."""
+
+    def learn(
+        self,
+        image: UInt8[np.ndarray, "h w 3"],
+        foreground: Bool[np.ndarray, "hm wm"],
+        background: Bool[np.ndarray, "hm wm"],
+    ) -> dict[str, np.ndarray]:
+        """Return the rows of one example, each with a first axis of length 1.
+
+        Args:
+            image: at the size of the network's input.
+            foreground, background: at the size of the original image.
+        """
+        ...
+
+    def prepare(self, concept: Concept) -> Any:
+        """Return what `segment` compares images with: computed once per concept, never changed afterwards."""
+        ...
+
+    def segment(
+        self, images: UInt8[np.ndarray, "b h w 3"], prepared: Any, sizes: Sequence[tuple[int, int]]
+    ) -> list[Float32[np.ndarray, "k _ho _wo"]]:
+        """Return for each image the probabilities of background and classes, at its `sizes` (height, width)."""
+        ...

@@ -1,0 +1,55 @@
+"""Heads whose networks run on torch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from likewise.backbones.specs import BACKBONES
+from likewise.engine.torch import TorchBackbone
+from likewise.models.hsnet import HSNet
+from likewise.predict.devices import torch_device, torch_precision
+from likewise.predict.feature_cache import CachedBackbone
+from likewise.predict.heads.hsnet import HSNetHead
+from likewise.predict.heads.open import Opened
+from likewise.predict.heads.protocol import Head
+from likewise.predict.heads.prototypes import PANetHead, PrototypesHead
+from likewise.predict.ready import made_ready
+from likewise.weights.checkpoint import fingerprint
+from likewise.weights.load import FEW_SHOT, open_model
+
+
+def open_torch_head(
+    model: str,
+    backbone: str,
+    taps: Sequence[str],
+    weights: str | Path | None,
+    device: str,
+    precision: str,
+    as_published: bool,
+    feature_cache: int,
+) -> Opened:
+    """Open the model that `FewShot`'s arguments name; see `likewise.predict.heads.open.open_head`."""
+    place = torch_device(device)
+    dtype = torch_precision(precision, place)
+    opened = open_model(model, FEW_SHOT, weights=weights, backbone=backbone, taps=taps)
+    network: Any = opened.network
+    digest = fingerprint(network)
+    made_ready(network, place, dtype, fold=network.backbone.spec.name in BACKBONES)
+    if feature_cache:
+        network.backbone = CachedBackbone(network.backbone, feature_cache)
+    head: Head
+    if isinstance(network, HSNet):
+        head = HSNetHead(network, digest, authors=opened.authors, as_published=as_published)
+    elif opened.method == "prototypes":
+        head = PrototypesHead(TorchBackbone(network.backbone, digest))
+    else:
+        config = network.config
+        head = PANetHead(
+            TorchBackbone(network.backbone, digest),
+            scale=config.scale,
+            pool_at=config.pool_at,
+            align_corners=config.align_corners,
+        )
+    return Opened(head, opened.name, "torch", str(place), opened.trained_classes)
