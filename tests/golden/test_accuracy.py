@@ -73,8 +73,8 @@ def held_out(root: Path) -> GroupSet:
     return replace(groups, groups={name: groups.groups[name][:5] for name in list(groups.groups)[::2]})
 
 
-def test_hsnet_lite0_segments_classes_of_camvid(shared_data: Path) -> None:
-    ious = few_shot_ious(FewShot("hsnet-lite0", device="cpu"), camvid_pairs(shared_data / "CamVid"))
+def test_prototypes_lite0_segments_classes_of_camvid(shared_data: Path) -> None:
+    ious = few_shot_ious(FewShot("prototypes-lite0"), camvid_pairs(shared_data / "CamVid"))
     check_accuracy(ious, 27, 0.390, 0.097)
 
 

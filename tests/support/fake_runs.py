@@ -18,19 +18,14 @@ FIRST_TAP = "blocks.2.0"
 
 
 def make_hsnet_run(folder: Path, *, seed: int = 0, classes: Sequence[str] = (), **config: Any) -> Path:
-    """Write the folder of a run of a small HSNet, or PrototypeHSNet if `config` has prototype taps."""
+    """Write the folder of a run of a small HSNet."""
     spec = backbone_spec("lite0")
     modules = [tap.module for tap in spec.taps]
     spec = spec.with_taps(*modules[modules.index(FIRST_TAP) :])
     chosen = {"channels": (4, 8, 8), **config}
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        model: HSNet | PrototypeHSNet
-        if "prototype_taps" in chosen:
-            chosen = {"self_support": False, **chosen}
-            model = PrototypeHSNet(load_backbone(spec), PrototypeHSNetConfig(**chosen))
-        else:
-            model = HSNet(load_backbone(spec), HSNetConfig(**chosen))
+        model = HSNet(load_backbone(spec), HSNetConfig(**chosen))
     section = HSNetModel(name="hsnet", backbone="lite0", first_tap=FIRST_TAP, **chosen)
     recipe = {"name": "hsnet-small", "model": section.model_dump(mode="json")}
     header = {"recipe": json.dumps(recipe), "classes": json.dumps(list(classes))}

@@ -47,8 +47,8 @@ class FewShot:
     Several threads may use one `FewShot`, and one `Segmenter`, at the same time: no call changes them.
 
     Args:
-        model: "prototypes-lite0", the default, or "panet-lite0", both bundled; "prototypes" or "panet", the same methods
-            on any backbone, without training; a folder of `likewise train`; a published network, "panet-vgg16",
+        model: "prototypes-lite0", the default, or "panet-lite0", both bundled; "prototypes" or "panet", the same
+            methods on any backbone, without training; a folder of `likewise train`; a published network, "panet-vgg16",
             "panet-resnet50", "panet-resnet101", "hsnet-vgg16", "hsnet-resnet50", "hsnet-resnet101", with its authors'
             checkpoint; or a file of `likewise weights import`.
         backbone: of "prototypes" and "panet": "lite0", bundled, or any name that

@@ -48,7 +48,7 @@ def test_every_image_goes_through_the_backbone_once(dataset: EpisodeSet) -> None
     segment = episode_segmenter(few_shot, chosen)
     for episode in episodes:
         segment(dataset, episode)
-    assert few_shot.network.backbone.passes == len({p for e in episodes for p in (e.query, *e.supports[0])})
+    assert few_shot.head.extractor.backbone.passes == len({p for e in episodes for p in (e.query, *e.supports[0])})
 
 
 def test_swapping_the_ways_swaps_their_labels(few_shot: FewShot, dataset: EpisodeSet) -> None:
@@ -112,5 +112,5 @@ def test_features_in_bfloat16_are_cached(dataset: EpisodeSet, tmp_path: Path) ->
     segment = episode_segmenter(few_shot, chosen)
     for episode in episodes:
         segment(dataset, episode)
-    assert few_shot.network.backbone.passes == len({p for e in episodes for p in (e.query, *e.supports[0])})
+    assert few_shot.head.network.backbone.passes == len({p for e in episodes for p in (e.query, *e.supports[0])})
     assert model_settings(few_shot)["precision"] == "bfloat16"

@@ -6,7 +6,7 @@ import torch
 from likewise.backbones.specs import backbone_spec
 from likewise.backbones.taps import Backbone
 from likewise.errors import ConceptError
-from likewise.models import hsnet, prototype_hsnet
+from likewise.models import hsnet
 from likewise.models.hsnet import HSNet, HSNetConfig
 from likewise.models.hsnet_inference import encode_support, segment
 from likewise.ops.hypercorrelation.supports import pack_supports, unpack_supports
@@ -60,15 +60,6 @@ def test_supports_of_another_backbone_and_no_supports_raise():
         segment(model, episode["query_images"], supports)
     with pytest.raises(ConceptError, match="no supports"):
         segment(model, episode["query_images"], [])
-
-
-def test_supports_of_the_other_kind_of_model_raise():
-    episode = some_episode((64, 64), shots=1)
-    images, foreground, query = episode["support_images"][0], episode["foreground"][0], episode["query_images"]
-    models = hsnet.lite0().eval(), prototype_hsnet.lite0().eval()
-    for model, other in (models, models[::-1]):
-        with pytest.raises(ConceptError, match=type(model).__name__):
-            segment(model, query, encode_support(other, images, foreground))
 
 
 def test_the_edge_of_a_mask_does_not_depend_on_the_precision():

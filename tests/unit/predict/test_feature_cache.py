@@ -3,13 +3,13 @@
 import pytest
 import torch
 
-from likewise import FewShot
 from likewise.predict.feature_cache import CachedBackbone
+from likewise.weights.load import load_trained
 
 
 @pytest.fixture(scope="module")
 def backbone() -> torch.nn.Module:
-    return FewShot("panet-lite0", device="cpu").network.backbone
+    return load_trained("panet-lite0")[0].backbone
 
 
 def test_cached_features_equal_the_backbones_and_stay_within_the_limit(backbone: torch.nn.Module) -> None:

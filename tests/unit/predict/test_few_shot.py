@@ -1,6 +1,8 @@
 """`FewShot` and `Segmenter`: examples in, masks at the size of each image out."""
 
 import itertools
+import subprocess
+import sys
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -12,12 +14,12 @@ from PIL import Image
 
 from likewise import Concept, Example, FewShot, Result
 from likewise.errors import ArgumentError, ConceptError, ExampleError, ImageError, ModelError
-from likewise.models import panet
+from likewise.weights.load import load_trained
 
 
-@pytest.fixture(scope="module")
-def few_shot() -> FewShot:
-    return FewShot("panet-lite0", device="cpu")
+@pytest.fixture(scope="module", params=["prototypes-lite0", "panet-lite0"])
+def few_shot(request: pytest.FixtureRequest) -> FewShot:
+    return FewShot(request.param)
 
 
 def scene(size=(120, 160), at=(30, 40), colour=(220, 40, 40), seed=0) -> tuple[np.ndarray, np.ndarray]:
@@ -74,17 +76,19 @@ def test_several_classes_are_distinguished(few_shot):
     assert np.bincount(result.labels[truth], minlength=3).argmax() == 2
 
 
-def test_without_edges_the_prediction_equals_the_models_forward_pass():
-    few_shot = FewShot("panet-lite0", device="cpu", edges=False)
+@pytest.mark.parametrize("engine", ["onnx", "torch"])
+def test_without_edges_the_prediction_equals_the_models_forward_pass(engine):
+    few_shot = FewShot("panet-lite0", engine=engine, edges=False)
+    network = load_trained("panet-lite0")[0]
     image, mask = scene(size=(320, 320))
     query, _ = scene(size=(320, 320), at=(200, 100), seed=1)
     result = few_shot.segment(query, few_shot.learn(Example(image, mask=mask)))
-    normalise = few_shot.network.backbone.normalise
+    normalise = network.backbone.normalise
     support = normalise(torch.from_numpy(image)[None])[None, None]
     foreground = torch.from_numpy(mask)[None, None, None].float()
     with torch.no_grad():
         images = normalise(torch.from_numpy(query)[None])[None]
-        logits = few_shot.network(support, foreground, 1 - foreground, images)
+        logits = network(support, foreground, 1 - foreground, images)
     expected = logits.softmax(dim=2)[0, 0, 1].numpy()
     np.testing.assert_allclose(result.probability, expected, atol=2e-5)
 
@@ -129,12 +133,12 @@ def test_an_image_is_a_path_a_pillow_image_or_an_array_and_is_turned_upright(few
 def test_a_concept_of_another_model_is_refused(few_shot):
     image, mask = scene()
     untrained = FewShot("panet", device="cpu")
-    with pytest.raises(ConceptError, match=r"panet-lite0.*panet"):
+    with pytest.raises(ConceptError, match=rf"{few_shot.model_name}.*panet"):
         untrained.segment(image, few_shot.learn(Example(image, mask=mask)))
     concept = FewShot("panet", taps=("blocks.5.3",), device="cpu").learn(Example(image, mask=mask))
     with pytest.raises(ConceptError, match=r"lite0@blocks\.5\.3.*lite0@blocks\.4\.2"):
         untrained.segment(image, concept)
-    larger = FewShot("panet-lite0", side=384, device="cpu")
+    larger = FewShot(few_shot.model_name, side=384)
     with pytest.raises(ConceptError, match=r"320.*384"):
         larger.segment(image, few_shot.learn(Example(image, mask=mask)))
 
@@ -166,7 +170,9 @@ def test_no_examples_and_tiny_images_are_refused(few_shot):
 
 
 def test_unknown_models_devices_and_sides_are_refused():
-    with pytest.raises(ModelError, match=r"'hsnet2'.*hsnet-lite0, panet-lite0, panet, panet-vgg16, .*hsnet-resnet50"):
+    with pytest.raises(
+        ModelError, match=r"'hsnet2'.*prototypes-lite0, panet-lite0, prototypes, panet, panet-vgg16, .*hsnet-resnet50"
+    ):
         FewShot(model="hsnet2")
     with pytest.raises(ModelError, match="tpu9"):
         FewShot(device="tpu9")
@@ -198,7 +204,7 @@ def test_a_published_network_segments_with_its_authors_checkpoint(tmp_path, rule
     result = few_shot.segment(image, few_shot.learn(Example(image, mask=mask)))
     assert result.mask.shape == mask.shape
     assert few_shot.backbone_name == "vgg16-dilated@features.29"
-    assert isinstance(few_shot.network, panet.PANet)
+    assert few_shot.engine == "torch"
 
 
 def test_a_segmenter_equals_the_short_form(few_shot):
@@ -242,9 +248,9 @@ def test_a_stream_ends_at_an_image_that_cannot_be_read(few_shot, tmp_path):
         segmenter.stream("cat.jpg")
 
 
-@pytest.mark.parametrize("model", ["panet-lite0", "hsnet-lite0"])
-def test_several_threads_share_one_predictor(model):
-    few_shot = FewShot(model, side=96, device="cpu")
+@pytest.mark.parametrize("engine", ["onnx", "torch"])
+def test_several_threads_share_one_predictor(engine):
+    few_shot = FewShot(side=96, engine=engine)
     examples = [Example(*scene(at=(10 * index, 20 * index), seed=index)) for index in range(4)]
     examples[3] = replace(examples[3], mask=np.pad(np.ones((2, 2), bool), ((0, 118), (0, 158))))  # learning it warns
     query, _ = scene(seed=9)
@@ -274,3 +280,35 @@ def test_ignored_pixels_are_neither_object_nor_background(few_shot):
     ignore[:40] = True
     strokes = np.where(ignore, 0, np.where(mask, 1, 2)).astype(np.uint8)
     assert few_shot.learn(Example(image, mask=mask, ignore=ignore)) == few_shot.learn(Example(image, scribbles=strokes))
+
+
+def test_concepts_pass_between_engines_and_both_give_the_same_masks():
+    by_onnx, by_torch = (FewShot(engine=engine) for engine in ("onnx", "torch"))
+    assert (by_onnx.engine, by_torch.engine) == ("onnx", "torch")
+    examples = [Example(*scene()), Example(*scene(at=(60, 90), seed=2))]
+    query, _ = scene(size=(150, 210), at=(70, 20), seed=1)
+    own, other = (each.learn(examples) for each in (by_onnx, by_torch))
+    results = [each.segment(query, concept) for each in (by_onnx, by_torch) for concept in (own, other)]
+    for result in results[1:]:
+        np.testing.assert_allclose(result.probability, results[0].probability, atol=1e-3)  # rows in half precision
+        assert (result.mask != results[0].mask).mean() < 1e-3
+
+
+def test_the_default_runs_without_torch():
+    program = (
+        "import sys, numpy as np; from likewise import Example, FewShot\n"
+        "few_shot, image = FewShot(), np.zeros((64, 64, 3), np.uint8)\n"
+        "mask = np.zeros((64, 64), bool); mask[8:40, 8:40] = True; image[mask] = 200\n"
+        "few_shot.segment(image, few_shot.learn(Example(image, mask=mask)))\n"
+        "heavy = {'torch', 'torchvision', 'timm', 'scipy', 'kornia'} & set(sys.modules)\n"
+        "sys.exit(str(heavy) if heavy else 0)"
+    )
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+
+
+def test_an_engine_that_cannot_run_the_model_is_refused():
+    with pytest.raises(ModelError, match="'onnx'"):
+        FewShot("panet", engine="onnx")
+    with pytest.raises(ModelError, match="tensorrt"):
+        FewShot(engine="tensorrt")

@@ -132,7 +132,7 @@ class PANetHead:
 
 def features_of(
     extractor: FeatureExtractor, images: UInt8[np.ndarray, "b h w 3"], *, align_corners: bool = False
-) -> list[Float32[np.ndarray, "c h w"]]:
+) -> list[Float32[np.ndarray, "c hf wf"]]:
     """Return the concatenated features of each image."""
     levels = extractor.features(images)
     return [
