@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from likewise.models.prototype_hsnet import PrototypeHSNet, PrototypeHSNetConfig
 from safetensors.torch import save_file
 
 from likewise.backbones.specs import backbone_spec

@@ -53,7 +53,7 @@ class ModelEntry:
 MODELS: dict[str, ModelEntry] = {
     "prototypes-lite0": ModelEntry(
         "prototypes",
-        "whitened self-support prototypes on the features of panet-lite0; the default",
+        "whitened self-support prototypes on the features of panet-lite0",
         PRETRAINED / "panet-lite0.safetensors",
     ),
     "panet-lite0": ModelEntry(

@@ -6,8 +6,6 @@ from pathlib import Path
 from PIL import Image
 
 from likewise.jobs import demo
-from likewise.weights.load import MODELS
-from support.fake_runs import make_hsnet_run
 
 
 def test_the_demo_reaches_its_minimum_ious_and_writes_images(likewise, photos):
@@ -30,14 +28,12 @@ def test_an_iou_below_the_minimum_fails_the_demo(likewise, photos, monkeypatch):
     assert "minimum" in err
 
 
-def test_the_demo_compares_the_bundled_models(likewise, photos, monkeypatch, tmp_path):
-    small = make_hsnet_run(tmp_path / "run") / "weights.safetensors"
-    monkeypatch.setitem(MODELS, "hsnet-lite0", replace(MODELS["hsnet-lite0"], file=small))
+def test_the_demo_compares_the_bundled_models(likewise, photos):
     _, out, _ = likewise("demo", "-o", "both")
     assert [line.split()[0] for line in out.splitlines() if "lite0" in line] == ["motorcycle", "coins"] * 2
-    assert out.count("hsnet-lite0") == out.count("panet-lite0") == 2
+    assert out.count("prototypes-lite0") == out.count("panet-lite0") == 2
     code, out, _ = likewise("demo", "-o", "one", "--model", "panet-lite0")
     assert code == 0
-    assert "hsnet-lite0" not in out
+    assert "prototypes-lite0" not in out
     assert Image.open("both/sheet.png").width > Image.open("one/sheet.png").width
-    assert "hsnet-lite0" in likewise("models")[1]
+    assert "prototypes-lite0" in likewise("models")[1]

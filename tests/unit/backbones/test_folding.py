@@ -34,8 +34,8 @@ def test_folded_features_are_equal_and_no_norm_is_left(name):
 
 
 def test_folding_leaves_the_fingerprint_that_concepts_are_checked_by():
-    few_shot = FewShot("panet-lite0", device="cpu")
-    assert not any(isinstance(module, nn.BatchNorm2d) for module in few_shot.network.modules())
+    few_shot = FewShot("panet-lite0", engine="torch", device="cpu")
+    assert not any(isinstance(module, nn.BatchNorm2d) for module in few_shot.head.extractor.backbone.modules())
     network, _ = load_trained(PRETRAINED / "panet-lite0.safetensors")
     assert few_shot.fingerprint == fingerprint(network)
 
@@ -43,4 +43,4 @@ def test_folding_leaves_the_fingerprint_that_concepts_are_checked_by():
 def test_networks_that_are_not_ours_stay_as_they_are(tmp_path):
     torch.save(Backbone(backbone_spec("resnet10t")).net.state_dict(), tmp_path / "weights.pt")
     few_shot = FewShot("panet", backbone="resnet10t", weights=tmp_path / "weights.pt", device="cpu")
-    assert any(isinstance(module, nn.BatchNorm2d) for module in few_shot.network.modules())
+    assert any(isinstance(module, nn.BatchNorm2d) for module in few_shot.head.extractor.backbone.modules())

@@ -4,12 +4,12 @@ import pytest
 import torch
 
 from likewise.predict.feature_cache import CachedBackbone
-from likewise.weights.load import load_trained
+from likewise.weights.load import FEW_SHOT, open_model
 
 
 @pytest.fixture(scope="module")
 def backbone() -> torch.nn.Module:
-    return load_trained("panet-lite0")[0].backbone
+    return open_model("panet-lite0", FEW_SHOT).network.backbone
 
 
 def test_cached_features_equal_the_backbones_and_stay_within_the_limit(backbone: torch.nn.Module) -> None:

@@ -14,7 +14,7 @@ from PIL import Image
 
 from likewise import Concept, Example, FewShot, Result
 from likewise.errors import ArgumentError, ConceptError, ExampleError, ImageError, ModelError
-from likewise.weights.load import load_trained
+from likewise.weights.load import FEW_SHOT, open_model
 
 
 @pytest.fixture(scope="module", params=["prototypes-lite0", "panet-lite0"])
@@ -79,7 +79,7 @@ def test_several_classes_are_distinguished(few_shot):
 @pytest.mark.parametrize("engine", ["onnx", "torch"])
 def test_without_edges_the_prediction_equals_the_models_forward_pass(engine):
     few_shot = FewShot("panet-lite0", engine=engine, edges=False)
-    network = load_trained("panet-lite0")[0]
+    network = open_model("panet-lite0", FEW_SHOT).network
     image, mask = scene(size=(320, 320))
     query, _ = scene(size=(320, 320), at=(200, 100), seed=1)
     result = few_shot.segment(query, few_shot.learn(Example(image, mask=mask)))

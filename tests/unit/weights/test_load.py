@@ -9,7 +9,8 @@ from safetensors.torch import save_file
 
 from likewise.backbones.specs import backbone_spec
 from likewise.errors import ModelError, WeightsError
-from likewise.models import panet, prototype_hsnet
+from likewise.models import hsnet, panet
+from likewise.weights import PRETRAINED
 from likewise.weights.checkpoint import read_state
 from likewise.weights.imagenet import load_backbone
 from likewise.weights.load import FEW_SHOT, MODELS, SALIENCY, load_trained, open_model
@@ -49,7 +50,7 @@ def test_every_bundled_model_has_a_card_that_states_its_licence_and_its_file():
 
 
 def test_a_model_of_another_method_is_refused(tmp_path):
-    with pytest.raises(ModelError, match=r"icnet-lite0.*panet, hsnet"):
+    with pytest.raises(ModelError, match=r"icnet-lite0.*prototypes, panet, hsnet"):
         open_model("icnet-lite0", FEW_SHOT)
     with pytest.raises(ModelError, match="HSNet"):
         open_model(make_hsnet_run(tmp_path), SALIENCY)
@@ -67,14 +68,12 @@ def test_arguments_of_another_model_are_refused(tmp_path):
         open_model("panet-lite", FEW_SHOT)
 
 
-def test_a_run_of_hsnet_is_rebuilt_with_its_own_width_and_prototypes(tmp_path):
-    run = make_hsnet_run(tmp_path, classes=("cat", "dog"), prototype_taps=("blocks.4.2", "blocks.6.0"))
+def test_a_run_of_hsnet_is_rebuilt_with_its_own_width(tmp_path):
+    run = make_hsnet_run(tmp_path, classes=("cat", "dog"))
     model, classes = load_trained(run)
     assert classes == ("cat", "dog")
-    assert isinstance(model, prototype_hsnet.PrototypeHSNet)
-    assert model.config == prototype_hsnet.PrototypeHSNetConfig(
-        channels=(4, 8, 8), prototype_taps=("blocks.4.2", "blocks.6.0"), self_support=False
-    )
+    assert isinstance(model, hsnet.HSNet)
+    assert model.config == hsnet.HSNetConfig(channels=(4, 8, 8))
     assert model.backbone.taps[0].module == FIRST_TAP
     torch.testing.assert_close(dict(model.state_dict()), read_state(run / "weights.safetensors"), rtol=0, atol=0)
 
@@ -98,3 +97,12 @@ def test_files_that_are_not_of_a_training_run_are_refused(tmp_path):
     )
     with pytest.raises(WeightsError, match=r"weights\.safetensors"):
         load_trained(tmp_path)
+
+
+def test_prototypes_take_the_backbone_of_a_run_of_panet_and_of_no_other(tmp_path):
+    run = PRETRAINED / "panet-lite0.safetensors"
+    opened = open_model("prototypes", FEW_SHOT, weights=run)
+    assert opened.method == "prototypes"
+    assert opened.name == "prototypes of panet-lite0"
+    with pytest.raises(ModelError, match="hsnet"):
+        open_model("prototypes", FEW_SHOT, weights=make_hsnet_run(tmp_path))
