@@ -50,8 +50,8 @@ MIN_CONFIDENT_POSITIONS = 12
 NEW_SCENE_DISTANCE = 0.1
 """Cosine distance of the query's background prototype from the examples' at which the query's prototypes reach full
 weight (experiments/06-unseen-kinds)."""
-PRIOR_WEIGHT = (0.05, 0.25)
-"""`(a, b)` of the weight `a + b / shots` of the area's log-odds (experiments/01-ablation)."""
+PRIOR_WEIGHT = 0.35
+"""Weight of the area's log-odds for one example; divided by the square root of their number (experiments/01-ablation)."""
 AREA_CELL = 8
 """Side in pixels of the cells in which an object's area is counted; a cell counts if the object touches it."""
 
@@ -168,7 +168,7 @@ def merge_shots(shots: SupportStatistics) -> Prototypes:
     weights /= weights.sum(axis=0)
     merged = (weights[..., None] * means).sum(axis=0)
     odds = np.log((1 - area).clip(1e-3) / area.clip(1e-3)).mean()
-    prior = float((PRIOR_WEIGHT[0] + PRIOR_WEIGHT[1] / count) * odds)
+    prior = float(PRIOR_WEIGHT / np.sqrt(count) * odds)
     if count == 1:
         return Prototypes(merged, None, count, prior)
     total, share = sums.mean(axis=0), shares.mean(axis=0).clip(1e-6)

@@ -100,7 +100,7 @@ def test_one_shot_keeps_its_means_and_the_prior_of_its_area(generator: np.random
     merged = merge_shots(stacked(statistics))
     assert merged.whitening is None
     assert merged.shots == 1
-    assert merged.prior == pytest.approx(0.3 * np.log(9), rel=1e-5)
+    assert merged.prior == pytest.approx(0.35 * np.log(9), rel=1e-5)
     np.testing.assert_array_equal(merged.means, statistics.means)
 
 
@@ -116,7 +116,7 @@ def test_shots_weigh_by_the_square_root_of_their_areas(generator: np.random.Gene
     )
     assert merged.whitening is not None
     np.testing.assert_allclose(merged.means @ np.linalg.inv(merged.whitening).T, expected, rtol=1e-3, atol=1e-4)
-    assert merged.prior == pytest.approx(0.175 * (np.log(24) + np.log(0.64 / 0.36)) / 2, rel=1e-4)
+    assert merged.prior == pytest.approx(0.35 / np.sqrt(2) * (np.log(24) + np.log(0.64 / 0.36)) / 2, rel=1e-4)
 
 
 @pytest.mark.parametrize("shots", [2, 3, 30])
