@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 from skimage import data
 
+import likewise
 from likewise import Example, FewShot
 
 ROOT = Path(__file__).parents[2]
@@ -79,3 +80,8 @@ def test_the_python_code_of_the_readme_and_the_quick_start_runs(
             exec(code, names)
     assert Path("another.mask.png").is_file()
     assert Path("cat.concept").is_file()
+
+
+def test_the_api_page_has_every_public_name() -> None:
+    named = re.findall(r"^::: likewise\.(\w+)$", (ROOT / "docs/api.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert sorted(named) == sorted(set(likewise.__all__) - {"__version__"})

@@ -62,7 +62,8 @@ def cosegment_folder(
         images: Paths, folders and globs. A folder of saliency maps in `cosaliency` is skipped.
         then: Segments again: the `shots` best masks of a group become its examples, and the probabilities of both
             are averaged.
-        formats, force: As for `likewise.jobs.pipeline.process_images`, which also lists the errors.
+        formats: mask, probability, overlay, cutout, coco.
+        force: Process finished groups again, also with other settings than before.
     """
     from likewise.predict.co_saliency import COMMON, average_results
     from likewise.predict.map_folder import MapFolder

@@ -35,9 +35,12 @@ def segment_folder(
     Args:
         images: Paths, folders and globs. Masks and scribbles of the examples are skipped.
         like: Examples, concepts, or texts that `likewise.predict.examples.find_examples` reads. Several are merged.
-        boxes, scribbles, label: As for `find_examples`, for the texts in `like`.
+        boxes: A box for each example image in `like`, in order, instead of a mask (`find_examples`).
+        scribbles: A file of strokes for each example image in `like`, in order, instead of a mask.
+        label: The value of the object in masks of several classes.
         formats: mask, labels, probability, overlay, cutout, coco, areas.
-        force, progress: As for `process_images`, which also lists the errors.
+        force: Process finished images again, also with other settings than before.
+        progress: Called with the number of processed images and their total.
 
     Raises:
         ExampleError: An example is missing, empty or ambiguous.
