@@ -7,9 +7,9 @@ from its paper and its known flaws. With entries missing, a protocol uses those 
 """
 
 from likewise.errors import check_known
-from likewise.evaluate.protocols.interface import Metric, Protocol
 from likewise.evaluate.protocols.likewise1 import Likewise1
 from likewise.evaluate.protocols.papers import FSSHSNet2021, HSNet2021, PANet2019, PFENet2020
+from likewise.evaluate.protocols.protocol import Metric, Protocol
 
 __all__ = ["PROTOCOLS", "Likewise1", "Metric", "Protocol", "find_protocol"]
 

@@ -7,15 +7,14 @@ import numpy as np
 
 from likewise.data.episodes import Episode, EpisodeSet
 from likewise.errors import DataSetError
-from likewise.evaluate.protocols.checks import require_classes, require_images
-from likewise.io.resize import Nearest
+from likewise.evaluate.protocols.protocol import Protocol, require_images
 from likewise.metrics.few_shot import LikewiseIoU
 
 PRESENT_PER_ABSENT = 5
 """Number of episodes of a class that are followed by one whose query shows none of its classes."""
 
 
-class Likewise1:
+class Likewise1(Protocol):
     """`likewise-1`: equal classes, absent classes and false positives count, and every number has an interval.
 
     Episodes: every class has the same number (`count`, 1000, over the number of classes, rounded down). The queries of
@@ -33,15 +32,10 @@ class Likewise1:
     """
 
     name = "likewise-1"
-    size: int | None = None
-    nearest: Nearest = "floor"
+    several_ways = True
 
-    def episodes(
-        self, dataset: EpisodeSet, shots: int = 1, ways: int = 1, count: int | None = None, seed: int | None = None
-    ) -> list[Episode]:
-        require_classes(self.name, dataset, ways)
-        seed = 0 if seed is None else seed
-        per_class = max(1, (1000 if count is None else count) // len(dataset.classes))
+    def draw(self, dataset: EpisodeSet, shots: int, ways: int, count: int, seed: int) -> list[Episode]:
+        per_class = max(1, count // len(dataset.classes))
         turns = [self._class_turns(dataset, name, shots, ways, per_class, seed) for name in dataset.classes]
         return [episode for turn in zip(*turns, strict=True) for episodes in turn for episode in episodes]
 

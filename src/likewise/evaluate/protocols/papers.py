@@ -7,12 +7,11 @@ from itertools import cycle
 import numpy as np
 
 from likewise.data.episodes import Episode, EpisodeSet
-from likewise.evaluate.protocols.checks import require_classes, require_images, require_one_way
-from likewise.io.resize import Nearest
-from likewise.metrics.few_shot import FoldIoU, PanetIoU
+from likewise.evaluate.protocols.protocol import Protocol, require_images
+from likewise.metrics.few_shot import PanetIoU
 
 
-class PANet2019:
+class PANet2019(Protocol):
     """`panet-2019`: Wang et al., PANet: Few-Shot Image Semantic Segmentation with Prototype Alignment, ICCV 2019.
 
     Reproduces: 5 runs of 1000 episodes with seeds 1234 to 1238; each episode draws its classes, distinct images of each
@@ -27,24 +26,22 @@ class PANet2019:
     """
 
     name = "panet-2019"
-    size: int | None = 417
-    nearest: Nearest = "centre"
+    size = 417
+    nearest = "centre"
+    seed = 1234
+    several_ways = True
 
-    def episodes(
-        self, dataset: EpisodeSet, shots: int = 1, ways: int = 1, count: int | None = None, seed: int | None = None
-    ) -> list[Episode]:
-        """Return `count` (1000) episodes for each of five consecutive seeds from `seed` (1234)."""
-        require_classes(self.name, dataset, ways)
+    def draw(self, dataset: EpisodeSet, shots: int, ways: int, count: int, seed: int) -> list[Episode]:
+        """Return `count` episodes for each of five consecutive seeds from `seed`."""
         for name in dataset.classes:
             require_images(dataset, name, shots)
-        first = 1234 if seed is None else seed
         return [
-            self._draw(dataset, shots, ways, run, generator)
-            for run, generator in ((run, random.Random(run)) for run in range(first, first + 5))
-            for _ in range(1000 if count is None else count)
+            self._draw_episode(dataset, shots, ways, run, generator)
+            for run, generator in ((run, random.Random(run)) for run in range(seed, seed + 5))
+            for _ in range(count)
         ]
 
-    def _draw(self, dataset: EpisodeSet, shots: int, ways: int, seed: int, generator: random.Random) -> Episode:
+    def _draw_episode(self, dataset: EpisodeSet, shots: int, ways: int, seed: int, generator: random.Random) -> Episode:
         classes = tuple(generator.sample(dataset.classes, ways))
         query_way = generator.randrange(ways)
         drawn = [generator.sample(dataset.images_of[name], shots + 1) for name in classes]
@@ -57,7 +54,7 @@ class PANet2019:
         return PanetIoU(classes)
 
 
-class HSNet2021:
+class HSNet2021(Protocol):
     """`hsnet-2021`: Min et al., Hypercorrelation Squeeze for Few-Shot Segmentation, ICCV 2021.
 
     Reproduces: 1000 episodes whose queries are the entries of the validation list in order, repeated; each support
@@ -73,14 +70,9 @@ class HSNet2021:
     """
 
     name = "hsnet-2021"
-    size: int | None = 400
-    nearest: Nearest = "floor"
+    size = 400
 
-    def episodes(
-        self, dataset: EpisodeSet, shots: int = 1, ways: int = 1, count: int | None = None, seed: int | None = None
-    ) -> list[Episode]:
-        require_one_way(self.name, ways)
-        seed, count = 0 if seed is None else seed, 1000 if count is None else count
+    def draw(self, dataset: EpisodeSet, shots: int, ways: int, count: int, seed: int) -> list[Episode]:
         generator = np.random.RandomState(seed)
         episodes = []
         for i in range(count):
@@ -95,11 +87,8 @@ class HSNet2021:
             episodes.append(Episode((name,), (supports,), query, seed))
         return episodes
 
-    def metric(self, classes: Sequence[str]) -> FoldIoU:
-        return FoldIoU(self.name, classes)
 
-
-class FSSHSNet2021:
+class FSSHSNet2021(Protocol):
     """`fss-hsnet-2021`: the FSS-1000 test of HSNet (Min et al., ICCV 2021).
 
     Reproduces: every test image (240 classes x 10) is the query once, in order; each support drawn independently from
@@ -111,14 +100,12 @@ class FSSHSNet2021:
     """
 
     name = "fss-hsnet-2021"
-    size: int | None = 400
-    nearest: Nearest = "floor"
+    size = 400
 
-    def episodes(
-        self, dataset: EpisodeSet, shots: int = 1, ways: int = 1, count: int | None = None, seed: int | None = None
-    ) -> list[Episode]:
-        require_one_way(self.name, ways)
-        seed = 0 if seed is None else seed
+    def default_count(self, dataset: EpisodeSet) -> int:
+        return len(dataset.entries)
+
+    def draw(self, dataset: EpisodeSet, shots: int, ways: int, count: int, seed: int) -> list[Episode]:
         generator = np.random.RandomState(seed)
         return [
             Episode(
@@ -130,11 +117,8 @@ class FSSHSNet2021:
             for entry in dataset.entries[:count]
         ]
 
-    def metric(self, classes: Sequence[str]) -> FoldIoU:
-        return FoldIoU(self.name, classes)
 
-
-class PFENet2020:
+class PFENet2020(Protocol):
     """`pfenet-2020`: Tian et al., Prior Guided Feature Enrichment Network for Few-Shot Segmentation, TPAMI 2020.
 
     Reproduces: 5000 episodes (20000 on COCO-20i) with seed 321; queries are the validation *images* in order, repeated,
@@ -147,16 +131,12 @@ class PFENet2020:
     """
 
     name = "pfenet-2020"
-    size: int | None = None
-    nearest: Nearest = "floor"
+    seed = 321
 
-    def episodes(
-        self, dataset: EpisodeSet, shots: int = 1, ways: int = 1, count: int | None = None, seed: int | None = None
-    ) -> list[Episode]:
-        require_one_way(self.name, ways)
-        seed = 321 if seed is None else seed
-        if count is None:
-            count = 20000 if dataset.benchmark == "COCO-20i" else 5000
+    def default_count(self, dataset: EpisodeSet) -> int:
+        return 20000 if dataset.benchmark == "COCO-20i" else 5000
+
+    def draw(self, dataset: EpisodeSet, shots: int, ways: int, count: int, seed: int) -> list[Episode]:
         generator = random.Random(seed)
         episodes = []
         for query, _ in zip(cycle(dataset.classes_of), range(count), strict=False):
@@ -166,9 +146,6 @@ class PFENet2020:
             supports = tuple(image for image in drawn if image != query)[:shots]
             episodes.append(Episode((name,), (supports,), query, seed))
         return episodes
-
-    def metric(self, classes: Sequence[str]) -> FoldIoU:
-        return FoldIoU(self.name, classes)
 
 
 def draw_with_repeats(
