@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 from jaxtyping import UInt8
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from likewise.errors import ImageError, requires_extra
 from likewise.io.atomic import write_atomically
@@ -22,6 +22,9 @@ Source = str | Path | Image.Image | np.ndarray | bytes | BinaryIO | Any
 
 FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "HEIF", "TIFF", "BMP", "GIF", "JPEG2000", "PPM")
 """Pillow's names of the formats that are read. Others stay closed: Pillow runs Ghostscript on an EPS file."""
+
+TRANSPOSED = (5, 6, 7, 8)
+"""Values of the EXIF orientation that swap width and height."""
 
 _HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 
@@ -78,6 +81,26 @@ def read_image(source: Source) -> UInt8[np.ndarray, "h w 3"]:
         raise ImageError(f"{name}: cannot convert mode {image.mode} to RGB ({error}); save it as RGB") from error
 
 
+def read_size(path: Path) -> tuple[tuple[int, int], int]:
+    """Return ``(h, w)`` of the upright image and its EXIF orientation (1 to 8), from the header where possible.
+
+    Raises:
+        ImageError: The image cannot be read.
+    """
+    try:
+        with Image.open(path, formats=_formats()) as image:
+            # for a PNG without EXIF data in its header, getexif decodes the pixels
+            has_exif = image.format != "PNG" or "exif" in image.info
+            orientation = image.getexif().get(ExifTags.Base.Orientation, 1) if has_exif else 1
+            (width, height), format = image.size, image.format
+    except Exception:  # HEIC, or a damaged file, for which read_image raises the error
+        format, orientation = None, 1
+    if format is None or (format == "TIFF" and orientation in TRANSPOSED):  # some versions of Pillow swap it already
+        height, width = read_image(path).shape[:2]
+        return (height, width), orientation
+    return ((width, height) if orientation in TRANSPOSED else (height, width)), orientation
+
+
 def save_image(array: np.ndarray, path: str | Path) -> None:
     """Write ``(h w)`` bool, uint8 or uint16, ``(h w 3)`` RGB or ``(h w 4)`` RGBA uint8 in the format of the suffix.
 
@@ -112,9 +135,8 @@ def open_image(source: Source) -> tuple[str, Image.Image]:
         with requires_extra("heic", f"{name}: reading a HEIC image"):
             import pillow_heif
         pillow_heif.register_heif_opener()
-    Image.init()
     try:
-        with Image.open(file, formats=[name for name in FORMATS if name in Image.OPEN]) as image:
+        with Image.open(file, formats=_formats()) as image:
             return name, _decode(name, image)
     except UnidentifiedImageError:
         start = head.lstrip().lower()
@@ -129,6 +151,12 @@ def open_image(source: Source) -> tuple[str, Image.Image]:
         raise
     except Exception as error:  # Pillow's decoders raise almost any type on damaged data
         raise _damaged(name, error) from error
+
+
+def _formats() -> list[str]:
+    """Return those of `FORMATS` that this Pillow reads; HEIF only after pillow_heif has registered it."""
+    Image.init()
+    return [name for name in FORMATS if name in Image.OPEN]
 
 
 def _decode(name: str, image: Image.Image) -> Image.Image:

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image, ImageOps
 
 from likewise.errors import ImageError, MissingExtraError
-from likewise.io.images import read_image, save_image
+from likewise.io.images import read_image, read_size, save_image
 from likewise.io.masks import read_mask
 
 WIDTH, HEIGHT = 24, 16
@@ -44,6 +44,21 @@ def test_exif_orientation_is_applied(tmp_path: Path, colours: np.ndarray, orient
     with Image.open(path) as image:
         assert near(read_image(image), colours), "a Pillow image carries the tag"
         assert near(read_image(ImageOps.exif_transpose(image)), colours), "an upright image is not rotated again"
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".tif", ".webp"])
+def test_the_size_in_the_header_is_that_of_the_upright_image(tmp_path: Path, colours: np.ndarray, suffix: str) -> None:
+    path = tmp_path / f"image{suffix}"
+    for orientation in (1, 3, 6):
+        exif = Image.Exif()
+        exif[0x0112] = orientation
+        Image.fromarray(colours).save(path, exif=exif)
+        assert read_size(path) == (read_image(path).shape[:2], orientation)
+    Image.fromarray(colours).save(path)
+    assert read_size(path) == ((HEIGHT, WIDTH), 1)
+    path.write_bytes(b"no image")
+    with pytest.raises(ImageError, match=path.name):
+        read_size(path)
 
 
 def test_damaged_exif_is_ignored(tmp_path: Path, colours: np.ndarray) -> None:

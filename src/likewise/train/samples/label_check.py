@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import numpy as np
 from jaxtyping import Int
-from PIL import ExifTags, Image
 
 from likewise.data.scenes import Scene, SceneSet
 from likewise.errors import DataSetError, ImageError
-from likewise.io.images import format_size, read_image
+from likewise.io.images import TRANSPOSED, format_size, read_size
 from likewise.io.labels import IGNORE
 
 MAX_LISTED = 20
 """Problems that the error message lists; further ones are counted."""
-
-TRANSPOSED = (5, 6, 7, 8)
-"""Values of the EXIF orientation tag that exchange height and width."""
 
 
 def count_class_pixels(training: SceneSet, held: SceneSet | None, *, skip_unreadable: bool) -> Int[np.ndarray, " k"]:
@@ -55,7 +50,7 @@ def count_class_pixels(training: SceneSet, held: SceneSet | None, *, skip_unread
 
 def _check_size(scene: Scene, labelled: tuple[int, ...], *, skip_unreadable: bool) -> None:
     try:
-        size, orientation = _upright_size(scene.image)
+        size, orientation = read_size(scene.image)
     except ImageError:
         if skip_unreadable:
             return
@@ -65,22 +60,3 @@ def _check_size(scene: Scene, labelled: tuple[int, ...], *, skip_unreadable: boo
         advice = f"the image has EXIF orientation {orientation}; label it upright" if turned else "label it at its size"
         sizes = f"{format_size(*labelled)}, but its image is {format_size(*size)}"
         raise ImageError(f"{scene.labels}: is {sizes}: {advice}")
-
-
-def _upright_size(path: Path) -> tuple[tuple[int, int], int]:
-    """Return height and width of the upright image, and its EXIF orientation, from the header where Pillow reads it.
-
-    Raises:
-        ImageError: the image cannot be read.
-    """
-    try:
-        with Image.open(path) as image:
-            # for a PNG without EXIF data in its header, getexif decodes the pixels
-            has_exif = image.format != "PNG" or "exif" in image.info
-            orientation = image.getexif().get(ExifTags.Base.Orientation, 1) if has_exif else 1
-            width, height = image.size
-    except OSError:
-        # formats that need a plug-in, and the error message for damaged files
-        whole = read_image(path)
-        return (whole.shape[0], whole.shape[1]), 1
-    return ((width, height) if orientation in TRANSPOSED else (height, width)), orientation
