@@ -69,7 +69,7 @@ def page_values(results: Results, worst: Sequence[EpisodeImages], best: Sequence
         "mean_rows": rows[len(results.parts) :],
         "class_title": f"{class_metric(results)} per {class_noun(results)}",
         "class_lists": {part.name: class_bars(part) for part in results.parts if part.scores.per_class},
-        "galleries": {title: [card(episode) for episode in shown] for title, shown in galleries.items() if shown},
+        "galleries": {title: list(map(card, episodes)) for title, episodes in galleries.items() if episodes},
         "settings": page_settings(results),
     }
 
@@ -91,14 +91,14 @@ def class_bars(part: Part) -> list[dict[str, Any]]:
     return bars
 
 
-def card(shown: EpisodeImages) -> dict[str, Any]:
+def card(episode: EpisodeImages) -> dict[str, Any]:
     """Return the images and the caption of an episode."""
-    score = shown.score
-    ignored = f", {shown.ignored:.0%} ignored" if shown.ignored >= MIN_IGNORED else ""
+    score = episode.score
+    ignored = f", {episode.ignored:.0%} ignored" if episode.ignored >= MIN_IGNORED else ""
     return {
-        "supports": [data_url(image) for image in shown.supports],
-        "columns": 1 if len(shown.supports) <= 3 else 2,
-        "query": data_url(shown.query),
+        "supports": [data_url(image) for image in episode.supports],
+        "columns": 1 if len(episode.supports) <= 3 else 2,
+        "query": data_url(episode.query),
         "classes": ", ".join(score.episode.classes),
         "iou": percent(score.iou),
         "place": f"fold {score.fold}, line {score.line}: {score.episode.query}{ignored}",

@@ -154,7 +154,7 @@ class SceneData(Section):
     Attributes:
         set: kind of data set (`likewise.data.benchmarks.SCENES`), or "folder" for images of your own.
         root: folder of the public download, or your folder.
-        images, labels: folders of the images and of the label PNGs below the root, for "folder".
+        images, labels: folders of the images and of the label PNGs or TIFFs below the root, for "folder".
         classes: names of labels 0, 1, ..., or a text file of them, for "folder"; None makes a class of every label.
         keep_every: keep every n-th training image for validation; None keeps none.
         side: resize images to this short side first, in pixels; None keeps their size.
