@@ -33,13 +33,13 @@ def check_accuracy(ious: list[float], count: int, measured: float, margin: float
 
 
 def summary(ious: list[float]) -> str:
-    """The numbers to write into the tests: mean and twice its bootstrap standard error."""
+    """Return the numbers to write into the tests: the mean and twice its bootstrap standard error."""
     drawn = np.random.default_rng(0).choice(ious, (1000, len(ious)))
     return f"mean IoU {np.mean(ious):.3f}, two standard errors {2 * drawn.mean(axis=1).std():.3f}"
 
 
 def few_shot_ious(few_shot: FewShot, pairs: Iterator[tuple[Path, np.ndarray, Path, np.ndarray]]) -> list[float]:
-    """The IoU of each query, segmented by one example."""
+    """Return the IoU of each query, segmented by one example."""
     return [
         iou(few_shot.segment(query, few_shot.learn(Example(image, mask=mask))).mask, truth)
         for image, mask, query, truth in pairs
@@ -47,7 +47,7 @@ def few_shot_ious(few_shot: FewShot, pairs: Iterator[tuple[Path, np.ndarray, Pat
 
 
 def davis_pairs(root: Path) -> Iterator[tuple[Path, np.ndarray, Path, np.ndarray]]:
-    """Two pairs from each sequence: its frames 0 and 1 as examples, those half a sequence later as queries."""
+    """Yield two pairs from each sequence: its frames 0 and 1 as examples, those half a sequence later as queries."""
     for sequence in sorted((root / "JPEGImages/480p").iterdir()):
         frames = sorted(sequence.glob("*.jpg"))
         masks = [read_mask(root / f"Annotations/480p/{sequence.name}/{frame.stem}.png") for frame in frames]
@@ -57,7 +57,7 @@ def davis_pairs(root: Path) -> Iterator[tuple[Path, np.ndarray, Path, np.ndarray
 
 
 def camvid_pairs(root: Path) -> Iterator[tuple[Path, np.ndarray, Path, np.ndarray]]:
-    """Three pairs of each class of CamVid's test split, from images where it covers more than one percent."""
+    """Yield three pairs of each class of CamVid's test split, from images where it covers more than one percent."""
     scenes = camvid_scenes(root, "test")
     chosen = scenes.scenes[::10]
     labels = [scenes.read_labels(scene.labels) for scene in chosen]
@@ -75,7 +75,7 @@ def held_out(root: Path) -> GroupSet:
 
 def test_prototypes_lite0_segments_classes_of_camvid(shared_data: Path) -> None:
     ious = few_shot_ious(FewShot("prototypes-lite0"), camvid_pairs(shared_data / "CamVid"))
-    check_accuracy(ious, 27, 0.390, 0.097)
+    check_accuracy(ious, 27, 0.392, 0.093)
 
 
 def test_panet_lite0_segments_the_objects_of_davis(shared_data: Path) -> None:
