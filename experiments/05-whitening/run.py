@@ -6,7 +6,8 @@ Needs the six PANets of `experiments/04-panet-on-pascal-folds/run.py --pairs`. E
 folds that it was not trained on, in training images; no test image takes part.
 
 Protocol: 320x320, 1-way, the same episodes for every row, the classes of a fold in turn; intersections and unions
-summed per class, boundary ignored; mIoU of the five classes of a fold, mean over its three PANets. Prototypes only.
+summed per class, boundary ignored; mIoU of the five classes of a fold, mean over its three PANets. Prototypes only,
+with the area prior in all rows but PANet.
 """
 
 from __future__ import annotations
@@ -18,53 +19,40 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
+from jaxtyping import Float32
 from torch.utils.data import DataLoader
 
 from likewise.data.class_names import PASCAL
 from likewise.data.pascal import pascal5i
 from likewise.io.labels import IGNORE
 from likewise.models.panet import PANet
-from likewise.ops.features import plane_size, resize
-from likewise.ops.prototypes import (
-    COSINE_SCALE,
-    SupportStatistics,
-    cosine_maps,
-    merge_shots,
-    support_statistics,
-)
-from likewise.ops.shots import area_weights
+from likewise.ops import prototypes
+from likewise.ops.bilinear import resize_bilinear
+from likewise.ops.prototypes import COSINE_SCALE, SupportStatistics, cosine, log_odds, merge_shots, support_statistics
 from likewise.train.recipes.data_sections import EpisodeData
 from likewise.train.samples.episodes import Batch, ValidationEpisodes
 from likewise.train.samples.training_data import collate
 from likewise.weights.load import load_trained
 
-FOREGROUND_BIAS = 0.25
-"""Subtracted from the foreground logit, times 1 - 1/K for K shots, in all rows but PANet."""
-ROWS = ("PANet", "self-support alone", *(f"whitened, shrinkage {value}" for value in (20, 40, 80, 160)))
+RIDGES = {"self-support alone": 1e9, **{f"whitened, ridge {value}": float(value) for value in (20, 40, 80, 160)}}
+"""Row name to the ridge for two examples, in mean variances. The first leaves features unchanged."""
+ROWS = ("PANet", *RIDGES)
 
 
-def logit_differences(model: PANet, batch: Batch) -> dict[str, Tensor]:
-    """Return the foreground logit minus the background logit of the query, for each row."""
-    images, query = (model.backbone.normalise(part) for part in (batch.supports[0, 0], batch.queries))
-    features, query = model.features(images), model.features(query)
-    foreground = (batch.support_labels[0, 0] == 1).float()
-    parts = support_statistics(features, 1 - foreground, foreground)
-    statistics = SupportStatistics(*(part[None] for part in parts))
-    equal = torch.full((1, len(features), 2), 1 / len(features))
-    weights = area_weights(foreground.mean(dim=(1, 2))[None])
-    bias = FOREGROUND_BIAS * (1 - 1 / len(features))
-
-    def logit(weights: Tensor, ridge: float, *, self_support: bool) -> Tensor:
-        prototypes = merge_shots(statistics, weights, ridge=ridge)
-        found = cosine_maps(query, prototypes, self_support=self_support)[:, -2:]
-        background, foreground_logit = (COSINE_SCALE * resize(found, plane_size(batch.targets), align_corners=False))[0]
-        return foreground_logit - background
-
-    rows = {"PANet": logit(equal, 1e9, self_support=False)}
-    rows["self-support alone"] = logit(weights, 1e9, self_support=True) - bias
-    for row in ROWS[2:]:
-        rows[row] = logit(weights, float(row.rpartition(" ")[2]), self_support=True) - bias
+def row_log_odds(model: PANet, batch: Batch) -> dict[str, Float32[np.ndarray, "h w"]]:
+    """Return the query's log-odds at the features' positions, for each row."""
+    supports, query = (
+        model.features(model.backbone.normalise(images)).numpy() for images in (batch.supports[0, 0], batch.queries)
+    )
+    masks = (batch.support_labels[0, 0] == 1).numpy()
+    shots = [support_statistics(image, mask, ~mask) for image, mask in zip(supports, masks, strict=True)]
+    stacked = SupportStatistics(*(np.stack(parts) for parts in zip(*shots, strict=True)))
+    flat = query[0].reshape(len(query[0]), -1)
+    background, foreground = COSINE_SCALE * cosine(stacked.means.mean(axis=0), flat)
+    rows = {"PANet": (foreground - background).reshape(query.shape[2:])}
+    for row, ridge in RIDGES.items():
+        prototypes.RIDGE = ridge
+        rows[row] = log_odds(query[0], merge_shots(stacked))
     return rows
 
 
@@ -83,20 +71,20 @@ def main() -> None:
             model, _ = load_trained(arguments.runs / f"panet-pair{pair[0]}{pair[1]}")
             model.eval()
             for fold in pair:
-                held = images.only(PASCAL[5 * fold : 5 * fold + 5])
+                novel = images.only(PASCAL[5 * fold : 5 * fold + 5])
                 data = EpisodeData(
                     kind="episodes", set="pascal5i", root=arguments.data, size=320, shots=(shots,), mirror=0
                 )
                 counts = {row: np.zeros((5, 2)) for row in ROWS}
-                loader = DataLoader(ValidationEpisodes(held, data, arguments.episodes), 1, collate_fn=collate)
+                loader = DataLoader(ValidationEpisodes(novel, data, arguments.episodes), 1, collate_fn=collate)
                 for index, batch in enumerate(loader):
-                    truth, counted = batch.targets[0] == 1, batch.targets[0] != IGNORE
-                    for row, logit in logit_differences(model, batch).items():
-                        found = (logit > 0) & counted
-                        both, either = (found & truth).sum().item(), (found | truth).sum().item()
-                        counts[row][index % 5] += both, either
-                for row, (both, either) in ((row, count.T) for row, count in counts.items()):
-                    scores[row, fold].append(float((both / either).mean()))
+                    target = batch.targets[0].numpy()
+                    truth, counted = target == 1, target != IGNORE
+                    for row, odds in row_log_odds(model, batch).items():
+                        found = (resize_bilinear(odds, target.shape) > 0) & counted
+                        counts[row][index % 5] += (found & truth).sum(), (found | truth).sum()
+                for row, (intersections, unions) in ((row, count.T) for row, count in counts.items()):
+                    scores[row, fold].append(float((intersections / unions).mean()))
         print(f"{shots} shots{'':26s} mean  " + "  ".join(f"fold {fold}" for fold in range(4)))
         for row in ROWS:
             folds = [float(np.mean(scores[row, fold])) for fold in range(4)]
