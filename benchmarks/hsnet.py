@@ -28,7 +28,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from likewise.evaluate.kernel_costs import process_memory
 from likewise.models import hsnet
 from likewise.models.hsnet_inference import encode_support, segment
-from likewise.predict.ready import made_ready
+from likewise.predict.ready import prepare_network
 
 SIZE, SHOTS = 400, 5
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
@@ -52,7 +52,7 @@ def network() -> hsnet.HSNet:
 
 def ours(dtype: torch.dtype) -> hsnet.HSNet:
     """Return the network as `likewise.predict` prepares it."""
-    return made_ready(network(), torch.device("cpu"), dtype, fold=True)
+    return prepare_network(network(), torch.device("cpu"), dtype, fold=True)
 
 
 def seconds(run: Callable[[], object]) -> tuple[float, float]:

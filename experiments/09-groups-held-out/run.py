@@ -27,7 +27,7 @@ from likewise.io.images import save_image
 from likewise.io.paths import ImageFile
 from likewise.metrics.saliency import icnet_f_curve
 from likewise.metrics.scores import interval
-from likewise.predict.co_saliency import BY_BEST_MASKS, CoSaliency, average_results
+from likewise.predict.co_saliency import BEST_MASK_MODEL, CoSaliency, average_results
 from likewise.predict.few_shot import FewShot
 from likewise.predict.saliency import Saliency
 
@@ -122,7 +122,9 @@ def main() -> None:
     parser.add_argument("--every", type=int, metavar="N", help="score every Nth image of each group")
     parser.add_argument("--groups", nargs="*", default=(), help="score all images of these groups")
     parser.add_argument("--whole", action="store_true", help="images that are not scored still join their group")
-    parser.add_argument("--then", nargs="?", const=BY_BEST_MASKS, help="also score few-shot segmentation by best masks")
+    parser.add_argument(
+        "--then", nargs="?", const=BEST_MASK_MODEL, help="also score few-shot segmentation by best masks"
+    )
     parser.add_argument("--shots", type=int, default=5)
     parser.add_argument("--out", type=Path, help="folder for the scored maps")
     scores(parser.parse_args())

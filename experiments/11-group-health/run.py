@@ -22,7 +22,7 @@ from likewise.io.images import read_image
 from likewise.io.paths import ImageFile
 from likewise.models.icnet import STRIDES
 from likewise.predict.co_saliency import CoSaliency
-from likewise.predict.group_health import agreement_of, far_below
+from likewise.predict.group_health import far_below_median, group_agreement
 from likewise.predict.saliency import Saliency
 
 
@@ -63,9 +63,9 @@ def main() -> None:
             vectors = group.vectors[stride][members, 0]
             if other is not None:
                 vectors = torch.cat([vectors, other.vectors[stride][index : index + 1, 0]])
-            found.append((agreement_of(vectors).numpy(), other is not None))
+            found.append((group_agreement(vectors).numpy(), other is not None))
         for apart in (2.0, 2.5, 3.0, 4.0, 5.0):
-            odd = [(far_below(agreement, apart), intruder) for agreement, intruder in found]
+            odd = [(far_below_median(agreement, apart), intruder) for agreement, intruder in found]
             intruders = np.mean([named[-1] for named, intruder in odd if intruder])
             members_named = np.mean(np.concatenate([named[:-1] if intruder else named for named, intruder in odd]))
             disturbed = np.mean([named.any() for named, intruder in odd if not intruder])

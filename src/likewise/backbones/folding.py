@@ -1,4 +1,4 @@
-"""Batch norm that no longer learns, folded into the convolution before it: the same numbers in fewer passes."""
+"""Fold batch norm into the convolutions before it, for faster inference."""
 
 from __future__ import annotations
 
@@ -13,31 +13,31 @@ from likewise.backbones.taps import Backbone
 
 @torch.no_grad()
 def fold_batch_norm(backbone: Backbone) -> int:
-    """Fold every batch norm that reads a convolution's output, in place; gives how many.
+    """Fold every batch norm that reads the output of a convolution, in place; return their number.
 
-    Equal to rounding (a few 1e-6 of the largest feature). For inference only: the names of the state change, so take
-    a fingerprint before.
+    Features are equal up to rounding, a few 1e-6 of the largest. For inference only. Entries of the state dict are
+    renamed, so take the fingerprint before.
     """
     net: Any = backbone.net
     pairs = norms_after_convolutions(backbone)
     for convolution, norm in pairs:
         own = net.get_submodule(norm)
-        put(net, convolution, fuse_conv_bn_eval(net.get_submodule(convolution), own))
-        # timm's norms hold the activation that follows
-        put(net, norm, getattr(own, "act", nn.Identity()))
+        replace_module(net, convolution, fuse_conv_bn_eval(net.get_submodule(convolution), own))
+        # timm's norms include the activation
+        replace_module(net, norm, getattr(own, "act", nn.Identity()))
     return len(pairs)
 
 
 def norms_after_convolutions(backbone: Backbone) -> list[tuple[str, str]]:
-    """Names of the convolutions and of the batch norms that read them, as one pass finds them."""
-    outputs: dict[int, tuple[str, Tensor]] = {}  # the tensors too, so that no identity is given twice
+    """Name pairs of a convolution and the batch norm that reads its output, found by a forward pass."""
+    outputs: dict[int, tuple[str, Tensor]] = {}  # tensors are kept alive so that ids stay unique
     pairs = []
     hooks = []
 
     def keep(name: str) -> Any:
         return lambda module, inputs, output: outputs.update({id(output): (name, output)})
 
-    def look(name: str) -> Any:
+    def match(name: str) -> Any:
         def pair(module: nn.Module, inputs: tuple[Tensor]) -> None:
             if id(inputs[0]) in outputs:
                 pairs.append((outputs[id(inputs[0])][0], name))
@@ -48,7 +48,7 @@ def norms_after_convolutions(backbone: Backbone) -> list[tuple[str, str]]:
         if isinstance(module, nn.Conv2d):
             hooks.append(module.register_forward_hook(keep(name)))
         elif isinstance(module, nn.BatchNorm2d):
-            hooks.append(module.register_forward_pre_hook(look(name)))
+            hooks.append(module.register_forward_pre_hook(match(name)))
     like = next(backbone.parameters())
     try:
         backbone(torch.zeros(1, 3, 64, 64, dtype=like.dtype, device=like.device))
@@ -58,7 +58,7 @@ def norms_after_convolutions(backbone: Backbone) -> list[tuple[str, str]]:
     return pairs
 
 
-def put(net: nn.Module, name: str, module: nn.Module) -> None:
-    """Put the module in the place of that name."""
+def replace_module(net: nn.Module, name: str, module: nn.Module) -> None:
+    """Replace the submodule with that name."""
     parent, _, last = name.rpartition(".")
     setattr(net.get_submodule(parent), last, module)

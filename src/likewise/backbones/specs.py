@@ -17,14 +17,14 @@ IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 @dataclass(frozen=True)
 class Tap:
-    """Where a feature map is read.
+    """A place in the network where a feature map is read.
 
     Attributes:
         module: name of the module inside timm's network.
-        stride: pixels of the image from one position to the next.
+        stride: distance of two positions in pixels of the image.
         channels: channels of the feature map.
-        before: read what goes into the module, not what comes out. On the last activation of a residual block
-            this is the sum before the ReLU.
+        before: read the module's input instead of its output. For the last activation of a residual block this is the
+            sum before the ReLU.
     """
 
     module: str
@@ -35,20 +35,20 @@ class Tap:
 
 @dataclass(frozen=True)
 class BackboneSpec:
-    """Everything that fixes a backbone except its weights.
+    """A backbone without its weights.
 
     Attributes:
         name: our name.
         timm: timm's model name.
-        taps: every place where features can be read, shallow to deep.
+        taps: the places where features are read, shallow to deep.
         mean, std: of the normalisation, for pixels in [0, 1].
         options: further arguments of `timm.create_model`.
-        alter: changes the network that timm built.
-        multiple: the sides of an image are brought to multiples of this by zeros, the mean colour, to the right and
-            below; the feature maps are cut to what the image covers.
-        joined: timm's feature levels stand side by side at the size of the first, as one tap.
-        weights: where weights come from when none are named: "bundled" with the installation, the "hub", or "none".
-        about: one line for people.
+        alter: a function that changes timm's network in place.
+        multiple: images are padded on the right and below with zeros, the mean colour, to multiples of this side; the
+            feature maps are cropped to the image.
+        joined: concatenate timm's feature levels at the size of the first, as one tap.
+        weights: default source of the weights: "bundled" with the installation, the "hub", or "none".
+        about: description for users, one line.
     """
 
     name: str
@@ -64,10 +64,10 @@ class BackboneSpec:
     about: str = ""
 
     def with_taps(self, *modules: str) -> BackboneSpec:
-        """The same backbone, read at the named modules only.
+        """The same backbone, read at these modules only.
 
         Raises:
-            ValueError: a name that is no tap; the message lists those there are.
+            ModelError: an unknown tap; the message lists the taps.
         """
         known = {tap.module: tap for tap in self.taps}
         for module in modules:
@@ -77,7 +77,7 @@ class BackboneSpec:
 
 
 def _lite0(name: str, *, stride: int, about: str) -> BackboneSpec:
-    """EfficientNet-Lite0, tapped at every block; past `stride` it dilates instead of striding."""
+    """EfficientNet-Lite0, tapped at every block; blocks beyond `stride` are dilated."""
     # (stage, blocks, stride, channels) of EfficientNet-Lite0
     stages = ((1, 2, 4, 24), (2, 2, 8, 40), (3, 3, 16, 80), (4, 3, 16, 112), (5, 4, 32, 192), (6, 1, 32, 320))
     return BackboneSpec(
@@ -119,7 +119,7 @@ def _residual_stride8(name: str, timm_name: str, *, about: str) -> BackboneSpec:
 
 
 def _high_resolution(name: str, timm_name: str, width: int, *, about: str) -> BackboneSpec:
-    """HRNet as segmentation reads it (Wang et al., TPAMI 2020, HRNetV2): its four branches side by side at stride 4."""
+    """HRNetV2 (Wang et al., TPAMI 2020): the four branches concatenated at stride 4."""
     options = {"features_only": True, "feature_location": "", "out_indices": (1, 2, 3, 4)}
     taps = (Tap("branches", 4, (1 + 2 + 4 + 8) * width),)
     return BackboneSpec(name, timm_name, taps, options=options, multiple=32, joined=True, about=about)
@@ -154,14 +154,14 @@ def _dilate_vgg16(net: nn.Module) -> None:
 BACKBONES: dict[str, BackboneSpec] = {
     spec.name: spec
     for spec in (
-        _lite0("lite0", stride=32, about="EfficientNet-Lite0; its ImageNet weights come with the installation"),
-        _lite0("lite0-stride8", stride=8, about="EfficientNet-Lite0, dilated to stride 8; its weights come along too"),
-        _vgg16("vgg16", dilated=False, about="VGG-16 as torchvision has it"),
-        _vgg16("vgg16-dilated", dilated=True, about="VGG-16 of PANet's program: stride 8, padded 3x3 pools"),
-        _residual("resnet50", "resnet50.tv_in1k", (3, 4, 6, 3), deep=False, about="ResNet-50 as torchvision has it"),
-        _residual(
-            "resnet101", "resnet101.tv_in1k", (3, 4, 23, 3), deep=False, about="ResNet-101 as torchvision has it"
+        _lite0("lite0", stride=32, about="EfficientNet-Lite0; its ImageNet weights are bundled"),
+        _lite0(
+            "lite0-stride8", stride=8, about="EfficientNet-Lite0, dilated to stride 8; its ImageNet weights are bundled"
         ),
+        _vgg16("vgg16", dilated=False, about="VGG-16 of torchvision"),
+        _vgg16("vgg16-dilated", dilated=True, about="VGG-16 of PANet's program: stride 8, padded 3x3 pools"),
+        _residual("resnet50", "resnet50.tv_in1k", (3, 4, 6, 3), deep=False, about="ResNet-50 of torchvision"),
+        _residual("resnet101", "resnet101.tv_in1k", (3, 4, 23, 3), deep=False, about="ResNet-101 of torchvision"),
         _residual("resnet50-deep", "resnet50", (3, 4, 6, 3), deep=True, about="ResNet-50, deep stem, stride 8"),
         _residual("resnet101-deep", "resnet101", (3, 4, 23, 3), deep=True, about="ResNet-101, deep stem, stride 8"),
         _residual_stride8("resnet50-stride8", "resnet50c.gluon_in1k", about="ResNet-50 of MCIBI's program: stride 8"),
@@ -173,21 +173,21 @@ BACKBONES: dict[str, BackboneSpec] = {
 
 
 def backbone_spec(name: str, *, taps: tuple[str, ...] = ()) -> BackboneSpec:
-    """The backbone of that name: one of ours (`BACKBONES`), or any timm model that gives feature maps.
+    """The backbone with this name: one of `BACKBONES`, or any timm model with feature maps.
 
     Args:
         name: "lite0", "resnet50", ..., or a timm name such as "convnext_tiny" or "vit_small_patch14_dinov2".
-        taps: module names for one of ours; for a timm model the indices of its feature levels, negative ones from
-            the deepest. Nothing means all of ours, and the deepest level of a timm model.
+        taps: module names for one of `BACKBONES`, by default all of its taps. For a timm model the indices of its
+            feature levels, negative ones from the deepest, by default the deepest.
 
     Raises:
-        ValueError: nobody knows the name, or a tap; the message names the nearest.
+        ModelError: an unknown backbone or tap, or a timm model that cannot be a backbone.
     """
     if name in BACKBONES:
         return BACKBONES[name].with_taps(*taps) if taps else BACKBONES[name]
     if not timm.is_model(name):
-        hint = did_you_mean(name, [*BACKBONES, *timm.list_models()]) or "; `likewise backbones` lists ours"
-        raise ModelError(f"no backbone is called {name!r}{hint}")
+        hint = did_you_mean(name, [*BACKBONES, *timm.list_models()]) or "; see `likewise backbones`"
+        raise ModelError(f"unknown backbone {name!r}{hint}")
     indices = tuple(_level_index(name, tap) for tap in taps) or (-1,)
     options, multiple, levels = _levels(name, indices)
     settings: Any = timm.get_pretrained_cfg(name, allow_unregistered=False)
@@ -213,23 +213,23 @@ def _level_index(name: str, tap: str) -> int:
 
 
 def _levels(name: str, indices: tuple[int, ...]) -> tuple[dict[str, Any], int, list[dict[str, Any]]]:
-    """timm's options that give these feature levels for images of any size, and what timm says of each level.
+    """timm's options for these feature levels with images of any size, the multiple for padding, and the levels' info.
 
-    Between them what sides must be multiples of: the deepest stride that the network has.
+    The multiple is the largest stride of the network.
     """
     for any_size in ({"dynamic_img_size": True}, {"strict_img_size": False}, {}):
         options: dict[str, Any] = {"features_only": True, "out_indices": indices, **any_size}
         try:
             with torch.device("meta"):
                 net: Any = timm.create_model(name, pretrained=False, **options).eval()
-        except TypeError:  # this network knows no such option
+        except TypeError:  # this network has no such option
             continue
         multiple = max(level["reduction"] for level in net.feature_info.info)
         try:
             net(torch.empty(1, 3, 4 * multiple, 6 * multiple, device="meta"))
-        except Exception as error:  # an assertion or anything else, deep inside the network
+        except Exception as error:  # any error inside the network
             raise ModelError(
-                f"timm's {name} takes images of one size only ({error}), so it cannot be a backbone; choose another"
+                f"timm's {name} takes images of a fixed size ({error}), so it cannot be a backbone; choose another"
             ) from error
         return options, multiple, net.feature_info.get_dicts()
-    raise ModelError(f"timm's {name} gives no feature maps, so it cannot be a backbone; choose another")
+    raise ModelError(f"timm's {name} has no feature maps, so it cannot be a backbone; choose another")

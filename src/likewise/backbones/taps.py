@@ -1,7 +1,7 @@
-"""Feature taps over timm's image models.
+"""Feature maps from timm's image models.
 
-A `Backbone` turns normalised images into a list of feature maps, one for each tap, shallow to deep. timm builds the
-network; taps are forward hooks on its modules, and modules after the last tap are removed.
+A `Backbone` maps normalised images to one feature map for each tap, shallow to deep. Taps are forward hooks on modules
+of timm's network; modules after the last tap are removed.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Backbone(nn.Module):
 
     Args:
         spec: the network and its taps; weights are random until a state is loaded.
-        frozen: no parameter asks for a gradient, and batch norm keeps its statistics in `train()` too.
+        frozen: parameters need no gradient, and batch norm uses its stored statistics in `train()` too.
     """
 
     def __init__(self, spec: BackboneSpec, *, frozen: bool = True) -> None:
@@ -50,11 +50,11 @@ class Backbone(nn.Module):
         self.by_hooks = not spec.options.get("features_only", False)
         self.left_out: tuple[str, ...] = ()
         if self.by_hooks:
-            self.left_out = _drop_what_follows(self.net, spec.taps[-1].module)
+            self.left_out = _drop_modules_after(self.net, spec.taps[-1].module)
             for index, tap in enumerate(spec.taps):
                 module: Any = self.net.get_submodule(tap.module)
                 if tap.before:
-                    module.inplace = False  # what goes into the activation is still wanted after it
+                    module.inplace = False  # the tapped input must not be overwritten
                     module.register_forward_pre_hook(partial(_read_input, index))
                 else:
                     module.register_forward_hook(partial(_read_output, index))
@@ -82,12 +82,12 @@ class Backbone(nn.Module):
         ]
 
     def levels(self, images: Float[Tensor, "b 3 h w"]) -> list[Float[Tensor, "b _c _h _w"]]:
-        """Feature maps of images whose sides suit the network."""
+        """Feature maps of images whose sides are multiples of `spec.multiple`."""
         if not self.by_hooks:
             features = self.net(images)
             if self.spec.joined:
                 return [concat_levels(features, align_corners=False)]
-            # Swin and its like keep channels last; EfficientNet and HRNet do not say, and keep them first.
+            # Swin outputs channels last; EfficientNet and HRNet have no `output_fmt` and output channels first
             last = getattr(self.net, "output_fmt", Format.NCHW) == Format.NHWC
             return [f.permute(0, 3, 1, 2) for f in features] if last else features
         found: dict[int, Tensor] = {}
@@ -99,14 +99,14 @@ class Backbone(nn.Module):
         return [found[index] for index in range(len(self.taps))]
 
     def normalise(self, images: UInt8[Tensor, "b h w 3"]) -> Float[Tensor, "b 3 h w"]:
-        """Images (8-bit RGB, channels last) as this backbone wants them, in channels-last memory."""
+        """Images (8-bit RGB, channels last) normalised for this backbone, in channels-last memory."""
         mean = torch.tensor(self.spec.mean, device=images.device) * 255
         std = torch.tensor(self.spec.std, device=images.device) * 255
         return ((images.float() - mean) / std).permute(0, 3, 1, 2)
 
 
-def _drop_what_follows(net: nn.Module, last: str) -> tuple[str, ...]:
-    """Leave out the top-level parts, and the entries of their sequences, that come after `last`; give their names."""
+def _drop_modules_after(net: nn.Module, last: str) -> tuple[str, ...]:
+    """Replace the modules after `last` by identities, at the top level and in sequences; return their names."""
     parent, path, dropped = net, last.split("."), []
     for depth, part in enumerate(path):
         if not (parent is net or isinstance(parent, nn.Sequential)):

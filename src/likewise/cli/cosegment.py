@@ -36,13 +36,13 @@ def cosegment(
     """
     from likewise.errors import check_known
     from likewise.jobs.cosegment import cosegment_folder
-    from likewise.predict.co_saliency import BY_BEST_MASKS, CoSaliency
+    from likewise.predict.co_saliency import BEST_MASK_MODEL, CoSaliency
     from likewise.predict.few_shot import FewShot
 
     if then is not None:
         check_known(then, ["segment"], "value of --then")
     cosaliency = CoSaliency(model, maps=maps, weights=weights, device=device, edges=edges)
-    few_shot = FewShot(BY_BEST_MASKS, device=device, edges=edges) if then else None
+    few_shot = FewShot(BEST_MASK_MODEL, device=device, edges=edges) if then else None
     with stage_progress() as progress:
         report = cosegment_folder(
             paths,

@@ -118,7 +118,7 @@ def learn_groups(
         groups[folder] = cosaliency.learn(files, progress=_stage(progress, "comparing", before, total))
         before += len(files)
     for folder, group in groups.items():
-        for line in group.health().told():
+        for line in group.health().warnings():
             warnings.warn(f"{folder}: {line}", stacklevel=3)
     return groups
 

@@ -1,11 +1,11 @@
-"""A pile of images in, masks of what they share out, at each image's own size, with no mask given at all.
+"""Co-saliency: a group of images in, masks of the object that they share out. No mask is given.
 
 cosaliency = CoSaliency()
-group = cosaliency.learn(["1.jpg", "2.jpg", "3.jpg"])     # the first pass
-cosaliency.segment("1.jpg", group).mask                   # the second
+group = cosaliency.learn(["1.jpg", "2.jpg", "3.jpg"])     # first pass
+cosaliency.segment("1.jpg", group).mask                   # second pass
 group.health().outsiders
 
-Of a group only its vectors are kept, a few kilobytes for each image, so a group may be of any size.
+A group keeps only vectors, a few kilobytes per image, so it may have any size.
 """
 
 from __future__ import annotations
@@ -30,34 +30,35 @@ from likewise.models.icnet import SIZE, STRIDES, ICNet, Vectors
 from likewise.ops.features import resize
 from likewise.predict.devices import torch_device
 from likewise.predict.examples import Example
-from likewise.predict.group_health import Health, certainty_of, health_of
+from likewise.predict.group_health import Health, assess_group, map_certainty
 from likewise.predict.map_folder import MapFolder
-from likewise.predict.ready import made_ready
-from likewise.predict.result import Result
+from likewise.predict.ready import prepare_network
+from likewise.predict.result import EqualByValue, Result
 from likewise.predict.saliency import Saliency, map_result
 from likewise.weights import DEFAULT_GROUP_MODEL, DEFAULT_SALIENCY
 from likewise.weights.checkpoint import fingerprint
 from likewise.weights.load import CO_SALIENCY, open_model
 
-BY_BEST_MASKS = "panet-lite0"
-"""What segments by a group's best masks. Not the default of few-shot: that has seen images that tell how well."""
+BEST_MASK_MODEL = "panet-lite0"
+"""Few-shot model that segments by a group's best masks. The default few-shot model was trained on images of the groups
+that measure this step (experiments/09-groups-held-out), so it is not used here."""
 COMMON = ("object",)
-"""The one class of a result."""
+"""The class names of a result."""
 
-LEAST_SHARE, MOST_SHARE = 0.02, 0.7
-"""A mask that is to be an example covers at least and at most so much of its image."""
+MIN_EXAMPLE_AREA, MAX_EXAMPLE_AREA = 0.02, 0.7
+"""Fractions of the image that the mask of an example covers at least and at most."""
 
 
-@dataclass(frozen=True)
-class Group:
-    """What the first pass leaves of a group of images.
+@dataclass(frozen=True, eq=False, repr=False)
+class Group(EqualByValue):
+    """What the first pass computes from a group of images.
 
     Attributes:
-        names: of those that could be read; their paths, where no folder is known that they have names in.
-        vectors: their single-image vectors.
-        certainty: how clearly each one's saliency map shows something, in [0, 1].
-        failed: those that could not be read, and why.
-        fingerprint: of the model and the maps that made it.
+        names: of the readable images: names within their folder, or paths.
+        vectors: the single-image vectors of the readable images.
+        certainty: of each saliency map, in [0, 1] (`likewise.predict.group_health.map_certainty`).
+        failed: name and reason for each image that cannot be read.
+        fingerprint: of the model's weights.
     """
 
     names: tuple[str, ...]
@@ -66,30 +67,32 @@ class Group:
     failed: tuple[tuple[str, str], ...]
     fingerprint: str
 
+    def __repr__(self) -> str:
+        return f"<group of {len(self)} images{f', {len(self.failed)} unreadable' if self.failed else ''}>"
+
     def __len__(self) -> int:
-        """The number of images that could be read."""
+        """The number of readable images."""
         return len(self.names)
 
     def health(self) -> Health:
-        """Agreement, outsiders, and maps that cannot be relied on."""
-        return health_of(self.names, self.vectors, self.certainty)
+        """Agreement within the group, outsiders and unreliable saliency maps."""
+        return assess_group(self.names, self.vectors, self.certainty)
 
 
 class CoSaliency:
-    """Finds what the images of a group share.
+    """Segments the object that the images of a group share.
 
     Args:
-        model: "icnet-lite0", bundled, trained by us; a folder of `likewise train`; a file of `likewise weights import`;
+        model: "icnet-lite0", bundled; a folder of `likewise train`; a file of `likewise weights import`;
             or "icnet-vgg16", the published network, with its authors' checkpoint.
-        maps: where the single-image saliency maps come from: a saliency model (`likewise.predict.saliency.Saliency`),
-            or a folder of maps with the names of their images.
+        maps: the source of the single-image saliency maps: a model (`likewise.predict.saliency.Saliency`), or a folder
+            of maps named as their images.
         weights: the checkpoint of the published network.
-        device: "auto" takes the first accelerator there is, else the CPU; or a torch device such as "cuda:1".
-        edges: as for `likewise.FewShot`.
+        device, edges: see `likewise.FewShot`.
 
     Raises:
-        ValueError: an unknown model or device, or one that is no ICNet.
-        WeightsError: weights that cannot be had or do not fit.
+        ModelError: an unknown model or device, or a model of another method.
+        WeightsError: weights that cannot be found or do not fit.
     """
 
     def __init__(
@@ -107,11 +110,11 @@ class CoSaliency:
         self.model_name = opened.name
         self.maps = MapFolder(maps) if Path(maps).is_dir() and not is_run(maps) else Saliency(maps, device=device)
         self.fingerprint = fingerprint(opened.network)
-        self.network: ICNet = made_ready(opened.network, self.device, fold=not opened.authors)
+        self.network: ICNet = prepare_network(opened.network, self.device, fold=not opened.authors)
 
     @property
     def settings(self) -> dict[str, Any]:
-        """What the results depend on besides the images and a folder of maps, for a run's records."""
+        """The settings that determine the results, for the records of a run."""
         maps = str(self.maps.folder) if isinstance(self.maps, MapFolder) else self.maps.settings
         return {"model": self.model_name, "weights": self.fingerprint, "maps": maps, "edges": self.edges}
 
@@ -119,38 +122,36 @@ class CoSaliency:
     def learn(
         self, images: Sequence[Source | ImageFile], *, progress: Callable[[int, int], None] | None = None
     ) -> Group:
-        """The first pass: what every image says about what its group shares.
-
-        Images that cannot be read are named in `Group.failed`, and the others make the group.
+        """Encode a group of images: the first pass. Images that cannot be read are listed in `Group.failed`.
 
         Args:
-            progress: called with (settled, in all) images.
+            progress: called with (images done, all images).
 
         Raises:
-            ValueError: no images; or maps of a folder that are missing or of another size than their images.
+            ArgumentError: no images.
+            ImageError: maps of a folder that are missing or of another size than their images.
         """
         if not images:
-            raise ArgumentError("no images: a group has at least one")
+            raise ArgumentError("no images: a group has at least one image")
         if isinstance(self.maps, MapFolder):
-            self.maps.check(on_disk(images))
+            self.maps.check(image_files(images))
         names: list[str] = []
         certainty: list[float] = []
         failed: list[tuple[str, str]] = []
-        # room for all from the start: thousands of small tensors that stay keep the allocator from giving back what
-        # lies between them
+        # one allocation for all vectors: thousands of small tensors fragment the memory
         room: Vectors = {}
-        for index, (image, reading) in enumerate(prefetch(images, read)):
-            label = label_of(image, index)
+        for index, (image, reading) in enumerate(prefetch(images, read_pixels)):
+            label = image_label(image, index)
             try:
                 pixels = reading.result()
-                sism = self.sism(pixels, name_of(image))
+                sism = self.sism(pixels, image_name(image))
             except ImageError as error:
                 failed.append((label, str(error)))
             else:
-                for stride, own in self.network.encode_group(self.image(pixels), sism[None]).items():
+                for stride, own in self.network.encode_group(self.network_input(pixels), sism[None]).items():
                     room.setdefault(stride, own.new_empty(len(images), *own.shape[1:]))[len(names)] = own[0]
                 names.append(label)
-                certainty.append(certainty_of(sism))
+                certainty.append(map_certainty(sism))
             if progress:
                 progress(index + 1, len(images))
         vectors = {stride: room.get(stride, torch.zeros(0, 2, 0))[: len(names)] for stride in STRIDES}
@@ -158,31 +159,31 @@ class CoSaliency:
 
     @torch.inference_mode()
     def segment(self, image: Source | ImageFile, group: Group, *, name: str | None = None) -> Result:
-        """The second pass: what the group shares, in one of its images, or in another one.
+        """Segment the shared object in one image, of the group or another: the second pass.
 
         Args:
-            name: under which a folder of maps knows the image, if it is no path.
+            name: of the image in a folder of maps; by default the file name.
 
         Raises:
-            ImageError: a file that cannot be read, or without a map in the folder of maps.
-            ValueError: a group of another model, or one of which nothing could be read.
+            ImageError: a file that cannot be read, or that has no map in the folder of maps.
+            ArgumentError: a group of another model, or a group without a readable image.
         """
         if group.fingerprint != self.fingerprint:
-            raise ArgumentError("the group was learned with another model: learn it again with this one")
+            raise ArgumentError("the group was learned with another model; learn it again with this one")
         if not len(group):
-            raise ArgumentError("no image of the group could be read, so there is nothing that they share")
-        pixels = read(image)
-        sism = self.sism(pixels, name if name is not None else name_of(image))
-        probability = self.network.segment(self.image(pixels), sism[None], group.vectors)
+            raise ArgumentError("the group has no readable image")
+        pixels = read_pixels(image)
+        sism = self.sism(pixels, name if name is not None else image_name(image))
+        probability = self.network.segment(self.network_input(pixels), sism[None], group.vectors)
         plane = resize(probability[None], pixels.shape[:2], align_corners=True)[0, 0]
         return map_result(plane.float().cpu().numpy(), COMMON, pixels, edges=self.edges)
 
     def cosegment(self, images: Sequence[Source | ImageFile]) -> Iterator[Result]:
-        """Both passes: the result of each image in turn.
+        """Run both passes and return the result of each image in order.
 
         Raises:
-            ImageError: at an image that cannot be read.
-            ValueError: as `learn`.
+            ImageError: an image that cannot be read, at its turn; see `learn` too.
+            ArgumentError: no images.
         """
         group = self.learn(images)
         return (self.segment(image, group) for image in images)
@@ -195,40 +196,42 @@ class CoSaliency:
         count: int,
         progress: Callable[[int, int], None] | None = None,
     ) -> list[Example]:
-        """The images with the best masks, as examples of a few-shot concept, the best first.
+        """The images with the best masks, as examples for `likewise.FewShot`, the best first.
 
-        The best are those that agree with the group and whose masks are clear and neither tiny nor the whole image.
+        A mask is good if its image agrees with the group and its probabilities are near 0 and 1. Masks that cover
+        under 2% or over 70% of the image are left out.
 
         Raises:
-            ValueError: no mask is fit to be an example.
+            ExampleError: no mask is left.
         """
         agreement = group.health().agreement
         best: list[tuple[float, int, Example]] = []
-        for index, (image, reading) in enumerate(prefetch(images, read)):
+        for index, (image, reading) in enumerate(prefetch(images, read_pixels)):
             if image.name in agreement:
                 result = self.segment(reading.result(), group, name=image.name)
-                if LEAST_SHARE <= result.mask.mean() <= MOST_SHARE:
-                    merit = agreement[image.name] * certainty_of(torch.from_numpy(result.probability))
+                if MIN_EXAMPLE_AREA <= result.mask.mean() <= MAX_EXAMPLE_AREA:
+                    merit = agreement[image.name] * map_certainty(torch.from_numpy(result.probability))
                     entry = merit, -index, Example(image.path, mask=result.mask)
                     (heapq.heappush if len(best) < count else heapq.heappushpop)(best, entry)
             if progress:
                 progress(index + 1, len(images))
         if not best:
             raise ExampleError(
-                "no mask of the group is fit to be an example: each is tiny, or the whole image; leave out --then, "
-                "or show an example with `likewise segment --like`"
+                "no mask of the group can be an example: each covers too little or too much of its image; leave out "
+                "--then, or give an example with `likewise segment --like`"
             )
         return [example for _, _, example in sorted(best, key=lambda entry: entry[:2], reverse=True)]
 
     def sism(self, pixels: UInt8[np.ndarray, "h w 3"], name: str) -> Float[Tensor, "s s"]:
-        """The image's single-image saliency map as the model takes it."""
+        """The image's single-image saliency map at the size of the network's input."""
         if isinstance(self.maps, MapFolder):
-            return self.maps.square(name, SIZE).to(self.device)
-        return self.maps.square(pixels, SIZE).to(self.device)
+            return self.maps.map_at(name, SIZE).to(self.device)
+        return self.maps.map_at(pixels, SIZE).to(self.device)
 
-    def image(self, pixels: UInt8[np.ndarray, "h w 3"]) -> Float[Tensor, "1 3 s s"]:
-        brought = torch.tensor(resize_image(pixels, SIZE, SIZE), device=self.device)
-        return self.network.backbone.normalise(brought[None])
+    def network_input(self, pixels: UInt8[np.ndarray, "h w 3"]) -> Float[Tensor, "1 3 s s"]:
+        """The image resized and normalised for the network."""
+        resized = torch.tensor(resize_image(pixels, SIZE, SIZE), device=self.device)
+        return self.network.backbone.normalise(resized[None])
 
 
 def average_results(group: Result, few_shot: Result) -> Result:
@@ -242,11 +245,12 @@ def average_results(group: Result, few_shot: Result) -> Result:
 
 
 def is_run(folder: str | Path) -> bool:
+    """Whether the folder is a run of `likewise train`."""
     return (Path(folder) / "weights.safetensors").is_file()
 
 
-def on_disk(images: Iterable[Source | ImageFile]) -> Iterator[ImageFile]:
-    """Those of the images that are files."""
+def image_files(images: Iterable[Source | ImageFile]) -> Iterator[ImageFile]:
+    """The images that are files."""
     for image in images:
         if isinstance(image, ImageFile):
             yield image
@@ -254,19 +258,20 @@ def on_disk(images: Iterable[Source | ImageFile]) -> Iterator[ImageFile]:
             yield ImageFile(Path(image), Path(image).name)
 
 
-def label_of(image: Source | ImageFile, index: int) -> str:
-    """What a group calls an image: its name, its path, or its place, from 1."""
+def image_label(image: Source | ImageFile, index: int) -> str:
+    """An image's label in a group: its name, its path, or "image 1" for the first image in memory."""
     if isinstance(image, str | Path):
         return str(image)
     return image.name if isinstance(image, ImageFile) else f"image {index + 1}"
 
 
-def name_of(image: Source | ImageFile) -> str:
-    """The name of an image in its folder; "" of one that is in memory."""
+def image_name(image: Source | ImageFile) -> str:
+    """The name of an image in its folder; empty for an image in memory."""
     if isinstance(image, ImageFile):
         return image.name
     return Path(image).name if isinstance(image, str | Path) else ""
 
 
-def read(image: Source | ImageFile) -> UInt8[np.ndarray, "h w 3"]:
+def read_pixels(image: Source | ImageFile) -> UInt8[np.ndarray, "h w 3"]:
+    """The pixels of an image, listed or given in any other way."""
     return read_image(image.path if isinstance(image, ImageFile) else image)

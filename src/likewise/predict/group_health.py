@@ -1,4 +1,4 @@
-"""Whether a group of images is one that co-saliency can do: who agrees, who does not belong, which maps to trust."""
+"""Checks of a group of images before co-saliency: agreement, outsiders and unreliable saliency maps."""
 
 from __future__ import annotations
 
@@ -14,69 +14,72 @@ from torch import Tensor
 from likewise.models.icnet import Vectors
 
 LEVEL = 16
-"""The stride whose vectors are compared; on training images those of the others tell intruders alike."""
+"""Stride whose vectors are compared; the other strides detect intruders equally well (experiments/11-group-health)."""
 
 FEW = 4
-"""In smaller groups nobody can be told to be the odd one out."""
+"""Number of images below which no image is called an outsider."""
 
 APART = 5.0
-"""Robust deviations below the median: on training images 25% of the intruders lie there, and 1.5% of members."""
+"""Robust standard deviations below the median that make an outsider: 25% of the intruders on training images, and 1.5%
+of the members (experiments/11-group-health)."""
 
 LEAST_SPREAD = 0.03
+"""Lower bound of the robust standard deviation of the agreement, a cosine (experiments/11-group-health)."""
 CERTAIN_FROM = 0.7
-"""On training images, maps less certain than this have an IoU of 0.3 on average, the others of 0.7."""
+"""Certainty of a reliable map: on training images, less certain maps have a mean IoU of 0.3, the others of 0.7
+(experiments/11-group-health)."""
 
 FULLEST = 0.9
+"""Fraction of the image above which a map shows everything, so nothing in particular."""
 
 
 @dataclass(frozen=True)
 class Health:
-    """How a group of images hangs together.
+    """How well the images of a group fit together.
 
     Attributes:
-        agreement: of each image's foreground with that of the others, a cosine in [-1, 1]; 1 in a group of one.
-        outsiders: images that do not seem to belong: their agreement lies far below the others'.
-        unreliable: images whose single-image saliency map shows nothing, everything, or nothing clearly.
+        agreement: for each image, the cosine in [-1, 1] of its foreground with the others'; 1 in a group of one.
+        outsiders: images whose agreement is far below the median.
+        unreliable: images whose single-image saliency map is empty, full or unclear.
     """
 
     agreement: dict[str, float]
     outsiders: tuple[str, ...]
     unreliable: tuple[str, ...]
 
-    def told(self) -> list[str]:
-        """What a person should know, a line each; nothing if all is well."""
+    def warnings(self) -> list[str]:
+        """Warnings for the user, one per line; empty if there are none."""
         count, lines = len(self.agreement), []
         if count == 1:
-            lines.append("a group of one: the image is compared with itself alone, so its most salient object is found")
+            lines.append("a group of one image: the result is its most salient object")
         if self.outsiders:
-            lines.append(f"do not seem to belong to the group: {', '.join(self.outsiders)}")
+            lines.append(f"probably not of this group: {', '.join(self.outsiders)}")
         if count and 2 * len(self.unreliable) > count:
             lines.append(
-                f"the saliency maps of {len(self.unreliable)} of {count} images are unreliable, and where most are, "
-                "co-saliency finds something else than what the images share: give better maps with --maps, or show "
-                "one example with `likewise segment --like`"
+                f"the saliency maps of {len(self.unreliable)} of {count} images are unreliable, so the masks may miss "
+                "the shared object: give better maps with --maps, or an example with `likewise segment --like`"
             )
         return lines
 
 
-def health_of(names: Sequence[str], vectors: Vectors, certainty: Sequence[float]) -> Health:
-    """The health of a group from what its first pass leaves.
+def assess_group(names: Sequence[str], vectors: Vectors, certainty: Sequence[float]) -> Health:
+    """The health of a group.
 
     Args:
         names: of the images.
-        vectors: their single-image vectors.
-        certainty: of their maps (`certainty_of`).
+        vectors: the single-image vectors of the images.
+        certainty: of each saliency map (`map_certainty`).
     """
-    agreement = agreement_of(vectors[LEVEL][:, 0]).numpy() if names else np.zeros(0)
+    agreement = group_agreement(vectors[LEVEL][:, 0]).numpy() if names else np.zeros(0)
     return Health(
         dict(zip(names, agreement.tolist(), strict=True)),
-        tuple(name for name, odd in zip(names, far_below(agreement, APART), strict=True) if odd),
+        tuple(name for name, odd in zip(names, far_below_median(agreement, APART), strict=True) if odd),
         tuple(name for name, own in zip(names, certainty, strict=True) if own < CERTAIN_FROM),
     )
 
 
-def far_below(agreement: Float[np.ndarray, " n"], apart: float) -> Bool[np.ndarray, " n"]:
-    """Who lies so many robust deviations below the median; nobody in a small group."""
+def far_below_median(agreement: Float[np.ndarray, " n"], apart: float) -> Bool[np.ndarray, " n"]:
+    """True where the agreement is over `apart` robust standard deviations below the median; nowhere in small groups."""
     if len(agreement) < FEW:
         return np.zeros(len(agreement), bool)
     median = np.median(agreement)
@@ -84,18 +87,18 @@ def far_below(agreement: Float[np.ndarray, " n"], apart: float) -> Bool[np.ndarr
     return agreement < median - apart * spread
 
 
-def agreement_of(foreground: Float[Tensor, "n c"]) -> Float[Tensor, " n"]:
-    """The cosine of each vector with the mean of the others; of one alone, with itself."""
+def group_agreement(foreground: Float[Tensor, "n c"]) -> Float[Tensor, " n"]:
+    """The cosine of each vector with the mean of the others; 1 for a single vector."""
     if len(foreground) == 1:
         return torch.ones(1)
     others = foreground.sum(dim=0) - foreground
     return F.cosine_similarity(foreground, others, dim=1).float()
 
 
-def certainty_of(sism: Float[Tensor, "h w"]) -> float:
-    """How clearly a map shows something, in [0, 1]: the mean of its values, each weighted by itself.
+def map_certainty(sism: Float[Tensor, "h w"]) -> float:
+    """The certainty of a map in [0, 1]: the mean of its values, weighted by the values.
 
-    0 for a map that shows nothing, and for one that shows nearly the whole image.
+    0 for an empty map, and for a map that covers nearly the whole image.
     """
     total = float(sism.sum())
     if total < 1e-3 * sism.numel() or float((sism > 0.5).float().mean()) > FULLEST:

@@ -1,4 +1,4 @@
-"""A folder of saliency maps that a person already has, one for each image."""
+"""A folder of existing saliency maps, one for each image."""
 
 from __future__ import annotations
 
@@ -17,16 +17,18 @@ from likewise.io.images import format_size
 from likewise.io.paths import IMAGE_SUFFIXES, ImageFile
 
 NAMED = 8
+"""Maps that an error message lists."""
 ENDINGS = (".probability.png", ".mask.png", *sorted(IMAGE_SUFFIXES))
-"""Of the map of `a/x.jpg`: `a/x.probability.png`, as `likewise saliency` writes it, `a/x.png`, `a/x.jpg`, ..."""
-TURNED = (5, 6, 7, 8)  # values of the EXIF orientation that exchange height and width
+"""Endings of the map of `a/x.jpg`: `a/x.probability.png` of `likewise saliency`, `a/x.png`, `a/x.jpg`, ..."""
+TURNED = (5, 6, 7, 8)
+"""Values of the EXIF orientation that swap height and width."""
 
 
 class MapFolder:
-    """Maps by the names of their images: grey images of 8 or 16 bits, black to white.
+    """Saliency maps by the names of their images: 8- or 16-bit grey images, 0 for black.
 
     Args:
-        folder: in which the maps have the names, subfolders included, that the images have in theirs.
+        folder: the maps, named as the images are in their own folder, subfolders included.
 
     Raises:
         ValueError: no such folder.
@@ -38,7 +40,7 @@ class MapFolder:
             raise ImageError(f"{self.folder}: there is no such folder of saliency maps")
 
     def find(self, name: str) -> Path | None:
-        """The file of the map of the image of that name."""
+        """The map file of the image with that name, or None."""
         stem = PurePosixPath(name).with_suffix("").as_posix()
         places = (self.folder / f"{stem}{ending}" for ending in ENDINGS)
         return next((place for place in places if place.is_file()), None)
@@ -46,7 +48,7 @@ class MapFolder:
     def check(self, images: Iterable[ImageFile]) -> None:
         """Raise one `ValueError` that lists every image whose map is missing, unreadable or of another size.
 
-        An image that itself cannot be read is passed over: whoever reads it will say so.
+        An image that cannot be read itself is skipped here; reading it raises.
         """
         wrong = []
         for image in images:
@@ -54,7 +56,7 @@ class MapFolder:
             path = self.find(image.name)
             found = None if path is None else upright_size(path)
             if path is None:
-                wrong.append(f"{image.name} has none")
+                wrong.append(f"{image.name} has no map")
             elif found is None:
                 wrong.append(f"{path.name} cannot be read")
             elif own is not None and own != found:
@@ -66,15 +68,15 @@ class MapFolder:
                 f"{'; '.join(wrong[:NAMED])}{more}. A map has the name of its image, as x.png for x.jpg, and its size"
             )
 
-    def square(self, name: str, side: int) -> Float[Tensor, "side side"]:
-        """The map of the image of that name, in [0, 1], at `side` x `side` pixels.
+    def map_at(self, name: str, side: int) -> Float[Tensor, "side side"]:
+        """The map of the image with that name, in [0, 1], at `side` x `side` pixels.
 
         Raises:
-            ImageError: there is none, or it cannot be read.
+            ImageError: the map does not exist or cannot be read.
         """
         path = self.find(name)
         if path is None:
-            raise ImageError(f"{name}: {self.folder} has no saliency map of it")
+            raise ImageError(f"{name}: no saliency map in {self.folder}")
         try:
             with Image.open(path) as image:
                 values = np.array(image if image.mode in ("L", "I;16", "I") else image.convert("L"), np.float32)
@@ -85,7 +87,7 @@ class MapFolder:
         return torch.from_numpy(shrunk.clip(0, 1))
 
     def digest(self, images: Iterable[ImageFile]) -> str:
-        """Sixteen hexadecimal digits that change with the maps' files."""
+        """Sixteen hexadecimal digits that change with the map files' names, sizes and times."""
         digest = hashlib.sha256()
         for image in images:
             path = self.find(image.name)
@@ -95,10 +97,10 @@ class MapFolder:
 
 
 def upright_size(path: Path) -> tuple[int, int] | None:
-    """Height and width as a viewer shows the image, from its header alone; None if that cannot be read."""
+    """Height and width of the upright image, from its header; None if the header cannot be read."""
     try:
         with Image.open(path) as image:
             turned = image.getexif().get(ExifTags.Base.Orientation, 1) in TURNED
             return (image.width, image.height) if turned else (image.height, image.width)
-    except Exception:  # whatever is wrong with it, its reader will say
+    except Exception:  # reading the image raises a better error
         return None

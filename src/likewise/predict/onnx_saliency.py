@@ -1,4 +1,4 @@
-"""Anyone's saliency model as an ONNX file; needs the package onnxruntime (`pip install likewise[onnx]`)."""
+"""Saliency models in ONNX files; needs onnxruntime (`pip install likewise[onnx]`)."""
 
 from __future__ import annotations
 
@@ -16,18 +16,19 @@ from likewise.errors import ModelError, requires_extra
 from likewise.io.resize import resize_image
 
 FREE_SIDE = 320
-"""The side of the input of a model that takes any, as most public saliency models were trained."""
+"""Input side in pixels for models with a free input size; most public saliency models are trained at it."""
 
 
 class OnnxSaliency:
-    """The first output of an ONNX model, as a map of what stands out.
+    """A saliency model in an ONNX file: its first output is the map.
 
-    The model takes one image, `(1, 3, h, w)` float32, normalised with ImageNet's mean and standard deviation, at the
-    size that it states or else 320 x 320. Its first output is one plane. Values in [0, 1] are probabilities, others
-    are logits, for each image anew.
+    The model takes one image, `(1, 3, h, w)` float32, normalised with ImageNet's mean and standard deviation. Its size
+    is the one that the model states, or 320 x 320. The first output is one plane: probabilities if all values of the
+    plane are in [0, 1], otherwise logits.
 
     Raises:
-        ValueError: onnxruntime is not installed; the file cannot be loaded; another input or output than this.
+        MissingExtraError: onnxruntime is not installed.
+        ModelError: the file cannot be loaded, or has another input.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -35,7 +36,7 @@ class OnnxSaliency:
         with requires_extra("onnx", f"{path}: an ONNX model"):
             import onnxruntime
         if not path.is_file():
-            raise ModelError(f"{path}: there is no such file; give the path of an ONNX saliency model")
+            raise ModelError(f"{path}: no such file; give the path of an ONNX saliency model")
         try:
             self.session: Any = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
         except Exception as error:  # onnxruntime's own errors have no public common class
@@ -51,17 +52,17 @@ class OnnxSaliency:
         self.height, self.width = (side if isinstance(side, int) else FREE_SIDE for side in shape[2:])
 
     def plane(self, image: UInt8[np.ndarray, "h w 3"]) -> Float[Tensor, "1 1 hp wp"]:
-        """Probabilities at the size of the model's output.
+        """The probability map at the size of the model's output.
 
         Raises:
-            ValueError: an output that is no plane.
+            ModelError: the output is not one plane.
         """
         pixels = resize_image(image, self.height, self.width).astype(np.float32) / 255
         pixels = (pixels - np.array(IMAGENET_MEAN, np.float32)) / np.array(IMAGENET_STD, np.float32)
         output = np.asarray(self.session.run(None, {self.input: pixels.transpose(2, 0, 1)[None]})[0], np.float32)
         if output.ndim < 2 or output.size != output.shape[-2] * output.shape[-1]:
             raise ModelError(
-                f"{self.path}: its first output has shape {output.shape}; needed is one plane (1, 1, h, w)"
+                f"{self.path}: the first output has shape {output.shape}; a saliency model's is one plane (1, 1, h, w)"
             )
         plane = torch.from_numpy(output.reshape(1, 1, *output.shape[-2:]).copy())
         return plane if plane.min() >= 0 and plane.max() <= 1 else plane.sigmoid()

@@ -1,4 +1,4 @@
-"""A trained network, made ready to answer."""
+"""Prepare a trained network for inference."""
 
 from __future__ import annotations
 
@@ -9,15 +9,17 @@ import torch
 from likewise.backbones.folding import fold_batch_norm
 
 LARGEST_KEPT = 32 << 20
-"""Bytes of the largest freed block that the C library of Linux heeds."""
+"""Size in bytes of the largest freed block that raises the memory threshold of glibc."""
 
 
-def made_ready(network: Any, device: torch.device, dtype: torch.dtype = torch.float32, *, fold: bool = False) -> Any:
-    """The network itself, on the device, to answer and no longer to learn.
+def prepare_network(
+    network: Any, device: torch.device, dtype: torch.dtype = torch.float32, *, fold: bool = False
+) -> Any:
+    """Return the network itself, moved to the device and prepared for inference.
 
     Args:
-        fold: its backbone's batch norm into the convolutions; the names of its state change, so take a fingerprint
-            before.
+        fold: fold the backbone's batch norm into its convolutions. This renames entries of the state dict, so take
+            the fingerprint before.
     """
     network.eval().requires_grad_(False)
     if fold:
@@ -28,10 +30,10 @@ def made_ready(network: Any, device: torch.device, dtype: torch.dtype = torch.fl
 
 
 def keep_freed_memory() -> None:
-    """Let an image have the memory that the one before it left, instead of new pages from the system.
+    """Make glibc keep freed memory, so that the next image reuses it without page faults.
 
-    The C library of Linux (glibc) gives memory back as soon as more is free than twice the largest block it has seen
-    freed, and the system clears every page that is asked for again: a sixth of the time of an image. So here it sees a
-    block, never written to, as large as it heeds. It then keeps 64 MiB at most. Other C libraries do not mind.
+    glibc returns memory to the system when more than twice the size of the largest freed block is free. The system
+    clears each page before it is used again, which takes a sixth of the time of an image. Freeing one large block
+    raises that threshold to 64 MiB. The block is never written to. Other C libraries are unaffected.
     """
-    torch.empty(LARGEST_KEPT - 65536, dtype=torch.uint8)  # the library puts a little of its own around it
+    torch.empty(LARGEST_KEPT - 65536, dtype=torch.uint8)  # less the allocator's own header

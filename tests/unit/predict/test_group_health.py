@@ -1,10 +1,10 @@
-"""The health report: who agrees, who does not belong, which maps to trust."""
+"""Checks of a group: agreement, outsiders and unreliable maps."""
 
 import pytest
 import torch
 import torch.nn.functional as F
 
-from likewise.predict.group_health import agreement_of, certainty_of, health_of
+from likewise.predict.group_health import assess_group, group_agreement, map_certainty
 
 
 def some_vectors(count: int, outsiders: int = 0) -> dict[int, torch.Tensor]:
@@ -25,43 +25,44 @@ def test_agreement_is_the_cosine_with_the_mean_of_the_others():
     expected = [
         F.cosine_similarity(vectors[i], vectors[[j for j in range(3) if j != i]].mean(0), dim=0) for i in range(3)
     ]
-    torch.testing.assert_close(agreement_of(vectors), torch.stack(expected))
+    torch.testing.assert_close(group_agreement(vectors), torch.stack(expected))
 
 
-def test_images_that_point_elsewhere_do_not_seem_to_belong():
-    health = health_of(names(12), some_vectors(12, outsiders=2), [1.0] * 12)
+def test_images_with_other_vectors_are_outsiders():
+    health = assess_group(names(12), some_vectors(12, outsiders=2), [1.0] * 12)
     assert health.outsiders == ("10.jpg", "11.jpg")
-    assert health.told() == ["do not seem to belong to the group: 10.jpg, 11.jpg"]
+    (warning,) = health.warnings()
+    assert "10.jpg, 11.jpg" in warning
     assert health.agreement["0.jpg"] > health.agreement["11.jpg"]
 
 
-def test_a_good_group_has_nothing_to_tell():
-    assert health_of(names(12), some_vectors(12), [1.0] * 12).told() == []
+def test_a_good_group_has_no_warnings():
+    assert assess_group(names(12), some_vectors(12), [1.0] * 12).warnings() == []
 
 
-def test_nobody_is_the_odd_one_out_of_three():
-    assert health_of(names(3), some_vectors(3, outsiders=1), [1.0] * 3).outsiders == ()
+def test_a_group_of_three_has_no_outsiders():
+    assert assess_group(names(3), some_vectors(3, outsiders=1), [1.0] * 3).outsiders == ()
 
 
-def test_a_group_of_one_is_said_to_be_compared_with_itself():
-    health = health_of(names(1), some_vectors(1), [1.0])
+def test_a_group_of_one_image_agrees_with_itself_and_warns():
+    health = assess_group(names(1), some_vectors(1), [1.0])
     assert health.agreement == {"0.jpg": 1.0}
-    assert "compared with itself alone" in health.told()[0]
+    assert "group of one" in health.warnings()[0]
 
 
-def test_there_is_a_warning_when_most_maps_are_unreliable():
-    most = health_of(names(5), some_vectors(5), [1.0, 0.9, 0.0, 0.1, 0.0])
+def test_a_majority_of_unreliable_maps_warns():
+    most = assess_group(names(5), some_vectors(5), [1.0, 0.9, 0.0, 0.1, 0.0])
     assert most.unreliable == ("2.jpg", "3.jpg", "4.jpg")
-    assert "the saliency maps of 3 of 5 images are unreliable" in most.told()[0]
-    assert health_of(names(5), some_vectors(5), [1.0, 0.9, 0.9, 0.1, 0.0]).told() == []
+    assert "3 of 5" in most.warnings()[0]
+    assert assess_group(names(5), some_vectors(5), [1.0, 0.9, 0.9, 0.1, 0.0]).warnings() == []
 
 
 @pytest.mark.parametrize(("value", "expected"), [(0.0, 0.0), (1.0, 0.0), (0.4, 0.4)])
-def test_a_map_of_nothing_or_everything_shows_nothing_and_an_even_one_little(value, expected):
-    assert certainty_of(torch.full((8, 8), value)) == pytest.approx(expected)
+def test_an_empty_or_full_map_has_no_certainty_and_a_uniform_one_little(value, expected):
+    assert map_certainty(torch.full((8, 8), value)) == pytest.approx(expected)
 
 
 def test_a_clear_map_is_certain():
     clear = torch.zeros(8, 8)
     clear[2:5, 2:6] = 0.95
-    assert certainty_of(clear) == pytest.approx(0.95)
+    assert map_certainty(clear) == pytest.approx(0.95)

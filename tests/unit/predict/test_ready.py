@@ -1,4 +1,4 @@
-"""Networks made ready to answer."""
+"""Networks prepared for inference."""
 
 import subprocess
 import sys
@@ -9,7 +9,7 @@ import torch
 from likewise.backbones.specs import BACKBONES
 from likewise.backbones.taps import Backbone
 from likewise.models.panet import PANet
-from likewise.predict.ready import made_ready
+from likewise.predict.ready import prepare_network
 
 
 def network() -> PANet:
@@ -17,16 +17,16 @@ def network() -> PANet:
     return PANet(Backbone(BACKBONES["lite0"]))
 
 
-def test_a_network_made_ready_answers_and_learns_no_longer():
-    ready = made_ready(network().train(), torch.device("cpu"), torch.bfloat16)
+def test_a_prepared_network_is_in_evaluation_mode_without_gradients():
+    ready = prepare_network(network().train(), torch.device("cpu"), torch.bfloat16)
     assert not any(module.training for module in ready.modules())
     assert not any(parameter.requires_grad for parameter in ready.parameters())
     assert {parameter.dtype for parameter in ready.parameters()} == {torch.bfloat16}
     assert any(isinstance(module, torch.nn.BatchNorm2d) for module in ready.modules())
 
 
-def test_its_batch_norm_is_folded_where_that_is_asked_for():
-    ready = made_ready(network(), torch.device("cpu"), fold=True)
+def test_batch_norm_is_folded_on_request():
+    ready = prepare_network(network(), torch.device("cpu"), fold=True)
     assert not any(isinstance(module, torch.nn.BatchNorm2d) for module in ready.modules())
 
 
@@ -46,6 +46,6 @@ print(faults() - before)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="speaks of glibc")
-def test_memory_that_was_freed_is_used_again_and_not_cleared_by_the_system():
+def test_freed_memory_is_reused_without_page_faults():
     run = [sys.executable, "-c", BLOCKS.format(first="keep_freed_memory()")]
     assert int(subprocess.run(run, capture_output=True, text=True, check=True).stdout) < 100

@@ -15,7 +15,7 @@ from likewise.predict.heads.hsnet import HSNetHead
 from likewise.predict.heads.open import Opened
 from likewise.predict.heads.protocol import Head
 from likewise.predict.heads.prototypes import PANetHead, PrototypesHead
-from likewise.predict.ready import made_ready
+from likewise.predict.ready import prepare_network
 from likewise.weights.checkpoint import fingerprint
 from likewise.weights.load import FEW_SHOT, open_model
 
@@ -36,7 +36,7 @@ def open_torch_head(
     opened = open_model(model, FEW_SHOT, weights=weights, backbone=backbone, taps=taps)
     network: Any = opened.network
     digest = fingerprint(network)
-    made_ready(network, place, dtype, fold=network.backbone.spec.name in BACKBONES)
+    prepare_network(network, place, dtype, fold=network.backbone.spec.name in BACKBONES)
     if feature_cache:
         network.backbone = CachedBackbone(network.backbone, feature_cache)
     head: Head
