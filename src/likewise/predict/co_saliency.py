@@ -40,8 +40,7 @@ from likewise.weights.checkpoint import fingerprint
 from likewise.weights.load import CO_SALIENCY, open_model
 
 BEST_MASK_MODEL = "panet-lite0"
-"""Few-shot model that segments by a group's best masks. The default few-shot model was trained on images of the groups
-that measure this step (experiments/09-groups-held-out), so it is not used here."""
+"""Few-shot model that segments by a group's best masks (experiments/09-groups-held-out)."""
 COMMON = ("object",)
 """The class names of a result."""
 
