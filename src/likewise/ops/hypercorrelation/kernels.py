@@ -100,11 +100,12 @@ def over_query_plane(convolution: nn.Conv2d, x: Float[Tensor, "b c hq wq hs ws"]
 def over_support_plane(convolution: nn.Conv2d, x: Float[Tensor, "b c hq wq hs ws"]) -> Float[Tensor, "b d hq wq ho wo"]:
     """Convolve the support plane at every query position."""
     planes = rearrange(x, "b c hq wq hs ws -> (b hq wq) c hs ws")
-    if x.shape[4:] == (1, 1):
-        # Only the central weights meet the single position. On a CPU without bfloat16 arithmetic, torch 2.12 returns
-        # uninitialised memory as the gradients of the other weights (bfloat16, stride 2).
-        row, column = (side // 2 for side in convolution.kernel_size)
-        planes = F.conv2d(planes, convolution.weight[:, :, row : row + 1, column : column + 1], convolution.bias)
+    if min(x.shape[4:]) < max(convolution.kernel_size):
+        # Padded explicitly: on a CPU without bfloat16 arithmetic, torch 2.12 leaves the bfloat16 gradients of weights
+        # that meet only its own padding uninitialised.
+        height, width = (side // 2 for side in convolution.kernel_size)
+        padded = F.pad(planes, (width, width, height, height))
+        planes = F.conv2d(padded, convolution.weight, convolution.bias, convolution.stride)
     else:
         planes = convolution(planes)
     return rearrange(planes, "(b hq wq) d hs ws -> b d hq wq hs ws", hq=x.shape[2], wq=x.shape[3])
