@@ -27,6 +27,7 @@ def write_atomically(path: str | Path) -> Iterator[Path]:
     part = path.parent / f"{PART_PREFIX}{secrets.token_hex(6)}{path.suffix}"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        part.touch()  # fails here with an OSError; some writers raise other types
         yield part
         with part.open("rb+") as file:
             os.fsync(file.fileno())
