@@ -31,7 +31,7 @@ Side = Annotated[
 ]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, mps, ...")]
 Precision = Annotated[
-    str, typer.Option("--precision", help="float32; or bfloat16, quicker and coarser, where the device has it.")
+    str, typer.Option("--precision", help="float32, or bfloat16: coarser; faster only with bfloat16 instructions.")
 ]
 Edges = Annotated[
     bool,

@@ -17,9 +17,9 @@ from einops import rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from likewise.hypercorrelation.fast import convolve3d
 from likewise.hypercorrelation.kernels import CenterPivotConv4d
 from likewise.hypercorrelation.norms import abreast, moments, normalise, scaled, together
-from likewise.hypercorrelation.products import rectified_product
 from likewise.hypercorrelation.supports import SupportLevel
 from likewise.ops import resize
 
@@ -127,7 +127,7 @@ def convolve_correlation(
             # What lies between the foreground's positions is zero from the start, and stays so.
             correlation = query[0].new_zeros(rows.size * columns.size, end - begin, taps)
         for tap in range(taps):
-            found = rectified_product(support.features[tap], query[tap][begin:end])
+            found = (support.features[tap] @ query[tap][begin:end].T).relu_()
             correlation[:, :, tap].index_copy_(0, at, found)
         planes = channels_second(correlation.view(1, rows.size, columns.size, end - begin, taps))
         tiles.append(over_support_axes(kernel, planes, (rows, columns), bias))
@@ -210,11 +210,7 @@ def over_support_axes(
     rows, columns = windows
     weight, strides = kernel.support.weight[..., None], (kernel.stride, kernel.stride, 1)
     padding = (rows.padding, columns.padding, 0)
-    if x.device.type == "cpu" and torch.backends.mkldnn.is_available():
-        # F.conv3d leaves a single float32 input to a loop that is ten times slower than the library it has.
-        planes = torch.ops.aten.mkldnn_convolution(x, weight, bias, padding, strides, (1, 1, 1), 1)
-    else:
-        planes = F.conv3d(x, weight, bias, strides, padding)
+    planes = convolve3d(x, weight, bias, strides, padding)
     return planes[:, :, : rows.span, : columns.span]
 
 
