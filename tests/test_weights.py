@@ -2,7 +2,6 @@
 
 import json
 import pickle
-import time
 from dataclasses import replace
 
 import pytest
@@ -44,16 +43,18 @@ def test_a_damaged_bundled_file_is_told(monkeypatch):
         load_backbone(backbone_spec("lite0"))
 
 
-def test_without_network_or_cache_the_missing_file_is_named_within_seconds(monkeypatch, tmp_path):
+def test_without_network_or_cache_the_missing_file_is_named_after_one_attempt(monkeypatch, tmp_path):
+    attempts = []
+
     def refuse(*arguments, **more):
+        attempts.append(arguments)
         raise ConnectionError("no route")
 
     monkeypatch.setattr(weights, "try_to_load_from_cache", lambda *arguments: None)
     monkeypatch.setattr(weights, "get_hf_file_metadata", refuse)
-    started = time.monotonic()
     with pytest.raises(WeightsError, match=r"resnet50 needs model\.safetensors of timm/resnet50\.tv_in1k.*pass a file"):
         load_backbone(backbone_spec("resnet50"))
-    assert time.monotonic() - started < 5
+    assert len(attempts) == 1
 
 
 def test_a_backbone_without_public_weights_asks_for_a_file():

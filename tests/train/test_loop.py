@@ -195,7 +195,7 @@ def killed_after(step: int, recipe: Recipe, run: Path) -> None:
         "train(Recipe.model_validate_json(pathlib.Path(sys.argv[1]).read_text()), sys.argv[2], show=False)"
     )
     with subprocess.Popen([sys.executable, "-c", program, str(path), str(run)], stderr=subprocess.PIPE) as process:
-        deadline = time.monotonic() + 240
+        deadline = time.monotonic() + 900
         while not (run / "metrics.csv").is_file() or len((run / "metrics.csv").read_text().splitlines()) <= step:
             assert process.poll() is None, process.stderr and process.stderr.read().decode()
             assert time.monotonic() < deadline
