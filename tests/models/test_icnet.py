@@ -89,6 +89,7 @@ def close(ours, theirs, tolerance=1e-5) -> None:
     torch.testing.assert_close(ours, theirs, rtol=0, atol=atol, check_dtype=False)
 
 
+@pytest.mark.double_precision
 @pytest.mark.parametrize("name", ["n1", "n3", "n6"])
 def test_vgg16_reproduces_the_published_program_at_every_step(name, rule, golden, vgg16, features_of):
     meta, arrays = golden("icnet")
@@ -152,6 +153,7 @@ def test_vgg16_in_single_precision_differs_from_the_published_program_by_roundin
     close(predictions[3][..., ::3, ::3], arrays["n3_prediction_224x224_every_3rd"])
 
 
+@pytest.mark.double_precision
 def test_six_pictures_in_any_order_give_the_same_and_two_groups_of_three_give_other_maps(
     rule, golden, vgg16, features_of
 ):
@@ -166,6 +168,7 @@ def test_six_pictures_in_any_order_give_the_same_and_two_groups_of_three_give_ot
     assert (apart - permuted).abs().max() > 0.1
 
 
+@pytest.mark.double_precision
 @pytest.mark.parametrize("value", ["ones", "zeros"])
 def test_an_empty_side_has_zero_vectors_and_zero_attention_as_published(value, golden, vgg16, features_of):
     _, arrays = golden("icnet")
@@ -195,6 +198,7 @@ def test_an_empty_side_has_zero_vectors_and_zero_attention_as_published(value, g
         close(forward(vgg16, features, sisms)[2:, None, ::3, ::3], expected[2:])
 
 
+@pytest.mark.double_precision
 def test_vgg16_trains_as_the_published_program(rule, golden, vgg16):
     """In double precision: the tolerances are what rounding does to the published numbers, see `gradient_noise`."""
     meta, arrays = golden("icnet_train")
@@ -334,6 +338,7 @@ def test_two_passes_in_chunks_give_what_the_whole_group_gives_at_once(count, sma
             assert (small(*first) - chunked[:4]).abs().max() > 2e-3
 
 
+@pytest.mark.double_precision
 @pytest.mark.parametrize("count", [1, 2, 7])
 def test_in_double_precision_two_passes_and_the_whole_group_at_once_are_equal(count, small):
     model, group = copy.deepcopy(small).double(), tuple(part.double() for part in some_group(count))

@@ -184,6 +184,7 @@ def take_step(model, rule, meta, *, epoch=2, released_gradients=False):
     return losses, stages
 
 
+@pytest.mark.double_precision
 @pytest.mark.parametrize("case", ["nocontext_norm_in_eval_mode", "aspp_norm_in_eval_mode"])
 @pytest.mark.parametrize("released", [False, True], ids=["memory that was read", "as released"])
 def test_losses_and_both_conventions_of_gradients_are_the_published_ones(case, released, rule, golden, state_of):

@@ -122,6 +122,7 @@ def test_vgg16_features_are_the_published_ones(rule, golden, vgg16):
     close(rule.subsample(features.numpy(), 8000), arrays["1way_1shot_features_subsample"])
 
 
+@pytest.mark.double_precision
 @pytest.mark.parametrize("name", ["1way_1shot_train_batch2", "skip_way_train"])
 def test_vgg16_gradients_are_the_published_ones(name, rule, golden, vgg16):
     meta, arrays = golden("panet_vgg16")
@@ -130,14 +131,17 @@ def test_vgg16_gradients_are_the_published_ones(name, rule, golden, vgg16):
     sum(vgg16.loss(**in_double_precision(episode_of(rule, case)))).backward()
     ours = from_vgg16_checkpoint({entry: torch.tensor(0) for entry in meta["entries"]})
     renamed = dict(zip(meta["entries"], ours, strict=True))
-    tolerance = 1e-4 if name == "1way_1shot_train_batch2" else 1e-3
+    # The published gradients are in single precision, so off by their noise.
+    noise = case["gradient_noise"]
+    of_sums = 1e-5 + 2 * noise["largest_relative_difference_of_abs_sum_float32_vs_float64"]
+    of_entries = 1e-5 + 2 * noise["largest_elementwise_difference_relative_to_the_largest_entry"]
     for entry, expected in case["gradients_of_query_loss_plus_align_loss"].items():
         gradient = vgg16.get_parameter(renamed[entry]).grad
-        assert gradient.double().abs().sum().item() == pytest.approx(expected["abs_sum"], rel=tolerance)
+        assert gradient.abs().sum().item() == pytest.approx(expected["abs_sum"], rel=of_sums)
     for entry in ("encoder.backbone.features.0.0.weight", "encoder.backbone.features.8.4.weight"):
         gradient = vgg16.get_parameter(renamed[entry]).grad.numpy()
         expected = arrays[f"{name}_grad:{entry}"]
-        close(rule.subsample(gradient, expected.size).reshape(expected.shape), expected, relative=1e-3)
+        close(rule.subsample(gradient, expected.size).reshape(expected.shape), expected, relative=of_entries)
 
 
 def test_vgg16_has_the_published_number_of_parameters(golden):
@@ -182,6 +186,7 @@ def test_resnet_reproduces_the_published_variant(name, rule, golden):
         assert model.get_buffer(ours).double().sum().item() == pytest.approx(expected["sum"], rel=1e-4)
 
 
+@pytest.mark.double_precision
 @pytest.mark.parametrize("name", ["1shot_train", "2shot_train"])
 def test_resnet_trains_as_the_published_variant(name, rule, golden):
     meta, arrays = golden("panet_resnet50")
