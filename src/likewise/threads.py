@@ -22,7 +22,7 @@ def one_thread_each(work: Callable[[T], R], items: Sequence[T]) -> list[R]:
     do. What is left over and would not occupy all threads comes last, on all of them. With `fast.FAST` off, or without
     OpenMP, items come one after the other on all threads.
 
-    Gain: HSNet on ResNet-50, four shots, 400x400, two threads of an AMD EPYC (Zen 4): 1.12 in bfloat16, 1.04 in
+    Gain: HSNet on ResNet-50, four shots, 400x400, two cores of an AMD EPYC (AVX-512): 1.12 in bfloat16, 1.04 in
     float32; 1.04 to 1.08 on EfficientNet-Lite0.
 
     Raises:

@@ -36,6 +36,6 @@ def keep_freed_memory() -> None:
     largest size that glibc considers. It then keeps at most 64 MiB. Other C libraries ignore it.
 
     Gain: `FewShot.segment` of a 640x480 image, one thread of an AMD EPYC (Zen 4): 1.10 with `hsnet-lite0`, 1.16 with
-    `panet-lite0`; none for ResNet-50 at 400x400.
+    `panet-lite0`, 1.09 with either limited to AVX2; none for ResNet-50 at 400x400.
     """
     torch.empty(LARGEST_KEPT - 65536, dtype=torch.uint8)  # the library puts a little of its own around it
