@@ -2,7 +2,12 @@
 PYTHON ?= $(or $(shell command -v python3.11),$(shell command -v python3.12),python3)
 BIN := .venv/bin
 
-.PHONY: demo test test-fast check format lint types bench docs docs-serve results clean
+# Tests of computations. Double precision does not depend on the processor, so those tests are left out.
+NUMERICAL := -q -m "not double_precision" tests/golden tests/unit/models tests/unit/ops tests/unit/predict \
+	tests/unit/evaluate/test_segmenter.py
+
+.PHONY: demo test test-fast test-portable test-avx2 test-baseline check format lint types bench docs docs-serve \
+	results clean
 
 demo: .venv/installed
 	$(BIN)/likewise demo -o demo
@@ -15,7 +20,16 @@ test: .venv/installed-dev
 test-fast: .venv/installed-dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal -m "not slow" tests/unit
 
-check: format lint types test
+# The numerical tests again: limited to AVX2, and without vector instructions in torch's own code.
+test-portable: test-avx2 test-baseline
+
+test-avx2: .venv/installed-dev
+	ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(NUMERICAL)
+
+test-baseline: .venv/installed-dev
+	ATEN_CPU_CAPABILITY=default OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(NUMERICAL)
+
+check: format lint types test test-portable
 
 format: .venv/installed-dev
 	$(BIN)/ruff format --check .

@@ -11,6 +11,7 @@ large convolution.
 """
 
 import argparse
+import platform
 import statistics
 import subprocess
 import sys
@@ -28,6 +29,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from likewise.evaluate.kernel_costs import process_memory
 from likewise.models import hsnet
 from likewise.models.hsnet_inference import encode_support, segment
+from likewise.predict.devices import computes_in_bfloat16
 from likewise.predict.ready import prepare_network
 
 SIZE, SHOTS = 400, 5
@@ -62,6 +64,14 @@ def seconds(run: Callable[[], object]) -> tuple[float, float]:
     return time.perf_counter() - begin, time.process_time() - begin_processor
 
 
+def processor() -> str:
+    """Return the name of the processor and the instruction set that torch uses."""
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.is_file() else []
+    name = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
+    return f"{name} ({torch.backends.cpu.get_cpu_capability()})"
+
+
 def convolution_rate(dtype: torch.dtype) -> float:
     """FLOP in a second of a 3x3 convolution of 128 channels: the best of many."""
     x = torch.randn(4, 128, 50, 50, dtype=dtype).contiguous(memory_format=torch.channels_last)
@@ -80,15 +90,8 @@ def convolution_flops(x, weight, bias, padding, stride, *_, out_shape=None, **__
     return 2 * x[0] * weight[0] * weight[1] * pairs
 
 
-def linear_flops(x, weight, *_, out_shape=None, **__) -> int:
-    return 2 * x[0] * x[1] * weight[0]
-
-
 def flops(run: Callable[[], object]) -> int:
-    counted = {
-        torch.ops.aten.mkldnn_convolution: convolution_flops,
-        torch.ops.mkldnn._linear_pointwise: linear_flops,
-    }
+    counted = {torch.ops.aten.mkldnn_convolution: convolution_flops}
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # what is done on other threads is not counted
     with FlopCounterMode(display=False, custom_mapping=counted) as counter:
@@ -182,8 +185,12 @@ def main() -> None:
         print_peak_of(arguments.peak_of)
         return
     plain = network()
-    models = {label: ours(dtype) for label, dtype in DTYPES.items()}
-    print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, ResNet-50, {SIZE}x{SIZE}")
+    cpu = torch.device("cpu")
+    dtypes = {label: dtype for label, dtype in DTYPES.items() if dtype == torch.float32 or computes_in_bfloat16(cpu)}
+    models = {label: ours(dtype) for label, dtype in dtypes.items()}
+    print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, ResNet-50, {SIZE}x{SIZE}, {processor()}")
+    for label in DTYPES.keys() - dtypes.keys():
+        print(f"{label}: left out, this processor does not support it")
 
     images, masks, query = episode(SHOTS)
     learned = {}
@@ -227,7 +234,7 @@ def main() -> None:
         print(f"floor at {rate / 1e9:.0f} GFLOP/s ({label}): {floors}")
     for what, count in counts.items():
         print(f"arithmetic of the {what}: {count / 1e9:.1f} GFLOP")
-    peaks = {what: peak_memory(what) for what in ("reference", "fp32", "bf16")}
+    peaks = {what: peak_memory(what) for what in ("reference", *models)}
     for what, peak in peaks.items():
         share = peak / peaks["reference"]
         print(f"peak memory above the weights, {what}: {peak / 2**20:.0f} MiB, {share:.2f} of the reference")

@@ -1,4 +1,9 @@
-"""MCIBI and its baseline against the published program's numbers."""
+"""MCIBI and its baseline against the published program's numbers.
+
+Gradients are compared in double precision. A gradient jumps where an input of a ReLU changes its sign, and some inputs
+lie within rounding of zero: in single precision, sums over a gradient differ by more than 1e-4 between processors.
+The published sums are within 3e-6 of double precision (`gradient_noise`).
+"""
 
 from functools import cache
 
@@ -60,7 +65,9 @@ def built(build, published) -> torch.nn.Module:
 
 
 def close(ours, theirs, tolerance=5e-5) -> None:
-    torch.testing.assert_close(torch.as_tensor(ours).detach(), torch.as_tensor(theirs), rtol=0, atol=tolerance)
+    torch.testing.assert_close(
+        torch.as_tensor(ours).detach(), torch.as_tensor(theirs), rtol=0, atol=tolerance, check_dtype=False
+    )
 
 
 @pytest.mark.parametrize("name", EVAL)
@@ -166,6 +173,7 @@ def take_step(model, rule, meta, *, epoch=2, released_gradients=False):
         torch.from_numpy(getattr(rule, spec[0])(*spec[1:]))
         for spec in (meta["inputs"][k] for k in ("images", "labels"))
     )
+    images = images.to(model.memory.vectors.dtype)
     before = model.memory.vectors.flatten(0, 1).clone()
     after = before.clone()
     with backward_sees(before, after):
@@ -178,16 +186,17 @@ def take_step(model, rule, meta, *, epoch=2, released_gradients=False):
     return losses, stages
 
 
+@pytest.mark.double_precision
 @pytest.mark.parametrize("case", ["nocontext_norm_in_eval_mode", "aspp_norm_in_eval_mode"])
 @pytest.mark.parametrize("released", [False, True], ids=["memory that was read", "as released"])
 def test_losses_and_both_conventions_of_gradients_are_the_published_ones(case, released, rule, golden, state_of):
     meta, arrays = golden("mcibi_losses")
     expected = meta["cases"][case]
-    model = training_model(golden, state_of, case)
+    model = training_model(golden, state_of, case).double()
     losses, stages = take_step(model, rule, meta, released_gradients=released)
     assert losses.overlap.item() == 0, "the published losses have none"
     for ours, theirs in zip(losses[:4], ("aux", "stage1", "stage2", "memory"), strict=True):
-        close(ours, torch.tensor(expected["losses"][theirs]))
+        close(ours, expected["losses"][theirs])
     close(stages.auxiliary, arrays[f"{case}_logits_aux"])
     close(stages.stage2, arrays[f"{case}_logits_stage2"])
     close(model.memory.vectors, arrays[f"{case}_memory_after"], 1e-5)
@@ -205,7 +214,7 @@ def test_losses_and_both_conventions_of_gradients_are_the_published_ones(case, r
     assert stored
     for name, array in stored.items():
         gradient = rule.subsample(model.get_parameter(renamed[name]).grad.numpy(), array.size)
-        close(gradient, array, 1e-4 * np.abs(array).max())
+        close(gradient, array, 1e-4 * np.abs(array).max().item())
 
 
 @pytest.mark.parametrize("case", ["nocontext", "nocontext_first_epoch", "nocontext_mean", "aspp", "ppm"])

@@ -20,7 +20,7 @@ def train_and_kill(recipe: Recipe, run: Path, step: int) -> None:
     context.set_forkserver_preload(["likewise.train.loop"])
     process = context.Process(target=_train_json, args=(recipe.model_dump_json(), str(run)))
     process.start()
-    deadline = time.monotonic() + 240
+    deadline = time.monotonic() + 900
     metrics = run / "metrics.csv"
     while not metrics.is_file() or len(metrics.read_text().splitlines()) <= step:
         assert process.is_alive()

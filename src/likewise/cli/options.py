@@ -77,7 +77,9 @@ Side = Annotated[
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, mps, ...")]
 Precision = Annotated[
     str,
-    typer.Option("--precision", help="float32, or bfloat16: faster and less accurate, on devices that support it."),
+    typer.Option(
+        "--precision", help="float32, or bfloat16: less accurate, and faster only with bfloat16 instructions."
+    ),
 ]
 Edges = Annotated[bool, typer.Option("--edges/--no-edges", help="Refine outlines to image edges.")]
 

@@ -115,7 +115,7 @@ def test_a_killed_run_resumes(groups):
         (groups / f"red/{index}.jpg").write_bytes((groups / f"red/{index % 3}.jpg").read_bytes())
     words = [HERE / "likewise", "cosegment", "photos/red", "-o", "out"]
     with subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + 600
         while len(list(Path("out").glob("*.mask.png"))) < 4 and time.monotonic() < deadline:
             time.sleep(0.01)
         process.send_signal(signal.SIGKILL)

@@ -143,7 +143,7 @@ def test_a_killed_run_resumes(discs):
         (discs / f"disc{index}.jpg").write_bytes((discs / f"disc{index % 3}.jpg").read_bytes())
     words = [HERE / "likewise", "segment", "photos", "--like", "photos/disc0.jpg", "-o", "out"]
     with subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 600
         while len(list(Path("out").glob("*.mask.png"))) < 5 and time.monotonic() < deadline:
             time.sleep(0.01)
         process.send_signal(signal.SIGKILL)

@@ -1,4 +1,11 @@
-"""PANet against the published programs' numbers, and the suite of all models."""
+"""PANet against the published programs' numbers, and the suite of all models.
+
+Training steps are compared in double precision. A gradient jumps where an input of a ReLU changes its sign, and some
+inputs lie within rounding of zero: in single precision, sums over a gradient differ between processors by more than the
+published sums differ from double precision (`gradient_noise`, which sets the tolerances).
+"""
+
+import copy
 
 import numpy as np
 import pytest
@@ -28,6 +35,10 @@ VGG_CASES = (
 def state_of(rule, meta) -> dict[str, torch.Tensor]:
     state = rule.make_state(meta["entries"], meta["gain"])
     return {name: torch.from_numpy(value) for name, value in state.items()}
+
+
+def in_double_precision(episode: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return {name: part.double() if part.is_floating_point() else part for name, part in episode.items()}
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +92,8 @@ def close(ours, theirs, relative=1e-5) -> None:
     """Within `relative` of the largest golden value."""
     ours = torch.as_tensor(ours).detach()
     theirs = torch.as_tensor(theirs)
-    torch.testing.assert_close(ours, theirs, rtol=0, atol=relative * max(theirs.abs().max().item(), 1e-2))
+    atol = relative * max(theirs.abs().max().item(), 1e-2)
+    torch.testing.assert_close(ours, theirs, rtol=0, atol=atol, check_dtype=False)
 
 
 @pytest.mark.parametrize("name", VGG_CASES)
@@ -112,23 +124,26 @@ def test_vgg16_features_are_the_published_ones(rule, golden, vgg16):
     close(rule.subsample(features.numpy(), 8000), arrays["1way_1shot_features_subsample"])
 
 
+@pytest.mark.double_precision
 @pytest.mark.parametrize("name", ["1way_1shot_train_batch2", "skip_way_train"])
 def test_vgg16_gradients_are_the_published_ones(name, rule, golden, vgg16):
     meta, arrays = golden("panet_vgg16")
     case = meta["cases"][name]
-    vgg16.train()
-    vgg16.zero_grad()
-    sum(vgg16.loss(**episode_of(rule, case))).backward()
+    vgg16 = copy.deepcopy(vgg16).double().train()
+    sum(vgg16.loss(**in_double_precision(episode_of(rule, case)))).backward()
     ours = from_vgg16_checkpoint({entry: torch.tensor(0) for entry in meta["entries"]})
     renamed = dict(zip(meta["entries"], ours, strict=True))
-    tolerance = 1e-4 if name == "1way_1shot_train_batch2" else 1e-3
+    # The published gradients are in single precision: they differ from double precision by this noise.
+    noise = case["gradient_noise"]
+    sum_tolerance = 1e-5 + 2 * noise["largest_relative_difference_of_abs_sum_float32_vs_float64"]
+    entry_tolerance = 1e-5 + 2 * noise["largest_elementwise_difference_relative_to_the_largest_entry"]
     for entry, expected in case["gradients_of_query_loss_plus_align_loss"].items():
         gradient = vgg16.get_parameter(renamed[entry]).grad
-        assert gradient.double().abs().sum().item() == pytest.approx(expected["abs_sum"], rel=tolerance)
+        assert gradient.abs().sum().item() == pytest.approx(expected["abs_sum"], rel=sum_tolerance)
     for entry in ("encoder.backbone.features.0.0.weight", "encoder.backbone.features.8.4.weight"):
         gradient = vgg16.get_parameter(renamed[entry]).grad.numpy()
         expected = arrays[f"{name}_grad:{entry}"]
-        close(rule.subsample(gradient, expected.size).reshape(expected.shape), expected, relative=1e-3)
+        close(rule.subsample(gradient, expected.size).reshape(expected.shape), expected, relative=entry_tolerance)
 
 
 def test_vgg16_has_the_published_number_of_parameters(golden):
@@ -164,7 +179,7 @@ def test_resnet_reproduces_the_published_variant(name, rule, golden):
         episode.pop("query_labels")
         close(model.eval()(**episode)[:, 0], arrays[f"{name}_query_logits"])
         return
-    losses = model.train().loss(**episode)
+    losses = model.double().train().loss(**in_double_precision(episode))
     assert losses.query.item() == pytest.approx(case["query_cross_entropy_ignore_255"], rel=3e-5)
     # The golden averages over the pixels of the whole batch, we over each support first.
     assert losses.align.item() == pytest.approx(case["mean_support_cross_entropy_ignore_255"], rel=5e-4)
@@ -173,13 +188,15 @@ def test_resnet_reproduces_the_published_variant(name, rule, golden):
         assert model.get_buffer(ours).double().sum().item() == pytest.approx(expected["sum"], rel=1e-4)
 
 
+@pytest.mark.double_precision
 @pytest.mark.parametrize("name", ["1shot_train", "2shot_train"])
 def test_resnet_trains_as_the_published_variant(name, rule, golden):
     meta, arrays = golden("panet_resnet50")
     case = meta["cases"][name]
     model = panet.resnet(50).train()
     model.load_state_dict(from_resnet_checkpoint(state_of(rule, meta)), strict=True)
-    episode = resnet_episode(rule, case["inputs"])
+    model = model.double()
+    episode = in_double_precision(resnet_episode(rule, case["inputs"]))
     foreground, background = episode["foreground"], episode["background"]
     shots = [model.features(shot[:, 0]) for shot in episode["support_images"].unbind(dim=2)]
     query = model.features(episode["query_images"][:, 0])

@@ -27,3 +27,15 @@ def test_bfloat16_is_refused_by_devices_without_it(monkeypatch):
         torch_precision("bfloat16", cpu)
     with pytest.raises(ModelError, match=r"half.*float32, bfloat16"):
         torch_precision("half", cpu)
+
+
+def test_bfloat16_is_tried_and_not_inferred_from_the_processor(monkeypatch):
+    def fail(*arguments, **more):
+        raise RuntimeError("could not create a primitive descriptor")
+
+    devices.computes_in_bfloat16.cache_clear()
+    monkeypatch.setattr(devices.F, "conv2d", fail)
+    try:
+        assert not devices.computes_in_bfloat16(torch.device("cpu"))
+    finally:
+        devices.computes_in_bfloat16.cache_clear()

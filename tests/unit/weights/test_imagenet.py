@@ -32,14 +32,18 @@ def test_a_damaged_bundled_file_is_refused(monkeypatch):
         load_backbone(backbone_spec("lite0"))
 
 
-def test_without_network_or_cache_the_error_names_the_missing_file(monkeypatch, tmp_path):
+def test_without_network_or_cache_the_error_names_the_missing_file_after_one_attempt(monkeypatch, tmp_path):
+    attempts = []
+
     def refuse(*arguments, **more):
+        attempts.append(arguments)
         raise ConnectionError("no route")
 
     monkeypatch.setattr(imagenet, "try_to_load_from_cache", lambda *arguments: None)
     monkeypatch.setattr(imagenet, "get_hf_file_metadata", refuse)
     with pytest.raises(WeightsError, match=r"resnet50.*model\.safetensors.*timm/resnet50\.tv_in1k"):
         load_backbone(backbone_spec("resnet50"))
+    assert len(attempts) == 1
 
 
 def test_a_backbone_without_public_weights_asks_for_a_file():

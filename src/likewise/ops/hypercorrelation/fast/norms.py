@@ -9,6 +9,8 @@ import torch.nn.functional as F
 from jaxtyping import Float, Float32
 from torch import Tensor, nn
 
+from likewise.ops.hypercorrelation.fast.operators import column_moments
+
 WIDTH = 1024
 """So many values are summed side by side."""
 
@@ -29,18 +31,8 @@ class Moments(NamedTuple):
 def normalise(norm: nn.GroupNorm, x: Float[Tensor, "1 c hs ws q"]) -> Float[Tensor, "1 c hs ws q"]:
     """Group norm over all positions, and ReLU."""
     if x.element_size() == 2:  # the library's own sums are right to the last of so few places
-        return rectified_(norm(x))
-    return rectified_(scaled(norm, x, moments(norm, x)))
-
-
-def rectified_(x: Tensor) -> Tensor:
-    """ReLU in place; what is not a number may come out as zero."""
-    if x.element_size() == 2 and x.device.type == "cpu":
-        # A negative number is a negative integer too, of which the processor compares 32 at once. The library
-        # makes each 16-bit number one of 32 bits first and then rounds it: five times as long.
-        x.view(torch.int16).clamp_min_(0)
-        return x
-    return x.relu_()
+        return norm(x).relu_()
+    return scaled(norm, x, moments(norm, x)).relu_()
 
 
 def moments(norm: nn.GroupNorm, x: Float[Tensor, "1 c hs ws q"]) -> Moments:
@@ -53,8 +45,7 @@ def moments(norm: nn.GroupNorm, x: Float[Tensor, "1 c hs ws q"]) -> Moments:
     # not matter to it: neighbours side by side are as many more channels, of as many fewer rows.
     neighbours = abreast(positions, channels)
     rows = x.permute(0, 2, 3, 4, 1).reshape(-1, neighbours * channels)
-    running = torch.zeros(2, neighbours * channels)  # of no use, but the result is as precise as they are
-    mean, variance = torch.ops.aten.batch_norm_update_stats(rows, *running, 0.0)
+    mean, variance = column_moments(rows)
     between, mean = torch.var_mean(mean.view(neighbours, groups, -1), dim=(0, 2), correction=0)
     return Moments(mean, variance.view(neighbours, groups, -1).mean(dim=(0, 2)) + between, positions)
 

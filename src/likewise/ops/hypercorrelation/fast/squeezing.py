@@ -25,7 +25,7 @@ from likewise.ops.hypercorrelation.fast.norms import (
     scaled,
     together,
 )
-from likewise.ops.hypercorrelation.fast.products import rectified_product
+from likewise.ops.hypercorrelation.fast.operators import convolve3d
 from likewise.ops.hypercorrelation.kernels import CenterPivotConv4d
 from likewise.ops.hypercorrelation.supports import SupportLevel
 
@@ -133,7 +133,7 @@ def convolve_correlation(
             # What lies between the foreground's positions is zero from the start, and stays so.
             correlation = query[0].new_zeros(rows.size * columns.size, end - begin, taps)
         for tap in range(taps):
-            found = rectified_product(support.features[tap], query[tap][begin:end])
+            found = (support.features[tap] @ query[tap][begin:end].T).relu_()
             correlation[:, :, tap].index_copy_(0, at, found)
         planes = channels_second(correlation.view(1, rows.size, columns.size, end - begin, taps))
         tiles.append(over_support_axes(kernel, planes, (rows, columns), bias))
@@ -216,11 +216,7 @@ def over_support_axes(
     rows, columns = windows
     weight, strides = kernel.support.weight[..., None], (kernel.stride, kernel.stride, 1)
     padding = (rows.padding, columns.padding, 0)
-    if x.device.type == "cpu" and torch.backends.mkldnn.is_available():
-        # F.conv3d leaves a single float32 input to a loop that is ten times slower than the library it has.
-        planes = torch.ops.aten.mkldnn_convolution(x, weight, bias, padding, strides, (1, 1, 1), 1)
-    else:
-        planes = F.conv3d(x, weight, bias, strides, padding)
+    planes = convolve3d(x, weight, bias, strides, padding)
     return planes[:, :, : rows.span, : columns.span]
 
 

@@ -9,6 +9,8 @@ from typing import TypeVar
 
 import torch
 
+from likewise.ops.hypercorrelation.fast import operators
+
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -17,13 +19,18 @@ def one_thread_each(work: Callable[[T], R], items: Sequence[T]) -> list[R]:
     """`[work(item) for item in items]` without gradients, as many items at a time as torch has threads.
 
     Threads that share one item wait for each other after each of its many small steps; those with an item each never
-    do. What is left over and would not occupy all threads comes last, on all of them.
+    do. What is left over and would not occupy all threads comes last, on all of them. With `operators.FAST` off, or
+    without OpenMP, items are processed one after the other on all threads.
+
+    Gain: HSNet on ResNet-50, four shots, 400x400, two cores of an AMD EPYC (AVX-512): 1.12 in bfloat16, 1.04 in
+    float32; 1.04 to 1.08 on EfficientNet-Lite0.
 
     Raises:
         Exception: the first that `work` raises, when all that has begun is done.
     """
     threads = torch.get_num_threads()
-    separate = threads > 1 and torch.backends.openmp.is_available()  # else all threads of a process share one number
+    # Without OpenMP, all threads of a process share one number of threads.
+    separate = operators.FAST and threads > 1 and torch.backends.openmp.is_available()
     side_by_side = len(items) - len(items) % threads if separate else 0
     results = []
     if side_by_side:

@@ -5,19 +5,18 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from likewise.ops.hypercorrelation.fast.norms import (
-    Moments,
-    moments,
-    normalise,
-    rectified_,
-    scaled,
-    together,
-)
+from likewise.ops.hypercorrelation.fast import operators
+from likewise.ops.hypercorrelation.fast.norms import Moments, moments, normalise, scaled, together
 
 
 @pytest.fixture(autouse=True)
 def _seed():
     torch.manual_seed(0)
+
+
+@pytest.fixture(autouse=True, params=[True, False], ids=["fast", "documented operators"])
+def _fast(request, monkeypatch):
+    monkeypatch.setattr(operators, "FAST", request.param)
 
 
 def level(channels: int, *axes: int, dtype: torch.dtype = torch.float32) -> torch.Tensor:
@@ -82,15 +81,6 @@ def test_a_level_is_normalised_as_by_group_norm(dtype):
     expected = F.group_norm(x.double().contiguous(), 4, weight, bias, norm.eps).relu()
     tolerance = 1e-5 if dtype == torch.float32 else 2e-2
     torch.testing.assert_close(found.double(), expected, rtol=tolerance, atol=tolerance)
-
-
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
-def test_rectified_is_relu_to_the_bit(dtype):
-    values = torch.tensor([0.0, -0.0, 1.0, -1.0, 6e-8, -6e-8, float("inf"), -float("inf")]).to(dtype)
-    x = torch.cat([values, torch.randn(1000).to(dtype)]).view(1, 8, -1).transpose(1, 2)
-    expected = x.relu()
-    assert rectified_(x) is x
-    assert torch.equal(x, expected)
 
 
 @pytest.mark.parametrize("shape", LEVELS.values(), ids=LEVELS)

@@ -1,10 +1,11 @@
-"""The same work on several things, each on a thread of its own."""
+"""The same work on several items, one thread for each."""
 
 import threading
 
 import pytest
 import torch
 
+from likewise.ops.hypercorrelation.fast import operators, threads
 from likewise.ops.hypercorrelation.fast.threads import one_thread_each
 
 
@@ -16,22 +17,19 @@ def _two_threads():
     torch.set_num_threads(before)
 
 
-def where(item: int) -> tuple[int, int, int]:
-    return item, torch.get_num_threads(), threading.get_ident()
+def threads_of(item: int) -> tuple[int, int]:
+    return item, torch.get_num_threads()
 
 
 @pytest.mark.parametrize("count", range(6))
 def test_all_are_done_in_their_order_and_what_is_left_over_on_all_threads(count):
-    found = one_thread_each(where, range(count))
-    assert [item for item, *_ in found] == list(range(count))
     even = count - count % 2
-    assert [threads for _, threads, _ in found] == [1] * even + [2] * (count - even)
-    here = threading.get_ident()
-    assert [thread == here for *_, thread in found] == [False] * even + [True] * (count - even)
+    expected = [1] * even + [2] * (count - even)
+    assert one_thread_each(threads_of, range(count)) == list(enumerate(expected))
 
 
 def test_afterwards_threads_are_as_many_as_before_here_and_in_new_ones():
-    one_thread_each(where, range(4))
+    one_thread_each(threads_of, range(4))
     assert torch.get_num_threads() == 2
     found = []
     thread = threading.Thread(target=lambda: found.append(torch.get_num_threads()))
@@ -40,9 +38,16 @@ def test_afterwards_threads_are_as_many_as_before_here_and_in_new_ones():
     assert found == [2]
 
 
-def test_one_thread_does_all_itself():
+def test_with_one_thread_no_other_is_started(monkeypatch):
     torch.set_num_threads(1)
-    assert {thread for *_, thread in one_thread_each(where, range(3))} == {threading.get_ident()}
+    monkeypatch.setattr(threads, "ThreadPoolExecutor", None)
+    assert one_thread_each(threads_of, range(3)) == [(0, 1), (1, 1), (2, 1)]
+
+
+def test_with_fast_off_items_share_all_threads(monkeypatch):
+    monkeypatch.setattr(operators, "FAST", False)
+    monkeypatch.setattr(threads, "ThreadPoolExecutor", None)
+    assert one_thread_each(threads_of, range(3)) == [(0, 2), (1, 2), (2, 2)]
 
 
 def test_nothing_is_learned_on_any_thread():
