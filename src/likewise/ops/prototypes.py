@@ -51,7 +51,8 @@ NEW_SCENE_DISTANCE = 0.1
 """Cosine distance of the query's background prototype from the examples' at which the query's prototypes reach full
 weight (experiments/06-unseen-kinds)."""
 PRIOR_WEIGHT = 0.35
-"""Weight of the area's log-odds for one example; divided by the square root of their number (experiments/01-ablation)."""
+"""Weight of the area's log-odds for one example; for more it is divided by the square root of their number
+(experiments/01-ablation)."""
 AREA_CELL = 8
 """Side in pixels of the cells in which an object's area is counted; a cell counts if the object touches it."""
 
