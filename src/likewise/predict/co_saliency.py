@@ -87,7 +87,8 @@ class CoSaliency:
         maps: the source of the single-image saliency maps: a model (`likewise.predict.saliency.Saliency`), or a folder
             of maps named as their images.
         weights: the checkpoint of the published network.
-        device, edges: see `likewise.FewShot`.
+        device: see `likewise.FewShot`.
+        edges: see `likewise.FewShot`.
 
     Raises:
         ModelError: an unknown model or device, or a model of another method.
