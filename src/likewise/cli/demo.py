@@ -18,6 +18,7 @@ def demo(
     backbone: options.BackboneName = "lite0",
     weights: options.Weights = None,
     side: options.Side = None,
+    engine: options.Engine = "auto",
     device: options.Device = "auto",
     precision: options.Precision = "float32",
 ) -> None:
@@ -31,7 +32,9 @@ def demo(
 
     bundled = [name for name, entry in MODELS.items() if entry.file and entry.method in FEW_SHOT]
     names = [model] if model else [DEFAULT_MODEL, *(name for name in bundled if name != DEFAULT_MODEL)]
-    predictors = [options.open_few_shot(name, backbone, weights, side, device, precision) for name in names]
+    predictors = [
+        options.open_few_shot(name, backbone, weights, side, device, precision, engine=engine) for name in names
+    ]
     outcomes, sheet = run_demo(predictors, out)
     table = new_table("task", "IoU", "minimum", "learn", "segment", "model", "backbone")
     for few_shot, results in zip(predictors, outcomes, strict=True):
