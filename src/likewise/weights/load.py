@@ -161,8 +161,8 @@ def open_model(
     if not path.exists():
         known = [name for name, own in MODELS.items() if own.method in methods]
         raise ModelError(
-            f"unknown model {name!r}{did_you_mean(name, known) or '.'} Known: {', '.join(known)}, the folders of "
-            "training runs and the files of `likewise weights import`"
+            f"unknown model {name!r}{did_you_mean(name, known) or '.'} "
+            f"Known: {', '.join([*known, 'folders of training runs, files of `likewise weights import`'])}"
         )
     opened = open_file(path) if entry is None else replace(open_file(path), name=name, method=entry.method)
     if opened.method not in methods:
