@@ -31,7 +31,7 @@ class MapFolder:
         folder: the maps, named as the images are in their own folder, subfolders included.
 
     Raises:
-        ValueError: no such folder.
+        ImageError: the folder does not exist.
     """
 
     def __init__(self, folder: str | Path) -> None:
@@ -46,7 +46,7 @@ class MapFolder:
         return next((place for place in places if place.is_file()), None)
 
     def check(self, images: Iterable[ImageFile]) -> None:
-        """Raise one `ValueError` that lists every image whose map is missing, unreadable or of another size.
+        """Raise one `ImageError` that lists every image whose map is missing, unreadable or of another size.
 
         An image that cannot be read itself is skipped here; reading it raises.
         """
