@@ -34,7 +34,7 @@ def test_labels_equal_learning_and_segmenting_each_episode_alone(few_shot: FewSh
     episodes = chosen.episodes(dataset, shots=3, count=12)
     segment = episode_segmenter(few_shot, chosen)
     found = [segment(dataset, episode) for episode in episodes]
-    own = FewShot("panet-lite0", side=96, edges=False)
+    own = FewShot("panet-lite0", side=96, edges=False, engine="torch", device="cpu")
     for episode, labels in zip(episodes, found, strict=True):
         loaded = load_episode(dataset, episode, 400)
         pairs = zip(loaded.supports[0], loaded.support_labels[0], strict=True)
