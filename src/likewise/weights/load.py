@@ -145,7 +145,7 @@ def open_model(
         spec = backbone_spec(backbone, taps=tuple(taps) or DEFAULT_TAPS.get(backbone, ()))
         return OpenModel(panet.PANet(load_backbone(spec, weights=weights)), name, name)
     if (backbone, *taps) != ("lite0",):
-        raise ModelError(f"{name} has a backbone of its own; only 'prototypes' and 'panet' (--model) take another")
+        raise ModelError(f"{name} has a backbone of its own; only --model prototypes and --model panet take another")
     if entry is not None and entry.build is not None:
         if weights is None:
             raise ModelError(
