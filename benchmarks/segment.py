@@ -25,7 +25,8 @@ from likewise.io.images import read_image, save_image
 from likewise.jobs.segment import segment_folder
 from likewise.predict.examples import Example
 from likewise.predict.few_shot import FewShot
-from likewise.weights.load import FEW_SHOT, open_model
+from likewise.weights.load import open_model
+from likewise.weights.names import FEW_SHOT
 
 SIDE = 320
 

@@ -9,6 +9,7 @@ import typer
 
 from likewise.cli import options
 from likewise.cli.console import new_table, print_error, print_line, print_table
+from likewise.errors import requires_extra
 from likewise.weights import DEFAULT_MODEL
 
 
@@ -27,8 +28,9 @@ def demo(
     Masks are written for the default model, or for --model. The command fails if one of their IoUs is below its
     minimum.
     """
-    from likewise.jobs.demo import run_demo
-    from likewise.weights.load import FEW_SHOT, MODELS
+    with requires_extra("demo", "the demo"):
+        from likewise.jobs.demo import run_demo
+    from likewise.weights.names import FEW_SHOT, MODELS
 
     bundled = [name for name, entry in MODELS.items() if entry.file and entry.method in FEW_SHOT]
     names = [model] if model else [DEFAULT_MODEL, *(name for name in bundled if name != DEFAULT_MODEL)]

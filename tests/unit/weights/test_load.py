@@ -13,7 +13,8 @@ from likewise.models import hsnet, panet
 from likewise.weights import PRETRAINED
 from likewise.weights.checkpoint import read_state
 from likewise.weights.imagenet import load_backbone
-from likewise.weights.load import FEW_SHOT, MODELS, SALIENCY, load_trained, open_model
+from likewise.weights.load import load_trained, open_model
+from likewise.weights.names import FEW_SHOT, MODELS, SALIENCY
 from support.fake_runs import FIRST_TAP, make_hsnet_run
 
 
