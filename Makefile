@@ -1,6 +1,7 @@
 # One virtual environment, made at first use and brought up to date when the project's needs change.
 PYTHON ?= $(or $(shell command -v python3.11),$(shell command -v python3.12),python3)
-BIN := .venv/bin
+VENV ?= .venv
+BIN := $(VENV)/bin
 
 # Tests of computations. Double precision does not depend on the processor, so those tests are left out.
 NUMERICAL := -q -m "not double_precision" tests/golden tests/unit/models tests/unit/ops tests/unit/predict \
@@ -9,15 +10,15 @@ NUMERICAL := -q -m "not double_precision" tests/golden tests/unit/models tests/u
 .PHONY: demo test test-fast test-portable test-avx2 test-baseline check format lint types bench docs docs-serve \
 	results clean
 
-demo: .venv/installed
+demo: $(VENV)/installed
 	$(BIN)/likewise demo -o demo
 
 # One process a core, one thread a process.
-test: .venv/installed-dev
+test: $(VENV)/installed-dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal
 
 # What a change in most files breaks, in a minute and a half.
-test-fast: .venv/installed-dev
+test-fast: $(VENV)/installed-dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal -m "not slow" tests/unit
 
 # The numerical tests again: limited to AVX2, and without vector instructions in torch's own code.
@@ -31,44 +32,44 @@ test-baseline: .venv/installed-dev
 
 check: format lint types test test-portable
 
-format: .venv/installed-dev
+format: $(VENV)/installed-dev
 	$(BIN)/ruff format --check .
 
-lint: .venv/installed-dev
+lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/codespell
 	$(BIN)/python tools/check_words.py
 	$(BIN)/python tools/make_results.py --check
 
-types: .venv/installed-dev
+types: $(VENV)/installed-dev
 	$(BIN)/mypy
 
-bench: .venv/installed-dev
+bench: $(VENV)/installed-dev
 	$(BIN)/python benchmarks/run.py
 
 # The site in site/: warnings, such as a broken link, are errors.
-docs: .venv/installed-docs
+docs: $(VENV)/installed-docs
 	$(BIN)/mkdocs build --strict
 
-docs-serve: .venv/installed-docs
+docs-serve: $(VENV)/installed-docs
 	$(BIN)/mkdocs serve
 
 # docs/results.md from results/*.json.
-results: .venv/installed-dev
+results: $(VENV)/installed-dev
 	$(BIN)/python tools/make_results.py
 
 clean:
-	rm -rf .venv demo site
+	rm -rf $(VENV) demo site
 
-.venv/installed: pyproject.toml constraints.txt
-	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable .
+$(VENV)/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[demo]"
 	touch $@
 
-.venv/installed-dev: .venv/installed
+$(VENV)/installed-dev: $(VENV)/installed
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dev]"
 	touch $@
 
-.venv/installed-docs: .venv/installed
+$(VENV)/installed-docs: $(VENV)/installed
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[docs]"
 	touch $@

@@ -17,7 +17,7 @@ from likewise.backbones.specs import BACKBONES
 from likewise.models.fcn import FCN
 from likewise.models.mcibi import MCIBI, MCIBIConfig
 from likewise.train.kernels.depthwise import use_fast_depthwise
-from likewise.train.tasks.backbone import learn_only
+from likewise.train.tasks.build import learn_only
 from likewise.weights.imagenet import load_backbone
 
 CLASSES = tuple(map(str, range(11)))

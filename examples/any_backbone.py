@@ -1,4 +1,4 @@
-"""The same with another of timm's networks. Its weights here are random: give a file to get sense out of it.
+"""Segment with another timm backbone. Without WEIGHTS_FILE the weights are random, and the masks meaningless.
 
 python examples/any_backbone.py [OUTPUT_FOLDER] [WEIGHTS_FILE]
 """
@@ -20,4 +20,4 @@ if not weights.exists():
 
 few_shot = FewShot("panet", backbone="vit_tiny_patch16_224", taps=(9, 11), weights=weights, side=224)
 concept = few_shot.learn(Example(data.chelsea(), box=(60, 20, 400, 290), class_name="cat"))
-print(concept, few_shot.segment(data.chelsea(), concept).mask.shape)
+print(concept, few_shot.segment(data.chelsea(), concept))

@@ -1,4 +1,4 @@
-"""One masked photograph finds the same thing in another: the motorcycle of scikit-image's stereo pair.
+"""Segment the motorcycle of scikit-image's stereo pair: the left image is the example, the right one the query.
 
 python examples/one_example.py [OUTPUT_FOLDER]
 """
@@ -11,7 +11,6 @@ from skimage import data
 from likewise import Example, FewShot
 from likewise.io.images import save_image
 from likewise.jobs.demo import near_object
-from likewise.viz.draw import overlay
 
 out = Path(sys.argv[1] if len(sys.argv) > 1 else "out")
 left, right, disparity = data.stereo_motorcycle()
@@ -21,6 +20,6 @@ concept = few_shot.learn(Example(left, mask=near_object(disparity), class_name="
 concept.save(out / "motorcycle.concept")
 
 result = few_shot.segment(right, concept)
-save_image(result.mask, out / "motorcycle.mask.png")
-save_image(overlay(right, result.labels), out / "motorcycle.overlay.jpg")
-print(f"a motorcycle on {result.mask.mean():.0%} of the image, score {result.score:.2f}")
+result.save(out / "motorcycle.mask.png")
+save_image(result.overlay(), out / "motorcycle.overlay.jpg")
+print(result)

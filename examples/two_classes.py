@@ -1,4 +1,4 @@
-"""Two classes at once, marked by boxes: a cup and a spoon, then a third image's cat added to what was learned.
+"""Segment a cup and a spoon by boxes, add a cat to the saved concept, and segment a stream of images.
 
 python examples/two_classes.py [OUTPUT_FOLDER]
 """
@@ -10,24 +10,21 @@ from skimage import data
 
 from likewise import Concept, Example, FewShot
 from likewise.io.images import save_image
-from likewise.viz.draw import overlay
 
 out = Path(sys.argv[1] if len(sys.argv) > 1 else "out")
-coffee, cat = data.coffee(), data.chelsea()
+images = {"coffee": data.coffee(), "cat": data.chelsea()}
 
 few_shot = FewShot()
 table = few_shot.learn(
     [
-        Example(coffee, box=(150, 60, 450, 330), class_name="cup"),
-        Example(coffee, box=(410, 40, 590, 260), class_name="spoon"),
+        Example(images["coffee"], box=(150, 60, 450, 330), class_name="cup"),
+        Example(images["coffee"], box=(410, 40, 590, 260), class_name="spoon"),
     ]
 )
 table.save(out / "table.concept")
-everything = Concept.load(out / "table.concept").merged(
-    few_shot.learn(Example(cat, box=(60, 20, 400, 290), class_name="cat"))
-)
+cat = few_shot.learn(Example(images["cat"], box=(60, 20, 400, 290), class_name="cat"))
 
-for name, image in (("coffee", coffee), ("cat", cat)):
-    result = few_shot.segment(image, everything)
-    save_image(overlay(image, result.labels), out / f"{name}.overlay.jpg")
-    print(name, {own: round(score, 2) for own, score in zip(result.classes, result.scores, strict=True)})
+segmenter = few_shot.prepare(Concept.load(out / "table.concept").merged(cat))
+for name, result in zip(images, segmenter.stream(images.values()), strict=True):
+    save_image(result.overlay(), out / f"{name}.overlay.jpg")
+    print(name, result)

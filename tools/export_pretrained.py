@@ -12,7 +12,8 @@ from pathlib import Path
 from likewise.engine.export import export_backbone
 from likewise.weights import PRETRAINED
 from likewise.weights.checkpoint import fingerprint
-from likewise.weights.load import FEW_SHOT, open_model
+from likewise.weights.load import open_model
+from likewise.weights.names import FEW_SHOT
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -26,7 +26,6 @@ from likewise.data.class_names import PASCAL
 from likewise.data.pascal import pascal5i
 from likewise.io.labels import IGNORE
 from likewise.models.panet import PANet
-from likewise.ops import prototypes
 from likewise.ops.bilinear import resize_bilinear
 from likewise.ops.prototypes import COSINE_SCALE, SupportStatistics, cosine, log_odds, merge_shots, support_statistics
 from likewise.train.recipes.data_sections import EpisodeData
@@ -51,8 +50,7 @@ def row_log_odds(model: PANet, batch: Batch) -> dict[str, Float32[np.ndarray, "h
     background, foreground = COSINE_SCALE * cosine(stacked.means.mean(axis=0), flat)
     rows = {"PANet": (foreground - background).reshape(query.shape[2:])}
     for row, ridge in RIDGES.items():
-        prototypes.RIDGE = ridge
-        rows[row] = log_odds(query[0], merge_shots(stacked))
+        rows[row] = log_odds(query[0], merge_shots(stacked, ridge=ridge))
     return rows
 
 

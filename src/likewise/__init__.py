@@ -110,7 +110,10 @@ def __getattr__(name: str) -> Any:
     module = next((module for module, names in _MODULES.items() if name in names), None)
     if module is None:
         raise AttributeError(f"module 'likewise' has no attribute {name!r}; it has {', '.join(__all__)}")
-    return getattr(import_module(f"likewise.{module}"), name)
+    from likewise.errors import requires_extra
+
+    with requires_extra("torch", f"likewise.{name}"):
+        return getattr(import_module(f"likewise.{module}"), name)
 
 
 def __dir__() -> list[str]:

@@ -72,13 +72,13 @@ def requires_extra(extra: str, purpose: str) -> Iterator[None]:
     """Turn a failed import in the block into a `MissingExtraError` that names the extra to install.
 
     Args:
-        extra: The optional dependency group in pyproject.toml: "train", "evaluate", "heic" or "onnx".
+        extra: The optional dependency group in pyproject.toml: "torch", "train", "evaluate", "demo" or "heic".
         purpose: What needs it, the start of the message: "training".
     """
     try:
         yield
     except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] == "likewise":  # a bug of ours, not a missing dependency
+        if (error.name or "").partition(".")[0] in ("", "likewise"):  # a bug of ours, not a missing dependency
             raise
         raise MissingExtraError(
             f"{purpose} needs the package {error.name}; install it with: pip install 'likewise[{extra}]'"

@@ -69,7 +69,7 @@ def test_its_logits_are_the_published_ones(name, rule, golden, published):
 
 
 @pytest.mark.parametrize("name", ["vgg16", "resnet50", "resnet101"])
-def test_what_is_between_is_the_published_too(name, rule, golden, published):
+def test_its_intermediate_tensors_are_the_published_ones(name, rule, golden, published):
     meta, arrays = golden(f"hsnet_{name}")
     model = published(name)
     episode = episode_of(rule, meta)

@@ -5,6 +5,7 @@ from typing import Any
 from typer.core import TyperCommand
 
 from likewise.cli.console import print_error
+from likewise.errors import requires_extra
 
 
 class Command(TyperCommand):
@@ -35,7 +36,8 @@ class Command(TyperCommand):
 
     def invoke(self, ctx: Any) -> Any:
         try:
-            return super().invoke(ctx)
+            with requires_extra("torch", f"`{ctx.command_path}`"):
+                return super().invoke(ctx)
         except KeyboardInterrupt:
             print_error("interrupted; run the same command again to resume" if self.resumes else "interrupted")
             raise

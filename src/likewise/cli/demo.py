@@ -9,6 +9,7 @@ import typer
 
 from likewise.cli import options
 from likewise.cli.console import new_table, print_error, print_line, print_table
+from likewise.errors import requires_extra
 from likewise.weights import DEFAULT_MODEL
 
 
@@ -18,6 +19,7 @@ def demo(
     backbone: options.BackboneName = "lite0",
     weights: options.Weights = None,
     side: options.Side = None,
+    engine: options.Engine = "auto",
     device: options.Device = "auto",
     precision: options.Precision = "float32",
 ) -> None:
@@ -26,12 +28,15 @@ def demo(
     Masks are written for the default model, or for --model. The command fails if one of their IoUs is below its
     minimum.
     """
-    from likewise.jobs.demo import run_demo
-    from likewise.weights.load import FEW_SHOT, MODELS
+    with requires_extra("demo", "the demo"):
+        from likewise.jobs.demo import run_demo
+    from likewise.weights.names import FEW_SHOT, MODELS
 
     bundled = [name for name, entry in MODELS.items() if entry.file and entry.method in FEW_SHOT]
     names = [model] if model else [DEFAULT_MODEL, *(name for name in bundled if name != DEFAULT_MODEL)]
-    predictors = [options.open_few_shot(name, backbone, weights, side, device, precision) for name in names]
+    predictors = [
+        options.open_few_shot(name, backbone, weights, side, device, precision, engine=engine) for name in names
+    ]
     outcomes, sheet = run_demo(predictors, out)
     table = new_table("task", "IoU", "minimum", "learn", "segment", "model", "backbone")
     for few_shot, results in zip(predictors, outcomes, strict=True):

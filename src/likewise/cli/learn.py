@@ -22,6 +22,7 @@ def learn(
     backbone: options.BackboneName = "lite0",
     weights: options.Weights = None,
     side: options.Side = None,
+    engine: options.Engine = "auto",
     device: options.Device = "auto",
     precision: options.Precision = "float32",
 ) -> None:
@@ -33,7 +34,7 @@ def learn(
     """
     from likewise.jobs.segment import learn_concept
 
-    few_shot = options.open_few_shot(model, backbone, weights, side, device, precision)
+    few_shot = options.open_few_shot(model, backbone, weights, side, device, precision, engine=engine)
     concept = learn_concept(few_shot, examples, boxes=box or (), scribbles=scribbles or (), label=label)
     path = out if out.suffix == ".concept" else out.with_name(f"{out.name}.concept")
     concept.save(path)

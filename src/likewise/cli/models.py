@@ -6,12 +6,12 @@ from likewise.weights import DEFAULT_MODEL
 
 def models() -> None:
     """List the models."""
-    from likewise.weights.load import MODELS
+    from likewise.weights.names import MODELS
 
     table = new_table("model", "description", "weights")
     for name, entry in MODELS.items():
         weights = "the backbone's"
-        if entry.file or entry.build:
+        if entry.file or entry.published:
             weights = "bundled" if entry.file else "its authors' checkpoint: --weights FILE"
         table.add_row(name, entry.about + ("; the default" if name == DEFAULT_MODEL else ""), weights)
     table.add_row("a folder", "a run of [bold]likewise train[/]", "in the folder")

@@ -65,14 +65,17 @@ BackboneName = Annotated[
     str,
     typer.Option(
         "--backbone",
-        help="Backbone of the model panet: one of [bold]likewise backbones[/bold] or any timm model, as NAME or "
-        "NAME@TAP+TAP.",
+        help="Backbone of the models prototypes and panet: one of [bold]likewise backbones[/bold] or any timm model, "
+        "as NAME or NAME@TAP+TAP.",
     ),
 ]
 Weights = Annotated[Path | None, typer.Option("--weights", help="Weights file: see [bold]likewise models[/bold].")]
 Side = Annotated[
     int | None,
     typer.Option("--side", help="Images are resized to about SIDE x SIDE pixels. \\[the model's, 320 or 400]"),
+]
+Engine = Annotated[
+    str, typer.Option("--engine", help="onnx for bundled models, without torch; torch for all; or auto.")
 ]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, mps, ...")]
 Precision = Annotated[

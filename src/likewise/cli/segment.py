@@ -21,6 +21,7 @@ def segment(
     backbone: options.BackboneName = "lite0",
     weights: options.Weights = None,
     side: options.Side = None,
+    engine: options.Engine = "auto",
     device: options.Device = "auto",
     precision: options.Precision = "float32",
     edges: options.Edges = True,
@@ -34,7 +35,7 @@ def segment(
     """
     from likewise.jobs.segment import segment_folder
 
-    few_shot = options.open_few_shot(model, backbone, weights, side, device, precision, edges=edges)
+    few_shot = options.open_few_shot(model, backbone, weights, side, device, precision, engine=engine, edges=edges)
     with progress_bar("segmenting") as progress:
         report = segment_folder(
             paths,

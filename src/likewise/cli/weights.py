@@ -37,7 +37,7 @@ def import_(
 
     [dim]likewise weights import hsnet best_model.pt -o hsnet-resnet50.safetensors[/dim]
     """
-    from likewise.weights.load import FEW_SHOT
+    from likewise.weights.names import FEW_SHOT
     from likewise.weights.published import import_checkpoint, import_scene_checkpoint
 
     if (method == "mcibi") != (classes is not None):

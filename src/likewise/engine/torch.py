@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 from jaxtyping import Float32, UInt8
-
-from likewise.backbones.taps import Backbone
 
 
 class TorchBackbone:
     """A backbone of `likewise.backbones`, ready for inference.
 
     Args:
-        backbone: frozen, in evaluation mode, on its device and in its precision.
+        backbone: a `Backbone`, or one with a cache around it; frozen, in evaluation mode, on its device and in its
+            precision.
         fingerprint: of the weights, taken before batch norm was folded.
     """
 
     engine = "torch"
 
-    def __init__(self, backbone: Backbone, fingerprint: str) -> None:
+    def __init__(self, backbone: Any, fingerprint: str) -> None:
         self.backbone, self.fingerprint = backbone, fingerprint
         self.name = f"{backbone.spec.name}@{'+'.join(tap.module for tap in backbone.taps)}"
         self.multiple = max(tap.stride for tap in backbone.taps)

@@ -51,7 +51,8 @@ NEW_SCENE_DISTANCE = 0.1
 """Cosine distance of the query's background prototype from the examples' at which the query's prototypes reach full
 weight (experiments/06-unseen-kinds)."""
 PRIOR_WEIGHT = 0.35
-"""Weight of the area's log-odds for one example; divided by the square root of their number (experiments/01-ablation)."""
+"""Weight of the area's log-odds for one example; for more it is divided by the square root of their number
+(experiments/01-ablation)."""
 AREA_CELL = 8
 """Side in pixels of the cells in which an object's area is counted; a cell counts if the object touches it."""
 
@@ -83,7 +84,7 @@ class Prototypes(NamedTuple):
         means: prototypes of the background and of the foreground, whitened if there is a whitening.
         whitening: matrix that whitens query features; None for a single example.
         shots: number of examples.
-        prior: what the area prior takes from the foreground's log-odds.
+        prior: area prior, which is subtracted from the foreground's log-odds.
     """
 
     means: Float32[np.ndarray, "2 c"]
@@ -160,8 +161,12 @@ def resize_mask(mask: Bool[np.ndarray, "hm wm"], size: tuple[int, int]) -> Bool[
     return half if half.any() else covered > 0
 
 
-def merge_shots(shots: SupportStatistics) -> Prototypes:
-    """Return the prototypes of a class from the statistics of its examples, stacked along a first axis."""
+def merge_shots(shots: SupportStatistics, *, ridge: float = RIDGE) -> Prototypes:
+    """Return the prototypes of a class from the statistics of its examples, stacked along a first axis.
+
+    Args:
+        ridge: see `RIDGE`.
+    """
     means, sums, shares, squares, area = (np.asarray(part, np.float32) for part in shots)
     count, channels = len(area), means.shape[2]
     weights = np.sqrt(np.stack([1 - area, area], axis=1).clip(1e-6))
@@ -175,8 +180,8 @@ def merge_shots(shots: SupportStatistics) -> Prototypes:
     covariance = squares.mean(axis=0) - (total / share[:, None]).T @ total
     variances, directions = np.linalg.eigh(covariance.astype(np.float64))
     variances = variances.clip(0)  # statistics in half precision can give small negative eigenvalues
-    ridge = RIDGE / min(count - 1, MAX_RIDGE_SHOTS) * max(variances.mean(), 1e-6) if channels else 1.0
-    whitening = (directions / np.sqrt(1 + variances / ridge)).T.astype(np.float32)
+    variance = ridge / min(count - 1, MAX_RIDGE_SHOTS) * max(variances.mean(), 1e-6) if channels else 1.0
+    whitening = (directions / np.sqrt(1 + variances / variance)).T.astype(np.float32)
     return Prototypes(merged @ whitening.T, whitening, count, prior)
 
 

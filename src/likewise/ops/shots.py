@@ -2,7 +2,6 @@
 
 logits of each shot --> foreground_wins --> vote           (HSNet, section 4.5)
 logits of each shot --> mean_probability
-area of each shot ----> area_weights, for means over shots
 probability of each class --> compete
 """
 
@@ -29,19 +28,6 @@ def foreground_wins(logits: Float[Tensor, "*b 2 h w"]) -> Bool[Tensor, "*b h w"]
 def mean_probability(logits: Float[Tensor, "b s 2 h w"]) -> Float[Tensor, "b h w"]:
     """Return the foreground probability, averaged over shots."""
     return logits.softmax(dim=2)[:, :, 1].mean(dim=1)
-
-
-def area_weights(areas: Float[Tensor, "*b s"]) -> Float[Tensor, "*b s 2"]:
-    """Return the weight of each shot in means of background and foreground features; weights of a class sum to 1.
-
-    Weights are proportional to the square root of the area: means over fewer pixels are noisier, but neighbouring
-    pixels are correlated. Equal areas give the plain mean (experiments/05-whitening).
-
-    Args:
-        areas: share of each shot's image that the object covers, in [0, 1].
-    """
-    sides = torch.stack([1 - areas, areas], dim=-1).clamp_min(1e-6).sqrt()
-    return sides / sides.sum(dim=-2, keepdim=True)
 
 
 def compete(probabilities: Float[Tensor, "b k h w"]) -> Float[Tensor, "b k+1 h w"]:

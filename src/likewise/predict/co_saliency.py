@@ -37,7 +37,8 @@ from likewise.predict.result import EqualByValue, Result
 from likewise.predict.saliency import Saliency, map_result
 from likewise.weights import DEFAULT_GROUP_MODEL, DEFAULT_SALIENCY
 from likewise.weights.checkpoint import fingerprint
-from likewise.weights.load import CO_SALIENCY, open_model
+from likewise.weights.load import open_model
+from likewise.weights.names import CO_SALIENCY
 
 BEST_MASK_MODEL = "panet-lite0"
 """Few-shot model that segments by a group's best masks (experiments/09-groups-held-out)."""
@@ -87,7 +88,8 @@ class CoSaliency:
         maps: the source of the single-image saliency maps: a model (`likewise.predict.saliency.Saliency`), or a folder
             of maps named as their images.
         weights: the checkpoint of the published network.
-        device, edges: see `likewise.FewShot`.
+        device: see `likewise.FewShot`.
+        edges: see `likewise.FewShot`.
 
     Raises:
         ModelError: an unknown model or device, or a model of another method.

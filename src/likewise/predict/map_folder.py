@@ -9,19 +9,17 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 import torch
 from jaxtyping import Float
-from PIL import ExifTags, Image
+from PIL import Image
 from torch import Tensor
 
 from likewise.errors import ImageError
-from likewise.io.images import format_size
+from likewise.io.images import format_size, open_image, read_size
 from likewise.io.paths import IMAGE_SUFFIXES, ImageFile
 
 NAMED = 8
 """Maps that an error message lists."""
 ENDINGS = (".probability.png", ".mask.png", *sorted(IMAGE_SUFFIXES))
 """Endings of the map of `a/x.jpg`: `a/x.probability.png` of `likewise saliency`, `a/x.png`, `a/x.jpg`, ..."""
-TURNED = (5, 6, 7, 8)
-"""Values of the EXIF orientation that swap height and width."""
 
 
 class MapFolder:
@@ -31,7 +29,7 @@ class MapFolder:
         folder: the maps, named as the images are in their own folder, subfolders included.
 
     Raises:
-        ValueError: no such folder.
+        ImageError: the folder does not exist.
     """
 
     def __init__(self, folder: str | Path) -> None:
@@ -46,7 +44,7 @@ class MapFolder:
         return next((place for place in places if place.is_file()), None)
 
     def check(self, images: Iterable[ImageFile]) -> None:
-        """Raise one `ValueError` that lists every image whose map is missing, unreadable or of another size.
+        """Raise one `ImageError` that lists every image whose map is missing, unreadable or of another size.
 
         An image that cannot be read itself is skipped here; reading it raises.
         """
@@ -77,12 +75,9 @@ class MapFolder:
         path = self.find(name)
         if path is None:
             raise ImageError(f"{name}: no saliency map in {self.folder}")
-        try:
-            with Image.open(path) as image:
-                values = np.array(image if image.mode in ("L", "I;16", "I") else image.convert("L"), np.float32)
-                values /= 255 if image.mode not in ("I;16", "I") else 65535
-        except OSError as error:
-            raise ImageError(f"{path}: not a saliency map that can be read ({error})") from error
+        _, image = open_image(path)
+        values = np.array(image if image.mode in ("L", "I;16", "I") else image.convert("L"), np.float32)
+        values /= 255 if image.mode not in ("I;16", "I") else 65535
         shrunk = np.asarray(Image.fromarray(values).resize((side, side), Image.Resampling.BILINEAR))
         return torch.from_numpy(shrunk.clip(0, 1))
 
@@ -97,10 +92,8 @@ class MapFolder:
 
 
 def upright_size(path: Path) -> tuple[int, int] | None:
-    """Height and width of the upright image, from its header; None if the header cannot be read."""
+    """Height and width of the upright image; None if it cannot be read."""
     try:
-        with Image.open(path) as image:
-            turned = image.getexif().get(ExifTags.Base.Orientation, 1) in TURNED
-            return (image.width, image.height) if turned else (image.height, image.width)
-    except Exception:  # reading the image raises a better error
+        return read_size(path)[0]
+    except ImageError:
         return None

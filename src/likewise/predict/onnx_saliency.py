@@ -1,4 +1,4 @@
-"""Saliency models in ONNX files; needs onnxruntime (`pip install likewise[onnx]`)."""
+"""Saliency models in ONNX files, run by ONNX Runtime."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from likewise.backbones.specs import IMAGENET_MEAN, IMAGENET_STD
-from likewise.errors import ModelError, requires_extra
+from likewise.errors import ModelError
 from likewise.io.resize import resize_image
 
 FREE_SIDE = 320
@@ -27,14 +27,13 @@ class OnnxSaliency:
     plane are in [0, 1], otherwise logits.
 
     Raises:
-        MissingExtraError: onnxruntime is not installed.
         ModelError: the file cannot be loaded, or has another input.
     """
 
     def __init__(self, path: str | Path) -> None:
         path = Path(path)
-        with requires_extra("onnx", f"{path}: an ONNX model"):
-            import onnxruntime
+        import onnxruntime
+
         if not path.is_file():
             raise ModelError(f"{path}: no such file; give the path of an ONNX saliency model")
         try:

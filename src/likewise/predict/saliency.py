@@ -31,7 +31,8 @@ from likewise.predict.ready import prepare_network
 from likewise.predict.result import Result
 from likewise.weights import DEFAULT_SALIENCY
 from likewise.weights.checkpoint import fingerprint
-from likewise.weights.load import SALIENCY, open_model
+from likewise.weights.load import open_model
+from likewise.weights.names import SALIENCY
 
 SIDE = 224
 """Side of the network's input in pixels, as in training; the map is 56 x 56 before it is resized."""

@@ -33,7 +33,8 @@ from likewise.predict.devices import torch_device
 from likewise.predict.ready import prepare_network
 from likewise.predict.result import SceneResult
 from likewise.weights.checkpoint import fingerprint, read_header
-from likewise.weights.load import SCENES, open_model
+from likewise.weights.load import open_model
+from likewise.weights.names import SCENES
 
 WINDOW = 768
 """Default side of a window in pixels. Larger windows are slower: each position attends to all others of its window."""

@@ -16,13 +16,10 @@ from torch import Tensor, nn
 from likewise.backbones.specs import backbone_spec
 from likewise.errors import ModelError, WeightsError, did_you_mean
 from likewise.models import hsnet, icnet, panet
-from likewise.weights import PRETRAINED
 from likewise.weights.build import build_model
 from likewise.weights.checkpoint import load_state, read_header, read_state
 from likewise.weights.imagenet import load_backbone
-
-FEW_SHOT, CO_SALIENCY, SALIENCY, SCENES = ("prototypes", "panet", "hsnet"), ("icnet",), ("saliency",), ("mcibi", "fcn")
-"""The methods that serve each purpose."""
+from likewise.weights.names import MODELS
 
 IMPORT_FORMAT = 1
 """The version of the files of `likewise weights import`; later versions are refused."""
@@ -32,64 +29,28 @@ DEFAULT_TAPS: dict[str, tuple[str, ...]] = {"lite0": ("blocks.4.2", "blocks.5.3"
 
 
 @dataclass(frozen=True)
-class ModelEntry:
-    """A model that has a name. Without `file` and `build` it is an untrained model on any backbone.
+class PublishedNetwork:
+    """How to load a published network.
 
     Attributes:
-        method: the name of its builder in `likewise.weights.build.BUILDERS`.
-        about: one line for people.
-        file: of bundled weights, whose header holds the recipe that says how to build the network.
-        build: a published network with random weights.
+        build: the network, its weights random.
         rename: the entries of its authors' checkpoint under our names; raises `WeightsError` for an unknown entry.
     """
 
-    method: str
-    about: str
-    file: Path | None = None
-    build: Callable[[], nn.Module] | None = None
-    rename: Callable[[dict[str, Tensor]], dict[str, Tensor]] | None = None
+    build: Callable[[], nn.Module]
+    rename: Callable[[dict[str, Tensor]], dict[str, Tensor]]
 
 
-MODELS: dict[str, ModelEntry] = {
-    "prototypes-lite0": ModelEntry(
-        "prototypes",
-        "whitened self-support prototypes on the features of panet-lite0",
-        PRETRAINED / "panet-lite0.safetensors",
-    ),
-    "panet-lite0": ModelEntry(
-        "panet", "PANet (ICCV 2019) on lite0, trained by us", PRETRAINED / "panet-lite0.safetensors"
-    ),
-    "prototypes": ModelEntry("prototypes", "the same without training, on any backbone; or on a run of PANet"),
-    "panet": ModelEntry("panet", "PANet without training, on any backbone"),
-    "panet-vgg16": ModelEntry(
-        "panet", "PANet, the published network", build=panet.vgg16, rename=panet.from_vgg16_checkpoint
-    ),
-    "panet-resnet50": ModelEntry(
-        "panet", "PANet, the published network", build=lambda: panet.resnet(50), rename=panet.from_resnet_checkpoint
-    ),
-    "panet-resnet101": ModelEntry(
-        "panet", "PANet, the published network", build=lambda: panet.resnet(101), rename=panet.from_resnet_checkpoint
-    ),
-    "hsnet-vgg16": ModelEntry("hsnet", "HSNet, the published network", build=hsnet.vgg16, rename=hsnet.from_checkpoint),
-    "hsnet-resnet50": ModelEntry(
-        "hsnet", "HSNet, the published network", build=lambda: hsnet.resnet(50), rename=hsnet.from_checkpoint
-    ),
-    "hsnet-resnet101": ModelEntry(
-        "hsnet", "HSNet, the published network", build=lambda: hsnet.resnet(101), rename=hsnet.from_checkpoint
-    ),
-    "icnet-lite0": ModelEntry(
-        "icnet", "ICNet (NeurIPS 2020) on lite0, trained by us, for groups", PRETRAINED / "icnet-lite0.safetensors"
-    ),
-    "icnet-vgg16": ModelEntry(
-        "icnet", "ICNet, the published network, for groups", build=icnet.vgg16, rename=icnet.from_checkpoint
-    ),
-    "saliency-lite0": ModelEntry(
-        "saliency",
-        "a saliency network on lite0, for the maps that ICNet needs",
-        PRETRAINED / "saliency-lite0.safetensors",
-    ),
+PUBLISHED: dict[str, PublishedNetwork] = {
+    "panet-vgg16": PublishedNetwork(panet.vgg16, panet.from_vgg16_checkpoint),
+    "panet-resnet50": PublishedNetwork(lambda: panet.resnet(50), panet.from_resnet_checkpoint),
+    "panet-resnet101": PublishedNetwork(lambda: panet.resnet(101), panet.from_resnet_checkpoint),
+    "hsnet-vgg16": PublishedNetwork(hsnet.vgg16, hsnet.from_checkpoint),
+    "hsnet-resnet50": PublishedNetwork(lambda: hsnet.resnet(50), hsnet.from_checkpoint),
+    "hsnet-resnet101": PublishedNetwork(lambda: hsnet.resnet(101), hsnet.from_checkpoint),
+    "icnet-vgg16": PublishedNetwork(icnet.vgg16, icnet.from_checkpoint),
 }
-"""Every model that has a name."""
+"""The published networks of `likewise.weights.names`."""
 
 
 @dataclass(frozen=True)
@@ -145,8 +106,8 @@ def open_model(
         spec = backbone_spec(backbone, taps=tuple(taps) or DEFAULT_TAPS.get(backbone, ()))
         return OpenModel(panet.PANet(load_backbone(spec, weights=weights)), name, name)
     if (backbone, *taps) != ("lite0",):
-        raise ModelError(f"{name} has a backbone of its own; only 'prototypes' and 'panet' (--model) take another")
-    if entry is not None and entry.build is not None:
+        raise ModelError(f"{name} has a backbone of its own; only --model prototypes and --model panet take another")
+    if entry is not None and entry.published:
         if weights is None:
             raise ModelError(
                 f"{name} is a published network: give its authors' checkpoint with weights=... (--weights FILE), or "
@@ -161,8 +122,8 @@ def open_model(
     if not path.exists():
         known = [name for name, own in MODELS.items() if own.method in methods]
         raise ModelError(
-            f"unknown model {name!r}{did_you_mean(name, known) or '.'} Known: {', '.join(known)}, the folders of "
-            "training runs and the files of `likewise weights import`"
+            f"unknown model {name!r}{did_you_mean(name, known) or '.'} "
+            f"Known: {', '.join([*known, 'folders of training runs, files of `likewise weights import`'])}"
         )
     opened = open_file(path) if entry is None else replace(open_file(path), name=name, method=entry.method)
     if opened.method not in methods:
@@ -219,22 +180,16 @@ def load_checkpoint(name: str, path: str | Path) -> nn.Module:
     """
     if imported_name(path) is not None:
         return load_imported(path, name)
-    entry = MODELS.get(name)
-    if entry is None or entry.build is None or entry.rename is None:
-        raise ModelError(f"{name} is not a published network; those are {', '.join(published_networks())}")
+    if name not in PUBLISHED:
+        raise ModelError(f"{name} is not a published network; those are {', '.join(PUBLISHED)}")
     state = read_state(path)
     try:
-        state = entry.rename(state)
+        state = PUBLISHED[name].rename(state)
     except WeightsError as error:
         raise WeightsError(f"{path}: not a checkpoint of {name}; {error}") from error
-    model = entry.build()
+    model = PUBLISHED[name].build()
     load_state(model, state, source=path)
     return model.eval()
-
-
-def published_networks() -> dict[str, ModelEntry]:
-    """The published networks, by name."""
-    return {name: entry for name, entry in MODELS.items() if entry.build is not None}
 
 
 def imported_name(path: str | Path) -> str | None:
@@ -246,7 +201,7 @@ def imported_name(path: str | Path) -> str | None:
     header = read_header(path)
     if header.get("likewise") != "weights":
         return None
-    if int(header["format"]) > IMPORT_FORMAT or header["model"] not in published_networks():
+    if int(header["format"]) > IMPORT_FORMAT or header["model"] not in PUBLISHED:
         raise WeightsError(
             f"{path}: {header['model']} in format {header['format']} is unknown to this version; update likewise"
         )
@@ -262,8 +217,6 @@ def load_imported(path: str | Path, name: str) -> nn.Module:
     found = imported_name(path)
     if found != name:
         raise WeightsError(f"{path}: holds {found}, not {name}; choose it with --model {path}")
-    build = MODELS[name].build
-    assert build is not None
-    model = build()
+    model = PUBLISHED[name].build()
     load_state(model, read_state(path), source=path)
     return model.eval()

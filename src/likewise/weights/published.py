@@ -22,7 +22,8 @@ from likewise.io.atomic import write_atomically
 from likewise.models.mcibi import from_checkpoint
 from likewise.weights.build import build_model
 from likewise.weights.checkpoint import describe_misfits, find_misfits, load_state, read_state
-from likewise.weights.load import IMPORT_FORMAT, published_networks
+from likewise.weights.load import IMPORT_FORMAT, PUBLISHED
+from likewise.weights.names import MODELS
 
 
 def import_checkpoint(method: str, path: str | Path, out: str | Path | None = None) -> tuple[str, Path]:
@@ -53,17 +54,14 @@ def find_network(method: str, state: dict[str, Tensor], *, source: str | Path) -
     Raises:
         WeightsError: an unknown method, or entries that fit no network of it; the message names the nearest one.
     """
-    published = published_networks()
-    names = [name for name, entry in published.items() if entry.method == method]
+    names = [name for name in PUBLISHED if MODELS[name].method == method]
     if not names:
-        methods = ", ".join(dict.fromkeys(entry.method for entry in published.values()))
+        methods = ", ".join(dict.fromkeys(MODELS[name].method for name in PUBLISHED))
         raise WeightsError(f"checkpoints of {method!r} cannot be imported; those of {methods} can")
     refused: list[str] = []
     misfits: dict[str, dict[str, list[str]]] = {}
     for name in names:
-        entry = published[name]
-        assert entry.build is not None
-        assert entry.rename is not None
+        entry = PUBLISHED[name]
         try:
             renamed = entry.rename(state)
         except WeightsError as error:

@@ -162,7 +162,7 @@ def test_a_killed_run_resumes(discs):
         (("segment", "photos", "--like", "photos/disc1.jpg"), "disc1.mask.png"),
         (("segment", "photos", "--like", "gone.concept"), "gone.concept"),
         (("segment", "photos", "--like", "photos/disc0.jpg", "--format", "mask", "gif"), "'gif'"),
-        (("segment", "photos", "--like", "photos/disc0.jpg", "--backbone", "resnet50"), "--model panet"),
+        (("segment", "photos", "--like", "photos/disc0.jpg", "--backbone", "resnet50"), "panet"),
         (("segment", "photos", "--like", "photos/disc0.jpg", "--model", "panets"), "'panets'"),
         (
             ("segment", "photos", "--like", "photos/disc0.jpg", "--model", "panet", "--backbone", "lite9"),

@@ -215,3 +215,42 @@ def test_extreme_logits_do_not_overflow() -> None:
     with np.errstate(over="raise"):
         assert sigmoid(np.array([-1e4, 0, 1e4], np.float32)).tolist() == [0, 0.5, 1]
         assert softmax(np.array([[[1e4]], [[-1e4]]], np.float32))[:, 0, 0].tolist() == [1, 0]
+
+
+RECORDED = {
+    1: [
+        [-14.6797, -4.8008, -13.2509, -8.3303],
+        [-14.6797, 8.991, 13.6181, -5.7386],
+        [14.6797, -1.2848, -6.9311, -2.7786],
+    ],
+    3: [
+        [-14.095, -6.5075, -14.1402, -5.5381],
+        [-14.095, 10.3404, 12.7305, -7.3477],
+        [14.095, -3.7033, -5.3763, -1.4956],
+    ],
+    12: [
+        [-13.9962, -5.5724, -13.8369, -6.1471],
+        [-13.9962, 9.2043, 12.09, -6.4985],
+        [13.9962, -2.8833, -5.0942, -2.0154],
+    ],
+}
+"""Log-odds without the prior at every fifth row and fourth column of `scene(7)`, by the number of examples.
+
+Computed by a second implementation of the same equations, in torch.
+"""
+
+
+def scene(seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Features of waves with a rectangle of other features, and the rectangle's mask."""
+    rows, columns, channels = np.meshgrid(np.arange(12), np.arange(16), np.arange(8), indexing="ij")
+    inside = (rows > 1 + seed % 3) & (rows < 8) & (columns > 3) & (columns < 9 + seed % 5)
+    wave = np.sin(0.7 * rows + 0.4 * columns * (1 + channels) + 1.3 * seed) + np.where(inside, np.cos(channels), 0.3)
+    return wave.transpose(2, 0, 1).astype(np.float32), inside[..., 0].repeat(8, axis=0).repeat(8, axis=1)
+
+
+@pytest.mark.parametrize("shots", RECORDED)
+def test_log_odds_equal_those_recorded_from_torch(shots: int) -> None:
+    examples = [support_statistics(features, mask, ~mask) for features, mask in map(scene, range(shots))]
+    prototypes = merge_shots(stacked(*examples))
+    found = log_odds(scene(7)[0], prototypes) + prototypes.prior
+    np.testing.assert_allclose(found[::5, ::4], RECORDED[shots], rtol=0, atol=2e-4)

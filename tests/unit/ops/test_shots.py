@@ -38,15 +38,3 @@ def test_a_single_class_keeps_its_probability():
 def test_a_pixel_below_one_half_in_every_class_is_background():
     labels = shots.compete(torch.tensor([0.49, 0.3]).reshape(1, 2, 1, 1)).argmax(dim=1)
     assert labels.item() == 0
-
-
-def test_a_shots_weight_is_the_square_root_of_its_area():
-    weights = shots.area_weights(torch.tensor([0.04, 0.36, 0.0]))
-    torch.testing.assert_close(weights[:, 1], torch.tensor([0.25, 0.75, 0.0]), atol=2e-3, rtol=0)
-    sides = torch.tensor([0.96, 0.64, 1.0]).sqrt()
-    torch.testing.assert_close(weights[:, 0], sides / sides.sum())
-
-
-@pytest.mark.parametrize("area", [0.0, 0.3, 1.0])
-def test_shots_of_equal_areas_have_equal_weights(area):
-    torch.testing.assert_close(shots.area_weights(torch.full((2, 4), area)), torch.full((2, 4, 2), 0.25))

@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from likewise.predict.feature_cache import CachedBackbone
-from likewise.weights.load import FEW_SHOT, open_model
+from likewise.weights.load import open_model
+from likewise.weights.names import FEW_SHOT
 
 
 @pytest.fixture(scope="module")

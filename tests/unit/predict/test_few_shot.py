@@ -14,7 +14,8 @@ from PIL import Image
 
 from likewise import Concept, Example, FewShot, Result
 from likewise.errors import ArgumentError, ConceptError, ExampleError, ImageError, ModelError
-from likewise.weights.load import FEW_SHOT, open_model
+from likewise.weights.load import open_model
+from likewise.weights.names import FEW_SHOT
 
 
 @pytest.fixture(scope="module", params=["prototypes-lite0", "panet-lite0"])

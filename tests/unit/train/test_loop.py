@@ -72,6 +72,7 @@ def test_a_run_leaves_weights_that_load_and_their_record(unbroken: Path, voc: Pa
     assert [int(row["step"]) for row in rows(unbroken)] == [1, 2, 3, 4, 5, 6]
 
 
+@pytest.mark.slow
 def test_the_loss_falls_on_learnable_data(tmp_path: Path) -> None:
     # without lists, since those of the fakes name classes that are not in the mask
     voc = paint_objects(fakes.make_voc(tmp_path / "voc", per_class=6, lists=False))
@@ -86,6 +87,7 @@ def test_alignment_0_leaves_the_query_loss_only(voc: Path, tmp_path: Path) -> No
     assert rows(run)[0]["loss"] == rows(run)[0]["query"]
 
 
+@pytest.mark.slow
 def test_half_precision_weights_have_half_the_size_and_load(unbroken: Path, voc: Path, tmp_path: Path) -> None:
     run = train(small(voc, "result=float16"), tmp_path, progress_bar=False)
     half, full = (folder / "weights.safetensors" for folder in (run, unbroken))
@@ -95,12 +97,14 @@ def test_half_precision_weights_have_half_the_size_and_load(unbroken: Path, voc:
         torch.testing.assert_close(load_file(half)[name].to(value.dtype), value, rtol=1e-3, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_bfloat16_trains_like_float32_to_its_precision(unbroken: Path, voc: Path, tmp_path: Path) -> None:
     run = train(small(voc, "precision=bfloat16"), tmp_path, progress_bar=False)
     assert losses(run) != losses(unbroken)
     assert losses(run) == pytest.approx(losses(unbroken), rel=0.05)
 
 
+@pytest.mark.slow
 def test_cached_features_train_like_computed_ones_and_reproducibly(unbroken: Path, voc: Path, tmp_path: Path) -> None:
     cold = train(small(voc, f"cache={tmp_path / 'cache'}"), tmp_path / "cold", progress_bar=False)
     warm = train(small(voc, f"cache={tmp_path / 'cache'}"), tmp_path / "warm", progress_bar=False)
@@ -166,6 +170,7 @@ def random_weights(spec: BackboneSpec, tmp_path_factory: pytest.TempPathFactory)
     return RANDOM_WEIGHTS[spec.name]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", recipe_names())
 def test_a_bundled_recipe_trains(
     name: str,
@@ -199,6 +204,7 @@ def test_a_folder_of_classes_of_ones_own_trains(tmp_path: Path) -> None:
     assert json.loads((run / "record.json").read_text())["data"]["training"][0]["entries"] == {"cups": 3, "keys": 3}
 
 
+@pytest.mark.slow
 def test_a_killed_and_resumed_run_has_the_bits_of_an_uninterrupted_one(
     unbroken: Path, voc: Path, tmp_path: Path
 ) -> None:
@@ -211,6 +217,7 @@ def test_a_killed_and_resumed_run_has_the_bits_of_an_uninterrupted_one(
     assert losses(run) == losses(unbroken)
 
 
+@pytest.mark.slow
 def test_an_incomplete_log_line_is_rewritten(unbroken: Path, voc: Path, tmp_path: Path) -> None:
     run = train(small(voc), tmp_path, progress_bar=False)
     (run / "record.json").unlink()
@@ -279,6 +286,7 @@ def test_the_state_of_torchs_global_generator_does_not_change(voc: Path, tmp_pat
     assert torch.equal(torch.get_rng_state(), before)
 
 
+@pytest.mark.slow
 def test_weights_are_selected_on_base_classes_excluded_from_training(voc: Path, tmp_path: Path) -> None:
     settings = ("validation.classes=[bus, car]", "validation.every=2", "validation.episodes=4", "average=null")
     run = train(small(voc, *settings), tmp_path, progress_bar=False)

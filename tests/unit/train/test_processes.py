@@ -14,6 +14,8 @@ from likewise.train.run import claim_folder
 from support import fakes, scene_folders, small_voc
 from support.processes import train_each
 
+pytestmark = pytest.mark.slow
+
 SCENES = (
     "data.balance=0.5",
     "batch=4",

@@ -13,7 +13,8 @@ from likewise.models import hsnet, panet
 from likewise.weights import PRETRAINED
 from likewise.weights.checkpoint import read_state
 from likewise.weights.imagenet import load_backbone
-from likewise.weights.load import FEW_SHOT, MODELS, SALIENCY, load_trained, open_model
+from likewise.weights.load import load_trained, open_model
+from likewise.weights.names import FEW_SHOT, MODELS, SALIENCY
 from support.fake_runs import FIRST_TAP, make_hsnet_run
 
 
@@ -40,13 +41,15 @@ def test_bundled_models_open_by_name_whatever_the_working_folder_holds(name, tmp
     assert not opened.network.training
 
 
-def test_every_bundled_model_has_a_card_that_states_its_licence_and_its_file():
-    for entry in MODELS.values():
-        if entry.file is not None:
-            card = json.loads(entry.file.with_suffix(".json").read_text())
-            assert card["weights"]["sha256"] == hashlib.sha256(entry.file.read_bytes()).hexdigest()
-            assert card["licence"]
-            assert {"recipe", "data", "commit", "numbers"} <= card.keys()
+def test_every_bundled_file_has_a_card_that_states_its_licence_and_its_hash():
+    files = [path for path in PRETRAINED.iterdir() if path.suffix in (".safetensors", ".onnx")]
+    assert {entry.file for entry in MODELS.values() if entry.file} <= set(files)
+    for path in files:
+        card = json.loads(path.with_suffix(".json").read_text())
+        hashes = {card[key]["file"]: card[key]["sha256"] for key in ("weights", "exported backbone") if key in card}
+        assert hashes[path.name] == hashlib.sha256(path.read_bytes()).hexdigest()
+        assert card["licence"]
+        assert {"recipe", "data", "commit", "numbers"} <= card.keys()
 
 
 def test_a_model_of_another_method_is_refused(tmp_path):

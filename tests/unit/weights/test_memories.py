@@ -12,7 +12,7 @@ from support.scene_runs import write_run
 
 @pytest.fixture
 def memory() -> DatasetMemory:
-    """Three filled classes, of which sky and sea are similar, and an empty one."""
+    """Three filled classes, sky and sea being similar, and an empty one."""
     memory = DatasetMemory(("sky", "sea", "road", "ghost"), 3)
     memory.vectors[:, 0] = torch.tensor([[1.0, 0, 0], [1.0, 0.1, 0], [0, 0, 1.0], [0, 0, 0]])
     memory.seen[:3] = True

@@ -14,7 +14,8 @@ from likewise.errors import ModelError, WeightsError
 from likewise.models import panet
 from likewise.models.hsnet import from_checkpoint
 from likewise.weights.checkpoint import read_header
-from likewise.weights.load import MODELS, load_checkpoint, load_imported
+from likewise.weights.load import PUBLISHED, load_checkpoint, load_imported
+from likewise.weights.names import MODELS
 from likewise.weights.published import find_network, import_checkpoint
 
 GOLDEN = {
@@ -47,7 +48,7 @@ def test_the_network_is_found_from_the_entries(name, golden):
     found, renamed = find_network(MODELS[name].method, entries(golden, name), source="best.pt")
     assert found == name
     with torch.device("meta"):
-        assert renamed.keys() == MODELS[name].build().state_dict().keys()
+        assert renamed.keys() == PUBLISHED[name].build().state_dict().keys()
 
 
 def test_a_checkpoint_loads_with_its_authors_entry_names(rule, golden, tmp_path):

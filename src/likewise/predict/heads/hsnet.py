@@ -28,7 +28,7 @@ class HSNetHead:
     paper has no rule for several classes, so these compete either way.
 
     Images are resized to multiples of 16 pixels, at least 32. The paper's 400 x 400 stays unchanged, and images of
-    many sizes share few input sizes, of which the first use is slow.
+    many sizes share few input sizes, the first use of each being slow.
 
     Args:
         network: the model, ready for inference; its config is changed if `as_published`.

@@ -7,13 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from likewise.engine.onnx import PROVIDERS, OnnxBackbone
-from likewise.errors import ModelError
+from likewise.errors import ModelError, requires_extra
 from likewise.predict.heads.protocol import Head
 from likewise.predict.heads.prototypes import PANetHead, PrototypesHead
-from likewise.weights import PRETRAINED
+from likewise.weights.names import MODELS
 
-EXPORTED = {"prototypes-lite0": "panet-lite0.onnx", "panet-lite0": "panet-lite0.onnx"}
-"""Bundled few-shot models and the exported backbone that each runs on."""
 ENGINES = ("auto", "onnx", "torch")
 
 
@@ -57,16 +55,17 @@ def open_head(
     if engine not in ENGINES:
         raise ModelError(f"no engine is called {engine!r}; there are {', '.join(ENGINES)}")
     plain = (backbone, *taps, weights, precision, feature_cache) == ("lite0", None, "float32", 0)
-    if engine == "onnx" and not (model in EXPORTED and plain):
+    exported = MODELS[model].onnx if model in MODELS and plain else None
+    if engine == "onnx" and exported is None:
         raise ModelError(
-            f"engine 'onnx' runs {', '.join(EXPORTED)} with their own weights in float32; for {model!r} with these "
-            "settings take engine='torch'"
+            f"engine 'onnx' runs {', '.join(name for name, entry in MODELS.items() if entry.onnx)} with their own "
+            f"weights in float32; for {model!r} with these settings take engine='torch'"
         )
-    if engine == "onnx" or (engine == "auto" and model in EXPORTED and plain and device in ("auto", *PROVIDERS)):
+    if exported is not None and (engine == "onnx" or (engine == "auto" and device in ("auto", *PROVIDERS))):
         device = "cpu" if device == "auto" else device
-        extractor = OnnxBackbone(PRETRAINED / EXPORTED[model], device=device)
-        head: Head = PANetHead(extractor) if model.startswith("panet") else PrototypesHead(extractor)
+        extractor = OnnxBackbone(exported, device=device)
+        head: Head = PANetHead(extractor) if MODELS[model].method == "panet" else PrototypesHead(extractor)
         return Opened(head, model, "onnx", device)
-    from likewise.predict.heads.torch import open_torch_head
-
+    with requires_extra("torch", f"model {model!r} with these settings"):
+        from likewise.predict.heads.torch import open_torch_head
     return open_torch_head(model, backbone, taps, weights, device, precision, as_published, feature_cache)

@@ -17,7 +17,8 @@ from likewise.predict.heads.protocol import Head
 from likewise.predict.heads.prototypes import PANetHead, PrototypesHead
 from likewise.predict.ready import prepare_network
 from likewise.weights.checkpoint import fingerprint
-from likewise.weights.load import FEW_SHOT, open_model
+from likewise.weights.load import open_model
+from likewise.weights.names import FEW_SHOT
 
 
 def open_torch_head(

@@ -23,7 +23,8 @@ from likewise.train.samples.cropping import random_crop
 from likewise.train.samples.sources import TrainingSources
 from likewise.train.samples.training_data import TRAINING, TrainingData, draw_readable
 from likewise.weights.checkpoint import fingerprint
-from likewise.weights.load import SALIENCY, OpenModel, open_model
+from likewise.weights.load import OpenModel, open_model
+from likewise.weights.names import SALIENCY
 
 
 class Batch(NamedTuple):

@@ -23,7 +23,8 @@ from likewise.train.samples.episodes import Batch, TrainingEpisodes
 from likewise.train.samples.training_data import Progress
 from likewise.weights.build import build_model, hsnet_backbone
 from likewise.weights.imagenet import load_backbone
-from likewise.weights.load import FEW_SHOT, open_model
+from likewise.weights.load import open_model
+from likewise.weights.names import FEW_SHOT
 
 
 @dataclass

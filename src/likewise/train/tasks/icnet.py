@@ -14,7 +14,7 @@ from likewise.train.recipes.model_sections import ICNetModel
 from likewise.train.recipes.schema import Recipe
 from likewise.train.samples.groups import Batch, TrainingGroups
 from likewise.train.samples.training_data import Progress
-from likewise.train.tasks.backbone import learn_only
+from likewise.train.tasks.build import learn_only
 from likewise.weights.build import build_model
 from likewise.weights.imagenet import load_backbone
 from likewise.weights.load import open_model

@@ -21,8 +21,7 @@ from likewise.train.kernels.shared_batch_norm import share_batch_norms
 from likewise.train.recipes.model_sections import FCNModel, MCIBIModel, SceneModel
 from likewise.train.samples.scenes import Batch
 from likewise.train.samples.training_data import Progress
-from likewise.train.tasks.backbone import trainable_backbone
-from likewise.weights.build import build_model
+from likewise.train.tasks.build import build_trainable
 from likewise.weights.memories import SNAPSHOTS
 
 
@@ -53,8 +52,7 @@ def build_baseline(section: FCNModel, classes: tuple[str, ...]) -> FCN:
 
 def build_scene_model(section: SceneModel, classes: tuple[str, ...]) -> Any:
     """Return the section's model on a backbone with ImageNet weights and fast depthwise convolutions."""
-    model: Any = build_model(section.model_dump(), classes)
-    model.backbone = trainable_backbone(model.backbone.spec, section.weights, section.learn)
+    model = build_trainable(section, classes)
     use_fast_depthwise(model.backbone)
     return model
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
@@ -13,15 +11,6 @@ from likewise.train.recipes.model_sections import PANetModel
 from likewise.train.recipes.schema import Recipe
 from likewise.train.samples.episodes import Batch, TrainingEpisodes
 from likewise.train.samples.training_data import Progress
-from likewise.train.tasks.backbone import trainable_backbone
-from likewise.weights.build import build_model
-
-
-def build(section: PANetModel, classes: tuple[str, ...]) -> PANet:
-    """Return PANet on a backbone with ImageNet weights."""
-    model: Any = build_model(section.model_dump())
-    model.backbone = trainable_backbone(model.backbone.spec, section.weights, section.learn)
-    return model
 
 
 def inputs(model: PANet, batch: Batch) -> tuple[Tensor, Tensor, Tensor, Tensor]:

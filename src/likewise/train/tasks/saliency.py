@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from jaxtyping import Float
 from torch import Tensor
 
@@ -11,15 +9,6 @@ from likewise.models.saliency import SaliencyNet
 from likewise.train.recipes.model_sections import SaliencyModel
 from likewise.train.samples.images import Batch
 from likewise.train.samples.training_data import Progress
-from likewise.train.tasks.backbone import trainable_backbone
-from likewise.weights.build import build_model
-
-
-def build(section: SaliencyModel, classes: tuple[str, ...]) -> SaliencyNet:
-    """Return the network with a backbone of ImageNet weights and a random decoder."""
-    model: Any = build_model(section.model_dump())
-    model.backbone = trainable_backbone(model.backbone.spec, None, section.learn)
-    return model
 
 
 def losses(

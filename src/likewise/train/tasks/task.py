@@ -29,6 +29,7 @@ from likewise.train.tasks import (
     panet,
     saliency,
 )
+from likewise.train.tasks.build import build_trainable
 
 
 @dataclass(frozen=True)
@@ -49,9 +50,9 @@ class Task:
 
 
 TASKS: dict[str, Task] = {
-    "panet": Task(panet.build, panet.losses, panet.training_data),
+    "panet": Task(build_trainable, panet.losses, panet.training_data),
     "hsnet": Task(hsnet.build, hsnet.losses, hsnet.training_data),
-    "saliency": Task(saliency.build, saliency.losses, TrainingImages),
+    "saliency": Task(build_trainable, saliency.losses, TrainingImages),
     "icnet": Task(icnet.build, icnet.losses, icnet.training_data),
     "mcibi": Task(mcibi.build, mcibi.losses, TrainingScenes, mcibi.save_memory),
     "fcn": Task(mcibi.build_baseline, mcibi.baseline_losses, TrainingScenes),

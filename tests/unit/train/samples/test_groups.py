@@ -20,7 +20,8 @@ from likewise.train.samples.groups import (
     paste_object,
 )
 from likewise.train.samples.sources import open_source
-from likewise.weights.load import SALIENCY, open_model
+from likewise.weights.load import open_model
+from likewise.weights.names import SALIENCY
 from support.fakes import block, noise, write_image
 
 

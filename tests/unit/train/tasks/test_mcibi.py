@@ -61,6 +61,7 @@ def test_the_memory_is_saved_after_each_tenth_of_the_steps(unbroken):
     assert not torch.equal(snapshots[2].memory.vectors, snapshots[5].memory.vectors)
 
 
+@pytest.mark.slow
 def test_the_loss_falls_on_learnable_data(folder, tmp_path):
     settings = (
         "steps=24",

@@ -53,6 +53,7 @@ def test_an_item_depends_on_step_and_place_only_and_leaves_the_global_generator_
     assert torch.equal(torch.random.get_rng_state(), before)
 
 
+@pytest.mark.slow
 def test_a_saliency_run_and_an_icnet_run_with_its_maps_leave_models_that_load(data, tmp_path):
     few = ("steps=2", "batch=2", "schedule.warm_up=0")
     first = train(recipe(data, "saliency-lite0", "data.size=64", *few), tmp_path / "saliency", progress_bar=False)

