@@ -10,8 +10,9 @@ from likewise import FewShot
 from likewise.backbones.folding import fold_batch_norm
 from likewise.backbones.specs import BACKBONES, backbone_spec
 from likewise.backbones.taps import Backbone
+from likewise.weights import PRETRAINED
 from likewise.weights.checkpoint import fingerprint
-from likewise.weights.load import PRETRAINED, load_trained
+from likewise.weights.load import load_trained
 
 
 @pytest.mark.parametrize("name", ["lite0", "resnet50", "resnet50-deep", "vgg16"])

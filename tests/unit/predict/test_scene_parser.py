@@ -12,8 +12,8 @@ from safetensors.torch import save_file
 from likewise.errors import ArgumentError, ImageError, ModelError, WeightsError
 from likewise.io.resize import resize_image
 from likewise.predict.scene_parser import SceneParser, axis_windows
+from likewise.weights import PRETRAINED
 from likewise.weights.checkpoint import read_header, read_state
-from likewise.weights.load import PRETRAINED
 from support.fakes import noise
 from support.scene_runs import CLASSES, write_run
 

@@ -11,8 +11,9 @@ from likewise.train.recipes.model_sections import ICNetModel
 from likewise.train.samples.groups import Batch
 from likewise.train.samples.training_data import Progress
 from likewise.train.tasks import icnet
+from likewise.weights import PRETRAINED
 from likewise.weights.build import build_model
-from likewise.weights.load import PRETRAINED, load_trained
+from likewise.weights.load import load_trained
 from support.fake_runs import make_hsnet_run
 
 
