@@ -10,6 +10,8 @@ few_shot.segment("another.jpg", concept).mask
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from likewise.version import __version__
+
 if TYPE_CHECKING:
     from likewise.errors import (
         ArgumentError,
@@ -41,8 +43,6 @@ if TYPE_CHECKING:
     from likewise.predict.result import Result, SceneResult
     from likewise.predict.saliency import Saliency
     from likewise.predict.scene_parser import SceneParser
-
-__version__ = "0.1.0"
 
 _MODULES = {
     "errors": (

@@ -12,13 +12,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from likewise import __version__
 from likewise.data.benchmarks import FOLDS, open_episodes
 from likewise.data.episodes import Episode, EpisodeSet
 from likewise.errors import ArgumentError, DataSetError, RunError, check_known
 from likewise.evaluate.episode_lists import read_episodes, write_episodes
 from likewise.evaluate.protocols import Protocol, find_protocol
 from likewise.io.settings import read_settings, refuse_changes, write_settings
+from likewise.version import __version__
 
 
 @dataclass(frozen=True)

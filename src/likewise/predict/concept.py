@@ -19,10 +19,10 @@ from PIL import Image
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from likewise import __version__
 from likewise.errors import ConceptError
 from likewise.io.atomic import write_atomically
 from likewise.predict.result import EqualByValue, png
+from likewise.version import __version__
 
 FORMAT = 1
 """The version of the file format; files of a later version are refused."""

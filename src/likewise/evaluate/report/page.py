@@ -11,7 +11,6 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
-from likewise import __version__
 from likewise.errors import requires_extra
 from likewise.evaluate.report.episode_images import EpisodeImages
 from likewise.evaluate.report.formatting import (
@@ -26,6 +25,7 @@ from likewise.evaluate.report.formatting import (
 )
 from likewise.evaluate.results import Part, Results
 from likewise.io.atomic import write_atomically
+from likewise.version import __version__
 
 MIN_IGNORED = 0.2
 """Share of ignored pixels from which a card states it: object boundaries take less, an unlabelled background more."""

@@ -8,13 +8,13 @@ import math
 from pathlib import Path
 from typing import Any
 
-from likewise import __version__
 from likewise.evaluate.report.episode_images import episode_images, worst_and_best
 from likewise.evaluate.report.page import write_page
 from likewise.evaluate.results import Results
 from likewise.evaluate.run import Run
 from likewise.io.atomic import write_atomically
 from likewise.metrics.scores import Scores
+from likewise.version import __version__
 
 
 def write_report(results: Results, folder: Path | str, run: Run | None = None) -> Path:

@@ -3,35 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from likewise.engine.onnx import PROVIDERS, OnnxBackbone
 from likewise.errors import ModelError, requires_extra
-from likewise.predict.heads.protocol import Head
+from likewise.predict.heads.protocol import Head, Opened
 from likewise.predict.heads.prototypes import PANetHead, PrototypesHead
 from likewise.weights.names import MODELS
 
 ENGINES = ("auto", "onnx", "torch")
-
-
-@dataclass(frozen=True)
-class Opened:
-    """A few-shot model, ready for inference.
-
-    Attributes:
-        head: the method with its network.
-        name: of the model, as concepts and results state it; of a training run, that of its recipe.
-        engine: "onnx" or "torch".
-        device: the device's name.
-        trained_classes: the classes that it was trained on, where they are known.
-    """
-
-    head: Head
-    name: str
-    engine: str
-    device: str
-    trained_classes: tuple[str, ...] = ()
 
 
 def open_head(

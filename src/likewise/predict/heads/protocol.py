@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -55,3 +56,22 @@ class Head(Protocol):
     ) -> list[Float32[np.ndarray, "k _ho _wo"]]:
         """Return for each image the probabilities of background and classes, at its `sizes` (height, width)."""
         ...
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A few-shot model, ready for inference.
+
+    Attributes:
+        head: the method with its network.
+        name: of the model, as concepts and results state it; of a training run, that of its recipe.
+        engine: "onnx" or "torch".
+        device: the device's name.
+        trained_classes: the classes that it was trained on, where they are known.
+    """
+
+    head: Head
+    name: str
+    engine: str
+    device: str
+    trained_classes: tuple[str, ...] = ()
