@@ -24,10 +24,10 @@ test-fast: $(VENV)/installed-dev
 # The numerical tests again: limited to AVX2, and without vector instructions in torch's own code.
 test-portable: test-avx2 test-baseline
 
-test-avx2: .venv/installed-dev
+test-avx2: $(VENV)/installed-dev
 	ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(NUMERICAL)
 
-test-baseline: .venv/installed-dev
+test-baseline: $(VENV)/installed-dev
 	ATEN_CPU_CAPABILITY=default OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(NUMERICAL)
 
 check: format lint types test test-portable
