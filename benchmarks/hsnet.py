@@ -22,11 +22,11 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
+from kernels import process_memory
 from reference_hsnet import reference_logits
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from likewise.evaluate.kernel_costs import process_memory
 from likewise.models import hsnet
 from likewise.models.hsnet_inference import encode_support, segment
 from likewise.predict.devices import computes_in_bfloat16

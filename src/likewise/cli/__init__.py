@@ -5,7 +5,7 @@ import warnings
 
 import typer
 
-from likewise.cli import bench, evaluate, memory, weights
+from likewise.cli import evaluate, memory, weights
 from likewise.cli.backbones import backbones
 from likewise.cli.commands import command
 from likewise.cli.console import print_error
@@ -42,7 +42,6 @@ app.command(cls=command())(recipes)
 app.add_typer(evaluate.app, name="evaluate")
 app.add_typer(memory.app, name="memory")
 app.add_typer(weights.app, name="weights")
-app.add_typer(bench.app, name="bench")
 
 
 def main() -> None:

@@ -1,4 +1,8 @@
-"""Cost of the three 4D kernels of HSNet (Table 4): parameters, arithmetic, time and memory.
+"""Compare HSNet's three 4D kernels: parameters, arithmetic, time and memory, beside Table 4 of the paper.
+
+Each kernel runs in its own process, from the hypercorrelation to the logits.
+
+    python benchmarks/kernels.py [--backbone resnet101] [--size 400] [--repeats 3] [--device cpu]
 
 The table measures ResNet-101 at 400x400. The parameters of this network agree with it for the full and the center-pivot
 kernel. The paper does not specify its separable kernel; this one is a planar convolution followed by another. It costs
@@ -10,10 +14,10 @@ The paper counts multiplications only, those of the full kernel before striding;
 699 G, 24.5 G and 18.1 G (paper: 702.35 G, 28.40 G and 20.56 G).
 """
 
-from __future__ import annotations
-
+import argparse
 import multiprocessing
 import time
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +28,6 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from likewise.errors import check_known
 from likewise.models import hsnet
 from likewise.models.hsnet import STRIDES, HSNet, HSNetConfig
 from likewise.ops.hypercorrelation.kernels import KERNELS, full_kernel
@@ -65,13 +68,7 @@ class Cost:
 
 
 def measure_apart(kernel: str, backbone: str, size: int, repeats: int, device: str = "cpu") -> Cost:
-    """Return `measure` from a new process, so that the peak memory of an earlier kernel does not count.
-
-    Raises:
-        ArgumentError: an unknown kernel or backbone.
-    """
-    check_known(kernel, KERNELS, "4D kernel")
-    check_known(backbone, NETWORKS, "backbone of HSNet")
+    """Return `measure` from a new process, so that the peak memory of an earlier kernel does not count."""
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
         return pool.submit(measure, kernel, backbone, size, repeats, device, torch.get_num_threads()).result()
 
@@ -141,3 +138,32 @@ def largest_difference(kernel: str) -> float:
         expected = full_kernel(cheap)(x)
         worst = max(worst, ((cheap(x) - expected).abs().max() / expected.abs().max()).item())
     return worst
+
+
+def print_row(*cells: str) -> None:
+    print("".join(cell.ljust(14) for cell in cells).rstrip())
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--backbone", choices=NETWORKS, default="resnet101")
+    parser.add_argument("--size", type=int, default=400, help="both images have SIZE x SIZE pixels")
+    parser.add_argument("--repeats", type=int, default=3, help="number of passes; the fastest counts")
+    parser.add_argument("--device", default="cpu")
+    arguments = parser.parse_args(argv)
+    backbone, size, device = arguments.backbone, arguments.size, arguments.device
+    print(f"HSNet on {backbone}, {size}x{size}, from the hypercorrelation to the logits, {device}")
+    print_row("kernel", "parameters", "FLOPs", "time", "memory")
+    for kernel, paper in PAPER.items():
+        cost = measure_apart(kernel, backbone, size, arguments.repeats, device)
+        memory = "not measured" if cost.memory is None else f"{cost.memory / 1e9:.2f} GB"
+        numbers = f"{cost.parameters / 1e6:.2f} M", f"{cost.flops / 1e9:.2f} G", f"{cost.seconds * 1e3:.1f} ms"
+        print_row(kernel, *numbers, memory)
+        print_row("  paper", *paper)
+    for kernel in ("center-pivot", "separable"):
+        difference = largest_difference(kernel)
+        print(f"{kernel} and the full kernel of the same weights: largest relative difference {difference:.1e}")
+
+
+if __name__ == "__main__":
+    main()
