@@ -206,7 +206,7 @@ def test_a_training_step_of_the_network_is_the_published_one(rule, golden, publi
     labels = inputs["network_64_target"].long()
     before = {name: value.clone() for name, value in model.backbone.state_dict().items()}
     close(model(**episode)[:, 0], arrays["network_64_logits"])
-    loss = model.loss(**episode, query_labels=labels).query
+    loss = model.loss(**episode, query_labels=labels)
     assert loss.item() == pytest.approx(case["loss"], rel=1e-5)
     optimizer = torch.optim.Adam([p for p in model.parameters() if p.requires_grad], lr=1e-3)
     loss.backward()

@@ -20,7 +20,6 @@ for a level is replaced by the finest level that holds it (`HSNetConfig.rescue`)
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -31,9 +30,8 @@ from torch import Tensor, nn
 from likewise.backbones.specs import BACKBONES
 from likewise.backbones.taps import Backbone
 from likewise.errors import ModelError
-from likewise.io.labels import IGNORE
 from likewise.models.blocks.renaming import rename_entry
-from likewise.ops.features import plane_size, resize, soft_iou_loss
+from likewise.ops.features import plane_size, resize
 from likewise.ops.hypercorrelation.correlation import correlate, masked_unit_features, resize4d, unit
 from likewise.ops.hypercorrelation.kernels import KERNELS
 
@@ -58,18 +56,6 @@ class HSNetConfig:
     mask_support: bool = True
     rescue: bool = True
     channels: tuple[int, int, int] = (16, 64, 128)
-
-
-class Losses(NamedTuple):
-    """Two losses of the same logits; training minimises one of them.
-
-    Attributes:
-        query: mean cross-entropy, the published loss.
-        overlap: one minus the soft IoU of the foreground over all pixels of the batch, void pixels left out; ours.
-    """
-
-    query: Float[Tensor, ""]
-    overlap: Float[Tensor, ""]
 
 
 def block(kernel: str, channels: tuple[int, ...], *, sides: tuple[int, ...], strides: tuple[int, ...]) -> nn.Sequential:
@@ -193,21 +179,15 @@ class HSNet(nn.Module):
         foreground: Float[Tensor, "b s h w"],
         query_images: Float[Tensor, "b 3 hq wq"],
         query_labels: Int[Tensor, "b hq wq"],
-    ) -> Losses:
-        """Return the losses over all query pixels and shots.
+    ) -> Float[Tensor, ""]:
+        """Return the mean cross-entropy over all query pixels and shots.
 
         Args:
-            query_labels: 1 for foreground; any other label, void (255) too, is background in the cross-entropy, as
-                published.
+            query_labels: 1 for foreground; any other label, void (255) too, is background, as published.
         """
         logits = self(support_images, foreground, query_images)
-        target = (query_labels == 1)[:, None].expand(-1, logits.shape[1], -1, -1)
-        probability = logits.float().softmax(dim=2)[:, :, 1] * (query_labels != IGNORE)[:, None]
-        flat = "b s h w -> 1 1 (b s h) w"
-        return Losses(
-            F.cross_entropy(logits.flatten(0, 1), target.long().flatten(0, 1)),
-            soft_iou_loss(rearrange(probability, flat), rearrange(target, flat)[0].float()),
-        )
+        target = (query_labels == 1).long()[:, None].expand(-1, logits.shape[1], -1, -1)
+        return F.cross_entropy(logits.flatten(0, 1), target.flatten(0, 1))
 
 
 PUBLISHED_NAMES = {

@@ -111,4 +111,4 @@ def test_void_pixels_count_as_background_in_the_cross_entropy():
     void = labels.clone()
     void[labels == 0] = 255
     with torch.no_grad():
-        assert model.loss(**episode, query_labels=labels).query == model.loss(**episode, query_labels=void).query
+        assert model.loss(**episode, query_labels=labels) == model.loss(**episode, query_labels=void)

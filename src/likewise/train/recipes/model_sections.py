@@ -37,10 +37,6 @@ class HSNetModel(Section):
             compared.
         first_tap: the shallowest tap.
         weights: file of ImageNet weights; None uses the backbone's default source.
-        start: runs of PANet or HSNet on the same backbone. The result has the backbone of the last run. In training,
-            episodes of a class use the last backbone that was not trained on this class, since features separate
-            training classes better than new classes; the result's backbone if there is none.
-        loss: "cross-entropy" as published, or "overlap", one minus the soft IoU of a batch.
         channels: of the three layers of the squeeze blocks.
     """
 
@@ -48,8 +44,6 @@ class HSNetModel(Section):
     backbone: str
     first_tap: str
     weights: Path | None = None
-    start: tuple[Path, ...] = ()
-    loss: Literal["cross-entropy", "overlap"] = "cross-entropy"
     channels: tuple[int, int, int] = (16, 64, 128)
 
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Int64, UInt8
+from jaxtyping import UInt8
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
@@ -33,16 +33,12 @@ Predict = Callable[[Any, "Batch"], UInt8[Tensor, "b h w"]]
 
 
 class Batch(NamedTuple):
-    """`b` episodes. Labels are 0 for background, way + 1, and 255 for ignore.
-
-    `classes` holds the indices of each episode's classes in `TrainingData.classes`.
-    """
+    """`b` episodes. Labels are 0 for background, way + 1, and 255 for ignore."""
 
     supports: UInt8[Tensor, "b k s h w 3"]
     support_labels: UInt8[Tensor, "b k s h w"]
     queries: UInt8[Tensor, "b h w 3"]
     targets: UInt8[Tensor, "b h w"]
-    classes: Int64[Tensor, "b k"]
 
 
 class TrainingEpisodes(TrainingData):
@@ -76,13 +72,10 @@ class TrainingEpisodes(TrainingData):
     def _draw(self, step: int, place: int, attempt: int) -> Batch:
         generator = np.random.default_rng((TRAINING, self.seed, step, place, attempt))
         sets = self.sources.sets
-        source = generator.choice(len(sets), p=self.shares) if len(sets) > 1 else 0
-        dataset = sets[source].dataset
+        dataset = sets[generator.choice(len(sets), p=self.shares) if len(sets) > 1 else 0].dataset
         shots = self.data.shots[step % len(self.data.shots)]
         episode = draw_episode(dataset, shots, self.data.ways, generator)
-        batch = read_episode(dataset, episode, self.data, generator)
-        offset = sum(len(other.classes) for _, other in sets[:source])
-        return batch._replace(classes=batch.classes + offset)
+        return read_episode(dataset, episode, self.data, generator)
 
     def score(self, model: Any, move: Callable[[Batch], Batch]) -> float:
         assert self.held is not None
@@ -169,5 +162,4 @@ def read_episode(
         torch.from_numpy(np.array([[[labels for _, labels in shots] for shots in supports]])),
         torch.from_numpy(query[None].copy()),
         torch.from_numpy(target[None].copy()),
-        torch.tensor([[dataset.classes.index(name) for name in episode.classes]]),
     )
