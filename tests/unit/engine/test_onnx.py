@@ -6,10 +6,10 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from tools.export_pretrained import export_backbone
 
 from likewise.backbones.specs import BACKBONES
 from likewise.backbones.taps import Backbone
-from likewise.engine.export import export_backbone
 from likewise.engine.onnx import OnnxBackbone
 from likewise.engine.protocol import FeatureExtractor
 from likewise.engine.torch import TorchBackbone
