@@ -3,7 +3,7 @@
     python benchmarks/feature_cache.py [--rounds 9]
 
 Both sides process the same episodes, in turns in one process: PANet as `panet-voc-small` trains it (stages 4 and 5 of
-the backbone learn), and HSNet at 224x224 with a frozen backbone. The cache is warm, and its files are memory-mapped.
+the backbone learn), and HSNet at 224x224 with a frozen backbone. The cache is warm.
 Printed: the median ratio of times. Losses must agree to the half precision in which features are kept.
 """
 

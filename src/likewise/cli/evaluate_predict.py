@@ -43,13 +43,13 @@ def predict(
     with requires_extra("evaluate", "evaluation"):
         from likewise.evaluate import loops, protocols
         from likewise.evaluate.run import start_run
-        from likewise.evaluate.segmenter import episode_segmenter, model_settings, predictor_options
+        from likewise.evaluate.segmenter import episode_segmenter, predictor_options
 
     head = predictor_options(protocols.find_protocol(protocol))
     few_shot = options.open_few_shot(model, backbone, weights, side, device, precision, **head)
     drawing: dict[str, Any] = {"shots": shots, "ways": ways, "count": count, "seed": seed, "episodes": episodes}
     drawing |= {"data": data, "benchmark": benchmark, "fold": fold, "fold_convention": folds}
-    run = start_run(out, protocol_name=protocol, model=model_settings(few_shot), **drawing)
+    run = start_run(out, protocol_name=protocol, model=few_shot.settings, **drawing)
     evaluation.print_data(run, few_shot.trained_classes)
     with progress_bar("predicting") as progress:
         segment = episode_segmenter(few_shot, run.protocol)

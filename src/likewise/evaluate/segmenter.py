@@ -63,17 +63,6 @@ def episode_segmenter(
     return segment
 
 
-def model_settings(few_shot: FewShot) -> dict[str, str | int]:
-    """Return the settings of the model that the masks of a run depend on."""
-    return {
-        "model": few_shot.model_name,
-        "backbone": few_shot.backbone_name,
-        "side": few_shot.side,
-        "weights": few_shot.fingerprint,
-        "precision": few_shot.precision,
-    }
-
-
 def query_of(dataset: EpisodeSet, episode: Episode, protocol: Protocol) -> UInt8[np.ndarray, "h w 3"]:
     """Return the query image at the size of the protocol."""
     query = Episode(episode.classes, (), episode.query)

@@ -51,15 +51,7 @@ def segment_folder(
     inputs = [*masks, *(example.image for example in examples), *concepts]
     found = list_images(images, exclude=[out, *masks])
     concept = merge_concepts(few_shot, examples, concepts)
-    settings = {
-        "model": few_shot.model_name,
-        "backbone": few_shot.backbone_name,
-        "weights": few_shot.fingerprint,
-        "side": few_shot.side,
-        "precision": few_shot.precision,
-        "edges": few_shot.edges,
-        "concept": concept.digest(),
-    }
+    settings = {**few_shot.settings, "edges": few_shot.edges, "concept": concept.digest()}
     segmenter = few_shot.prepare(concept)
     return process_images(
         found,

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float32, UInt8
@@ -111,6 +112,17 @@ class FewShot:
 
     def __repr__(self) -> str:
         return f"FewShot({self.model_name!r}, {self.backbone_name.partition('@')[0]!r}, side={self.side})"
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The settings that determine the probabilities before outlines are refined, for the records of a run."""
+        return {
+            "model": self.model_name,
+            "backbone": self.backbone_name,
+            "weights": self.fingerprint,
+            "side": self.side,
+            "precision": self.precision,
+        }
 
     def learn(self, examples: Example | Iterable[Example]) -> Concept:
         """Encode examples into a concept.

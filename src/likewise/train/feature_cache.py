@@ -1,25 +1,24 @@
 """A disk cache for the features of a backbone's frozen layers.
 
-    images --> digest --> row of a memory-mapped file, or the frozen layers, whose output becomes a new row
+    image --> digest --> the digest's file, or the frozen layers, whose output becomes a new file
 
-`cache_frozen` replaces the frozen layers before the first trainable one; the model's code stays the same. The key is
-a digest of the normalised image, so each crop, mirror image and size has its own row. Features are stored in half
-precision, and newly computed features are rounded to it too, so reading a row and computing it give the same bits.
+`cache_frozen` replaces the frozen layers before the first trainable one; the model's code stays the same. A file is
+named after a digest of the normalised image, so each crop, mirror image and size has its own. Features are stored in
+half precision, and newly computed features are rounded to it too, so reading and computing give the same bits. Files
+are written atomically, so processes share a folder.
 """
 
 from __future__ import annotations
 
 import hashlib
 import itertools
-import json
-import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 import torch
 from jaxtyping import Float, Float16
+from safetensors.numpy import load_file, save_file
 from torch import Tensor, nn
 
 from likewise.backbones.specs import Tap
@@ -27,71 +26,6 @@ from likewise.backbones.taps import Backbone
 from likewise.errors import TrainingError
 from likewise.io.atomic import write_atomically
 from likewise.weights.checkpoint import fingerprint
-
-KEY_BYTES = 16
-"""Length of an image digest (BLAKE2b)."""
-
-
-class Rows:
-    """Rows of half-precision features in a folder, for images of one size and one frozen network.
-
-    Each process appends to its own part, the row before its key, so processes share the folder without a lock and an
-    interrupted write leaves no valid key.
-
-    Args:
-        folder: created if missing; existing rows are indexed.
-        shapes: shapes of the feature maps of a row, without the batch axis.
-    """
-
-    def __init__(self, folder: Path, shapes: list[tuple[int, ...]]) -> None:
-        self.folder = folder
-        self.shapes = shapes
-        self.values = sum(math.prod(shape) for shape in shapes)
-        self.index: dict[bytes, tuple[Path, int]] = {}
-        self.maps: dict[Path, Float16[np.ndarray, "rows values"]] = {}
-        self.part: tuple[Path, BinaryIO, BinaryIO] | None = None
-        for keys in sorted(folder.glob("part-*/keys")):
-            rows = keys.with_name("rows")
-            count = min(keys.stat().st_size // KEY_BYTES, rows.stat().st_size // (2 * self.values))
-            content = keys.read_bytes()
-            for index in range(count):
-                self.index.setdefault(content[index * KEY_BYTES : (index + 1) * KEY_BYTES], (rows, index))
-
-    def __contains__(self, key: bytes) -> bool:
-        return key in self.index
-
-    def read(self, key: bytes) -> list[Float16[np.ndarray, "..."]]:
-        """Return a copy of the feature maps of a key."""
-        path, index = self.index[key]
-        if path not in self.maps or index >= len(self.maps[path]):
-            stored = path.stat().st_size // (2 * self.values)
-            self.maps[path] = np.memmap(path, np.float16, "r", shape=(stored, self.values))
-        row = np.array(self.maps[path][index])
-        ends = itertools.accumulate(math.prod(shape) for shape in self.shapes)
-        return [part.reshape(shape) for part, shape in zip(np.split(row, list(ends)[:-1]), self.shapes, strict=True)]
-
-    def add(self, key: bytes, features: list[Float16[np.ndarray, "..."]]) -> None:
-        """Append a row."""
-        if self.part is None:
-            self.part = self._open_part()
-        path, rows, keys = self.part
-        index = rows.tell() // (2 * self.values)
-        for part in features:
-            rows.write(part.tobytes())
-        rows.flush()
-        keys.write(key)
-        keys.flush()
-        self.index[key] = path, index
-
-    def _open_part(self) -> tuple[Path, BinaryIO, BinaryIO]:
-        for number in itertools.count():
-            part = self.folder / f"part-{number}"
-            try:
-                part.mkdir(parents=True)
-            except FileExistsError:
-                continue
-            return part / "rows", (part / "rows").open("wb"), (part / "keys").open("wb")
-        raise AssertionError("unreachable: itertools.count is infinite")
 
 
 class FeatureCache(nn.Module):
@@ -110,7 +44,6 @@ class FeatureCache(nn.Module):
         self.compute = _as_function(network.eval().requires_grad_(False))
         layers = hashlib.sha256(f"{network} {taps}".encode()).hexdigest()[:8]
         self.folder = Path(folder) / f"{fingerprint(network)}-{layers}"
-        self.rows: dict[tuple[int, int], Rows] = {}
         self.computed = 0
 
     def forward(self, images: Float[Tensor, "b 3 h w"]) -> list[Float[Tensor, "b _c _h _w"]]:
@@ -123,33 +56,18 @@ class FeatureCache(nn.Module):
 
     def _features(self, image: Float[Tensor, "3 h w"]) -> list[Float16[np.ndarray, "c _h _w"]]:
         pixels = image.detach().movedim(0, -1).contiguous().cpu().numpy()
-        key = hashlib.blake2b(pixels.data, digest_size=KEY_BYTES).digest()
-        size = (image.shape[-2], image.shape[-1])
-        rows = self.rows.get(size) or self._open(size)
-        if rows is not None and key in rows:
-            return rows.read(key)
+        height, width = image.shape[-2:]
+        digest = hashlib.blake2b(pixels.data, digest_size=16).hexdigest()
+        path = self.folder / f"{height}x{width}" / f"{digest}.safetensors"
+        if path.is_file():
+            stored = load_file(path)
+            return [stored[str(level)] for level in range(len(stored))]
         # one image at a time, since rounding can depend on the batch size
-        features = [level[0].half().cpu().numpy() for level in self.compute(image[None])]
+        features = [np.ascontiguousarray(level[0].half().cpu().numpy()) for level in self.compute(image[None])]
         self.computed += 1
-        if rows is None:
-            rows = self._open(size, [level.shape for level in features])
-            assert rows is not None
-        rows.add(key, features)
+        with write_atomically(path) as part:
+            save_file({str(level): plane for level, plane in enumerate(features)}, part)
         return features
-
-    def _open(self, size: tuple[int, int], shapes: list[tuple[int, ...]] | None = None) -> Rows | None:
-        """Return the rows for images of that size; None if there are none and `shapes` is None."""
-        folder = self.folder / f"{size[0]}x{size[1]}"
-        path = folder / "shapes.json"
-        if shapes is not None:
-            with write_atomically(path) as part:
-                part.write_text(json.dumps(shapes))
-        elif not path.is_file():
-            return None
-        else:
-            shapes = [tuple(shape) for shape in json.loads(path.read_text())]
-        self.rows[size] = Rows(folder, shapes)
-        return self.rows[size]
 
 
 class CachedBackbone(FeatureCache):

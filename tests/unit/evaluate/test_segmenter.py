@@ -7,7 +7,7 @@ from likewise.data.episodes import Episode, EpisodeSet, load_episode
 from likewise.data.pascal import pascal5i
 from likewise.errors import ImageError
 from likewise.evaluate.protocols import find_protocol
-from likewise.evaluate.segmenter import episode_segmenter, model_settings, predictor_options, support_example
+from likewise.evaluate.segmenter import episode_segmenter, predictor_options, support_example
 from likewise.predict.examples import Example, mark
 from likewise.predict.few_shot import FewShot
 from support import fakes
@@ -88,8 +88,8 @@ def test_a_support_without_its_class_is_named(few_shot: FewShot, dataset: Episod
         episode_segmenter(few_shot, find_protocol("hsnet-2021"))(dataset, episode)
 
 
-def test_model_settings_hold_what_the_masks_depend_on(few_shot: FewShot) -> None:
-    settings = model_settings(few_shot)
+def test_the_settings_of_a_model_hold_what_the_masks_depend_on(few_shot: FewShot) -> None:
+    settings = few_shot.settings
     assert settings["model"] == "panet-lite0"
     assert str(settings["backbone"]).startswith("lite0@")
     assert settings["side"] == 96
@@ -115,4 +115,4 @@ def test_features_in_bfloat16_are_cached(dataset: EpisodeSet, tmp_path: Path) ->
     for episode in episodes:
         segment(dataset, episode)
     assert few_shot.head.network.backbone.passes == len({p for e in episodes for p in (e.query, *e.supports[0])})
-    assert model_settings(few_shot)["precision"] == "bfloat16"
+    assert few_shot.settings["precision"] == "bfloat16"

@@ -7,7 +7,7 @@ from torch import Tensor
 from likewise.backbones.specs import BACKBONES, BackboneSpec
 from likewise.backbones.taps import Backbone
 from likewise.errors import TrainingError
-from likewise.train.feature_cache import CachedBackbone, FeatureCache, Rows, cache_frozen
+from likewise.train.feature_cache import CachedBackbone, FeatureCache, cache_frozen
 
 IMAGES = torch.randn(2, 3, 64, 96, generator=torch.Generator().manual_seed(0))
 LITE0 = BACKBONES["lite0"].with_taps("blocks.4.2", "blocks.5.3")
@@ -67,7 +67,7 @@ def test_features_that_are_read_have_the_bits_of_features_computed_in_any_batch(
         assert torch.equal(one.flip(0), other)
 
 
-def test_sizes_mirror_images_and_taps_have_separate_rows(tmp_path: Path) -> None:
+def test_sizes_mirror_images_and_taps_have_separate_files(tmp_path: Path) -> None:
     cache = FeatureCache(partly_frozen(LITE0), tmp_path)
     cache(IMAGES[:1])
     cache(IMAGES[:1].flip(3))
@@ -85,25 +85,13 @@ def test_a_network_with_other_weights_has_a_separate_cache(tmp_path: Path) -> No
     assert_close(cache_frozen(other, tmp_path)(IMAGES), other(IMAGES))
 
 
-def test_processes_write_separate_parts_and_incomplete_rows_are_ignored(tmp_path: Path) -> None:
-    shapes: list[tuple[int, ...]] = [(2, 3), (1,)]
-    rows = {
-        letter: [torch.full((2, 3), n).half().numpy(), torch.full((1,), -n).half().numpy()]
-        for n, letter in ((1, "a"), (2, "b"))
-    }
-    one, two = Rows(tmp_path, shapes), Rows(tmp_path, shapes)
-    one.add(b"a" * 16, rows["a"])
-    two.add(b"b" * 16, rows["b"])
-    with (tmp_path / "part-0/rows").open("ab") as file:
-        file.write(b"torn")
-    with (tmp_path / "part-0/keys").open("ab") as file:
-        file.write(b"c" * 16)
-    both = Rows(tmp_path, shapes)
-    assert set(both.index) == {b"a" * 16, b"b" * 16}
-    for letter, (plane, line) in rows.items():
-        read = both.read(letter.encode() * 16)
-        assert (read[0] == plane).all()
-        assert (read[1] == line).all()
+def test_caches_share_a_folder_and_leave_no_other_files(tmp_path: Path) -> None:
+    one, two = (FeatureCache(partly_frozen(LITE0), tmp_path) for _ in range(2))
+    one(IMAGES[:1])
+    two(IMAGES[1:])
+    one(IMAGES)
+    assert (one.computed, two.computed) == (1, 1)
+    assert [path.suffix for path in tmp_path.rglob("*") if path.is_file()] == [".safetensors"] * 2
 
 
 def test_a_trainable_first_layer_is_refused(tmp_path: Path) -> None:
