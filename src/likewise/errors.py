@@ -81,7 +81,8 @@ def requires_extra(extra: str, purpose: str) -> Iterator[None]:
         if (error.name or "").partition(".")[0] in ("", "likewise"):  # a bug of ours, not a missing dependency
             raise
         raise MissingExtraError(
-            f"{purpose} needs the package {error.name}; install it with: pip install 'likewise[{extra}]'"
+            f"{purpose} needs packages that are not installed, such as {error.name}; install them with: "
+            f"pip install 'likewise[{extra}]'"
         ) from error
 
 

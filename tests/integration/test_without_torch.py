@@ -87,3 +87,14 @@ def test_a_command_whose_extra_is_missing_names_it(photos: Path, words: tuple[st
     assert found.returncode == 2
     assert f"likewise[{extra}]" in found.stderr
     assert "Traceback" not in found.stderr
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("--model", "pnet-lite0"), ("--model", "icnet-lite0"), ("--precision", "float61"), ("--weights", "absent.pth")],
+)
+def test_a_wrong_value_is_reported_as_such_and_not_as_a_missing_extra(photos: Path, option: str, value: str) -> None:
+    found = run("segment", "photos", "--like", "photos/0.jpg", "-o", "out", option, value, folder=photos)
+    assert found.returncode == 2
+    assert value in found.stderr
+    assert "likewise[" not in found.stderr

@@ -2,13 +2,14 @@
 
 import sys
 import warnings
+from typing import Annotated
 
 import typer
 
 from likewise.cli import evaluate, memory, weights
 from likewise.cli.backbones import backbones
 from likewise.cli.commands import command
-from likewise.cli.console import print_error
+from likewise.cli.console import print_error, print_line
 from likewise.cli.cosegment import cosegment
 from likewise.cli.demo import demo
 from likewise.cli.learn import learn
@@ -18,6 +19,7 @@ from likewise.cli.saliency import saliency
 from likewise.cli.segment import segment
 from likewise.cli.train import recipes, train
 from likewise.errors import LikewiseError
+from likewise.version import __version__
 
 app = typer.Typer(
     name="likewise",
@@ -27,6 +29,23 @@ app = typer.Typer(
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
 )
+
+
+def print_version(requested: bool) -> None:
+    """Print the version and exit, if requested."""
+    if requested:
+        print_line(f"likewise {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and exit.", callback=print_version, is_eager=True)
+    ] = False,
+) -> None: ...
+
+
 FORMAT = ("--format", "-f")
 MARKS = ("--box", "--scribbles")
 app.command(cls=command("--like", *MARKS, *FORMAT, resumes=True))(segment)

@@ -31,11 +31,12 @@ def print_error(text: str) -> None:
 
 
 def new_table(*columns: str) -> Table:
-    """Return an empty table in the style of the program."""
+    """Return an empty table in the style of the program; the first column is never wrapped."""
     from rich.box import SIMPLE_HEAD
-    from rich.table import Table
+    from rich.table import Column, Table
 
-    return Table(*columns, box=SIMPLE_HEAD)
+    names = (Column(name, overflow="fold", no_wrap=index == 0) for index, name in enumerate(columns))
+    return Table(*names, box=SIMPLE_HEAD)
 
 
 def print_table(table: Table) -> None:

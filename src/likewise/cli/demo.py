@@ -38,7 +38,7 @@ def demo(
         options.open_few_shot(name, backbone, weights, side, device, precision, engine=engine) for name in names
     ]
     outcomes, sheet = run_demo(predictors, out)
-    table = new_table("task", "IoU", "minimum", "learn", "segment", "model", "backbone")
+    table = new_table("task", "IoU", "minimum", "learn", "segment", "model")
     for few_shot, results in zip(predictors, outcomes, strict=True):
         for outcome in results:
             table.add_row(
@@ -48,7 +48,6 @@ def demo(
                 f"{outcome.learn_seconds * 1000:.0f} ms",
                 f"{outcome.segment_seconds * 1000:.0f} ms",
                 few_shot.model_name,
-                few_shot.backbone_name.partition("@")[0],
             )
     print_table(table)
     print_line(f"images: {sheet}")

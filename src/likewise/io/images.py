@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
-from likewise.errors import ImageError, requires_extra
+from likewise.errors import ImageError, OutputError, requires_extra
 from likewise.io.atomic import write_atomically
 
 Source = str | Path | Image.Image | np.ndarray | bytes | BinaryIO | Any
@@ -112,7 +112,13 @@ def save_image(array: np.ndarray, path: str | Path) -> None:
 
 
 def save_pillow(image: Image.Image, path: str | Path) -> None:
-    """Write a Pillow image atomically in the format of the suffix."""
+    """Write a Pillow image atomically in the format of the suffix.
+
+    Raises:
+        OutputError: An unknown suffix, or the system refuses to write.
+    """
+    if Path(path).suffix.lower() not in Image.registered_extensions():
+        raise OutputError(f"{path}: no image format has the suffix {Path(path).suffix!r}; use .png or .jpg")
     # JPEG without chroma subsampling: overlays have thin coloured contours
     options: dict[str, Any] = (
         {"quality": 92, "subsampling": 0} if Path(path).suffix.lower() in (".jpg", ".jpeg") else {}

@@ -5,6 +5,7 @@ types where a function says so.
 """
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Bool, UInt8
@@ -134,7 +135,7 @@ def parse_box(text: str) -> tuple[float, float, float, float]:
     return x0, y0, x1, y1
 
 
-def box_mask(box: tuple[float, float, float, float], size: tuple[int, int]) -> Bool[np.ndarray, "h w"]:
+def box_mask(box: Sequence[float], size: tuple[int, int]) -> Bool[np.ndarray, "h w"]:
     """Return a mask that is true inside the box.
 
     Args:
@@ -143,8 +144,10 @@ def box_mask(box: tuple[float, float, float, float], size: tuple[int, int]) -> B
         size: ``(h, w)`` of the image.
 
     Raises:
-        ArgumentError: The box is not finite, reversed, contains no pixel, or lies outside the image.
+        ArgumentError: The box is not four finite numbers, is reversed, contains no pixel, or lies outside the image.
     """
+    if len(box) != 4:
+        raise ArgumentError(f"a box is four numbers (x0, y0, x1, y1) in pixels; got {box!r}")
     height, width = size
     x0, y0, x1, y1 = box
     numbers = ",".join(f"{edge:g}" for edge in box)

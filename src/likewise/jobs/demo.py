@@ -18,6 +18,7 @@ from scipy import ndimage
 from skimage import data, filters, measure, segmentation
 
 from likewise.io.images import save_image
+from likewise.jobs.outputs import check_folder
 from likewise.jobs.writers import write_cutout
 from likewise.predict.examples import Example
 from likewise.viz.contact_sheet import Tile, contact_sheet
@@ -144,6 +145,7 @@ def largest_component(mask: Mask) -> Mask:
 
 def run_demo(predictors: Sequence[FewShot], out: Path) -> tuple[list[list[Outcome]], Path]:
     """Run both tasks with each predictor and write the images of the first one; return outcomes and contact sheet."""
+    check_folder(out)
     tasks = [motorcycle(), coins()]
     outcomes = [run_tasks(few_shot, tasks) for few_shot in predictors]
     names = " and ".join(few_shot.model_name for few_shot in predictors)

@@ -61,6 +61,13 @@ def summary_files(out: Path, formats: Iterable[str]) -> dict[str, Path]:
     return {format: out / SUMMARIES[format][0] for format in formats if format in SUMMARIES}
 
 
+def check_folder(out: Path) -> None:
+    """Raise an `OutputError` if the output folder, or a folder that it would lie in, is a file."""
+    for path in (out, *out.parents):
+        if path.exists() and not path.is_dir():
+            raise OutputError(f"{path}: a file; name a folder with -o")
+
+
 def refuse_overwriting(targets: Iterable[Path], out: Path, inputs: Iterable[Path], *, force: bool) -> None:
     """Check that no target is an input, nor, unless `force`, a file that no earlier run in `out` has written.
 

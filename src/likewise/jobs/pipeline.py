@@ -18,7 +18,7 @@ from likewise.errors import LikewiseError, OutputError
 from likewise.io.images import read_image
 from likewise.io.paths import ImageFile
 from likewise.io.prefetch import prefetch
-from likewise.jobs.outputs import Job, plan_jobs, refuse_overwriting, summary_files
+from likewise.jobs.outputs import Job, check_folder, plan_jobs, refuse_overwriting, summary_files
 from likewise.jobs.records import Records, Stamp, stamp_of
 from likewise.jobs.writers import SUMMARIES, WRITERS, Result, check_formats, regions_of
 
@@ -83,8 +83,7 @@ def process_images(
     """
     start = time.perf_counter()
     formats, out = check_formats(formats), Path(out)
-    if out.exists() and not out.is_dir():
-        raise OutputError(f"{out}: a file; name a folder with -o")
+    check_folder(out)
     jobs, summaries = plan_jobs(images, out, formats), summary_files(out, formats)
     targets = [*(path for job in jobs for path in job.outputs.values()), *summaries.values()]
     refuse_overwriting(targets, out, [*(image.path for image in images), *map(Path, protect)], force=force)

@@ -5,7 +5,7 @@ import functools
 import torch
 import torch.nn.functional as F
 
-from likewise.errors import ModelError
+from likewise.errors import ModelError, check_known
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
@@ -32,8 +32,7 @@ def torch_precision(name: str, device: torch.device) -> torch.dtype:
     Raises:
         ModelError: an unknown one, or one in which the device does not compute.
     """
-    if name not in PRECISIONS:
-        raise ModelError(f"no precision is called {name!r}; there are {', '.join(PRECISIONS)}")
+    check_known(name, PRECISIONS, "precision", ModelError)
     if name == "bfloat16" and not computes_in_bfloat16(device):
         raise ModelError(f"device {str(device)!r} does not compute in bfloat16; leave the precision at float32")
     return PRECISIONS[name]

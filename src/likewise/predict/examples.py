@@ -172,7 +172,7 @@ def find_examples(
     if marks:
         if len(marks) != len(examples):
             raise ArgumentError(
-                f"{len(examples)} example images, but {len(marks)} {instead}; give one for each, in order"
+                f"example images: {len(examples)}, {instead}: {len(marks)}; give one for each image, in order"
             )
         if boxes:
             examples = [

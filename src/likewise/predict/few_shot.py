@@ -135,6 +135,8 @@ class FewShot:
             ArgumentError: more than 254 classes.
         """
         examples = [examples] if isinstance(examples, Example) else list(examples)
+        if wrong := next((each for each in examples if not isinstance(each, Example)), None):
+            raise TypeError(f"{wrong!r} is not an Example; write Example(image, mask=...), or with a box or scribbles")
         if not examples:
             raise ExampleError("no examples: give at least one image with a mask, a box or scribbles")
         classes = tuple(dict.fromkeys(example.class_name for example in examples))

@@ -14,12 +14,12 @@ from typing import Any
 from torch import Tensor, nn
 
 from likewise.backbones.specs import backbone_spec
-from likewise.errors import ModelError, WeightsError, did_you_mean
+from likewise.errors import ModelError, WeightsError
 from likewise.models import hsnet, icnet, panet
 from likewise.weights.build import build_model
 from likewise.weights.checkpoint import load_state, read_header, read_state
 from likewise.weights.imagenet import load_backbone
-from likewise.weights.names import MODELS
+from likewise.weights.names import MODELS, check_model
 
 IMPORT_FORMAT = 1
 """The version of the files of `likewise weights import`; later versions are refused."""
@@ -94,9 +94,8 @@ def open_model(
         WeightsError: weights that cannot be found or do not fit.
     """
     name = str(model)
+    check_model(name, methods)
     entry = MODELS.get(name)
-    if entry is not None and entry.method not in methods:
-        raise ModelError(f"{name} is a model of {entry.method}; needed is one of {', '.join(methods)}")
     if name == "prototypes" and weights is not None and "recipe" in read_header(weights_file(weights)):
         run = open_file(Path(weights))
         if run.method != "panet":
@@ -119,15 +118,9 @@ def open_model(
             f"{name} has weights of its own; weights=... (--weights) is for published networks, prototypes and panet"
         )
     path = Path(model) if entry is None or entry.file is None else entry.file
-    if not path.exists():
-        known = [name for name, own in MODELS.items() if own.method in methods]
-        raise ModelError(
-            f"unknown model {name!r}{did_you_mean(name, known) or '.'} "
-            f"Known: {', '.join([*known, 'folders of training runs, files of `likewise weights import`'])}"
-        )
     opened = open_file(path) if entry is None else replace(open_file(path), name=name, method=entry.method)
     if opened.method not in methods:
-        raise ModelError(f"{name} holds {type(opened.network).__name__}; needed is a model of {', '.join(methods)}")
+        raise ModelError(f"{name} holds {type(opened.network).__name__}; a model of {', '.join(methods)} is needed")
     return opened
 
 

@@ -5,9 +5,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
+from likewise.errors import ModelError, did_you_mean
 from likewise.weights import PRETRAINED
 
 FEW_SHOT, CO_SALIENCY, SALIENCY, SCENES = ("prototypes", "panet", "hsnet"), ("icnet",), ("saliency",), ("mcibi", "fcn")
@@ -58,3 +60,20 @@ MODELS: dict[str, ModelEntry] = {
     ),
 }
 """Every model that has a name."""
+
+
+def check_model(model: str | Path, methods: Collection[str]) -> None:
+    """Check that `model` is an existing path, or the name of a model of one of the methods.
+
+    Raises:
+        ModelError: An unknown name, or a model of another method.
+    """
+    entry = MODELS.get(str(model))
+    if entry is None and not Path(model).exists():
+        known = [name for name, own in MODELS.items() if own.method in methods]
+        raise ModelError(
+            f"unknown model {str(model)!r}{did_you_mean(str(model), known) or '.'} "
+            f"Known: {', '.join([*known, 'folders of training runs, files of `likewise weights import`'])}"
+        )
+    if entry is not None and entry.method not in methods:
+        raise ModelError(f"{model} is a model of {entry.method}; one of {', '.join(methods)} is needed")

@@ -37,3 +37,10 @@ def test_the_demo_compares_the_bundled_models(likewise, photos):
     assert "prototypes-lite0" not in out
     assert Image.open("both/sheet.png").width > Image.open("one/sheet.png").width
     assert "prototypes-lite0" in likewise("models")[1]
+
+
+def test_a_file_in_place_of_the_output_folder_is_refused(likewise, photos):
+    Path("taken").write_text("")
+    code, _, err = likewise("demo", "-o", "taken", "--model", "panet-lite0")
+    assert code == 2
+    assert "taken" in err

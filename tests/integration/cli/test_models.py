@@ -1,5 +1,6 @@
-"""`likewise models` and `likewise backbones`."""
+"""`likewise models`, `likewise backbones` and `likewise --version`."""
 
+from likewise import __version__
 from likewise.weights import DEFAULT_MODEL
 
 
@@ -16,3 +17,9 @@ def test_models_and_backbones_are_listed_with_their_weights(likewise):
     assert code == 0
     assert "lite0" in out
     assert "bundled" in out
+
+
+def test_the_version_is_printed(likewise):
+    code, out, _ = likewise("--version")
+    assert code == 0
+    assert __version__ in out

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from likewise.errors import ImageError, MissingExtraError
+from likewise.errors import ImageError, MissingExtraError, OutputError
 from likewise.io.images import read_image, read_size, save_image
 from likewise.io.masks import read_mask
 
@@ -335,3 +335,9 @@ def test_saved_colours_come_back(tmp_path: Path, colours: np.ndarray) -> None:
     np.testing.assert_array_equal(read_image(tmp_path / "image.png"), colours)
     save_image(colours, tmp_path / "image.jpg")
     assert near(read_image(tmp_path / "image.jpg"), colours)
+
+
+def test_an_unknown_suffix_is_refused_before_anything_is_written(tmp_path: Path, colours: np.ndarray) -> None:
+    with pytest.raises(OutputError, match=r"\.xyz"):
+        save_image(colours, tmp_path / "image.xyz")
+    assert not list(tmp_path.iterdir())

@@ -294,6 +294,11 @@ def test_a_box_without_a_pixel_of_the_image_is_refused_with_both(box: tuple[floa
         box_mask(box, (50, 100))
 
 
+def test_a_box_of_two_numbers_is_refused() -> None:
+    with pytest.raises(ArgumentError, match="1, 2"):
+        box_mask((1, 2), (HEIGHT, WIDTH))
+
+
 def test_a_box_is_parsed() -> None:
     assert parse_box("40,30, 200,180.5") == (40, 30, 200, 180.5)
     for text in ("1,2,3", "1,2,3,4,5", "a,b,c,d", ""):

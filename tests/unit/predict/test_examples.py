@@ -99,9 +99,9 @@ def test_boxes_and_scribbles_take_the_place_of_masks_in_order(photos: Path) -> N
         [],
     )
     assert find_examples([cat], scribbles=[Path("strokes.png")])[0] == [Example(cat, scribbles=Path("strokes.png"))]
-    with pytest.raises(ArgumentError, match=r"2 .* 1 boxes"):
+    with pytest.raises(ArgumentError, match=r"2, boxes: 1;"):
         find_examples([cat, dog], boxes=["1,2,3,4"])
-    with pytest.raises(ArgumentError, match=r"1 .* 2 scribbles"):
+    with pytest.raises(ArgumentError, match=r"1, scribbles: 2;"):
         find_examples([cat], scribbles=[Path("a.png"), Path("b.png")])
     with pytest.raises(ArgumentError):
         find_examples([cat], boxes=["1,2,3,4"], scribbles=[Path("a.png")])

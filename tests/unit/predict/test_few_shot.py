@@ -313,3 +313,8 @@ def test_an_engine_that_cannot_run_the_model_is_refused():
         FewShot("panet", engine="onnx")
     with pytest.raises(ModelError, match="tensorrt"):
         FewShot(engine="tensorrt")
+
+
+def test_an_image_in_place_of_an_example_is_refused(few_shot):
+    with pytest.raises(TypeError, match=r"cat\.jpg"):
+        few_shot.learn(["cat.jpg"])
