@@ -31,11 +31,12 @@ app = typer.Typer(
 )
 
 
-def print_version(requested: bool) -> None:
+def print_version(requested: bool) -> bool:
     """Print the version and exit, if requested."""
     if requested:
         print_line(f"likewise {__version__}")
         raise typer.Exit
+    return requested
 
 
 @app.callback()
