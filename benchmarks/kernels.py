@@ -24,13 +24,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch.nn.functional as F
+from einops import einsum, rearrange
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from likewise.models import hsnet
-from likewise.models.hsnet import STRIDES, HSNet, HSNetConfig
-from likewise.ops.hypercorrelation.kernels import KERNELS, full_kernel
+from likewise.models.hsnet import STRIDES, HSNet
+from likewise.ops.hypercorrelation.kernels import CenterPivotConv4d, over_query_plane, over_support_plane
 
 PAPER = {
     "full": ("11.3 M", "702.35 G", "512 ms", "4.12 GB"),
@@ -42,12 +44,104 @@ PAPER = {
 NETWORKS: dict[str, Any] = {
     "lite0": hsnet.lite0,
     "vgg16": hsnet.vgg16,
-    "resnet50": lambda config: hsnet.resnet(50, config),
-    "resnet101": lambda config: hsnet.resnet(101, config),
+    "resnet50": lambda: hsnet.resnet(50),
+    "resnet101": lambda: hsnet.resnet(101),
 }
 
 STATUS = Path("/proc/self/status")
 """Linux reports the memory of this process here."""
+
+
+class SeparableConv4d(nn.Module):
+    """A 4D kernel that is the product of two planar ones: over the support plane, then over the query plane.
+
+    The separable kernel of volumetric correspondence networks (Yang and Ramanan, NeurIPS 2019), with nothing between
+    the two convolutions, so that an equivalent full kernel exists (`full_kernel`).
+    """
+
+    def __init__(self, channels_in: int, channels_out: int, *, kernel: int, stride: int = 1) -> None:
+        super().__init__()
+        # A bias would not reach the padding of the second convolution, and no full kernel would be equivalent.
+        self.support = nn.Conv2d(channels_in, channels_out, kernel, stride, padding=kernel // 2, bias=False)
+        self.query = nn.Conv2d(channels_out, channels_out, kernel, padding=kernel // 2)
+
+    def forward(self, x: Float[Tensor, "b c hq wq hs ws"]) -> Float[Tensor, "b d hq wq ho wo"]:
+        return over_query_plane(self.query, over_support_plane(self.support, x))
+
+
+class FullConv4d(nn.Module):
+    """A dense 4D convolution."""
+
+    def __init__(self, channels_in: int, channels_out: int, *, kernel: int, stride: int = 1) -> None:
+        super().__init__()
+        self.kernel, self.stride = kernel, stride
+        self.weight = nn.Parameter(torch.empty(channels_out, channels_in, kernel, kernel, kernel, kernel))
+        self.bias = nn.Parameter(torch.empty(channels_out))
+        bound = (channels_in * kernel**4) ** -0.5
+        nn.init.uniform_(self.weight, -bound, bound)
+        nn.init.uniform_(self.bias, -bound, bound)
+
+    def forward(self, x: Float[Tensor, "b c hq wq hs ws"]) -> Float[Tensor, "b d hq wq ho wo"]:
+        b, hq, wq = x.shape[0], x.shape[2], x.shape[3]
+        planes = rearrange(x, "b c hq wq hs ws -> (b hq wq) c hs ws")
+        pad = self.kernel // 2
+        total: Tensor | None = None
+        for i in range(self.kernel):
+            for j in range(self.kernel):
+                part = F.conv2d(planes, self.weight[:, :, i, j], stride=self.stride, padding=pad)
+                part = rearrange(part, "(b hq wq) d h w -> b hq wq d h w", b=b, hq=hq)
+                if total is None:
+                    total = self.bias[:, None, None].expand_as(part).clone()
+                to, of = _overlap(hq, i - pad), _overlap(wq, j - pad)
+                total[:, to[0], of[0]] += part[:, to[1], of[1]]
+        assert total is not None
+        return rearrange(total, "b hq wq d h w -> b d hq wq h w")
+
+
+def _overlap(length: int, offset: int) -> tuple[slice, slice]:
+    """Return the outputs that read an input `offset` further along the axis, and those inputs."""
+    inside = max(length - abs(offset), 0)
+    low, high = slice(0, inside), slice(min(abs(offset), length), None)
+    return (low, high) if offset >= 0 else (high, low)
+
+
+KERNELS: dict[str, type[CenterPivotConv4d] | type[SeparableConv4d] | type[FullConv4d]] = {
+    "center-pivot": CenterPivotConv4d,
+    "separable": SeparableConv4d,
+    "full": FullConv4d,
+}
+"""The kernels of Table 4."""
+
+
+@torch.no_grad()
+def full_kernel(kernel: CenterPivotConv4d | SeparableConv4d) -> FullConv4d:
+    """Return the full 4D kernel that is equivalent to a cheaper one."""
+    channels_out, side = kernel.query.out_channels, kernel.query.kernel_size[0]
+    full = FullConv4d(kernel.support.in_channels, channels_out, kernel=side, stride=kernel.support.stride[0])
+    assert kernel.query.bias is not None
+    if isinstance(kernel, SeparableConv4d):
+        full.weight.copy_(einsum(kernel.query.weight, kernel.support.weight, "d m i j, m c k l -> d c i j k l"))
+        full.bias.copy_(kernel.query.bias)
+        return full
+    assert kernel.support.bias is not None
+    center = side // 2
+    full.weight.zero_()
+    full.weight[:, :, :, :, center, center] = kernel.query.weight
+    full.weight[:, :, center, center] += kernel.support.weight
+    full.bias.copy_(kernel.query.bias + kernel.support.bias)
+    return full
+
+
+def with_kernel(model: HSNet, kernel: str) -> HSNet:
+    """Replace the center-pivot kernels of a network by another kernel, its weights random, and return the network."""
+    for module in list(model.modules()):
+        for name, child in list(module.named_children()):
+            if isinstance(child, CenterPivotConv4d):
+                convolution = child.query
+                channels = convolution.in_channels, convolution.out_channels
+                new: Any = KERNELS[kernel](*channels, kernel=convolution.kernel_size[0], stride=child.stride)
+                setattr(module, name, new)
+    return model
 
 
 @dataclass(frozen=True)
@@ -78,7 +172,7 @@ def measure(kernel: str, backbone: str, size: int, repeats: int, device: str, th
     """Return the cost of one kernel's network in this process; its memory is right in a new process only."""
     torch.set_num_threads(threads)
     torch.manual_seed(0)
-    model = NETWORKS[backbone](HSNetConfig(kernel=kernel)).eval().to(device)
+    model = with_kernel(NETWORKS[backbone](), kernel).eval().to(device)
     levels = [level.to(device) for level in pyramid(model, size)]
 
     def run() -> None:

@@ -1,11 +1,71 @@
-"""`benchmarks/kernels.py`: costs of the 4D kernels of HSNet."""
+"""`benchmarks/kernels.py`: HSNet's 4D kernels against slow, obvious loops, and their costs."""
 
+import itertools
+
+import numpy as np
 import pytest
 import torch
 from benchmarks import kernels
+from benchmarks.kernels import KERNELS, FullConv4d, SeparableConv4d, full_kernel
 
 from likewise.models import hsnet
-from likewise.ops.hypercorrelation.kernels import KERNELS
+from likewise.ops.hypercorrelation.kernels import CenterPivotConv4d
+
+
+def loop_conv4d(x: np.ndarray, weight: np.ndarray, bias: np.ndarray, stride: int) -> np.ndarray:
+    """Every output by its definition: the sum over a 4D window, zero beyond the borders."""
+    pad = weight.shape[-1] // 2
+    padded = np.pad(x, [(0, 0), (0, 0)] + [(pad, pad)] * 4)
+    side = weight.shape[-1]
+    shape = (*x.shape[2:4], *((n - 1) // stride + 1 for n in x.shape[4:]))
+    out = np.zeros((x.shape[0], weight.shape[0], *shape))
+    for a, b, c, d in itertools.product(*map(range, shape)):
+        starts = (a, b, c * stride, d * stride)
+        window = padded[(slice(None), slice(None), *(slice(at, at + side) for at in starts))]
+        out[:, :, a, b, c, d] = np.einsum("bcijkl,ocijkl->bo", window, weight) + bias
+    return out
+
+
+@pytest.fixture(autouse=True)
+def _seed():
+    torch.manual_seed(0)
+
+
+@pytest.mark.parametrize(("kernel", "stride"), [(3, 1), (3, 2), (5, 4)])
+def test_the_full_kernel_is_a_4d_convolution(kernel, stride):
+    layer = FullConv4d(2, 3, kernel=kernel, stride=stride).double()
+    x = torch.randn(2, 2, 3, 4, 6, 5, dtype=torch.float64)
+    with torch.no_grad():
+        expected = loop_conv4d(x.numpy(), layer.weight.numpy(), layer.bias.numpy(), stride)
+        torch.testing.assert_close(layer(x), torch.from_numpy(expected))
+
+
+@pytest.mark.parametrize("name", ["center-pivot", "separable"])
+@pytest.mark.parametrize(("kernel", "stride"), [(3, 1), (3, 2), (5, 4)])
+def test_a_full_kernel_with_the_same_weights_agrees(name, kernel, stride):
+    layer = KERNELS[name](2, 3, kernel=kernel, stride=stride).double()
+    x = torch.randn(2, 2, 4, 3, 6, 5, dtype=torch.float64)
+    with torch.no_grad():
+        torch.testing.assert_close(full_kernel(layer).double()(x), layer(x))
+
+
+def test_a_full_kernel_takes_planes_smaller_than_itself():
+    layer = CenterPivotConv4d(2, 3, kernel=5, stride=4).double()
+    x = torch.randn(1, 2, 1, 2, 1, 1, dtype=torch.float64)
+    with torch.no_grad():
+        torch.testing.assert_close(full_kernel(layer).double()(x), layer(x))
+
+
+def test_the_separable_kernel_has_no_bias_that_padding_would_cut_off():
+    assert SeparableConv4d(2, 3, kernel=3).support.bias is None
+
+
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_a_network_with_any_kernel_segments(kernel):
+    model = kernels.with_kernel(hsnet.lite0(), kernel).eval()
+    assert isinstance(model.squeeze8[0], KERNELS[kernel])
+    with torch.inference_mode():
+        assert model(torch.rand(1, 1, 3, 64, 64), torch.ones(1, 1, 64, 64), torch.rand(1, 3, 64, 64)).isfinite().all()
 
 
 def test_parameters_and_arithmetic_are_counted():

@@ -33,7 +33,7 @@ from likewise.errors import ModelError
 from likewise.models.blocks.renaming import rename_entry
 from likewise.ops.features import plane_size, resize
 from likewise.ops.hypercorrelation.correlation import correlate, masked_unit_features, resize4d, unit
-from likewise.ops.hypercorrelation.kernels import KERNELS
+from likewise.ops.hypercorrelation.kernels import CenterPivotConv4d
 
 STRIDES = (8, 16, 32)
 SMALLEST_SIDE = 32
@@ -45,24 +45,22 @@ class HSNetConfig:
     """Variants of the network.
 
     Attributes:
-        kernel: the 4D kernel (Table 4): "center-pivot", "separable" or "full".
         mask_support: multiply support features by the mask; False gives the rows of the paper marked with a dagger.
         rescue: replace a support mask that vanishes at a level by the max-pooled mask of the finest level that holds
             it. The published program leaves such a level without correlations.
         channels: of the three layers of each squeeze block; the mix blocks and the decoder have the last number.
     """
 
-    kernel: str = "center-pivot"
     mask_support: bool = True
     rescue: bool = True
     channels: tuple[int, int, int] = (16, 64, 128)
 
 
-def block(kernel: str, channels: tuple[int, ...], *, sides: tuple[int, ...], strides: tuple[int, ...]) -> nn.Sequential:
+def block(channels: tuple[int, ...], *, sides: tuple[int, ...], strides: tuple[int, ...]) -> nn.Sequential:
     """4D convolutions with kernels of these sides and strides, each followed by group norm and ReLU (section 4.3)."""
     layers: list[nn.Module] = []
     for channels_in, channels_out, side, stride in zip(channels[:-1], channels[1:], sides, strides, strict=True):
-        layers.append(KERNELS[kernel](channels_in, channels_out, kernel=side, stride=stride))
+        layers.append(CenterPivotConv4d(channels_in, channels_out, kernel=side, stride=stride))
         layers += [nn.GroupNorm(4, channels_out), nn.ReLU()]
     return nn.Sequential(*layers)
 
@@ -83,7 +81,7 @@ class HSNet(nn.Module):
         super().__init__()
         self.backbone = backbone
         self.config = config or HSNetConfig()
-        kernel, channels = self.config.kernel, self.config.channels
+        channels = self.config.channels
         self.strides = [tap.stride for tap in backbone.taps]
         if set(self.strides) != set(STRIDES):
             found = ", ".join(str(stride) for stride in sorted(set(self.strides)))
@@ -91,15 +89,13 @@ class HSNet(nn.Module):
                 f"{backbone.spec.name} has taps of strides {found}; HSNet needs taps of strides 8, 16 and 32 and no "
                 "others: choose them with `BackboneSpec.with_taps`"
             )
-        if kernel not in KERNELS:
-            raise ModelError(f"no 4D kernel {kernel!r}; choose one of: {', '.join(KERNELS)}")
         taps8, taps16, taps32 = (self.strides.count(stride) for stride in STRIDES)
         width = channels[-1]
-        self.squeeze8 = block(kernel, (taps8, *channels), sides=(5, 5, 3), strides=(4, 4, 2))
-        self.squeeze16 = block(kernel, (taps16, *channels), sides=(5, 3, 3), strides=(4, 2, 2))
-        self.squeeze32 = block(kernel, (taps32, *channels), sides=(3, 3, 3), strides=(2, 2, 2))
-        self.mix32to16 = block(kernel, (width,) * 4, sides=(3, 3, 3), strides=(1, 1, 1))
-        self.mix16to8 = block(kernel, (width,) * 4, sides=(3, 3, 3), strides=(1, 1, 1))
+        self.squeeze8 = block((taps8, *channels), sides=(5, 5, 3), strides=(4, 4, 2))
+        self.squeeze16 = block((taps16, *channels), sides=(5, 3, 3), strides=(4, 2, 2))
+        self.squeeze32 = block((taps32, *channels), sides=(3, 3, 3), strides=(2, 2, 2))
+        self.mix32to16 = block((width,) * 4, sides=(3, 3, 3), strides=(1, 1, 1))
+        self.mix16to8 = block((width,) * 4, sides=(3, 3, 3), strides=(1, 1, 1))
         self.decoder = nn.Sequential(conv3x3(width, width), nn.ReLU(), conv3x3(width, width // 2), nn.ReLU())
         self.classifier = nn.Sequential(conv3x3(width // 2, width // 2), nn.ReLU(), conv3x3(width // 2, 2))
 

@@ -24,7 +24,6 @@ from likewise.ops.features import plane_size
 from likewise.ops.hypercorrelation.correlation import unit
 from likewise.ops.hypercorrelation.fast.squeezing import enlarge, mean_over_support, mix, squeeze
 from likewise.ops.hypercorrelation.fast.threads import one_thread_each
-from likewise.ops.hypercorrelation.kernels import CenterPivotConv4d
 from likewise.ops.hypercorrelation.supports import Support, SupportLevel
 
 
@@ -102,8 +101,6 @@ def relate_shot(
     model: HSNet, query: list[Float[Tensor, "1 _c _hq _wq"]], support: Support
 ) -> Float[Tensor, "1 c hq wq"]:
     """Return what `HSNet.relate` computes for one query and one shot, in the model's precision."""
-    if not isinstance(model.squeeze8[0], CenterPivotConv4d):
-        return model.relate(query, _dense_taps(model, support))
     blocks = {8: model.squeeze8, 16: model.squeeze16, 32: model.squeeze32}
     grids, squeezed = {}, {}
     for stride, block in blocks.items():
@@ -117,12 +114,6 @@ def relate_shot(
         mixed = enlarge(mixed, grids[deep], grids[shallow], (plane[2], plane[3])) + squeezed[shallow]
         mixed = mix(block, mixed, grids[shallow])
     return mean_over_support(mixed, grids[8])
-
-
-def _dense_taps(model: HSNet, support: Support) -> list[Tensor]:
-    """Return the support's feature maps in the order of the backbone's taps."""
-    planes = {stride: iter(level.dense()) for stride, level in support.levels.items()}
-    return [next(planes[stride]) for stride in model.strides]
 
 
 def check_supports(model: HSNet, supports: list[Support]) -> None:

@@ -7,27 +7,13 @@ from likewise.backbones.specs import BACKBONES, backbone_spec
 from likewise.backbones.taps import Backbone
 from likewise.errors import ModelError
 from likewise.models import hsnet
-from likewise.models.hsnet import HSNet, HSNetConfig
+from likewise.models.hsnet import HSNet
 from support.hsnet_suite import HSNetSuite, some_episode
 
 
 class TestHSNet(HSNetSuite):
     def build(self):
         return hsnet.lite0()
-
-
-class TestHSNetWithSeparableKernels(HSNetSuite):
-    def build(self):
-        return hsnet.lite0(HSNetConfig(kernel="separable"))
-
-
-@pytest.mark.parametrize("kernel", ["center-pivot", "separable", "full"])
-def test_the_three_kernels_of_table_4_are_interchangeable(kernel):
-    model = hsnet.lite0(HSNetConfig(kernel=kernel)).eval()
-    episode = some_episode((64, 64), shots=1)
-    del episode["query_labels"]
-    with torch.inference_mode():
-        assert model(**episode).shape == (1, 1, 2, 64, 64)
 
 
 @pytest.mark.parametrize(("query", "support"), [((96, 160), (200, 64)), ((33, 47), (65, 97)), ((64, 64), (400, 300))])
@@ -90,11 +76,6 @@ def test_a_backbone_without_the_three_strides_raises():
     spec = BACKBONES["lite0"].with_taps("blocks.1.0", "blocks.5.3")
     with pytest.raises(ModelError, match=r"lite0 .* 4, 32;"):
         HSNet(Backbone(spec))
-
-
-def test_an_unknown_kernel_raises():
-    with pytest.raises(ModelError, match="'round'"):
-        hsnet.lite0(HSNetConfig(kernel="round"))
 
 
 def test_lite0_has_two_six_and_five_taps():

@@ -7,16 +7,15 @@ from likewise.backbones.specs import backbone_spec
 from likewise.backbones.taps import Backbone
 from likewise.errors import ConceptError
 from likewise.models import hsnet
-from likewise.models.hsnet import HSNet, HSNetConfig
+from likewise.models.hsnet import HSNet
 from likewise.models.hsnet_inference import encode_support, segment
 from likewise.ops.hypercorrelation.supports import pack_supports, unpack_supports
 from support.hsnet_suite import some_episode
 
 
-@pytest.mark.parametrize("kernel", ["center-pivot", "separable"])
 @pytest.mark.parametrize(("query", "support"), [((128, 96), (96, 160)), ((33, 47), (264, 264)), ((20, 70), (9, 11))])
-def test_encoded_supports_give_the_logits_of_forward(kernel, query, support):
-    model = hsnet.lite0(HSNetConfig(kernel=kernel)).eval()
+def test_encoded_supports_give_the_logits_of_forward(query, support):
+    model = hsnet.lite0().eval()
     episode = some_episode(query, shots=3, support=support)
     del episode["query_labels"]
     episode["foreground"][0, 1] = 1

@@ -39,16 +39,6 @@ class SupportLevel:
         """Share of the plane's positions that are foreground, in (0, 1]."""
         return len(self.positions) / (self.plane[0] * self.plane[1])
 
-    def dense(self) -> list[Float[Tensor, "1 _c h w"]]:
-        """Return whole planes, zero outside the foreground."""
-        rows, columns = self.positions.unbind(dim=1)
-        planes = []
-        for features in self.features:
-            plane = features.new_zeros(features.shape[1], *self.plane)
-            plane[:, rows, columns] = features.T
-            planes.append(plane[None])
-        return planes
-
     def to(self, like: Tensor) -> SupportLevel:
         """Move to the device and dtype of `like`."""
         features = tuple(tap.to(like) for tap in self.features)
