@@ -1,0 +1,590 @@
+"""HSNet on its correlations alone: no prototypes, no self-support. Features, diagnosis, training, test.
+
+    python run.py features --data DATA --fold 0 --backbone lite0
+    python run.py diagnose --data DATA --fold 0 --backbone lite0
+    python run.py train    --data DATA --fold 0 --backbone lite0 --run runs/hsnet-alone
+    python run.py test     --data DATA --fold 0 --backbone lite0 --run runs/hsnet-alone --shots 1
+
+`--backbone` is "lite0" (ImageNet weights) or a folder of `likewise train` with a PANet on lite0. For other folders per
+class (`--crossed 5=FOLDER` for the classes 5 to 9) features of these classes' entries are those of that backbone.
+Features of the frozen backbone are cached per image and mirror image. Training resumes from its last checkpoint.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import math
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor
+
+from likewise.backbones import BACKBONES
+from likewise.models.hsnet import HSNet, HSNetConfig
+from likewise.weights import load_backbone, load_trained
+
+PASCAL = (
+    "aeroplane bicycle bird boat bottle bus car cat chair cow diningtable dog horse motorbike person pottedplant sheep "
+    "sofa train tvmonitor"
+).split()
+SIDE = 320
+IGNORE = 255
+MASK_SIDE = 80
+"""Of the masks that training compares with; four pixels of the input each."""
+
+
+def taps_spec():
+    spec = BACKBONES["lite0"]
+    modules = [tap.module for tap in spec.taps]
+    return spec.with_taps(*modules[modules.index("blocks.2.0") :])
+
+
+SPEC = taps_spec()
+STRIDES = [tap.stride for tap in SPEC.taps]
+
+
+def open_backbone(name: str):
+    backbone = load_backbone(SPEC)
+    if name != "lite0":
+        trained, _ = load_trained(name)
+        own = backbone.state_dict()
+        shared = {key: value for key, value in trained.backbone.state_dict().items() if key in own}
+        assert shared
+        backbone.load_state_dict(own | shared)
+    return backbone.eval()
+
+
+class Store:
+    """Features and masks of (image, class) entries at 320 x 320, in a memory-mapped file.
+
+    A row is all taps of one image, or mirror image, in half precision.
+    """
+
+    def __init__(self, data: Path, folder: Path, backbone: str, split: str, fold: int, crossed: dict[int, str]) -> None:
+        self.data = data
+        novel = range(5 * fold, 5 * fold + 5)
+        lines = {
+            f: [line.rpartition("__") for line in (data / f"splits/pascal/{split}/fold{f}.txt").read_text().split()]
+            for f in range(4)
+        }
+        everything = [(image, int(number) - 1) for f in range(4) for image, _, number in lines[f]]
+        everything = [(i, c) for i, c in everything if (data / f"VOC2012/JPEGImages/{i}.jpg").is_file()]
+        if split == "val":
+            chosen = [(i, c) for i, c in everything if c in novel]
+        else:
+            leaking = {image for image, c in everything if c in novel}
+            chosen = [(i, c) for i, c in everything if c not in novel and i not in leaking]
+        self.entries = chosen
+        self.backbones = [crossed.get(c, backbone) for _, c in chosen]
+        keys = sorted({(b, i) for b, (i, _) in zip(self.backbones, chosen, strict=True)})
+        self.row_of = {key: row for row, key in enumerate(keys)}
+        self.shapes = [(tap.channels, SIDE // tap.stride, SIDE // tap.stride) for tap in SPEC.taps]
+        self.size = sum(math.prod(shape) for shape in self.shapes)
+        mark = hashlib.sha256(json.dumps([keys, split, fold]).encode()).hexdigest()[:10]
+        self.path = folder / f"features-{split}{fold}-{mark}.f16"
+        folder.mkdir(parents=True, exist_ok=True)
+        self.mirrors = 2 if split == "trn" else 1
+        shape = (len(keys), self.mirrors, self.size)
+        done = self.path.with_suffix(".done")
+        if not done.is_file():
+            rows = np.memmap(self.path, np.float16, "w+", shape=shape)
+            self.fill(rows)
+            rows.flush()
+            done.write_text("")
+        self.rows = np.memmap(self.path, np.float16, "r", shape=shape)
+
+    @torch.inference_mode()
+    def fill(self, rows) -> None:
+        opened: dict[str, object] = {}
+        started = time.monotonic()
+        for (name, image), row in self.row_of.items():
+            if name not in opened:
+                opened = {name: open_backbone(name)}
+            pixels = Image.open(self.data / f"VOC2012/JPEGImages/{image}.jpg").convert("RGB")
+            pixels = np.array(pixels.resize((SIDE, SIDE), Image.Resampling.BILINEAR))
+            both = np.stack([pixels, pixels[:, ::-1]][: self.mirrors])
+            backbone = opened[name]
+            taps = backbone(backbone.normalise(torch.from_numpy(both.copy())))
+            rows[row] = torch.cat([tap.flatten(1) for tap in taps], dim=1).half().numpy()
+            if row % 300 == 0:
+                print(f"{row} of {len(self.row_of)}, {time.monotonic() - started:.0f} s", flush=True)
+
+    def taps(self, entry: int, mirror: int = 0) -> list[Tensor]:
+        """Of the entry's image; (c, h, w) each."""
+        row = torch.from_numpy(np.array(self.rows[self.row_of[self.backbones[entry], self.entries[entry][0]], mirror]))
+        return [part.view(shape) for part, shape in zip(row.split([math.prod(s) for s in self.shapes]), self.shapes)]
+
+    def mask(self, entry: int, side: int, mirror: int = 0) -> Tensor:
+        """(side, side): 0, 1, IGNORE; nearest as the protocol picks them."""
+        image, c = self.entries[entry]
+        labels = np.array(Image.open(self.data / f"VOC2012/SegmentationClassAug/{image}.png"))
+        at = [np.minimum(np.arange(side) * length // side, length - 1) for length in labels.shape]
+        labels = labels[at[0]][:, at[1]]
+        mask = np.where(labels == IGNORE, IGNORE, labels == c + 1).astype(np.uint8)
+        return torch.from_numpy(mask[:, ::-1].copy() if mirror else mask)
+
+    def of_class(self, classes=None) -> dict[int, list[int]]:
+        found: dict[int, list[int]] = {}
+        for index, (_, c) in enumerate(self.entries):
+            if classes is None or c in classes:
+                found.setdefault(c, []).append(index)
+        return {c: places for c, places in found.items() if len(places) > 5}
+
+
+def masked_units(taps: list[Tensor], foreground: Tensor) -> list[Tensor]:
+    """As HSNet's, of a batch; taps (b, c, h, w), foreground (b, h, w) in [0, 1]."""
+    found = []
+    for tap in taps:
+        mask = F.interpolate(foreground[:, None], size=tap.shape[-2:], mode="bilinear", align_corners=True)
+        lost = ~mask.flatten(1).any(dim=1)
+        if lost.any():
+            mask = mask.clone()
+            mask[lost] = F.adaptive_max_pool2d(foreground[lost][:, None], tap.shape[-2:])
+        found.append(units(tap * mask))
+    return found
+
+
+def units(tap: Tensor) -> Tensor:
+    return tap / (tap.norm(dim=1, keepdim=True) + 1e-5)
+
+
+# ------------------------------------------------------------------------------------------------------------ diagnosis
+
+
+def area_under(scores: Tensor, truth: Tensor) -> float:
+    order = scores.argsort()
+    ranks = torch.empty_like(order)
+    ranks[order] = torch.arange(len(order))
+    positive = truth.sum().item()
+    negative = len(truth) - positive
+    return (ranks[truth].sum().item() - positive * (positive - 1) / 2) / (positive * negative)
+
+
+def best_iou(scores: Tensor, truth: Tensor) -> float:
+    """The highest IoU that any threshold reaches."""
+    hits = truth[scores.argsort(descending=True)].float().cumsum(0)
+    union = torch.arange(1, len(hits) + 1) + truth.sum() - hits
+    return (hits / union).max().item()
+
+
+@torch.inference_mode()
+def evidence(store: Store, query: int, support: int, centre: list[Tensor] | None, gains: list[Tensor] | None) -> Tensor:
+    """(features, 1600): for each tap the maximum, the mean of the best tenth and the mean over the support's object,
+    and the same over its background."""
+    taps, shown = store.taps(query), store.taps(support)
+    mask = (store.mask(support, SIDE) == 1).float()
+    rows = []
+    for index, (one, other) in enumerate(zip(taps, shown, strict=True)):
+        one, other = one.float(), other.float()
+        if centre is not None:
+            one, other = one - centre[index][:, None, None], other - centre[index][:, None, None]
+        if gains is not None:
+            one, other = one * gains[index][:, None, None], other * gains[index][:, None, None]
+        share = F.adaptive_avg_pool2d(mask[None, None], one.shape[-2:])[0, 0].flatten()
+        foreground = share >= min(0.5, share.max().item())
+        background = share < 0.5 if (share < 0.5).any() else ~foreground
+        side = one.shape[-1]
+        one, other = F.normalize(one.flatten(1), dim=0), F.normalize(other.flatten(1), dim=0)
+        cosines = one.T @ other
+        for inside in (foreground, background):
+            chosen = cosines[:, inside]
+            count = max(1, chosen.shape[1] // 10)
+            for value in (chosen.max(dim=1).values, chosen.topk(count, dim=1).values.mean(dim=1), chosen.mean(dim=1)):
+                plane = value.view(1, 1, side, side)
+                rows.append(F.interpolate(plane, size=(40, 40), mode="bilinear", align_corners=False).flatten())
+    return torch.stack(rows)
+
+
+def pairs_of(store: Store, count: int, seed: int, classes=None) -> list[tuple[int, int]]:
+    """(query, support), all classes equally often."""
+    generator = np.random.default_rng(seed)
+    places = store.of_class(classes)
+    names = sorted(places)
+    return [tuple(map(int, generator.choice(places[names[i % len(names)]], 2, replace=False))) for i in range(count)]
+
+
+def statistics(store: Store, count: int = 300) -> tuple[list[Tensor], list[Tensor]]:
+    """Of each tap: the mean of its features over training images, and one by their standard deviation."""
+    chosen = np.random.default_rng(1).permutation(len(store.entries))[:count]
+    taps = [torch.stack([store.taps(int(i))[t].float().flatten(1) for i in chosen]) for t in range(len(SPEC.taps))]
+    return [tap.mean(dim=(0, 2)) for tap in taps], [1 / tap.std(dim=(0, 2)).clamp_min(1e-3) for tap in taps]
+
+
+def linear_read_out(train: list[tuple[Tensor, Tensor]], steps: int = 300) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Logistic regression on the evidence, every pair weighted the same, the loss balanced by the object's share."""
+    x = torch.cat([evidence.T for evidence, _ in train])
+    y = torch.cat([truth for _, truth in train]).float()
+    mean, deviation = x.mean(dim=0), x.std(dim=0).clamp_min(1e-4)
+    x = (x - mean) / deviation
+    weights, bias = torch.zeros(x.shape[1], requires_grad=True), torch.zeros(1, requires_grad=True)
+    optimiser = torch.optim.Adam([weights, bias], lr=0.02)
+    for _ in range(steps):
+        probability = (x @ weights + bias).sigmoid()
+        loss = 1 - torch.minimum(probability, y).sum() / torch.maximum(probability, y).sum()
+        loss = loss + F.binary_cross_entropy(probability.clamp(1e-5, 1 - 1e-5), y)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    return weights.detach(), bias.detach(), mean, deviation
+
+
+def mean_iou(store: Store, found: list[tuple[int, Tensor, Tensor]]) -> float:
+    sums: dict[int, list[float]] = {}
+    for query, mask, truth in found:
+        total = sums.setdefault(store.entries[query][1], [0.0, 0.0])
+        total[0] += (mask & truth).sum().item()
+        total[1] += (mask | truth).sum().item()
+    return 100 * float(np.mean([a / max(b, 1) for a, b in sums.values()]))
+
+
+def diagnose(arguments, trn: Store, val: Store, out: dict) -> None:
+    centre, gains = statistics(trn)
+    base = pairs_of(trn, 240, 2)
+    novel = pairs_of(val, 150, 3)
+    columns = ("object, best", "object, best tenth", "object, mean", "rest, best", "rest, best tenth", "rest, mean")
+    for kind, (c, g) in {"as it is": (None, None), "centred": (centre, None), "standardised": (centre, gains)}.items():
+        sets = {}
+        for name, store, pairs in (("base", trn, base), ("novel", val, novel)):
+            items = []
+            for query, support in pairs:
+                target = store.mask(query, 40)
+                known = (target != IGNORE).flatten()
+                truth = (target == 1).flatten()[known]
+                if truth.any() and not truth.all():
+                    items.append((query, evidence(store, query, support, c, g)[:, known], truth))
+            sets[name] = (store, items)
+        per_tap = {}
+        store, items = sets["novel"]
+        for tap, where in enumerate(SPEC.taps):
+            rows = {}
+            for column, label in list(enumerate(columns))[:3]:
+                areas = [area_under(e[6 * tap + column], t) for _, e, t in items]
+                oracle = [best_iou(e[6 * tap + column], t) for _, e, t in items]
+                rows[label] = [round(float(np.mean(areas)), 3), round(100 * float(np.mean(oracle)), 1)]
+            gap = [area_under(e[6 * tap + 1] - e[6 * tap + 4], t) for _, e, t in items]
+            rows["object less rest, best tenth"] = [
+                round(float(np.mean(gap)), 3),
+                round(100 * float(np.mean([best_iou(e[6 * tap + 1] - e[6 * tap + 4], t) for _, e, t in items])), 1),
+            ]
+            per_tap[where.module] = rows
+        spread = {}
+        all_object = [i for i in range(6 * len(SPEC.taps)) if i % 6 < 3]
+        for label, chosen in (("object alone", all_object), ("object and rest", list(range(6 * len(SPEC.taps))))):
+            train = [(e[chosen], t) for _, e, t in sets["base"][1]]
+            weights, bias, mean, deviation = linear_read_out(train)
+            # also each image on its own scale: what group norm over an episode can do
+            for scale in ("common", "own"):
+                if scale == "own":
+                    own = [(e[chosen] - e[chosen].mean(1, keepdim=True)) / e[chosen].std(1, keepdim=True).clamp_min(1e-4) for _, e, t in sets["base"][1]]
+                    weights, bias, mean, deviation = linear_read_out([(e, t) for e, (_, _, t) in zip(own, sets["base"][1])])
+                for name in ("base", "novel"):
+                    store, items = sets[name]
+                    found = []
+                    for query, e, truth in items:
+                        x = e[chosen]
+                        if scale == "own":
+                            x = (x - x.mean(1, keepdim=True)) / x.std(1, keepdim=True).clamp_min(1e-4)
+                        logits = ((x.T - mean) / deviation) @ weights + bias
+                        found.append((query, logits > 0, truth))
+                    spread[f"{label}, {scale} scale, {name}"] = round(mean_iou(store, found), 1)
+        out[kind] = {"per tap: AUROC, IoU at the best threshold of each image": per_tap, "linear read-out, mIoU": spread}
+        print(kind, json.dumps(spread, indent=1), flush=True)
+        for tap, rows in per_tap.items():
+            print(f"  {tap:12s}", rows, flush=True)
+
+
+# ------------------------------------------------------------------------------------------------------------- training
+
+
+class Transform:
+    """What is done to taps before units are taken: nothing, or a fixed shift and gain of each channel."""
+
+    def __init__(self, kind: str, store: Store, place: Path) -> None:
+        self.kind = kind
+        if kind == "none":
+            return
+        if not place.is_file():
+            torch.save(statistics(store), place)
+        self.centre, self.gains = torch.load(place, weights_only=True)
+
+    def __call__(self, taps: list[Tensor]) -> list[Tensor]:
+        """Of a batch, (b, c, h, w) each."""
+        if self.kind == "none":
+            return taps
+        moved = [tap - c[:, None, None] for tap, c in zip(taps, self.centre, strict=True)]
+        if self.kind == "centred":
+            return moved
+        return [tap * g[:, None, None] for tap, g in zip(moved, self.gains, strict=True)]
+
+
+def network(arguments) -> HSNet:
+    torch.manual_seed(arguments.seed)
+    return HSNet(open_backbone("lite0"), HSNetConfig(channels=tuple(arguments.channels)))
+
+
+def batch_of(store: Store, pairs: list[tuple[int, int]], mirrors: list[tuple[int, int]], transform: Transform):
+    """Query units, support units under the mask, and the query's masks."""
+    query, support = ([store.taps(p[side], m[side]) for p, m in zip(pairs, mirrors, strict=True)] for side in (0, 1))
+    stack = lambda taps: [torch.stack(parts).float() for parts in zip(*taps, strict=True)]  # noqa: E731
+    shown = torch.stack([(store.mask(p[1], SIDE, m[1]) == 1).float() for p, m in zip(pairs, mirrors, strict=True)])
+    target = torch.stack([store.mask(p[0], MASK_SIDE, m[0]) for p, m in zip(pairs, mirrors, strict=True)])
+    return [units(tap) for tap in transform(stack(query))], masked_units(transform(stack(support)), shown), target
+
+
+def loss_of(logits: Tensor, target: Tensor, kind: str) -> Tensor:
+    """Cross-entropy as published, or one minus the soft IoU of the whole batch, or their sum."""
+    known, truth = target != IGNORE, (target == 1).float()
+    entropy = F.cross_entropy(logits, truth.long(), reduction="none")[known].mean()
+    probability = logits.softmax(dim=1)[:, 1]
+    overlap = 1 - (torch.minimum(probability, truth) * known).sum() / (torch.maximum(probability, truth) * known).sum()
+    return {"cross-entropy": entropy, "overlap": overlap, "both": entropy + overlap}[kind]
+
+
+def train(arguments, store: Store, out: dict) -> None:
+    """Resumable; every 500 steps measures averaged weights on base classes that are held out."""
+    run = arguments.run
+    run.mkdir(parents=True, exist_ok=True)
+    transform = Transform(arguments.transform, store, run / "statistics.pt")
+    model = network(arguments)
+    learning = {name: value for name, value in model.named_parameters() if value.requires_grad}
+    optimiser = torch.optim.Adam(learning.values(), lr=arguments.rate)
+    held = [PASCAL.index(name) for name in arguments.held]
+    places = store.of_class([c for c in range(20) if c not in held])
+    images = {store.entries[i][0] for c in held for i in store.of_class([c])[c]}
+    places = {c: [i for i in found if store.entries[i][0] not in images] for c, found in places.items()}
+    names = sorted(places)
+    share = np.array([len(places[c]) ** arguments.power for c in names])
+    share = share / share.sum()
+    average = {name: value.detach().clone() for name, value in learning.items()}
+    step, seconds, curve = 0, 0.0, []
+    last = run / "checkpoint.pt"
+    if last.is_file():
+        kept = torch.load(last, weights_only=True)
+        model.load_state_dict(kept["model"], strict=False)
+        optimiser.load_state_dict(kept["optimiser"])
+        average, step, seconds, curve = kept["average"], kept["step"], kept["seconds"], kept["curve"]
+    losses: list[float] = []
+    while step < arguments.steps:
+        started = time.monotonic()
+        generator = np.random.default_rng([arguments.seed, step])
+        pairs = []
+        for c in generator.choice(names, arguments.batch, p=share):
+            pairs.append(tuple(map(int, generator.choice(places[c], 2, replace=False))))
+        mirrors = [tuple(map(int, generator.integers(2, size=2))) for _ in pairs]
+        query, support, target = batch_of(store, pairs, mirrors, transform)
+        progress = step / arguments.steps
+        rate = arguments.rate * min(1, (step + 1) / 50) * (0.5 + 0.5 * math.cos(math.pi * progress) if arguments.cosine else 1)
+        for group in optimiser.param_groups:
+            group["lr"] = rate
+        with torch.autocast("cpu", torch.bfloat16):
+            encoded = model.relate(query, support)
+            logits = model.decode(encoded, (MASK_SIDE, MASK_SIDE))
+        loss = loss_of(logits.float(), target, arguments.loss)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        step += 1
+        decay = min(arguments.average, (step + 1) / (step + 10))
+        with torch.no_grad():
+            for name, value in learning.items():
+                average[name].lerp_(value, 1 - decay)
+        losses.append(loss.item())
+        seconds += time.monotonic() - started
+        if step % 20 == 0:
+            print(f"step {step}, loss {np.mean(losses[-20:]):.4f}, {seconds / step:.2f} s a step", flush=True)
+        if step % arguments.every == 0 or step == arguments.steps:
+            score = held_out(model, average, store, held, transform) if held else None
+            curve.append([step, step * arguments.batch, round(float(np.mean(losses[-arguments.every :])), 4), score])
+            print("curve", curve[-1], flush=True)
+            content = {
+                "model": {n: v for n, v in model.state_dict().items() if not n.startswith("backbone.")},
+                "optimiser": optimiser.state_dict(),
+                "average": average,
+                "step": step,
+                "seconds": seconds,
+                "curve": curve,
+            }
+            torch.save(content, run / "part.pt")
+            (run / "part.pt").replace(last)
+            out.clear()
+            out.update({"arguments": settings(arguments), "curve: step, episodes, loss, held-out mIoU": curve})
+            out["seconds a step"] = round(seconds / step, 2)
+            save(arguments)
+
+
+@torch.inference_mode()
+def held_out(model: HSNet, average: dict, store: Store, held: list[int], transform: Transform, count: int = 240) -> float:
+    """mIoU on pairs of classes that training leaves out, at 80 x 80."""
+    own = {name: value.clone() for name, value in model.state_dict().items() if name in average}
+    model.load_state_dict(average, strict=False)
+    sums: dict[int, list[float]] = {}
+    pairs = pairs_of(store, count, 11, held)
+    for start in range(0, count, 8):
+        part = pairs[start : start + 8]
+        query, support, target = batch_of(store, part, [(0, 0)] * len(part), transform)
+        with torch.autocast("cpu", torch.bfloat16):
+            logits = model.decode(model.relate(query, support), (MASK_SIDE, MASK_SIDE)).float()
+        for (q, _), one, truth in zip(part, logits, target, strict=True):
+            mask, known = one[1] > one[0], truth != IGNORE
+            total = sums.setdefault(store.entries[q][1], [0.0, 0.0])
+            total[0] += (mask & (truth == 1) & known).sum().item()
+            total[1] += ((mask | (truth == 1)) & known).sum().item()
+    model.load_state_dict(own, strict=False)
+    return round(100 * float(np.mean([a / max(b, 1) for a, b in sums.values()])), 2)
+
+
+# ----------------------------------------------------------------------------------------------------------------- test
+
+
+def protocol_episodes(store: Store, shots: int, count: int = 1000) -> list[tuple[int, list[int]]]:
+    """As hsnet-2021 draws them: queries in the order of the list, supports by numpy's legacy generator, seed 0."""
+    generator = np.random.RandomState(0)
+    places: dict[int, list[int]] = {}
+    for index, (_, c) in enumerate(store.entries):
+        places.setdefault(c, []).append(index)
+    found = []
+    for i in range(count):
+        query = i % len(store.entries)
+        image, c = store.entries[query]
+        supports: list[int] = []
+        while len(supports) < shots:
+            drawn = places[c][generator.randint(len(places[c]))]
+            if store.entries[drawn][0] != image:
+                supports.append(drawn)
+        found.append((query, supports))
+    return found
+
+
+@torch.inference_mode()
+def test(arguments, store: Store, out: dict) -> None:
+    """hsnet-2021: 400 x 400 masks; with several shots the published vote and the mean probability."""
+    model = network(arguments).eval()
+    kept = torch.load(arguments.run / "checkpoint.pt", weights_only=True)
+    model.load_state_dict(kept["average"], strict=False)
+    transform = Transform(arguments.transform, store, arguments.run / "statistics.pt")
+    generator = torch.Generator().manual_seed(0)
+    rows: list[dict] = []
+    done: dict = {}
+    for query, supports in protocol_episodes(store, arguments.shots, arguments.count):
+        key = (query, *supports)
+        if key not in done:
+            target = store.mask(query, 400)
+            found = {"own": [], "noise": [], "zero": []} if arguments.ablate else {"own": []}
+            taps = [units(tap) for tap in transform([t[None].float() for t in store.taps(query)])]
+            for support in supports:
+                shown = (store.mask(support, SIDE) == 1).float()[None]
+                features = masked_units(transform([t[None].float() for t in store.taps(support)]), shown)
+                for how in found:
+                    if how == "noise":
+                        inside = [(f != 0).any(dim=1, keepdim=True) for f in features]
+                        features_ = [
+                            units(torch.randn(f.shape, generator=generator) * i) for f, i in zip(features, inside)
+                        ]
+                    else:
+                        features_ = [torch.zeros_like(f) for f in features] if how == "zero" else features
+                    with torch.autocast("cpu", torch.bfloat16):
+                        logits = model.decode(model.relate(taps, features_), (400, 400))
+                    found[how].append(logits[0].float())
+            row = {"class": store.entries[query][1], "counts": {}}
+            for how, shots in found.items():
+                logits = torch.stack(shots)
+                votes = (logits[:, 1] > logits[:, 0]).sum(dim=0)
+                joined = {
+                    "vote": votes / votes.max().clamp_min(1) >= 0.5,
+                    "mean": logits.softmax(dim=1)[:, 1].mean(dim=0) > 0.5,
+                }
+                for name, mask in joined.items():
+                    known, truth = target != IGNORE, target == 1
+                    row["counts"][f"{how}, {name}"] = [
+                        int((mask & truth & known).sum()),
+                        int(((mask | truth) & known).sum()),
+                    ]
+            done[key] = row
+            if len(done) % 50 == 0:
+                print(len(done), flush=True)
+        rows.append(done[key])
+    result = {}
+    for key in rows[0]["counts"]:
+        per_class = {}
+        for c in sorted({row["class"] for row in rows}):
+            counts = np.sum([row["counts"][key] for row in rows if row["class"] == c], axis=0)
+            per_class[PASCAL[c]] = round(100 * counts[0] / max(counts[1], 1), 2)
+        result[key] = {"mIoU": round(float(np.mean(list(per_class.values()))), 2), "classes": per_class}
+    out[f"step {kept['step']}, {arguments.shots} shots, {arguments.count} episodes"] = result
+    print(json.dumps(result, indent=1))
+
+
+def settings(arguments) -> dict:
+    left_out = ("data", "cache", "out", "what", "threads")
+    return {key: str(value) if isinstance(value, Path) else value for key, value in vars(arguments).items() if key not in left_out and key != "result"}
+
+
+def save(arguments) -> None:
+    """Merge this call's part into the result file."""
+    result = json.loads(arguments.out.read_text()) if arguments.out.is_file() else {}
+    place = result.setdefault(arguments.name, {})
+    place.setdefault(arguments.what, {}).update(arguments.result)
+    arguments.out.write_text(json.dumps(result, indent=1) + "\n")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=["features", "diagnose", "train", "test"])
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--fold", type=int, default=0)
+    parser.add_argument("--backbone", default="lite0")
+    parser.add_argument("--crossed", nargs="*", default=[], help="FIRST_CLASS=FOLDER, for five classes each")
+    parser.add_argument("--name", default="run", help="of this configuration in the result")
+    parser.add_argument("--cache", type=Path, default=Path("runs/hsnet-alone-features"))
+    parser.add_argument("--run", type=Path, default=Path("runs/hsnet-alone"))
+    parser.add_argument("--transform", choices=["none", "centred", "standardised"], default="none")
+    parser.add_argument("--channels", type=int, nargs=3, default=[16, 32, 64])
+    parser.add_argument("--steps", type=int, default=4000)
+    parser.add_argument("--batch", type=int, default=8)
+    parser.add_argument("--rate", type=float, default=1e-3)
+    parser.add_argument("--cosine", action="store_true")
+    parser.add_argument("--loss", choices=["cross-entropy", "overlap", "both"], default="both")
+    parser.add_argument("--power", type=float, default=0.5, help="classes are drawn by their entries to this power")
+    parser.add_argument("--average", type=float, default=0.998)
+    parser.add_argument("--every", type=int, default=250)
+    parser.add_argument("--held", nargs="*", default=[], help="base classes that are measured on, not trained on")
+    parser.add_argument("--shots", type=int, default=1)
+    parser.add_argument("--count", type=int, default=1000)
+    parser.add_argument("--ablate", action="store_true", help="test with noise and zeros for the correlations too")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--out", type=Path, default=Path(__file__).with_name("result.json"))
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    crossed = {}
+    for one in arguments.crossed:
+        first, _, folder = one.partition("=")
+        crossed.update({int(first) + i: folder for i in range(5)})
+    arguments.result = {}
+    mark = hashlib.sha256(json.dumps([arguments.backbone, sorted(crossed.items())]).encode()).hexdigest()[:8]
+    cache = arguments.cache / f"{Path(arguments.backbone).name}-{mark}"
+
+    def store(split: str) -> Store:
+        return Store(arguments.data, cache, arguments.backbone, split, arguments.fold, crossed if split == "trn" else {})
+
+    if arguments.what == "features":
+        store("trn"), store("val")
+    elif arguments.what == "diagnose":
+        diagnose(arguments, store("trn"), store("val"), arguments.result)
+        save(arguments)
+    elif arguments.what == "train":
+        train(arguments, store("trn"), arguments.result)
+    else:
+        transform_store = store("val")
+        test(arguments, transform_store, arguments.result)
+        save(arguments)
+
+
+if __name__ == "__main__":
+    main()
