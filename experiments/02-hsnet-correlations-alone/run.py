@@ -33,10 +33,7 @@ PASCAL = (
     "aeroplane bicycle bird boat bottle bus car cat chair cow diningtable dog horse motorbike person pottedplant sheep "
     "sofa train tvmonitor"
 ).split()
-SIDE = 320
 IGNORE = 255
-MASK_SIDE = 80
-"""Of the masks that training compares with; four pixels of the input each."""
 
 
 def taps_spec():
@@ -61,13 +58,15 @@ def open_backbone(name: str):
 
 
 class Store:
-    """Features and masks of (image, class) entries at 320 x 320, in a memory-mapped file.
+    """Features and masks of (image, class) entries at `side` x `side` pixels, in a memory-mapped file.
 
     A row is all taps of one image, or mirror image, in half precision.
     """
 
-    def __init__(self, data: Path, folder: Path, backbone: str, split: str, fold: int, crossed: dict[int, str]) -> None:
-        self.data = data
+    def __init__(
+        self, data: Path, folder: Path, backbone: str, split: str, fold: int, crossed: dict[int, str], side: int
+    ) -> None:
+        self.data, self.side = data, side
         novel = range(5 * fold, 5 * fold + 5)
         lines = {
             f: [line.rpartition("__") for line in (data / f"splits/pascal/{split}/fold{f}.txt").read_text().split()]
@@ -84,50 +83,51 @@ class Store:
         self.backbones = [crossed.get(c, backbone) for _, c in chosen]
         keys = sorted({(b, i) for b, (i, _) in zip(self.backbones, chosen, strict=True)})
         self.row_of = {key: row for row, key in enumerate(keys)}
-        self.shapes = [(tap.channels, SIDE // tap.stride, SIDE // tap.stride) for tap in SPEC.taps]
+        self.shapes = [(tap.channels, side // tap.stride, side // tap.stride) for tap in SPEC.taps]
         self.size = sum(math.prod(shape) for shape in self.shapes)
         mark = hashlib.sha256(json.dumps([keys, split, fold]).encode()).hexdigest()[:10]
-        self.path = folder / f"features-{split}{fold}-{mark}.f16"
+        self.path = folder / f"features-{split}{fold}-{side}-{mark}.f16"
         folder.mkdir(parents=True, exist_ok=True)
         self.mirrors = 2 if split == "trn" else 1
         shape = (len(keys), self.mirrors, self.size)
-        done = self.path.with_suffix(".done")
-        if not done.is_file():
-            rows = np.memmap(self.path, np.float16, "w+", shape=shape)
-            self.fill(rows)
-            rows.flush()
-            done.write_text("")
-        self.rows = np.memmap(self.path, np.float16, "r", shape=shape)
+        fresh = not self.path.is_file()
+        self.rows = np.memmap(self.path, np.float16, "w+" if fresh else "r+", shape=shape)
+        flags = self.path.with_suffix(".flags")
+        self.filled = np.memmap(flags, np.uint8, "r+" if flags.is_file() else "w+", shape=(len(keys),))
+        self.opened: dict[str, object] = {}
+        self.masks: dict[tuple[int, int], np.ndarray] = {}
 
     @torch.inference_mode()
-    def fill(self, rows) -> None:
-        opened: dict[str, object] = {}
-        started = time.monotonic()
-        for (name, image), row in self.row_of.items():
-            if name not in opened:
-                opened = {name: open_backbone(name)}
+    def fill(self, name: str, image: str) -> int:
+        """The row of an image under a backbone; computed when it is first asked for."""
+        row = self.row_of[name, image]
+        if not self.filled[row]:
+            if name not in self.opened:
+                self.opened[name] = open_backbone(name)
             pixels = Image.open(self.data / f"VOC2012/JPEGImages/{image}.jpg").convert("RGB")
-            pixels = np.array(pixels.resize((SIDE, SIDE), Image.Resampling.BILINEAR))
+            pixels = np.array(pixels.resize((self.side, self.side), Image.Resampling.BILINEAR))
             both = np.stack([pixels, pixels[:, ::-1]][: self.mirrors])
-            backbone = opened[name]
-            taps = backbone(backbone.normalise(torch.from_numpy(both.copy())))
-            rows[row] = torch.cat([tap.flatten(1) for tap in taps], dim=1).half().numpy()
-            if row % 300 == 0:
-                print(f"{row} of {len(self.row_of)}, {time.monotonic() - started:.0f} s", flush=True)
+            backbone = self.opened[name]
+            taps = backbone(backbone.normalise(torch.from_numpy(both)))
+            self.rows[row] = torch.cat([tap.flatten(1) for tap in taps], dim=1).half().numpy()
+            self.filled[row] = 1
+        return row
 
     def taps(self, entry: int, mirror: int = 0) -> list[Tensor]:
         """Of the entry's image; (c, h, w) each."""
-        row = torch.from_numpy(np.array(self.rows[self.row_of[self.backbones[entry], self.entries[entry][0]], mirror]))
+        row = torch.from_numpy(np.array(self.rows[self.fill(self.backbones[entry], self.entries[entry][0]), mirror]))
         return [part.view(shape) for part, shape in zip(row.split([math.prod(s) for s in self.shapes]), self.shapes)]
 
     def mask(self, entry: int, side: int, mirror: int = 0) -> Tensor:
         """(side, side): 0, 1, IGNORE; nearest as the protocol picks them."""
-        image, c = self.entries[entry]
-        labels = np.array(Image.open(self.data / f"VOC2012/SegmentationClassAug/{image}.png"))
-        at = [np.minimum(np.arange(side) * length // side, length - 1) for length in labels.shape]
-        labels = labels[at[0]][:, at[1]]
-        mask = np.where(labels == IGNORE, IGNORE, labels == c + 1).astype(np.uint8)
-        return torch.from_numpy(mask[:, ::-1].copy() if mirror else mask)
+        if (entry, side) not in self.masks:
+            image, c = self.entries[entry]
+            labels = np.array(Image.open(self.data / f"VOC2012/SegmentationClassAug/{image}.png"))
+            at = [np.minimum(np.arange(side) * length // side, length - 1) for length in labels.shape]
+            labels = labels[at[0]][:, at[1]]
+            self.masks[entry, side] = np.where(labels == IGNORE, IGNORE, labels == c + 1).astype(np.uint8)
+        mask = self.masks[entry, side]
+        return torch.from_numpy(mask[:, ::-1].copy() if mirror else mask.copy())
 
     def of_class(self, classes=None) -> dict[int, list[int]]:
         found: dict[int, list[int]] = {}
@@ -174,19 +174,24 @@ def best_iou(scores: Tensor, truth: Tensor) -> float:
 
 
 @torch.inference_mode()
-def evidence(store: Store, query: int, support: int, centre: list[Tensor] | None, gains: list[Tensor] | None) -> Tensor:
-    """(features, 1600): for each tap the maximum, the mean of the best tenth and the mean over the support's object,
+def evidence(
+    store: Store, query: int, support: int, centre: list[Tensor] | str | None, gains: list[Tensor] | None
+) -> Tensor:
+    """(features, positions of stride 8): for each tap the maximum, the mean of the best tenth and the mean over the support's object,
     and the same over its background."""
     taps, shown = store.taps(query), store.taps(support)
-    mask = (store.mask(support, SIDE) == 1).float()
+    mask = (store.mask(support, store.side) == 1).float()
     rows = []
     for index, (one, other) in enumerate(zip(taps, shown, strict=True)):
         one, other = one.float(), other.float()
-        if centre is not None:
+        share = F.adaptive_avg_pool2d(mask[None, None], one.shape[-2:])[0, 0].flatten()
+        if centre == "background":
+            rest = ((1 - share) * other.flatten(1)).sum(dim=1) / (1 - share).sum().clamp_min(1e-3)
+            one, other = one - rest[:, None, None], other - rest[:, None, None]
+        elif centre is not None:
             one, other = one - centre[index][:, None, None], other - centre[index][:, None, None]
         if gains is not None:
             one, other = one * gains[index][:, None, None], other * gains[index][:, None, None]
-        share = F.adaptive_avg_pool2d(mask[None, None], one.shape[-2:])[0, 0].flatten()
         foreground = share >= min(0.5, share.max().item())
         background = share < 0.5 if (share < 0.5).any() else ~foreground
         side = one.shape[-1]
@@ -197,7 +202,7 @@ def evidence(store: Store, query: int, support: int, centre: list[Tensor] | None
             count = max(1, chosen.shape[1] // 10)
             for value in (chosen.max(dim=1).values, chosen.topk(count, dim=1).values.mean(dim=1), chosen.mean(dim=1)):
                 plane = value.view(1, 1, side, side)
-                rows.append(F.interpolate(plane, size=(40, 40), mode="bilinear", align_corners=False).flatten())
+                rows.append(F.interpolate(plane, size=(store.side // 8, store.side // 8), mode="bilinear", align_corners=False).flatten())
     return torch.stack(rows)
 
 
@@ -248,12 +253,19 @@ def diagnose(arguments, trn: Store, val: Store, out: dict) -> None:
     base = pairs_of(trn, 240, 2)
     novel = pairs_of(val, 150, 3)
     columns = ("object, best", "object, best tenth", "object, mean", "rest, best", "rest, best tenth", "rest, mean")
-    for kind, (c, g) in {"as it is": (None, None), "centred": (centre, None), "standardised": (centre, gains)}.items():
+    kinds = {
+        "as it is": (None, None),
+        "centred": (centre, None),
+        "standardised": (centre, gains),
+        "centred at the support's background": ("background", None),
+    }
+    for kind in arguments.kinds or list(kinds):
+        c, g = kinds[kind]
         sets = {}
         for name, store, pairs in (("base", trn, base), ("novel", val, novel)):
             items = []
             for query, support in pairs:
-                target = store.mask(query, 40)
+                target = store.mask(query, store.side // 8)
                 known = (target != IGNORE).flatten()
                 truth = (target == 1).flatten()[known]
                 if truth.any() and not truth.all():
@@ -332,8 +344,8 @@ def batch_of(store: Store, pairs: list[tuple[int, int]], mirrors: list[tuple[int
     """Query units, support units under the mask, and the query's masks."""
     query, support = ([store.taps(p[side], m[side]) for p, m in zip(pairs, mirrors, strict=True)] for side in (0, 1))
     stack = lambda taps: [torch.stack(parts).float() for parts in zip(*taps, strict=True)]  # noqa: E731
-    shown = torch.stack([(store.mask(p[1], SIDE, m[1]) == 1).float() for p, m in zip(pairs, mirrors, strict=True)])
-    target = torch.stack([store.mask(p[0], MASK_SIDE, m[0]) for p, m in zip(pairs, mirrors, strict=True)])
+    shown = torch.stack([(store.mask(p[1], store.side, m[1]) == 1).float() for p, m in zip(pairs, mirrors, strict=True)])
+    target = torch.stack([store.mask(p[0], store.side // 4, m[0]) for p, m in zip(pairs, mirrors, strict=True)])
     return [units(tap) for tap in transform(stack(query))], masked_units(transform(stack(support)), shown), target
 
 
@@ -384,7 +396,7 @@ def train(arguments, store: Store, out: dict) -> None:
             group["lr"] = rate
         with torch.autocast("cpu", torch.bfloat16):
             encoded = model.relate(query, support)
-            logits = model.decode(encoded, (MASK_SIDE, MASK_SIDE))
+            logits = model.decode(encoded, tuple(target.shape[-2:]))
         loss = loss_of(logits.float(), target, arguments.loss)
         optimiser.zero_grad()
         loss.backward()
@@ -420,7 +432,7 @@ def train(arguments, store: Store, out: dict) -> None:
 
 @torch.inference_mode()
 def held_out(model: HSNet, average: dict, store: Store, held: list[int], transform: Transform, count: int = 240) -> float:
-    """mIoU on pairs of classes that training leaves out, at 80 x 80."""
+    """mIoU on pairs of classes that training leaves out, at a quarter of the input's side."""
     own = {name: value.clone() for name, value in model.state_dict().items() if name in average}
     model.load_state_dict(average, strict=False)
     sums: dict[int, list[float]] = {}
@@ -429,7 +441,7 @@ def held_out(model: HSNet, average: dict, store: Store, held: list[int], transfo
         part = pairs[start : start + 8]
         query, support, target = batch_of(store, part, [(0, 0)] * len(part), transform)
         with torch.autocast("cpu", torch.bfloat16):
-            logits = model.decode(model.relate(query, support), (MASK_SIDE, MASK_SIDE)).float()
+            logits = model.decode(model.relate(query, support), tuple(target.shape[-2:])).float()
         for (q, _), one, truth in zip(part, logits, target, strict=True):
             mask, known = one[1] > one[0], truth != IGNORE
             total = sums.setdefault(store.entries[q][1], [0.0, 0.0])
@@ -478,7 +490,7 @@ def test(arguments, store: Store, out: dict) -> None:
             found = {"own": [], "noise": [], "zero": []} if arguments.ablate else {"own": []}
             taps = [units(tap) for tap in transform([t[None].float() for t in store.taps(query)])]
             for support in supports:
-                shown = (store.mask(support, SIDE) == 1).float()[None]
+                shown = (store.mask(support, store.side) == 1).float()[None]
                 features = masked_units(transform([t[None].float() for t in store.taps(support)]), shown)
                 for how in found:
                     if how == "noise":
@@ -537,12 +549,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=["features", "diagnose", "train", "test"])
     parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--side", type=int, default=256, help="of the square inputs")
     parser.add_argument("--fold", type=int, default=0)
     parser.add_argument("--backbone", default="lite0")
     parser.add_argument("--crossed", nargs="*", default=[], help="FIRST_CLASS=FOLDER, for five classes each")
     parser.add_argument("--name", default="run", help="of this configuration in the result")
     parser.add_argument("--cache", type=Path, default=Path("runs/hsnet-alone-features"))
     parser.add_argument("--run", type=Path, default=Path("runs/hsnet-alone"))
+    parser.add_argument("--kinds", nargs="*", help="of features in the diagnosis; all unless given")
     parser.add_argument("--transform", choices=["none", "centred", "standardised"], default="none")
     parser.add_argument("--channels", type=int, nargs=3, default=[16, 32, 64])
     parser.add_argument("--steps", type=int, default=4000)
@@ -571,10 +585,14 @@ def main() -> None:
     cache = arguments.cache / f"{Path(arguments.backbone).name}-{mark}"
 
     def store(split: str) -> Store:
-        return Store(arguments.data, cache, arguments.backbone, split, arguments.fold, crossed if split == "trn" else {})
+        return Store(arguments.data, cache, arguments.backbone, split, arguments.fold, crossed if split == "trn" else {}, arguments.side)
 
     if arguments.what == "features":
-        store("trn"), store("val")
+        for part in (store("trn"), store("val")):
+            for number, (name, image) in enumerate(part.row_of):
+                part.fill(name, image)
+                if number % 300 == 0:
+                    print(f"{number} of {len(part.row_of)}", flush=True)
     elif arguments.what == "diagnose":
         diagnose(arguments, store("trn"), store("val"), arguments.result)
         save(arguments)
