@@ -33,15 +33,18 @@ LEAST_PIXELS = 2048
 """Fewest pixels of a class in an image that counts as showing it, where no list says so."""
 IGNORE = 255
 SHOTS = (1, 5)
-MARGINS = (0.0, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0)
+MARGIN_SHOTS = (1, 2, 3, 5)
+MARGINS = (0.0, 0.125, 0.25, 0.375, 0.5, 0.75, 1.0)
 """Subtracted from the foreground's logit in the closed forms with a margin."""
-PRIORS = (0.1, 0.2, 0.3, 0.4, 0.6, 0.8)
+PRIORS = (0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4)
 """Likewise, times the logarithm of the odds against the object: its background's area by its own in the examples."""
 PASCAL = (
-    "aeroplane bicycle bird boat bottle bus car cat chair cow diningtable dog horse motorbike person pottedplant sheep "
-    "sofa train tvmonitor"
-).split()
-CAMVID = "sky building pole road pavement tree sign fence car pedestrian bicyclist".split()
+    *("aeroplane", "bicycle", "bird", "boat", "bottle"),
+    *("bus", "car", "cat", "chair", "cow"),
+    *("diningtable", "dog", "horse", "motorbike", "person"),
+    *("pottedplant", "sheep", "sofa", "train", "tvmonitor"),
+)
+CAMVID = ["sky", "building", "pole", "road", "pavement", "tree", "sign", "fence", "car", "pedestrian", "bicyclist"]
 
 
 # ---------------------------------------------------------------------------------------------------------------- data
@@ -94,7 +97,9 @@ def voc(data: Path, name: str, folds: list[int], fresh_only: bool = True) -> Ima
             if not (home / f"JPEGImages/{image}.jpg").is_file():
                 continue
             if image not in fresh:
-                fresh[image] = not fresh_only or bool((groups @ signature(home / f"JPEGImages/{image}.jpg")).max() < 0.95)
+                fresh[image] = not fresh_only or bool(
+                    (groups @ signature(home / f"JPEGImages/{image}.jpg")).max() < 0.95
+                )
             if fresh[image]:
                 images[PASCAL[int(number) - 1]].append(image)
     return ImageSet(
@@ -183,7 +188,12 @@ def episodes_of(dataset: ImageSet, queries: int, seed: int) -> list[Episode]:
             strangers = generator.choice(strangers, max(SHOTS) + 1, replace=len(strangers) <= max(SHOTS))
             found.append(
                 Episode(
-                    name, str(query), tuple(map(str, supports)), other, str(strangers[0]), tuple(map(str, strangers[1:]))
+                    name,
+                    str(query),
+                    tuple(map(str, supports)),
+                    other,
+                    str(strangers[0]),
+                    tuple(map(str, strangers[1:])),
                 )
             )
     return found
@@ -269,7 +279,9 @@ def noise_levels(levels: dict[int, SupportLevel], generator: torch.Generator) ->
     noisy = {}
     for stride, level in levels.items():
         features = tuple(
-            F.normalize(torch.randn(tap.shape, generator=generator) * tap.std(dim=0, unbiased=False).clamp_min(1e-4), dim=1)
+            F.normalize(
+                torch.randn(tap.shape, generator=generator) * tap.std(dim=0, unbiased=False).clamp_min(1e-4), dim=1
+            )
             for tap in level.features
         )
         noisy[stride] = SupportLevel(features, level.positions, level.plane)
@@ -436,9 +448,7 @@ class Answer:
         found["decoder: noise"] = self.full(
             alike, residual=residual.mean(dim=(1, 2), keepdim=True) + residual.std(dim=(1, 2), keepdim=True) * noise
         )
-        found["decoder: other"] = self.full(
-            alike, residual=self.residual(self.alike(means=self.other_means), "other")
-        )
+        found["decoder: other"] = self.full(alike, residual=self.residual(self.alike(means=self.other_means), "other"))
         return found
 
 
@@ -458,7 +468,7 @@ def counts_of(logits: torch.Tensor, target: np.ndarray) -> tuple[int, int]:
 def measure(network, dataset: ImageSet, arguments, features: Features, place: Path) -> list[dict]:
     rows = [json.loads(line) for line in place.read_text().splitlines()] if place.is_file() else []
     done = {(row["class"], row["query"]) for row in rows}
-    episodes = [e for e in episodes_of(dataset, arguments.queries, arguments.seed)]
+    episodes = episodes_of(dataset, arguments.queries, arguments.seed)
     todo = [e for e in episodes if (e.class_name, e.query) not in done]
     learned: dict[tuple[str, str], Learned] = {}
     zeros: dict[tuple, torch.Tensor] = {}
@@ -495,7 +505,7 @@ def measure(network, dataset: ImageSet, arguments, features: Features, place: Pa
                 }
             target = dataset.read_mask(episode.query, episode.class_name)
             row = {"class": episode.class_name, "query": episode.query, "counts": {}}
-            for shots in SHOTS:
+            for shots in MARGIN_SHOTS if arguments.margins else SHOTS:
                 answer = Answer(network, episode, shots, query, other_query, supports, others, encoded, seed)
                 for name, logits in (answer.margins() if arguments.margins else answer.variants()).items():
                     row["counts"][f"{shots} {name}"] = counts_of(logits, target)
@@ -529,7 +539,10 @@ def resampled(rows: list[dict], key: str, resamples: int) -> np.ndarray:
         counts = np.array([row["counts"][key] for row in rows if row["class"] == name], float)
         generator = np.random.default_rng(zlib.crc32(name.encode()))
         drawn = np.concatenate(
-            [np.ones((1, len(counts))), generator.multinomial(len(counts), np.full(len(counts), 1 / len(counts)), resamples)]
+            [
+                np.ones((1, len(counts))),
+                generator.multinomial(len(counts), np.full(len(counts), 1 / len(counts)), resamples),
+            ]
         )
         sums = drawn @ counts
         per_class.append(sums[:, 0] / np.maximum(sums[:, 1], 1))
@@ -543,7 +556,7 @@ def summary(of_sets: dict[str, list[dict]], resamples: int = 2000) -> dict:
         found[name] = {"queries": len(rows), "classes": sorted({row["class"] for row in rows})}
         keys = list(rows[0]["counts"])
         drawn = {key: resampled(rows, key, resamples) for key in keys}
-        for shots in SHOTS:
+        for shots in sorted({int(key.partition(" ")[0]) for key in keys}):
             table = {}
             for key in keys:
                 if not key.startswith(f"{shots} "):

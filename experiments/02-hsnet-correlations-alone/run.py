@@ -4,9 +4,12 @@
     python run.py diagnose --data DATA --fold 0 --backbone lite0
     python run.py train    --data DATA --fold 0 --backbone lite0 --run runs/hsnet-alone
     python run.py test     --data DATA --fold 0 --backbone lite0 --run runs/hsnet-alone --shots 1
+    python run.py together --data DATA --fold 0 --backbone lite0 --run runs/hsnet-alone --shots 1
 
-`--backbone` is "lite0" (ImageNet weights) or a folder of `likewise train` with a PANet on lite0. For other folders per
-class (`--crossed 5=FOLDER` for the classes 5 to 9) features of these classes' entries are those of that backbone.
+`--backbone` is "lite0" (ImageNet weights) or a folder of `likewise train` with a PANet on lite0; several for training,
+which draws one for each episode. A PANet separates its base classes better than any novel class, and ImageNet weights
+separate both less: between them training meets what the test will be. `--crossed 5=FOLDER` takes the features of the
+classes 5 to 9 from that folder instead. `--rest` correlates the query with the support's background too.
 Features of the frozen backbone are cached per image and mirror image. Training resumes from its last checkpoint.
 """
 
@@ -14,8 +17,10 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import importlib.util
 import json
 import math
+import sys
 import time
 from pathlib import Path
 
@@ -26,13 +31,15 @@ from PIL import Image
 from torch import Tensor
 
 from likewise.backbones import BACKBONES
-from likewise.models.hsnet import HSNet, HSNetConfig
+from likewise.models.hsnet import HSNet, HSNetConfig, block
 from likewise.weights import load_backbone, load_trained
 
 PASCAL = (
-    "aeroplane bicycle bird boat bottle bus car cat chair cow diningtable dog horse motorbike person pottedplant sheep "
-    "sofa train tvmonitor"
-).split()
+    *("aeroplane", "bicycle", "bird", "boat", "bottle"),
+    *("bus", "car", "cat", "chair", "cow"),
+    *("diningtable", "dog", "horse", "motorbike", "person"),
+    *("pottedplant", "sheep", "sofa", "train", "tvmonitor"),
+)
 IGNORE = 255
 
 
@@ -116,7 +123,10 @@ class Store:
     def taps(self, entry: int, mirror: int = 0) -> list[Tensor]:
         """Of the entry's image; (c, h, w) each."""
         row = torch.from_numpy(np.array(self.rows[self.fill(self.backbones[entry], self.entries[entry][0]), mirror]))
-        return [part.view(shape) for part, shape in zip(row.split([math.prod(s) for s in self.shapes]), self.shapes)]
+        return [
+            part.view(shape)
+            for part, shape in zip(row.split([math.prod(s) for s in self.shapes]), self.shapes, strict=True)
+        ]
 
     def mask(self, entry: int, side: int, mirror: int = 0) -> Tensor:
         """(side, side): 0, 1, IGNORE; nearest as the protocol picks them."""
@@ -177,8 +187,10 @@ def best_iou(scores: Tensor, truth: Tensor) -> float:
 def evidence(
     store: Store, query: int, support: int, centre: list[Tensor] | str | None, gains: list[Tensor] | None
 ) -> Tensor:
-    """(features, positions of stride 8): for each tap the maximum, the mean of the best tenth and the mean over the support's object,
-    and the same over its background."""
+    """(features, positions of stride 8): for each tap the maximum, the mean of the best tenth and the mean.
+
+    First over the support's object, then over its background.
+    """
     taps, shown = store.taps(query), store.taps(support)
     mask = (store.mask(support, store.side) == 1).float()
     rows = []
@@ -202,7 +214,11 @@ def evidence(
             count = max(1, chosen.shape[1] // 10)
             for value in (chosen.max(dim=1).values, chosen.topk(count, dim=1).values.mean(dim=1), chosen.mean(dim=1)):
                 plane = value.view(1, 1, side, side)
-                rows.append(F.interpolate(plane, size=(store.side // 8, store.side // 8), mode="bilinear", align_corners=False).flatten())
+                rows.append(
+                    F.interpolate(
+                        plane, size=(store.side // 8, store.side // 8), mode="bilinear", align_corners=False
+                    ).flatten()
+                )
     return torch.stack(rows)
 
 
@@ -293,8 +309,13 @@ def diagnose(arguments, trn: Store, val: Store, out: dict) -> None:
             # also each image on its own scale: what group norm over an episode can do
             for scale in ("common", "own"):
                 if scale == "own":
-                    own = [(e[chosen] - e[chosen].mean(1, keepdim=True)) / e[chosen].std(1, keepdim=True).clamp_min(1e-4) for _, e, t in sets["base"][1]]
-                    weights, bias, mean, deviation = linear_read_out([(e, t) for e, (_, _, t) in zip(own, sets["base"][1])])
+                    own = [
+                        (e[chosen] - e[chosen].mean(1, keepdim=True)) / e[chosen].std(1, keepdim=True).clamp_min(1e-4)
+                        for _, e, t in sets["base"][1]
+                    ]
+                    weights, bias, mean, deviation = linear_read_out(
+                        [(e, t) for e, (_, _, t) in zip(own, sets["base"][1], strict=True)]
+                    )
                 for name in ("base", "novel"):
                     store, items = sets[name]
                     found = []
@@ -305,7 +326,10 @@ def diagnose(arguments, trn: Store, val: Store, out: dict) -> None:
                         logits = ((x.T - mean) / deviation) @ weights + bias
                         found.append((query, logits > 0, truth))
                     spread[f"{label}, {scale} scale, {name}"] = round(mean_iou(store, found), 1)
-        out[kind] = {"per tap: AUROC, IoU at the best threshold of each image": per_tap, "linear read-out, mIoU": spread}
+        out[kind] = {
+            "per tap: AUROC, IoU at the best threshold of each image": per_tap,
+            "linear read-out, mIoU": spread,
+        }
         print(kind, json.dumps(spread, indent=1), flush=True)
         for tap, rows in per_tap.items():
             print(f"  {tap:12s}", rows, flush=True)
@@ -315,18 +339,22 @@ def diagnose(arguments, trn: Store, val: Store, out: dict) -> None:
 
 
 class Transform:
-    """What is done to taps before units are taken: nothing, or a fixed shift and gain of each channel."""
+    """What is done to taps before units are taken: nothing, or a fixed shift and gain of each channel.
 
-    def __init__(self, kind: str, store: Store, place: Path) -> None:
+    The shift is the mean over training images; the last normalisation of a block could hold it.
+    """
+
+    def __init__(self, kind: str, store: Store) -> None:
+        """`store` holds the training images."""
         self.kind = kind
-        if kind == "none":
-            return
-        if not place.is_file():
+        place = store.path.with_suffix(".statistics.pt")
+        if kind != "none" and not place.is_file():
             torch.save(statistics(store), place)
-        self.centre, self.gains = torch.load(place, weights_only=True)
+        if kind != "none":
+            self.centre, self.gains = torch.load(place, weights_only=True)
 
     def __call__(self, taps: list[Tensor]) -> list[Tensor]:
-        """Of a batch, (b, c, h, w) each."""
+        """Of an image, (c, h, w) each, or a batch."""
         if self.kind == "none":
             return taps
         moved = [tap - c[:, None, None] for tap, c in zip(taps, self.centre, strict=True)]
@@ -335,18 +363,49 @@ class Transform:
         return [tap * g[:, None, None] for tap, g in zip(moved, self.gains, strict=True)]
 
 
-def network(arguments) -> HSNet:
+class Alone(HSNet):
+    """HSNet; with `rest`, correlations with the support's background are further channels of every level."""
+
+    def __init__(self, channels: tuple[int, int, int], rest: bool) -> None:
+        super().__init__(open_backbone("lite0"), HSNetConfig(channels=channels))
+        self.rest = rest
+        if rest:
+            counts = [2 * STRIDES.count(stride) for stride in (8, 16, 32)]
+            self.squeeze8 = block("center-pivot", (counts[0], *channels), ((5, 4), (5, 4), (3, 2)))
+            self.squeeze16 = block("center-pivot", (counts[1], *channels), ((5, 4), (3, 2), (3, 2)))
+            self.squeeze32 = block("center-pivot", (counts[2], *channels), ((3, 2), (3, 2), (3, 2)))
+
+    def logits(self, query: list[Tensor], support: list[list[Tensor]], size: tuple[int, int]) -> Tensor:
+        """From unit features of the query, of the support's object and, with `rest`, of its background."""
+        levels = [torch.cat([self.level(query, side, stride) for side in support], dim=1) for stride in (8, 16, 32)]
+        return self.decode(self.squeeze_and_mix(*levels), size)
+
+
+def network(arguments) -> Alone:
     torch.manual_seed(arguments.seed)
-    return HSNet(open_backbone("lite0"), HSNetConfig(channels=tuple(arguments.channels)))
+    return Alone(tuple(arguments.channels), arguments.rest)
 
 
-def batch_of(store: Store, pairs: list[tuple[int, int]], mirrors: list[tuple[int, int]], transform: Transform):
-    """Query units, support units under the mask, and the query's masks."""
-    query, support = ([store.taps(p[side], m[side]) for p, m in zip(pairs, mirrors, strict=True)] for side in (0, 1))
-    stack = lambda taps: [torch.stack(parts).float() for parts in zip(*taps, strict=True)]  # noqa: E731
-    shown = torch.stack([(store.mask(p[1], store.side, m[1]) == 1).float() for p, m in zip(pairs, mirrors, strict=True)])
-    target = torch.stack([store.mask(p[0], store.side // 4, m[0]) for p, m in zip(pairs, mirrors, strict=True)])
-    return [units(tap) for tap in transform(stack(query))], masked_units(transform(stack(support)), shown), target
+def sides(taps: list[Tensor], foreground: Tensor, rest: bool) -> list[list[Tensor]]:
+    return [masked_units(taps, mask) for mask in ((foreground, 1 - foreground) if rest else (foreground,))]
+
+
+def batch_of(sources: list[tuple[Store, Transform]], pairs: list[tuple[int, int]], rest: bool, mirrors=None):
+    """Query units, support units of each side, and the query's masks; one source for each pair."""
+    mirrors = mirrors or [(0, 0)] * len(pairs)
+    items = list(zip(sources, pairs, mirrors, strict=True))
+    query, support = (
+        [
+            torch.stack(parts)
+            for parts in zip(
+                *(move([t.float() for t in store.taps(p[side], m[side])]) for (store, move), p, m in items), strict=True
+            )
+        ]
+        for side in (0, 1)
+    )
+    shown = torch.stack([(store.mask(p[1], store.side, m[1]) == 1).float() for (store, _), p, m in items])
+    target = torch.stack([store.mask(p[0], store.side // 4, m[0]) for (store, _), p, m in items])
+    return [units(tap) for tap in query], sides(support, shown, rest), target
 
 
 def loss_of(logits: Tensor, target: Tensor, kind: str) -> Tensor:
@@ -358,17 +417,18 @@ def loss_of(logits: Tensor, target: Tensor, kind: str) -> Tensor:
     return {"cross-entropy": entropy, "overlap": overlap, "both": entropy + overlap}[kind]
 
 
-def train(arguments, store: Store, out: dict) -> None:
-    """Resumable; every 500 steps measures averaged weights on base classes that are held out."""
+def train(arguments, stores: list[Store], out: dict) -> None:
+    """Resumable; every so many steps measures averaged weights on base classes that are held out."""
     run = arguments.run
     run.mkdir(parents=True, exist_ok=True)
-    transform = Transform(arguments.transform, store, run / "statistics.pt")
+    sources = [(store, Transform(arguments.transform, store)) for store in stores]
+    store = stores[0]
     model = network(arguments)
     learning = {name: value for name, value in model.named_parameters() if value.requires_grad}
     optimiser = torch.optim.Adam(learning.values(), lr=arguments.rate)
     held = [PASCAL.index(name) for name in arguments.held]
+    images = {image for image, c in store.entries if c in held}
     places = store.of_class([c for c in range(20) if c not in held])
-    images = {store.entries[i][0] for c in held for i in store.of_class([c])[c]}
     places = {c: [i for i in found if store.entries[i][0] not in images] for c, found in places.items()}
     names = sorted(places)
     share = np.array([len(places[c]) ** arguments.power for c in names])
@@ -383,20 +443,21 @@ def train(arguments, store: Store, out: dict) -> None:
         average, step, seconds, curve = kept["average"], kept["step"], kept["seconds"], kept["curve"]
     losses: list[float] = []
     while step < arguments.steps:
-        started = time.monotonic()
+        started = time.process_time()
         generator = np.random.default_rng([arguments.seed, step])
         pairs = []
         for c in generator.choice(names, arguments.batch, p=share):
             pairs.append(tuple(map(int, generator.choice(places[c], 2, replace=False))))
         mirrors = [tuple(map(int, generator.integers(2, size=2))) for _ in pairs]
-        query, support, target = batch_of(store, pairs, mirrors, transform)
-        progress = step / arguments.steps
-        rate = arguments.rate * min(1, (step + 1) / 50) * (0.5 + 0.5 * math.cos(math.pi * progress) if arguments.cosine else 1)
+        drawn = [sources[i] for i in generator.integers(len(sources), size=len(pairs))]
+        query, support, target = batch_of(drawn, pairs, arguments.rest, mirrors)
+        rate = arguments.rate * min(1, (step + 1) / 50)
+        if arguments.cosine:
+            rate *= 0.5 + 0.5 * math.cos(math.pi * step / arguments.steps)
         for group in optimiser.param_groups:
             group["lr"] = rate
         with torch.autocast("cpu", torch.bfloat16):
-            encoded = model.relate(query, support)
-            logits = model.decode(encoded, tuple(target.shape[-2:]))
+            logits = model.logits(query, support, tuple(target.shape[-2:]))
         loss = loss_of(logits.float(), target, arguments.loss)
         optimiser.zero_grad()
         loss.backward()
@@ -407,12 +468,12 @@ def train(arguments, store: Store, out: dict) -> None:
             for name, value in learning.items():
                 average[name].lerp_(value, 1 - decay)
         losses.append(loss.item())
-        seconds += time.monotonic() - started
+        seconds += time.process_time() - started
         if step % 20 == 0:
-            print(f"step {step}, loss {np.mean(losses[-20:]):.4f}, {seconds / step:.2f} s a step", flush=True)
+            print(f"step {step}, loss {np.mean(losses[-20:]):.4f}, {seconds / step:.2f} CPU s a step", flush=True)
         if step % arguments.every == 0 or step == arguments.steps:
-            score = held_out(model, average, store, held, transform) if held else None
-            curve.append([step, step * arguments.batch, round(float(np.mean(losses[-arguments.every :])), 4), score])
+            scores = [held_out(model, average, source, held) for source in sources] if held else []
+            curve.append([step, step * arguments.batch, round(float(np.mean(losses[-arguments.every :])), 4), *scores])
             print("curve", curve[-1], flush=True)
             content = {
                 "model": {n: v for n, v in model.state_dict().items() if not n.startswith("backbone.")},
@@ -425,23 +486,25 @@ def train(arguments, store: Store, out: dict) -> None:
             torch.save(content, run / "part.pt")
             (run / "part.pt").replace(last)
             out.clear()
-            out.update({"arguments": settings(arguments), "curve: step, episodes, loss, held-out mIoU": curve})
-            out["seconds a step"] = round(seconds / step, 2)
+            out["settings"] = settings(arguments)
+            out["curve: step, episodes, loss, held-out mIoU on each backbone"] = curve
+            out["CPU seconds a step"] = round(seconds / step, 2)
             save(arguments)
 
 
 @torch.inference_mode()
-def held_out(model: HSNet, average: dict, store: Store, held: list[int], transform: Transform, count: int = 240) -> float:
+def held_out(model: Alone, average: dict, source: tuple[Store, Transform], held: list[int], count: int = 120) -> float:
     """mIoU on pairs of classes that training leaves out, at a quarter of the input's side."""
     own = {name: value.clone() for name, value in model.state_dict().items() if name in average}
     model.load_state_dict(average, strict=False)
+    store = source[0]
     sums: dict[int, list[float]] = {}
     pairs = pairs_of(store, count, 11, held)
     for start in range(0, count, 8):
         part = pairs[start : start + 8]
-        query, support, target = batch_of(store, part, [(0, 0)] * len(part), transform)
+        query, support, target = batch_of([source] * len(part), part, model.rest)
         with torch.autocast("cpu", torch.bfloat16):
-            logits = model.decode(model.relate(query, support), tuple(target.shape[-2:])).float()
+            logits = model.logits(query, support, tuple(target.shape[-2:])).float()
         for (q, _), one, truth in zip(part, logits, target, strict=True):
             mask, known = one[1] > one[0], truth != IGNORE
             total = sums.setdefault(store.entries[q][1], [0.0, 0.0])
@@ -474,34 +537,43 @@ def protocol_episodes(store: Store, shots: int, count: int = 1000) -> list[tuple
 
 
 @torch.inference_mode()
-def test(arguments, store: Store, out: dict) -> None:
+def test(arguments, store: Store, base: Store, out: dict) -> None:
     """hsnet-2021: 400 x 400 masks; with several shots the published vote and the mean probability."""
     model = network(arguments).eval()
     kept = torch.load(arguments.run / "checkpoint.pt", weights_only=True)
     model.load_state_dict(kept["average"], strict=False)
-    transform = Transform(arguments.transform, store, arguments.run / "statistics.pt")
+    move = Transform(arguments.transform, base)
     generator = torch.Generator().manual_seed(0)
     rows: list[dict] = []
     done: dict = {}
+
+    def taps(entry: int) -> list[Tensor]:
+        return move([tap[None].float() for tap in store.taps(entry)])
+
+    def noise(features: list[Tensor]) -> list[Tensor]:
+        """Random directions wherever there are features, with the spread of each channel."""
+        found = []
+        for tap in features:
+            inside = (tap != 0).any(dim=1, keepdim=True)
+            drawn = torch.randn(tap.shape, generator=generator) * tap.std(dim=(0, 2, 3), keepdim=True).clamp_min(1e-4)
+            found.append(units(drawn * inside))
+        return found
+
     for query, supports in protocol_episodes(store, arguments.shots, arguments.count):
         key = (query, *supports)
         if key not in done:
             target = store.mask(query, 400)
-            found = {"own": [], "noise": [], "zero": []} if arguments.ablate else {"own": []}
-            taps = [units(tap) for tap in transform([t[None].float() for t in store.taps(query)])]
+            changes = {"own": lambda f: f}
+            if arguments.ablate:
+                changes |= {"noise": noise, "zero": lambda f: [torch.zeros_like(tap) for tap in f]}
+            found: dict[str, list[Tensor]] = {how: [] for how in changes}
+            asked = [units(tap) for tap in taps(query)]
             for support in supports:
                 shown = (store.mask(support, store.side) == 1).float()[None]
-                features = masked_units(transform([t[None].float() for t in store.taps(support)]), shown)
-                for how in found:
-                    if how == "noise":
-                        inside = [(f != 0).any(dim=1, keepdim=True) for f in features]
-                        features_ = [
-                            units(torch.randn(f.shape, generator=generator) * i) for f, i in zip(features, inside)
-                        ]
-                    else:
-                        features_ = [torch.zeros_like(f) for f in features] if how == "zero" else features
+                features = sides(taps(support), shown, arguments.rest)
+                for how, change in changes.items():
                     with torch.autocast("cpu", torch.bfloat16):
-                        logits = model.decode(model.relate(taps, features_), (400, 400))
+                        logits = model.logits(asked, [change(side) for side in features], (400, 400))
                     found[how].append(logits[0].float())
             row = {"class": store.entries[query][1], "counts": {}}
             for how, shots in found.items():
@@ -511,12 +583,10 @@ def test(arguments, store: Store, out: dict) -> None:
                     "vote": votes / votes.max().clamp_min(1) >= 0.5,
                     "mean": logits.softmax(dim=1)[:, 1].mean(dim=0) > 0.5,
                 }
+                known, truth = target != IGNORE, target == 1
                 for name, mask in joined.items():
-                    known, truth = target != IGNORE, target == 1
-                    row["counts"][f"{how}, {name}"] = [
-                        int((mask & truth & known).sum()),
-                        int(((mask | truth) & known).sum()),
-                    ]
+                    both = int((mask & truth & known).sum()), int(((mask | truth) & known).sum())
+                    row["counts"][f"{how}, {name}"] = both
             done[key] = row
             if len(done) % 50 == 0:
                 print(len(done), flush=True)
@@ -528,13 +598,93 @@ def test(arguments, store: Store, out: dict) -> None:
             counts = np.sum([row["counts"][key] for row in rows if row["class"] == c], axis=0)
             per_class[PASCAL[c]] = round(100 * counts[0] / max(counts[1], 1), 2)
         result[key] = {"mIoU": round(float(np.mean(list(per_class.values()))), 2), "classes": per_class}
-    out[f"step {kept['step']}, {arguments.shots} shots, {arguments.count} episodes"] = result
+    backbone = Path(arguments.backbone[0]).name
+    out[f"{backbone}, step {kept['step']}, {arguments.shots} shots, {arguments.count} episodes"] = result
+    print(json.dumps(result, indent=1))
+
+
+FACTORS = (0.0, 0.25, 0.5, 1.0, 2.0)
+"""Of the logits from correlations, added to those of the closed form."""
+
+
+def closed_form_of(place: Path):
+    """The module of experiments/01-ablation."""
+    spec = importlib.util.spec_from_file_location("ablation", place)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["ablation"] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+@torch.inference_mode()
+def together(arguments, store: Store, base: Store, out: dict) -> None:
+    """The closed form of 01-ablation and the trained HSNet by late fusion, paired over query images."""
+    closed = closed_form_of(Path(__file__).parents[1] / "01-ablation/run.py")
+    model = network(arguments).eval()
+    kept = torch.load(arguments.run / "checkpoint.pt", weights_only=True)
+    model.load_state_dict(kept["average"], strict=False)
+    move = Transform(arguments.transform, base)
+    names = [tap.module for tap in SPEC.taps]
+
+    def compared(taps: list[Tensor]) -> Tensor:
+        """(1, c, h, w): what prototypes are made of."""
+        first, second = (taps[names.index(name)] for name in ("blocks.4.2", "blocks.5.3"))
+        return torch.cat([first, F.interpolate(second, size=first.shape[-2:], mode="bilinear")], dim=1)
+
+    rows = []
+    for query, supports in protocol_episodes(store, arguments.shots, min(arguments.count, len(store.entries))):
+        target = store.mask(query, 400)
+        raw = [tap[None].float() for tap in store.taps(query)]
+        asked = [units(tap) for tap in move(raw)]
+        shown, areas, logits = [], [], []
+        for support in supports:
+            mask = (store.mask(support, store.side) == 1).float()[None]
+            taps = [tap[None].float() for tap in store.taps(support)]
+            shown.append(closed.Shown(*(part[0] for part in closed.show(compared(taps), 1 - mask, mask))))
+            areas.append(F.adaptive_avg_pool2d(mask, store.side // 8).gt(0).float().mean().item())
+            with torch.autocast("cpu", torch.bfloat16):
+                logits.append(model.logits(asked, sides(move(taps), mask, arguments.rest), (400, 400))[0].float())
+        weights = closed.weights_of(areas)
+        means = torch.einsum("sk,skc->kc", weights, torch.stack([one.means for one in shown]))
+        whitening = closed.whitening_of(shown)
+        features = closed.whiten(whitening, compared(raw)[0])
+        means = means if whitening is None else means @ whitening.T
+        guessed = closed.own_means(features, closed.cosines(features, means))
+        found = closed.cosines(features, closed.moved(means, guessed, len(supports)))
+        prototypes = closed.SCALE * F.interpolate(found[None], size=(400, 400), mode="bilinear")[0]
+        rest = float(np.mean([np.log((1 - area) / area) for area in areas]))
+        evidence = torch.stack(logits).mean(dim=0)
+        gap = prototypes[1] - prototypes[0] - arguments.prior * rest
+        known, truth = target != IGNORE, target == 1
+        row = {"class": str(store.entries[query][1]), "query": store.entries[query][0], "counts": {}}
+        masks = {f"{factor}": gap + factor * (evidence[1] - evidence[0]) > 0 for factor in FACTORS}
+        for name, mask in {**masks, "correlations alone": evidence[1] > evidence[0]}.items():
+            both = int((mask & truth & known).sum()), int(((mask | truth) & known).sum())
+            row["counts"][f"{arguments.shots} {name}"] = both
+        rows.append(row)
+        if len(rows) % 50 == 0:
+            print(len(rows), flush=True)
+    keys = list(rows[0]["counts"])
+    drawn = {key: 100 * closed.resampled(rows, key, 2000) for key in keys}
+    result = {}
+    for key in keys:
+        gap = drawn[key] - drawn[keys[0]]
+        low, high = np.percentile(gap[1:], [2.5, 97.5])
+        result[key.partition(" ")[2]] = {
+            "mIoU": round(drawn[key][0], 2),
+            "minus closed form": [round(gap[0], 2), round(low, 2), round(high, 2)],
+        }
+    out[f"step {kept['step']}, {arguments.shots} shots, {len(rows)} queries"] = result
     print(json.dumps(result, indent=1))
 
 
 def settings(arguments) -> dict:
     left_out = ("data", "cache", "out", "what", "threads")
-    return {key: str(value) if isinstance(value, Path) else value for key, value in vars(arguments).items() if key not in left_out and key != "result"}
+    return {
+        key: str(value) if isinstance(value, Path) else value
+        for key, value in vars(arguments).items()
+        if key not in left_out and key != "result"
+    }
 
 
 def save(arguments) -> None:
@@ -547,16 +697,17 @@ def save(arguments) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["features", "diagnose", "train", "test"])
+    parser.add_argument("what", choices=["features", "diagnose", "train", "test", "together"])
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--side", type=int, default=256, help="of the square inputs")
     parser.add_argument("--fold", type=int, default=0)
-    parser.add_argument("--backbone", default="lite0")
+    parser.add_argument("--backbone", nargs="+", default=["lite0"])
     parser.add_argument("--crossed", nargs="*", default=[], help="FIRST_CLASS=FOLDER, for five classes each")
     parser.add_argument("--name", default="run", help="of this configuration in the result")
     parser.add_argument("--cache", type=Path, default=Path("runs/hsnet-alone-features"))
     parser.add_argument("--run", type=Path, default=Path("runs/hsnet-alone"))
     parser.add_argument("--kinds", nargs="*", help="of features in the diagnosis; all unless given")
+    parser.add_argument("--rest", action="store_true", help="correlate with the support's background too")
     parser.add_argument("--transform", choices=["none", "centred", "standardised"], default="none")
     parser.add_argument("--channels", type=int, nargs=3, default=[16, 32, 64])
     parser.add_argument("--steps", type=int, default=4000)
@@ -570,6 +721,7 @@ def main() -> None:
     parser.add_argument("--held", nargs="*", default=[], help="base classes that are measured on, not trained on")
     parser.add_argument("--shots", type=int, default=1)
     parser.add_argument("--count", type=int, default=1000)
+    parser.add_argument("--prior", type=float, default=0.3, help="of the closed form; see 01-ablation")
     parser.add_argument("--ablate", action="store_true", help="test with noise and zeros for the correlations too")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=1)
@@ -581,11 +733,12 @@ def main() -> None:
         first, _, folder = one.partition("=")
         crossed.update({int(first) + i: folder for i in range(5)})
     arguments.result = {}
-    mark = hashlib.sha256(json.dumps([arguments.backbone, sorted(crossed.items())]).encode()).hexdigest()[:8]
-    cache = arguments.cache / f"{Path(arguments.backbone).name}-{mark}"
 
-    def store(split: str) -> Store:
-        return Store(arguments.data, cache, arguments.backbone, split, arguments.fold, crossed if split == "trn" else {}, arguments.side)
+    def store(split: str, backbone: str = arguments.backbone[0]) -> Store:
+        mark = hashlib.sha256(json.dumps([backbone, sorted(crossed.items())]).encode()).hexdigest()[:8]
+        cache = arguments.cache / f"{Path(backbone).name}-{mark}"
+        replaced = crossed if split == "trn" else {}
+        return Store(arguments.data, cache, backbone, split, arguments.fold, replaced, arguments.side)
 
     if arguments.what == "features":
         for part in (store("trn"), store("val")):
@@ -597,10 +750,10 @@ def main() -> None:
         diagnose(arguments, store("trn"), store("val"), arguments.result)
         save(arguments)
     elif arguments.what == "train":
-        train(arguments, store("trn"), arguments.result)
+        train(arguments, [store("trn", backbone) for backbone in arguments.backbone], arguments.result)
     else:
-        transform_store = store("val")
-        test(arguments, transform_store, arguments.result)
+        measure = test if arguments.what == "test" else together
+        measure(arguments, store("val"), store("trn"), arguments.result)
         save(arguments)
 
 
