@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import re
 import time
 import zlib
 from dataclasses import dataclass
@@ -572,6 +573,15 @@ def summary(of_sets: dict[str, list[dict]], resamples: int = 2000) -> dict:
     return found
 
 
+ABOUT = {
+    "question": "Which part of the few-shot default matters?",
+    "command": "python experiments/01-ablation/run.py --data DATA, also with --margins, and both with --model of a fold",
+    "protocol": "mIoU in percent: intersections and unions summed per class, mean over classes; 1-way; 320x320 pixels, "
+    "aspect kept; without edge refinement; boundary ignored; supports drawn per query, seed 0",
+    "spread": "95% paired bootstrap over the query images within each class, 2,000 resamples: [difference, low, high]",
+}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
@@ -595,13 +605,16 @@ def main() -> None:
         dataset = open_set(arguments.data, set_name)
         place = arguments.cache / f"{kind}-{name}-{set_name}-{arguments.seed}.jsonl"
         rows = measure(network, dataset, arguments, features, place)
-        result = json.loads(arguments.out.read_text()) if arguments.out.is_file() else {}
+        result = json.loads(arguments.out.read_text()) if arguments.out.is_file() else {**ABOUT, "models": {}}
         if not arguments.margins:
             other = arguments.cache / f"margins-{name}-{set_name}-{arguments.seed}.jsonl"
         else:
             other = arguments.cache / f"counts-{name}-{set_name}-{arguments.seed}.jsonl"
-        result.setdefault(name, {}).update(summary({set_name: merged(rows, other)}))
-        arguments.out.write_text(json.dumps(result, indent=1) + "\n")
+        result["models"].setdefault(name, {}).update(summary({set_name: merged(rows, other)}))
+        text = json.dumps(result, indent=1)
+        arguments.out.write_text(
+            re.sub(r"\{\s+(\"mIoU\"[^}]*?)\s+\}", lambda m: "{" + " ".join(m[1].split()) + "}", text) + "\n"
+        )
 
 
 if __name__ == "__main__":
