@@ -611,10 +611,9 @@ def main() -> None:
         else:
             other = arguments.cache / f"counts-{name}-{set_name}-{arguments.seed}.jsonl"
         result["models"].setdefault(name, {}).update(summary({set_name: merged(rows, other)}))
-        text = json.dumps(result, indent=1)
-        arguments.out.write_text(
-            re.sub(r"\{\s+(\"mIoU\"[^}]*?)\s+\}", lambda m: "{" + " ".join(m[1].split()) + "}", text) + "\n"
-        )
+        inline = re.compile(r"\{\s+(\"mIoU\"[^}]*?)\s+\}")
+        text = inline.sub(lambda found: "{" + " ".join(found[1].split()) + "}", json.dumps(result, indent=1))
+        arguments.out.write_text(text + "\n")
 
 
 if __name__ == "__main__":
