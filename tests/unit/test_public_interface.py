@@ -27,6 +27,7 @@ def test_an_unknown_name_lists_the_public_ones():
         likewise.FewShots  # noqa: B018
 
 
+@pytest.mark.slow
 def test_importing_the_package_does_not_import_torch():
     program = "import sys, likewise; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

@@ -25,8 +25,9 @@ def demo(
 ) -> None:
     """Segment two photographs from one example each, and print the IoU and the time.
 
-    Masks are written for the default model, or for --model. The command fails if one of their IoUs is below its
-    minimum.
+    Masks are written for the default model, or for --model.
+
+    The command fails if an IoU of that model is below its minimum.
     """
     with requires_extra("demo", "the demo"):
         from likewise.jobs.demo import run_demo

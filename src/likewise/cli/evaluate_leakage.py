@@ -8,8 +8,9 @@ from likewise.errors import DataSetError
 def leakage(data: evaluation.Data) -> None:
     """Count, for each fold of PASCAL-5i, the training images that contain a novel class.
 
-    Only the lists are read; the images may be absent. The setting data.drop_leaking=true of a recipe leaves these
-    images out.
+    Only the lists are read; the images may be absent.
+
+    The setting data.drop_leaking=true of a recipe leaves these training images out.
     """
     from likewise.data.pascal import pascal_home, pascal_leakage, pascal_lists
 

@@ -52,7 +52,7 @@ Maps = Annotated[
     str,
     typer.Option(
         "--maps",
-        help="Single-image saliency maps: a folder of maps with their images' names; saliency-lite0; a training run; "
+        help="Single-image saliency maps: a folder of maps named like their images; saliency-lite0; a training run; "
         "or an ONNX saliency model.",
     ),
 ]
@@ -75,7 +75,7 @@ Side = Annotated[
     typer.Option("--side", help="Images are resized to about SIDE x SIDE pixels. \\[the model's, 320 or 400]"),
 ]
 Engine = Annotated[
-    str, typer.Option("--engine", help="onnx for bundled models, without torch; torch for all; or auto.")
+    str, typer.Option("--engine", help="auto, onnx (bundled models, no torch needed) or torch (all models).")
 ]
 Device = Annotated[str, typer.Option("--device", help="auto, cpu, cuda, mps, ...")]
 Precision = Annotated[

@@ -27,7 +27,7 @@ def segment(
     edges: options.Edges = True,
     force: options.Force = False,
 ) -> None:
-    """Find in all PATHS what the examples show.
+    """Segment the objects of the examples in all images of PATHS.
 
     Interrupted runs resume.
 

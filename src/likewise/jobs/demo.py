@@ -18,7 +18,6 @@ from scipy import ndimage
 from skimage import data, filters, measure, segmentation
 
 from likewise.io.images import save_image
-from likewise.jobs.outputs import check_folder
 from likewise.jobs.writers import write_cutout
 from likewise.predict.examples import Example
 from likewise.viz.contact_sheet import Tile, contact_sheet
@@ -39,10 +38,7 @@ class Task:
     Attributes:
         name: Stem of the output files.
         title: Title of the example on the contact sheet.
-        example: The example.
         display: The example's image with its object outlined.
-        query: The image to segment.
-        truth: Reference mask of the query.
         scored: Pixels that the IoU counts.
         minimum: IoU below which the demonstration fails.
     """
@@ -54,7 +50,7 @@ class Task:
     query: Pixels
     truth: Mask
     scored: Mask
-    minimum: float
+    minimum: float = 0.70
 
 
 @dataclass(frozen=True)
@@ -79,23 +75,21 @@ def motorcycle() -> Task:
     mask = near_object(disparity)
     truth, visible = warp_to_right(mask, disparity)
     example = Example(left, mask=mask, class_name="motorcycle")
-    return Task("motorcycle", "A motorcycle, masked", example, outline(left, mask), right, truth, visible, minimum=0.70)
+    return Task("motorcycle", "A motorcycle, masked", example, outline(left, mask), right, truth, visible)
 
 
 def coins() -> Task:
     """Return the task whose example is one coin with a ring of background, and whose query is the rest of the image."""
     grey = data.coins()
     image = np.stack([grey] * 3, axis=2)
-    markers = np.zeros(grey.shape, np.int32)
-    markers[grey < 30], markers[grey > 150] = 1, 2
+    markers = np.select([grey > 150, grey < 30], [2, 1])
     truth = ndimage.binary_fill_holes(segmentation.watershed(filters.sobel(grey), markers) == 2)
     truth = ndimage.binary_opening(truth, iterations=2)
     first = measure.label(truth) == 1
     around = ndimage.binary_dilation(first, iterations=14)
     ring = around & ~ndimage.binary_dilation(first, iterations=2) & ~truth
-    strokes = first + 2 * ring.astype(np.uint8)
-    example = Example(image, scribbles=strokes.astype(np.uint8), class_name="coin")
-    return Task("coins", "One coin, outlined", example, outline(image, first), image, truth, ~around, minimum=0.70)
+    example = Example(image, scribbles=np.select([first, ring], [1, 2]).astype(np.uint8), class_name="coin")
+    return Task("coins", "One coin, outlined", example, outline(image, first), image, truth, ~around)
 
 
 def near_object(disparity: np.ndarray) -> Mask:
@@ -138,34 +132,29 @@ def warp_to_right(mask: Mask, disparity: np.ndarray) -> tuple[Mask, Mask]:
 def largest_component(mask: Mask) -> Mask:
     """Return the largest connected component."""
     components = measure.label(mask)
-    sizes = np.bincount(components.ravel())
-    sizes[0] = 0
-    return components == sizes.argmax()
+    return components == 1 + np.bincount(components[mask])[1:].argmax()
 
 
 def run_demo(predictors: Sequence[FewShot], out: Path) -> tuple[list[list[Outcome]], Path]:
     """Run both tasks with each predictor and write the images of the first one; return outcomes and contact sheet."""
-    check_folder(out)
     tasks = [motorcycle(), coins()]
-    outcomes = [run_tasks(few_shot, tasks) for few_shot in predictors]
+    for few_shot in predictors:
+        run_task(few_shot, tasks[0])  # warm-up
+    outcomes = [[run_task(few_shot, task) for task in tasks] for few_shot in predictors]
     names = " and ".join(few_shot.model_name for few_shot in predictors)
     return outcomes, write_demo(outcomes, out, f"One example each; {names}, {predictors[0].device}")
 
 
-def run_tasks(few_shot: FewShot, tasks: Sequence[Task]) -> list[Outcome]:
-    """Return the outcome of each task."""
-    few_shot.segment(tasks[0].query, few_shot.learn(tasks[0].example))  # warm-up
-    outcomes = []
-    for task in tasks:
-        started = time.perf_counter()
-        concept = few_shot.learn(task.example)
-        learned = time.perf_counter()
-        result = few_shot.segment(task.query, concept)
-        segmented = time.perf_counter()
-        found, truth = result.mask & task.scored, task.truth & task.scored
-        iou = float((found & truth).sum() / (found | truth).sum())
-        outcomes.append(Outcome(few_shot.model_name, task, result, iou, learned - started, segmented - learned))
-    return outcomes
+def run_task(few_shot: FewShot, task: Task) -> Outcome:
+    """Return the outcome of a task."""
+    started = time.perf_counter()
+    concept = few_shot.learn(task.example)
+    learned = time.perf_counter()
+    result = few_shot.segment(task.query, concept)
+    segmented = time.perf_counter()
+    found, truth = result.mask & task.scored, task.truth & task.scored
+    iou = float((found & truth).sum() / (found | truth).sum())
+    return Outcome(few_shot.model_name, task, result, iou, learned - started, segmented - learned)
 
 
 def write_demo(outcomes: Sequence[Sequence[Outcome]], out: Path, subtitle: str) -> Path:
@@ -178,13 +167,11 @@ def write_demo(outcomes: Sequence[Sequence[Outcome]], out: Path, subtitle: str) 
         save_image(overlay(task.query, result.labels), out / f"{task.name}.overlay.png")
         write_cutout(task.query, result, out / f"{task.name}.cutout.png")
         reference = overlay(task.query, task.truth & task.scored)
-        rows.append(
-            [
-                Tile(task.display, task.title, "the one example"),
-                Tile(reference, "Reference", "derived from disparity or edges"),
-                *map(outcome_tile, (first, *others)),
-            ]
+        tiles = (
+            Tile(task.display, task.title, "the one example"),
+            Tile(reference, "Reference", "from disparity or edges"),
         )
+        rows.append([*tiles, *map(outcome_tile, (first, *others))])
     sheet = out / "sheet.png"
     save_image(contact_sheet(rows, header="Show it one; it segments the rest.", subtitle=subtitle), sheet)
     return sheet

@@ -118,6 +118,7 @@ def test_a_run_resumes_with_the_missing_masks(root: Path, tmp_path: Path) -> Non
     assert not list(run.masks(0).glob(".*"))
 
 
+@pytest.mark.slow
 def test_a_killed_run_resumes_and_scores_like_an_uninterrupted_one(root: Path, tmp_path: Path) -> None:
     program = f"""
 import os, signal
@@ -225,6 +226,7 @@ def test_a_label_beyond_the_ways_is_named(root: Path, tmp_path: Path) -> None:
         score(run)
 
 
+@pytest.mark.slow
 def test_scoring_does_not_load_torch() -> None:
     program = "import sys, likewise.evaluate.loops, likewise.evaluate.report.write; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

@@ -320,6 +320,7 @@ run(find_images(["photos"]), slow, formats=("mask", "overlay", "cutout", "coco")
 """
 
 
+@pytest.mark.slow
 def test_a_killed_run_resumes_and_ends_with_the_files_of_an_uninterrupted_run(photos: Path) -> None:
     generator = np.random.default_rng(0)
     for index in range(40):
@@ -406,6 +407,7 @@ def test_images_are_read_while_the_model_works(seven: list[ImageFile], monkeypat
     assert run(seven, segment).failed == []
 
 
+@pytest.mark.slow
 def test_jobs_and_viz_do_not_import_torch() -> None:
     program = (
         "import sys, likewise.jobs.segment, likewise.jobs.cosegment, likewise.jobs.saliency, likewise.jobs.parse, "

@@ -295,6 +295,7 @@ def test_concepts_pass_between_engines_and_both_give_the_same_masks():
         assert (result.mask != results[0].mask).mean() < 1e-3
 
 
+@pytest.mark.slow
 def test_the_default_runs_without_torch():
     program = (
         "import sys, numpy as np; from likewise import Example, FewShot\n"

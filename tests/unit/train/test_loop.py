@@ -52,6 +52,7 @@ def unbroken(voc: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return train(small(voc), tmp_path_factory.mktemp("runs") / "unbroken", progress_bar=False)
 
 
+@pytest.mark.slow
 def test_a_run_leaves_weights_that_load_and_their_record(unbroken: Path, voc: Path) -> None:
     model = TASKS["panet"].build(small(voc).model, ())
     assert isinstance(model, PANet)
@@ -81,6 +82,7 @@ def test_the_loss_falls_on_learnable_data(tmp_path: Path) -> None:
     assert np.mean(found[-4:]) < 0.9 * np.mean(found[:4])
 
 
+@pytest.mark.slow
 def test_alignment_0_leaves_the_query_loss_only(voc: Path, tmp_path: Path) -> None:
     run = train(small(voc, "steps=1", "model.alignment=0"), tmp_path, progress_bar=False)
     assert "alignment" not in rows(run)[0]
@@ -113,6 +115,7 @@ def test_cached_features_train_like_computed_ones_and_reproducibly(unbroken: Pat
     assert load_file(cold / "weights.safetensors").keys() == load_file(unbroken / "weights.safetensors").keys()
 
 
+@pytest.mark.slow
 def test_hsnet_does_not_change_its_backbone(voc: Path, tmp_path: Path) -> None:
     settings = small(voc, "steps=2", "batch=1", "schedule.warm_up=0", f"cache={tmp_path / 'cache'}").model_dump()
     settings["model"] = {"name": "hsnet", "backbone": "lite0", "first_tap": "blocks.2.0"}
@@ -194,6 +197,7 @@ def test_a_bundled_recipe_trains(
     assert math.isfinite(losses(run)[0])
 
 
+@pytest.mark.slow
 def test_a_folder_of_classes_of_ones_own_trains(tmp_path: Path) -> None:
     for number in range(6):
         place = tmp_path / "mine" / ("cups", "keys")[number % 2]
@@ -231,24 +235,28 @@ def test_an_incomplete_log_line_is_rewritten(unbroken: Path, voc: Path, tmp_path
     assert same_weights(run, unbroken)
 
 
+@pytest.mark.slow
 def test_a_finished_run_is_not_changed(unbroken: Path, voc: Path) -> None:
     before = (unbroken / "record.json").stat().st_mtime_ns
     assert train(small(voc), unbroken, progress_bar=False) == unbroken
     assert (unbroken / "record.json").stat().st_mtime_ns == before
 
 
+@pytest.mark.slow
 def test_a_folder_with_a_run_of_other_settings_is_refused(unbroken: Path, voc: Path) -> None:
     with pytest.raises(TrainingError, match=r"data\.shots was .*seed was|seed was .*data\.shots was"):
         train(small(voc, "seed=1", "data.shots=2"), unbroken, progress_bar=False)
     train(small(voc, "workers=3", "checkpoint_every=1"), unbroken, progress_bar=False)
 
 
+@pytest.mark.slow
 def test_a_refused_recipe_can_be_corrected_in_the_same_folder(voc: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"blocks\.9"):
         train(small(voc, "model.taps=[blocks.9]"), tmp_path, progress_bar=False)
     assert (train(small(voc, "steps=1"), tmp_path, progress_bar=False) / "weights.safetensors").is_file()
 
 
+@pytest.mark.slow
 def test_a_loss_that_is_not_a_number_stops_the_run_with_its_state_saved(
     voc: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -269,6 +277,7 @@ def test_a_loss_that_is_not_a_number_stops_the_run_with_its_state_saved(
     assert not (tmp_path / "weights.safetensors").exists()
 
 
+@pytest.mark.slow
 def test_a_failure_in_one_of_several_processes_is_reported(
     voc: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -280,6 +289,7 @@ def test_a_failure_in_one_of_several_processes_is_reported(
         train(small(voc, "processes=2"), tmp_path, progress_bar=False)
 
 
+@pytest.mark.slow
 def test_the_state_of_torchs_global_generator_does_not_change(voc: Path, tmp_path: Path) -> None:
     before = torch.get_rng_state()
     train(small(voc, "steps=1"), tmp_path, progress_bar=False)
@@ -299,6 +309,7 @@ def test_weights_are_selected_on_base_classes_excluded_from_training(voc: Path, 
     assert set(record["data"]["validation"]["entries"]) == {"bus", "car"}
 
 
+@pytest.mark.slow
 def test_a_novel_class_cannot_select_weights(voc: Path, tmp_path: Path) -> None:
     with pytest.raises(DataSetError, match="'bird'"):
         train(small(voc, "validation.classes=[bird]"), tmp_path, progress_bar=False)
@@ -321,16 +332,19 @@ def test_the_learning_rate_follows_the_schedule(voc: Path) -> None:
     assert learning_rate(small(voc, *flat[:1], "schedule.warm_up=2"), 0) == pytest.approx(1e-4)
 
 
+@pytest.mark.slow
 def test_an_unknown_module_to_train_names_similar_ones(voc: Path, tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"block\.5.*blocks\.5"):
         train(small(voc, "model.learn=[block.5]"), tmp_path, progress_bar=False)
 
 
+@pytest.mark.slow
 def test_a_module_after_the_last_tap_cannot_be_trained(voc: Path, tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"blocks\.6"):
         train(small(voc, "model.learn=[blocks.6]"), tmp_path, progress_bar=False)
 
 
+@pytest.mark.slow
 def test_cuda_without_a_device_is_refused(voc: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(TrainingError, match="accelerator=cpu"):

@@ -24,8 +24,8 @@ class Source(Section):
         weight: sampling weight relative to the other sources.
         without: classes to leave out, with every image in which they are labelled.
         as_one: if given, all classes of the set are merged into one class of this name.
-        names: new names of classes, so that equal classes have equal names in all sets. HSNet and ICNet recognise by
-            name which classes a backbone or saliency model was trained on.
+        names: new names of classes, so that equal classes have equal names in all sets. ICNet recognises by name which
+            classes a saliency model was trained on.
     """
 
     set: Literal["pascal5i", "class_folders", "cosaliency", "davis", "label_folders"]

@@ -33,6 +33,7 @@ def test_episodes_are_repeatable_and_hold_the_requested_shots(dataset: EpisodeSe
             assert len(set(episode.supports[0])) == 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PROTOCOLS)
 def test_another_process_draws_the_same_episodes(dataset: EpisodeSet, name: str) -> None:
     with ProcessPoolExecutor(1) as pool:

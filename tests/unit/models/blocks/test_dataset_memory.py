@@ -225,6 +225,7 @@ def _one_of_two(rank: int, folder: str) -> None:
         torch.distributed.destroy_process_group()
 
 
+@pytest.mark.slow
 def test_two_processes_equal_one_with_the_whole_batch(tmp_path):
     torch.multiprocessing.spawn(_one_of_two, (str(tmp_path),), nprocs=2)
     for slots in (1, 2):

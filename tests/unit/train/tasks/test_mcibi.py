@@ -43,6 +43,7 @@ def module_of(recipe: Recipe) -> tuple[TrainingModule, TrainingScenes]:
     return TrainingModule(recipe, data.classes).train(), data
 
 
+@pytest.mark.slow
 def test_a_run_loads_as_a_parser_with_its_classes_and_a_filled_memory(unbroken, folder):
     parser = SceneParser(unbroken, device="cpu")
     assert parser.classes == ("red", "green", "blue")
@@ -55,6 +56,7 @@ def test_a_run_loads_as_a_parser_with_its_classes_and_a_filled_memory(unbroken, 
     assert {"stage 1", "stage 2", "auxiliary", "consistency"} <= names
 
 
+@pytest.mark.slow
 def test_the_memory_is_saved_after_each_tenth_of_the_steps(unbroken):
     snapshots = read_memories(unbroken)
     assert [snapshot.step for snapshot in snapshots] == [1, 2, 3, 4, 5, 6]
@@ -74,6 +76,7 @@ def test_the_loss_falls_on_learnable_data(folder, tmp_path):
     assert sum(losses[-6:]) < 0.8 * sum(losses[:6])
 
 
+@pytest.mark.slow
 def test_a_run_killed_after_a_checkpoint_ends_with_the_same_weights_and_memory(unbroken, folder, tmp_path, monkeypatch):
     class Killed(Exception):
         pass
@@ -99,6 +102,7 @@ def test_a_run_killed_after_a_checkpoint_ends_with_the_same_weights_and_memory(u
     assert [snapshot.step for snapshot in read_memories(resumed)] == [1, 2, 3, 4, 5, 6]
 
 
+@pytest.mark.slow
 def test_a_class_that_never_occurs_stays_unseen_and_does_not_affect_reading(tmp_path):
     make_folder(tmp_path)
     recipe = small(tmp_path, "data.classes=[red, green, blue, unicorn]", "data.keep_every=null", "steps=2")
@@ -113,11 +117,13 @@ def test_a_class_that_never_occurs_stays_unseen_and_does_not_affect_reading(tmp_
     torch.testing.assert_close(memory.read(mixed)[0, 0, :, 0, 0], memory.vectors[0, 0])
 
 
+@pytest.mark.slow
 def test_crops_need_not_be_a_multiple_of_the_stride(folder, tmp_path):
     run = train(small(folder, "data.crop=45", "steps=1"), tmp_path / "run", progress_bar=False)
     assert rows(run)[0]["loss"] > 0
 
 
+@pytest.mark.slow
 def test_the_consistency_loss_starts_at_the_recipes_fraction(folder, tmp_path):
     run = train(small(folder, "model.consistency_from=0.5"), tmp_path / "run", progress_bar=False)
     assert [row["consistency"] > 0 for row in rows(run)] == [False] * 3 + [True] * 3
@@ -125,6 +131,7 @@ def test_the_consistency_loss_starts_at_the_recipes_fraction(folder, tmp_path):
     assert rows(never)[0]["consistency"] == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["mcibi", "fcn"])
 def test_the_overlap_loss_has_the_recipes_weight(folder, tmp_path, name):
     losses = {}
@@ -188,6 +195,7 @@ def test_a_memory_to_start_from_needs_the_same_classes_and_shape(folder, tmp_pat
         module_of(small(folder, f"model.memory={tmp_path}/wide.safetensors"))
 
 
+@pytest.mark.slow
 def test_a_loss_that_is_not_finite_stops_the_run_and_leaves_the_memory_finite(folder, tmp_path, monkeypatch):
     monkeypatch.setattr(loop, "learning_rate", lambda recipe, step: 1e30)
     with pytest.raises(TrainingError, match=r"nan|inf"):

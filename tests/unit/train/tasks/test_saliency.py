@@ -79,6 +79,7 @@ def test_a_saliency_run_and_an_icnet_run_with_its_maps_leave_models_that_load(da
     assert np.isfinite([value.float().sum() for value in states[1].values()]).all()
 
 
+@pytest.mark.slow
 def test_a_module_that_the_backbone_lacks_is_refused_with_the_nearest(data, tmp_path):
     with pytest.raises(ModelError, match=r"blocks\.55.*blocks\.5"):
         train(recipe(data, "saliency-lite0", "model.learn=[blocks.55]"), tmp_path / "run", progress_bar=False)
