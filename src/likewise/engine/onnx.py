@@ -12,7 +12,7 @@ from jaxtyping import Float32, UInt8
 from likewise.errors import ModelError, WeightsError
 
 KIND = "likewise backbone"
-"""Value of `kind` in the metadata of the files that `likewise.engine.export` writes."""
+"""Value of `kind` in the metadata of the files that `tools/export_pretrained.py` writes."""
 FORMAT = 1
 """Version of the metadata."""
 PROVIDERS = {
@@ -25,12 +25,11 @@ PROVIDERS = {
 
 
 class OnnxBackbone:
-    """A backbone exported by `likewise.engine.export.export_backbone`.
+    """A backbone exported by `tools/export_pretrained.py`.
 
     Args:
         path: the `.onnx` file.
         device: a key of `PROVIDERS`, or the name of one of ONNX Runtime's execution providers.
-        threads: of one image's computation; 0 lets ONNX Runtime choose, one per core.
 
     Raises:
         WeightsError: no such file, a damaged one, or one that is not an exported backbone.
@@ -39,7 +38,7 @@ class OnnxBackbone:
 
     engine = "onnx"
 
-    def __init__(self, path: str | Path, *, device: str = "cpu", threads: int = 0) -> None:
+    def __init__(self, path: str | Path, *, device: str = "cpu") -> None:
         import onnxruntime
 
         self.path = Path(path)
@@ -52,7 +51,6 @@ class OnnxBackbone:
                 f"device {device!r} cannot be used: ONNX Runtime has no {provider!r} here, only {', '.join(installed)}"
             )
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
         options.log_severity_level = 3
         try:
             self.session: Any = onnxruntime.InferenceSession(str(self.path), options, providers=[provider])

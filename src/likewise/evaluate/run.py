@@ -39,11 +39,6 @@ class Run:
     def protocol(self) -> Protocol:
         return find_protocol(self.settings["protocol"])
 
-    @property
-    def episode_count(self) -> int:
-        """Number of episodes of all folds."""
-        return sum(fold["episodes"] for fold in self.settings["folds"].values())
-
     def list_path(self, fold: int) -> Path:
         return self.folder / f"fold{fold}" / "episodes.jsonl"
 

@@ -109,9 +109,8 @@ class LikewiseIoU:
     pixels that the prediction assigns to a class.
     """
 
-    def __init__(self, classes: Sequence[str], resamples: int = 1000) -> None:
+    def __init__(self, classes: Sequence[str]) -> None:
         self.counts = EpisodeCounts("likewise-1", classes)
-        self.resamples = resamples
         self.absent: list[float] = []
         self.episodes = 0
 
@@ -129,7 +128,7 @@ class LikewiseIoU:
         unseen = [name for name in iou if not self.counts.pixels(name)[1]]
         if unseen:
             raise PredictionError(f"likewise-1 needs every class; no scored episode shows {', '.join(unseen)}")
-        resampled = self.counts.resampled(self.resamples)
+        resampled = self.counts.resampled()
         mean = np.mean(list(resampled.values()), axis=0)
         values = {"mIoU": float(np.mean(list(iou.values())))}
         if self.absent:

@@ -17,8 +17,9 @@ class SceneIoU:
     predicted is left out (NaN per class); one that is predicted but never labelled counts 0.
     """
 
-    def __init__(self, classes: Sequence[str], protocol: str = "scenes") -> None:
-        self.protocol = protocol
+    protocol = "scenes"
+
+    def __init__(self, classes: Sequence[str]) -> None:
         self.classes = tuple(classes)
         self.matrix = np.zeros((len(self.classes),) * 2, np.int64)
         self.images = 0

@@ -14,7 +14,11 @@ HAIRLINE = (222, 220, 214)
 MAT = (240, 238, 232)
 
 FONT_SIZES = {"header": 32, "subtitle": 18, "title": 19, "caption": 16}
-"""In pixels, for tiles 400 pixels wide; like all lengths below, they scale with the tile width."""
+"""In pixels, as all lengths below."""
+TILE, MARGIN, GAP = 400, 36, 20
+"""Width of a tile, the border of the sheet, and the distance of two tiles."""
+HEADER, SUBTITLE, BELOW_HEADER, TITLE, CAPTION = 44, 28, 22, 30, 34
+"""Heights of the lines of text, and of the space below the header."""
 
 
 @dataclass(frozen=True)
@@ -26,60 +30,41 @@ class Tile:
     caption: str = ""
 
 
-def contact_sheet(
-    rows: Sequence[Sequence[Tile]], *, header: str = "", subtitle: str = "", tile_width: int = 400
-) -> UInt8[np.ndarray, "h w 3"]:
+def contact_sheet(rows: Sequence[Sequence[Tile]], *, header: str, subtitle: str) -> UInt8[np.ndarray, "h w 3"]:
     """Return an image of tiles in rows on a light background, under a header.
 
-    All tiles are `tile_width` pixels wide; the tiles of a row share a height that fits their images. Images keep their
-    aspect ratio and are centred. Text that exceeds its tile is cut with an ellipsis.
+    All tiles have one width; the tiles of a row share a height that fits their images. Images keep their aspect ratio
+    and are centred. Text that exceeds its tile is cut with an ellipsis.
     """
-    if not rows or not all(rows):
-        raise ValueError("a contact sheet needs at least one row, and each row at least one tile")
-    unit = tile_width / 400
-    margin, gap = round(36 * unit), round(20 * unit)
     columns = max(len(row) for row in rows)
-    width = 2 * margin + columns * tile_width + (columns - 1) * gap
-    fonts = {name: ImageFont.load_default(size * unit) for name, size in FONT_SIZES.items()}
-    header_height = (round(44 * unit) if header else 0) + (round(28 * unit) if subtitle else 0)
-    header_height += round(22 * unit) if header_height else 0
-    heights = [_row_heights(row, tile_width, unit) for row in rows]
-    height = 2 * margin + header_height + sum(map(sum, heights)) + (len(rows) - 1) * gap
-
+    width = 2 * MARGIN + columns * TILE + (columns - 1) * GAP
+    fonts = {name: ImageFont.load_default(size) for name, size in FONT_SIZES.items()}
+    top = MARGIN + HEADER + SUBTITLE + BELOW_HEADER
+    heights = [image_height(row) for row in rows]
+    height = top + sum(heights) + len(rows) * (TITLE + CAPTION + GAP) - GAP + MARGIN
     sheet = Image.new("RGB", (width, height), PAPER)
     draw = ImageDraw.Draw(sheet)
-    y = margin
-    for text, font, ink, step in (
-        (header, fonts["header"], INK, round(44 * unit)),
-        (subtitle, fonts["subtitle"], FAINT_INK, round(28 * unit)),
-    ):
-        if text:
-            draw.text((margin, y), _fit(text, font, width - 2 * margin), font=font, fill=ink)
-            y += step
-    y = margin + header_height
-    if header_height:
-        draw.line([(margin, y - gap), (width - margin, y - gap)], fill=HAIRLINE, width=max(1, round(unit)))
-    for row, (title_height, image_height, caption_height) in zip(rows, heights, strict=True):
+
+    def write(x: int, y: int, text: str, font: str, ink: tuple[int, int, int], room: int) -> None:
+        draw.text((x, y), _fit(text, fonts[font], room), font=fonts[font], fill=ink)
+
+    write(MARGIN, MARGIN, header, "header", INK, width - 2 * MARGIN)
+    write(MARGIN, MARGIN + HEADER, subtitle, "subtitle", FAINT_INK, width - 2 * MARGIN)
+    draw.line([(MARGIN, top - GAP), (width - MARGIN, top - GAP)], fill=HAIRLINE)
+    for row, own in zip(rows, heights, strict=True):
         for column, tile in enumerate(row):
-            x = margin + column * (tile_width + gap)
-            box = (x, y + title_height, x + tile_width, y + title_height + image_height)
-            draw.text((x, y), _fit(tile.title, fonts["title"], tile_width), font=fonts["title"], fill=INK)
-            _paste(sheet, draw, tile.image, box)
-            caption = _fit(tile.caption, fonts["caption"], tile_width)
-            draw.text((x, box[3] + round(8 * unit)), caption, font=fonts["caption"], fill=FAINT_INK)
-        y += title_height + image_height + caption_height + gap
+            x = MARGIN + column * (TILE + GAP)
+            write(x, top, tile.title, "title", INK, TILE)
+            _paste(sheet, draw, tile.image, (x, top + TITLE, x + TILE, top + TITLE + own))
+            write(x, top + TITLE + own + 8, tile.caption, "caption", FAINT_INK, TILE)
+        top += TITLE + own + CAPTION + GAP
     return np.array(sheet)
 
 
-def _row_heights(row: Sequence[Tile], tile_width: int, unit: float) -> tuple[int, int, int]:
-    """Return the heights of titles, images and captions in pixels."""
+def image_height(row: Sequence[Tile]) -> int:
+    """Return the height that fits the images of a row; bounded, for very wide and very tall ones."""
     tallest = max(tile.image.shape[0] / tile.image.shape[1] for tile in row)
-    image_height = round(tile_width * min(max(tallest, 0.3), 1.1))  # bounded for very wide and very tall images
-    return (
-        round(30 * unit) if any(tile.title for tile in row) else 0,
-        image_height,
-        round(34 * unit) if any(tile.caption for tile in row) else 0,
-    )
+    return round(TILE * min(max(tallest, 0.3), 1.1))
 
 
 def _paste(

@@ -20,6 +20,9 @@ _VIBRANT = (
 )
 _IGNORED = (187, 187, 187)
 
+OPACITY, DIM = 0.4, 0.35
+"""Opacity of the tint of a class, and darkening of the background, in [0, 1]."""
+
 MOST_CLASSES = 254
 """Labels are 8-bit, 0 may be the background, and 255 is `IGNORE`."""
 
@@ -62,17 +65,12 @@ def paletted(labels: UInt8[np.ndarray, "h w"], first_label: int = 1) -> Image.Im
 def overlay(
     image: UInt8[np.ndarray, "h w 3"],
     labels: UInt8[np.ndarray, "h w"] | Bool[np.ndarray, "h w"],
-    *,
-    opacity: float = 0.4,
-    dim: float = 0.35,
 ) -> UInt8[np.ndarray, "h w 3"]:
     """Return the image with each class tinted and outlined, and the background dimmed.
 
     Args:
         labels: 0 for the background, i + 1 for class i, 255 for ignored pixels (tinted grey); or a mask of one class.
             Without any object, the image is returned unchanged.
-        opacity: Of the tint, in [0, 1].
-        dim: Darkening of the background, in [0, 1].
     """
     if not labels.any():
         return image.copy()
@@ -80,8 +78,8 @@ def overlay(
     colours = label_palette(MOST_CLASSES)
     # one lookup table for each label and channel: twice as fast as blending in floats
     levels = np.arange(256)
-    blended = (1 - opacity) * levels + opacity * colours[:, :, None]
-    blended[0] = (1 - dim) * levels
+    blended = (1 - OPACITY) * levels + OPACITY * colours[:, :, None]
+    blended[0] = (1 - DIM) * levels
     table = np.rint(blended).astype(np.uint8)
     drawn = np.stack([table[labels, channel, image[..., channel]] for channel in range(3)], axis=2)
     return _draw_contours(drawn, labels, colours)
