@@ -200,8 +200,8 @@ def test_losses_and_both_conventions_of_gradients_are_the_published_ones(case, r
     close(stages.auxiliary, arrays[f"{case}_logits_aux"])
     close(stages.stage2, arrays[f"{case}_logits_stage2"])
     close(model.memory.vectors, arrays[f"{case}_memory_after"], 1e-5)
-    told = model.stage2(model.memory.rows()[0][:, :, None, None])[:, :, 0, 0]
-    close(told, arrays[f"{case}_logits_of_the_memory"])
+    memory_logits = model.stage2(model.memory.rows()[0][:, :, None, None])[:, :, 0, 0]
+    close(memory_logits, arrays[f"{case}_logits_of_the_memory"])
 
     key = "gradients" if released else "gradients_when_backward_sees_the_memory_that_was_read"
     names = [name for name in expected[key] if name not in expected["parameters_without_gradient"]]

@@ -9,7 +9,7 @@ import typer
 
 from likewise.cli.commands import command
 from likewise.cli.console import print_line
-from likewise.errors import ArgumentError
+from likewise.errors import ArgumentError, check_known
 
 app = typer.Typer(no_args_is_help=True, help="Checkpoints of the published programs.")
 
@@ -40,6 +40,7 @@ def import_(
     from likewise.weights.names import FEW_SHOT
     from likewise.weights.published import import_checkpoint, import_scene_checkpoint
 
+    check_known(method, ("hsnet", "panet", "icnet", "mcibi"), "method")
     if (method == "mcibi") != (classes is not None):
         raise ArgumentError("mcibi, and no other method, needs --classes FILE: its checkpoints have no class names")
     if classes is not None:

@@ -101,15 +101,15 @@ class Concept(EqualByValue):
             thumbnails=np.concatenate([concept.thumbnails for concept in concepts]),
         )
 
-    def check(self, model: str, backbone: str, fingerprint: str, side: int, *, who: str = "this model") -> None:
+    def check(self, model: str, backbone: str, fingerprint: str, side: int, *, who: str = "the predictor") -> None:
         """Raise a `ConceptError` unless the concept was learned with this model, backbone, weights and side."""
         needed = {"model": model, "backbone": backbone, "input side": side, "weights": fingerprint}
         found = {"model": self.model, "backbone": self.backbone, "input side": self.side, "weights": self.fingerprint}
         for setting, value in needed.items():
             if found[setting] != value:
                 raise ConceptError(
-                    f"the concept was learned with {setting} {found[setting]}, {who} has {setting} {value}: "
-                    "learn it again from its examples with that model, or choose the model it was learned with"
+                    f"the concept was learned with {setting} {found[setting]}, but {who} has {setting} {value}; "
+                    f"choose the {setting} of the concept, or learn it again from its examples"
                 )
 
     def check_rows(self, names: Iterable[str]) -> None:

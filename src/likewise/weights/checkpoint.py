@@ -37,7 +37,8 @@ def read_state(path: str | Path) -> dict[str, Tensor]:
         raise WeightsError(f"{path}: not a readable checkpoint ({first_line(error)})") from error
     except Exception as error:  # pickle raises errors of many classes
         raise WeightsError(
-            f"{path}: cannot be read safely ({first_line(error)}); save its state_dict alone and pass that file"
+            f"{path}: not a checkpoint, or one with objects other than tensors, which cannot be read safely; save its "
+            "state_dict alone and pass that file"
         ) from error
     for wrapper in ("state_dict", "model"):
         if isinstance(state, dict) and isinstance(state.get(wrapper), dict):

@@ -72,7 +72,7 @@ def check_model(model: str | Path, methods: Collection[str]) -> None:
     if entry is None and not Path(model).exists():
         known = [name for name, own in MODELS.items() if own.method in methods]
         raise ModelError(
-            f"unknown model {str(model)!r}{did_you_mean(str(model), known) or '.'} "
+            f"unknown model {str(model)!r}, which is no file or folder either{did_you_mean(str(model), known) or '.'} "
             f"Known: {', '.join([*known, 'folders of training runs, files of `likewise weights import`'])}"
         )
     if entry is not None and entry.method not in methods:

@@ -19,11 +19,11 @@ from torch import Tensor, nn
 
 from likewise.ops.features import resize
 from likewise.ops.hypercorrelation.fast.norms import (
-    abreast,
+    merge_moments,
     moments,
     normalise,
+    positions_per_row,
     scaled,
-    together,
 )
 from likewise.ops.hypercorrelation.fast.operators import convolve3d
 from likewise.ops.hypercorrelation.kernels import CenterPivotConv4d
@@ -149,16 +149,16 @@ def convolve_correlation(
 def convolve_patch(
     kernel: CenterPivotConv4d, norm: nn.GroupNorm, patch: Patch, grid: tuple[int, int]
 ) -> Float[Tensor, "1 d ho wo q"]:
-    """Group norm over the whole level, ReLU, and a layer on it: on what it is outside, plus on what differs from that.
+    """Apply group norm over the whole level, ReLU and a layer: to the constant outside, plus to the difference inside.
 
-    What is outside counts in the norm as often as it would be there.
+    The constant counts in the norm once for each position outside.
     """
     tiles, constant, was_rows, was_columns, plane = patch
     side, stride, channels, positions = kernel.support.kernel_size[0], kernel.stride, len(constant), math.prod(grid)
     height, width = tiles[0].shape[2:4]
-    alike = moments(norm, constant.view(1, -1, 1, 1, 1))
-    around = alike._replace(positions=(plane[0] * plane[1] - height * width) * positions)
-    whole = together([around, *(moments(norm, tile) for tile in tiles)])
+    outside = moments(norm, constant.view(1, -1, 1, 1, 1))
+    around = outside._replace(positions=(plane[0] * plane[1] - height * width) * positions)
+    whole = merge_moments([around, *(moments(norm, tile) for tile in tiles)])
     constant = scaled(norm, constant[None], whole)[0].relu_()
 
     x = convolve_constant(kernel, constant, plane, grid)
@@ -184,14 +184,14 @@ def convolve_patch(
 def convolve_constant(
     kernel: CenterPivotConv4d, constant: Float[Tensor, " c"], plane: tuple[int, int], grid: tuple[int, int]
 ) -> Float[Tensor, "1 d ho wo q"]:
-    """A layer on a level that is the same everywhere; what comes out is not, at the borders of both planes."""
+    """Apply a layer to a constant level; the result differs at the borders of both planes, through the padding."""
     side, even, positions = kernel.support.kernel_size[0], constant[None, :, None, None], math.prod(grid)
     over_support = F.conv2d(
         even.expand(-1, -1, *plane), kernel.support.weight, biases(kernel), kernel.stride, side // 2
     )
     over_query = F.conv2d(even.expand(-1, -1, *grid), kernel.query.weight, padding=side // 2)
     _, channels, height, width = over_support.shape
-    neighbours = abreast(positions, channels)  # long rows are sooner added than short ones
+    neighbours = positions_per_row(positions, channels)  # long rows are added faster than short ones
     rows = over_query.permute(0, 2, 3, 1).reshape(1, 1, 1, -1, neighbours * channels)
     x = rows + over_support.permute(0, 2, 3, 1)[:, :, :, None].repeat(1, 1, 1, 1, neighbours)
     return channels_second(x.view(1, height, width, positions, channels))

@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from likewise.ops.hypercorrelation.fast import operators
-from likewise.ops.hypercorrelation.fast.norms import Moments, moments, normalise, scaled, together
+from likewise.ops.hypercorrelation.fast.norms import Moments, merge_moments, moments, normalise, scaled
 
 
 @pytest.fixture(autouse=True)
@@ -51,7 +51,7 @@ def test_moments_are_those_of_double_precision(shape, dtype):
 
 def test_moments_of_parts_of_any_size_make_those_of_the_whole():
     norm, x = nn.GroupNorm(4, 16), level(16, 3, 5, 700)
-    found = together([moments(norm, part) for part in x.split([1, 300, 399], dim=4)])
+    found = merge_moments([moments(norm, part) for part in x.split([1, 300, 399], dim=4)])
     expected = exact(norm, x)
     assert found.positions == expected.positions
     torch.testing.assert_close(found.mean.double(), expected.mean, rtol=5e-6, atol=1e-7)
@@ -61,7 +61,7 @@ def test_moments_of_parts_of_any_size_make_those_of_the_whole():
 def test_of_parts_that_are_almost_the_same_the_variance_is_not_lost():
     norm = nn.GroupNorm(1, 1)
     parts = [torch.full((1, 1, 1, 1, count), value) for count, value in ((3, 1.0), (70, 1.0 + 2**-12), (0, 5.0))]
-    found = together(
+    found = merge_moments(
         [moments(norm, part) if part.numel() else Moments(*torch.tensor([[5.0], [0.0]]), 0) for part in parts]
     )
     share = 3 / 73

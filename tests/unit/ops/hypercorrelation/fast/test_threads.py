@@ -28,7 +28,7 @@ def test_all_are_done_in_their_order_and_what_is_left_over_on_all_threads(count)
     assert one_thread_each(threads_of, range(count)) == list(enumerate(expected))
 
 
-def test_afterwards_threads_are_as_many_as_before_here_and_in_new_ones():
+def test_the_number_of_threads_is_restored_here_and_in_new_threads():
     one_thread_each(threads_of, range(4))
     assert torch.get_num_threads() == 2
     found = []
