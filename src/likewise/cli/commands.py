@@ -22,9 +22,12 @@ class Command(TyperCommand):
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         expanded: list[str] = []
         option, values = None, 0
+        names = {name for parameter in self.params for name in parameter.opts}
         for position, argument in enumerate(args):
             if argument == "--":
                 return super().parse_args(ctx, expanded + args[position:])
+            if option is not None and not values and argument in names:
+                ctx.fail(f"Option '{option}' requires an argument.")
             if argument.startswith("-") and len(argument) > 1:
                 option, values = (argument, 0) if argument in self.several else (None, 0)
             elif option is not None:

@@ -78,7 +78,8 @@ def print_report(report: Report, action: str, out: Path) -> None:
     """Print the outcome of a run; if an image failed, list the failures and exit with code 1."""
     rate = f", {report.done / report.seconds:.1f} images per second" if report.done else ""
     skipped = f", {report.skipped} already finished" if report.skipped else ""
-    print_line(f"{report.done} images {action} into {out}{skipped}{rate}")
+    images = "1 image" if report.done == 1 else f"{report.done} images"
+    print_line(f"{images} {action} into {out}{skipped}{rate}")
     if report.failed:
         print_error(f"{len(report.failed)} failed:")
         for path, reason in report.failed:

@@ -94,3 +94,10 @@ def test_a_missing_module_of_our_own_is_not_an_extra():
     with pytest.raises(ModuleNotFoundError) as caught, requires_extra("train", "training"):
         import likewise.absent  # noqa: F401
     assert not isinstance(caught.value, LikewiseError)
+
+
+def test_an_option_without_its_value_is_named_and_the_next_option_is_not_its_value(likewise, photos):
+    code, _, err = likewise("segment", "photos", "--like", "-o", "out")
+    assert code == 2
+    assert "--like" in err
+    assert "--out" not in err
