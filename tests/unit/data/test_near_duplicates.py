@@ -47,6 +47,7 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path):
         thumbnail_vectors([tmp_path / "a.jpg"])
 
 
+@pytest.mark.slow
 def test_duplicates_in_pascal_and_its_cosegmentation_groups_are_separated_by_a_wide_gap(shared_data):
     groups = sorted((shared_data / "VOC-coseg/image/Sofa").glob("*.jpg"))
     correlation = (

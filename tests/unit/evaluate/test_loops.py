@@ -59,6 +59,7 @@ def test_perfect_masks_score_one_under_every_protocol(root: Path, tmp_path: Path
     assert {episode.iou for episode in results.episodes} == {1}
 
 
+@pytest.mark.slow
 def test_scores_are_those_of_the_protocols_metric_on_the_same_masks(root: Path, tmp_path: Path) -> None:
     run = start(root, tmp_path, fold="all")
     segment = Truth(run, cut=200)

@@ -27,6 +27,7 @@ def test_query_and_support_may_have_any_sizes(query, support):
     assert logits.isfinite().all()
 
 
+@pytest.mark.slow
 def test_support_planes_that_round_to_different_sizes_still_mix():
     # VGG rounds 264 / 32 down to 8: the levels squeeze to 2x2, 1x1 and 1x1.
     model = hsnet.vgg16().eval()
@@ -36,6 +37,7 @@ def test_support_planes_that_round_to_different_sizes_still_mix():
         assert model(**episode).isfinite().all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("build", [hsnet.lite0, hsnet.vgg16], ids=["lite0", "vgg16"])
 def test_an_image_smaller_than_32_pixels_is_enlarged_and_its_logits_have_its_own_size(build):
     model = build().eval()

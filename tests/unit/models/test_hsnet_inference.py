@@ -61,6 +61,7 @@ def test_supports_of_another_backbone_and_no_supports_raise():
         segment(model, episode["query_images"], [])
 
 
+@pytest.mark.slow
 def test_the_edge_of_a_mask_does_not_depend_on_the_precision():
     # 400 -> 50 samples every 57/7 of a pixel: the seventh sample is on pixel 57, or just beyond it by rounding.
     model = hsnet.lite0().eval()

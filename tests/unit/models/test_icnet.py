@@ -91,6 +91,7 @@ def close(ours, theirs, tolerance=1e-5) -> None:
     torch.testing.assert_close(ours, theirs, rtol=0, atol=atol, check_dtype=False)
 
 
+@pytest.mark.slow
 @pytest.mark.double_precision
 @pytest.mark.parametrize("name", ["n1", "n3", "n6"])
 def test_vgg16_reproduces_the_published_program_at_every_step(name, rule, golden, vgg16, features_of):
@@ -130,6 +131,7 @@ def test_vgg16_reproduces_the_published_program_at_every_step(name, rule, golden
             close(rule.subsample(attention.numpy(), merged.size), merged)
 
 
+@pytest.mark.slow
 def test_vgg16_in_single_precision_differs_from_the_published_program_only_by_rounding(rule, golden, vgg16_single):
     meta, arrays = golden("icnet")
     images, sisms, _ = group_of(rule, meta["cases"]["n3"]["inputs"], torch.float32)
@@ -155,6 +157,7 @@ def test_vgg16_in_single_precision_differs_from_the_published_program_only_by_ro
     close(predictions[3][..., ::3, ::3], arrays["n3_prediction_224x224_every_3rd"])
 
 
+@pytest.mark.slow
 @pytest.mark.double_precision
 def test_the_order_of_six_images_does_not_matter_but_two_groups_of_three_differ(rule, golden, vgg16, features_of):
     meta, arrays = golden("icnet")

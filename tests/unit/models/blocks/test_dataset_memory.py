@@ -88,6 +88,7 @@ def test_the_momentum_of_the_paper_is_a_polynomial(golden):
     assert polynomial_momentum(1) == pytest.approx(0.009)
 
 
+@pytest.mark.slow
 @settings(max_examples=30, deadline=None)
 @given(
     plane=st.tuples(st.integers(1, 6), st.integers(1, 6)),
