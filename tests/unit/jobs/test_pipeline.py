@@ -263,7 +263,7 @@ def test_a_full_or_read_only_disk_stops_the_run_and_finished_images_are_kept(
 
 def test_an_output_folder_that_cannot_be_created_is_refused(seven: list[ImageFile]) -> None:
     Path("file").write_text("")
-    with pytest.raises(OutputError, match=os.strerror(errno.ENOTDIR)):
+    with pytest.raises(OutputError, match="file"):
         run(seven, out="file/out")
 
 
