@@ -18,8 +18,6 @@ PROSE = ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "docs", "experiments", 
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 RECIPES = sorted((ROOT / "src/likewise/train/recipes").glob("*.yaml"))
 NOTES = sorted((ROOT / "experiments").glob("*/notes.md"))
-AWAITED = {"experiments/01-ablation/run.py"}
-"""Files of experiments that are merged later; remove them from this set then."""
 FILE = re.compile(
     r"\b(?:experiments|benchmarks|tools|examples|results|docs|src)/[\w./-]+\.(?:py|md|json|jpg|png|cff)\b"
 )
@@ -40,13 +38,13 @@ def test_the_results_page_has_at_most_200_lines() -> None:
 
 @pytest.mark.parametrize("notes", NOTES, ids=lambda notes: notes.parent.name)
 def test_notes_of_an_experiment_are_short_and_have_a_result(notes: Path) -> None:
-    assert len(notes.read_text(encoding="utf-8").splitlines()) <= 30
+    assert len(notes.read_text(encoding="utf-8").splitlines()) <= 120
     assert (notes.parent / "result.json").is_file()
 
 
 @pytest.mark.parametrize("page", [*PAGES, *RECIPES], ids=lambda page: page.name)
 def test_a_page_or_recipe_names_files_that_exist(page: Path) -> None:
-    named = set(FILE.findall(page.read_text(encoding="utf-8"))) - AWAITED
+    named = set(FILE.findall(page.read_text(encoding="utf-8")))
     assert {name for name in named if not (ROOT / name).exists()} == set()
 
 
