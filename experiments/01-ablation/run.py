@@ -575,7 +575,7 @@ def summary(of_sets: dict[str, list[dict]], resamples: int = 2000) -> dict:
 
 ABOUT = {
     "question": "Which part of the few-shot default matters?",
-    "command": "python experiments/01-ablation/run.py --data DATA, then with --margins; both with --model RUN --sets fold0",
+    "command": "python experiments/01-ablation/run.py --data DATA, then --margins; both with --model RUN --sets fold0",
     "protocol": "mIoU in percent: intersections and unions summed per class, mean over classes; 1-way; 320x320 pixels, "
     "aspect kept; without edge refinement; boundary ignored; supports drawn per query, seed 0",
     "spread": "95% paired bootstrap over the query images within each class, 2,000 resamples: [difference, low, high]",
