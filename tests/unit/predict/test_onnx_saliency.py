@@ -1,13 +1,12 @@
-"""Saliency models in ONNX files, run where onnxruntime is installed."""
+"""Saliency models in ONNX files."""
 
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from likewise.errors import MissingExtraError, ModelError
+from likewise.errors import ModelError
 from likewise.predict.onnx_saliency import OnnxSaliency
 from likewise.predict.saliency import Saliency
 
@@ -28,11 +27,6 @@ def write_model(path: Path, *, shape: tuple[int | str, ...] = (1, 3, 16, 32), si
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
     onnx.save(model, path)
     return path
-
-
-@pytest.fixture(autouse=True)
-def runtime() -> None:
-    pytest.importorskip("onnxruntime")
 
 
 def test_the_image_is_normalised_at_the_size_of_the_models_input(tmp_path):
@@ -66,9 +60,3 @@ def test_other_files_and_other_models_are_refused(tmp_path):
         OnnxSaliency(write_model(tmp_path / "four.onnx", shape=(1, 4, 16, 32)))
     with pytest.raises(ModelError, match=r"\(1, 3, 16, 32\)"):
         OnnxSaliency(write_model(tmp_path / "three.onnx", sides=3)).plane(IMAGE)
-
-
-def test_without_onnxruntime_the_error_names_the_extra(tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    with pytest.raises(MissingExtraError, match=r"any\.onnx: .*likewise\[onnx\]"):
-        OnnxSaliency(tmp_path / "any.onnx")
