@@ -30,7 +30,7 @@ test-avx2: $(VENV)/installed-dev
 test-baseline: $(VENV)/installed-dev
 	ATEN_CPU_CAPABILITY=default OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(NUMERICAL)
 
-check: format lint types test test-portable
+check: format lint types test
 
 format: $(VENV)/installed-dev
 	$(BIN)/ruff format --check .
