@@ -171,6 +171,7 @@ def test_the_order_of_six_images_does_not_matter_but_two_groups_of_three_differ(
     assert (apart - permuted).abs().max() > 0.1
 
 
+@pytest.mark.slow
 @pytest.mark.double_precision
 @pytest.mark.parametrize("value", ["ones", "zeros"])
 def test_an_empty_side_has_zero_vectors_and_zero_attention_as_published(value, golden, vgg16, features_of):
@@ -201,6 +202,7 @@ def test_an_empty_side_has_zero_vectors_and_zero_attention_as_published(value, g
         close(forward(vgg16, features, sisms)[2:, None, ::3, ::3], expected[2:])
 
 
+@pytest.mark.slow
 @pytest.mark.double_precision
 def test_vgg16_trains_as_the_published_program(rule, golden, vgg16):
     """In double precision; the tolerances are the rounding of the published numbers, see `gradient_noise`."""
@@ -333,6 +335,7 @@ def two_passes(model, chunks) -> list[torch.Tensor]:
     return [model.segment(*chunk, group) for chunk in chunks]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [1, 2, 7, 60])
 def test_two_passes_in_chunks_give_the_output_of_the_whole_group(count, small):
     """`forward`, whose rounding depends on the batch size and can swap positions, is compared below."""
@@ -346,6 +349,7 @@ def test_two_passes_in_chunks_give_the_output_of_the_whole_group(count, small):
             assert (small(*first) - chunked[:4]).abs().max() > 2e-3
 
 
+@pytest.mark.slow
 @pytest.mark.double_precision
 @pytest.mark.parametrize("count", [1, 2, 7])
 def test_in_double_precision_two_passes_equal_the_whole_group(count, small):

@@ -96,6 +96,7 @@ def close(ours, theirs, relative=1e-5) -> None:
     torch.testing.assert_close(ours, theirs, rtol=0, atol=atol, check_dtype=False)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", VGG_CASES)
 def test_vgg16_reproduces_the_published_program(name, rule, golden, vgg16):
     meta, arrays = golden("panet_vgg16")
@@ -124,6 +125,7 @@ def test_vgg16_features_are_the_published_ones(rule, golden, vgg16):
     close(rule.subsample(features.numpy(), 8000), arrays["1way_1shot_features_subsample"])
 
 
+@pytest.mark.slow
 @pytest.mark.double_precision
 @pytest.mark.parametrize("name", ["1way_1shot_train_batch2", "skip_way_train"])
 def test_vgg16_gradients_are_the_published_ones(name, rule, golden, vgg16):
@@ -188,6 +190,7 @@ def test_resnet_reproduces_the_published_variant(name, rule, golden):
         assert model.get_buffer(ours).double().sum().item() == pytest.approx(expected["sum"], rel=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.double_precision
 @pytest.mark.parametrize("name", ["1shot_train", "2shot_train"])
 def test_resnet_trains_as_the_published_variant(name, rule, golden):

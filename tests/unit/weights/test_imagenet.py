@@ -51,6 +51,7 @@ def test_a_backbone_without_public_weights_asks_for_a_file():
         load_backbone(backbone_spec("resnet50-deep"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["resnet50", "vgg16"])
 def test_torchvision_checkpoints_load_into_timm_networks(name, tmp_path):
     import torchvision

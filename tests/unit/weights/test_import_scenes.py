@@ -37,6 +37,7 @@ def random_mcibi(**choices) -> MCIBI:
     return model.eval()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("choices", [{}, {"context": "aspp"}, {"context": "ppm", "slots": 2}])
 def test_what_is_imported_is_the_same_network(tmp_path: Path, choices):
     model = random_mcibi(**choices)
@@ -50,6 +51,7 @@ def test_what_is_imported_is_the_same_network(tmp_path: Path, choices):
     assert all(torch.equal(own[name], value) for name, value in model.state_dict().items())
 
 
+@pytest.mark.slow
 def test_the_baseline_is_imported_with_its_convolutions(tmp_path: Path):
     model = FCN(mcibi.resnet(50, NAMES).backbone, NAMES, convolutions=1, channels=16)
     torch.save(published(model), tmp_path / "fcn.pth")

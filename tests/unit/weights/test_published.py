@@ -51,6 +51,7 @@ def test_the_network_is_found_from_the_entries(name, golden):
         assert renamed.keys() == PUBLISHED[name].build().state_dict().keys()
 
 
+@pytest.mark.slow
 def test_a_checkpoint_loads_with_its_authors_entry_names(rule, golden, tmp_path):
     meta, _ = golden("panet_vgg16")
     state = {f"module.{k}": torch.from_numpy(v) for k, v in rule.make_state(meta["entries"], meta["gain"]).items()}
@@ -60,6 +61,7 @@ def test_a_checkpoint_loads_with_its_authors_entry_names(rule, golden, tmp_path)
     torch.testing.assert_close(model.backbone.net.features[0].weight, first, rtol=0, atol=0)
 
 
+@pytest.mark.slow
 def test_an_imported_checkpoint_names_its_network(best_model):
     name, path = import_checkpoint("hsnet", best_model)
     assert (name, path) == ("hsnet-vgg16", best_model.with_suffix(".safetensors"))
@@ -78,6 +80,7 @@ def test_an_imported_checkpoint_names_its_network(best_model):
     assert loaded.segment(image, concept).mask.shape == (80, 60)
 
 
+@pytest.mark.slow
 def test_the_published_networks_take_the_papers_size(best_model):
     _, path = import_checkpoint("hsnet", best_model)
     few_shot = FewShot(str(path), device="cpu")

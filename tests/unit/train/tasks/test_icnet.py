@@ -64,6 +64,7 @@ def test_learn_null_freezes_the_backbone():
     assert all(value.requires_grad for value in model.attend8.parameters())
 
 
+@pytest.mark.slow
 def test_start_refuses_other_models_and_other_backbones(tmp_path):
     run = make_hsnet_run(tmp_path / "run")
     with pytest.raises(ModelError, match="HSNet"):
