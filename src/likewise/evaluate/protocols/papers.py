@@ -15,7 +15,7 @@ class PANet2019(Protocol):
     """`panet-2019`: Wang et al., PANet: Few-Shot Image Semantic Segmentation with Prototype Alignment, ICCV 2019.
 
     Reproduces: 5 runs of 1000 episodes with seeds 1234 to 1238; each episode draws its classes, distinct images of each
-    as supports, and another image of one of the classes as query; 417x417, aspect not kept; true positives, false
+    as supports, and another image of one of the classes as query; stretched to 417x417; true positives, false
     positives and false negatives summed per class and run, mean over the classes, then over the runs; binary IoU. The
     rule is theirs, the random stream ours, so the episodes differ from theirs.
 
@@ -59,7 +59,7 @@ class HSNet2021(Protocol):
 
     Reproduces: 1000 episodes whose queries are the entries of the validation list in order, repeated; each support
     drawn independently from the entries of the query's class, without the query, by numpy's legacy generator, seed 0;
-    images and label maps at 400x400, aspect not kept; intersections and unions summed per class, mIoU over all test
+    images and label maps stretched to 400x400; intersections and unions summed per class, mIoU over all test
     classes, FB-IoU; query pixels of 255 left out. On COCO-20i, whose list is far longer than 1000 entries, the same
     generator draws the class and then the query.
 

@@ -27,7 +27,7 @@ class Protocol(ABC):
     """Draws episodes from a data set and counts their predictions.
 
     Attributes:
-        size: side in pixels to which images and label maps are resized, aspect not kept; None for their own size.
+        size: side in pixels to which images and label maps are stretched; None for their own size.
         nearest: how label maps are resized (`likewise.io.resize.resize_labels`).
         seed: of the random generator, unless another seed is given.
         several_ways: whether an episode may have more than one class.
