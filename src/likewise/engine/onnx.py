@@ -67,6 +67,7 @@ class OnnxBackbone:
             raise WeightsError(f"{path}: has format {card['format']}, this version reads {FORMAT}; update likewise")
         self.card = dict(card)
         self.name, self.fingerprint, self.multiple = card["name"], card["fingerprint"], int(card["multiple"])
+        self.channels = sum(output.shape[1] for output in self.session.get_outputs())
 
     def features(self, images: UInt8[np.ndarray, "b h w 3"]) -> list[Float32[np.ndarray, "b _c _h _w"]]:
         """Return each tap's feature map, shallow to deep, of RGB images whose sides are multiples of `multiple`."""

@@ -16,12 +16,14 @@ class FeatureExtractor(Protocol):
         name: the backbone and its taps, such as "lite0@blocks.4.2+blocks.5.3".
         fingerprint: of the weights; concepts state it. Equal for the same weights in every engine.
         multiple: both sides of an input image are multiples of this.
+        channels: of all taps together.
         engine: "onnx" or "torch".
     """
 
     name: str
     fingerprint: str
     multiple: int
+    channels: int
     engine: str
 
     def features(self, images: UInt8[np.ndarray, "b h w 3"]) -> list[Float32[np.ndarray, "b _c _h _w"]]:

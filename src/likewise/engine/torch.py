@@ -24,6 +24,7 @@ class TorchBackbone:
         self.backbone, self.fingerprint = backbone, fingerprint
         self.name = f"{backbone.spec.name}@{'+'.join(tap.module for tap in backbone.taps)}"
         self.multiple = max(tap.stride for tap in backbone.taps)
+        self.channels = sum(tap.channels for tap in backbone.taps)
 
     @torch.inference_mode()
     def features(self, images: UInt8[np.ndarray, "b h w 3"]) -> list[Float32[np.ndarray, "b _c _h _w"]]:

@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
-
 import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
@@ -21,13 +19,10 @@ from safetensors.numpy import save_file
 
 from likewise.errors import ConceptError
 from likewise.io.atomic import write_atomically
+from likewise.predict.concept_schema import FORMAT, THUMBNAIL, check_rows, parse_fields
 from likewise.predict.result import EqualByValue, png
 from likewise.version import __version__
 
-FORMAT = 1
-"""The version of the file format; files of a later version are refused."""
-THUMBNAIL = 96
-"""The side of a thumbnail in pixels."""
 THUMBNAILS_IN_A_ROW = 8
 """Columns of `Concept.overlay`."""
 BACKGROUND = (240, 240, 240)
@@ -112,13 +107,15 @@ class Concept(EqualByValue):
                     f"choose the {setting} of the concept, or learn it again from its examples"
                 )
 
-    def check_rows(self, names: Iterable[str]) -> None:
-        """Raise a `ConceptError` unless the concept has all these rows."""
-        if missing := sorted(set(names) - set(self.rows)):
+    def check_rows(self, needed: Mapping[str, tuple[int, ...]]) -> None:
+        """Raise a `ConceptError` unless the concept has rows of these names, with these shapes for each example."""
+        try:
+            check_rows(self.rows, needed)
+        except ValueError as error:
             raise ConceptError(
-                f"the concept lacks {missing[0]!r}: an older version of likewise learned it; learn it again from its "
-                "examples"
-            )
+                f"the concept does not fit its model: {error}; an older version of likewise learned it, or it is "
+                "damaged: learn it again from its examples"
+            ) from error
 
     def digest(self) -> str:
         """Sixteen hexadecimal digits that change with what was learned, not with the names of the examples' files."""
@@ -174,31 +171,17 @@ class Concept(EqualByValue):
             raise ConceptError(f"{path}: no such file; `likewise learn` makes a concept from examples")
         try:
             with safe_open(path, framework="numpy") as file:
-                header: dict[str, Any] = file.metadata() or {}
+                header: dict[str, str] = file.metadata() or {}
                 arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, no dict
-        except (SafetensorError, OSError) as error:
+        except (SafetensorError, OSError, TypeError, AttributeError) as error:  # the last two: a type numpy lacks
             raise ConceptError(f"{path}: not a concept, or a damaged one ({error}); learn it again") from error
         if header.get("likewise") != "concept":
             raise ConceptError(f"{path}: a safetensors file, but not a concept of likewise")
-        if int(header["format"]) > FORMAT:
-            raise ConceptError(f"{path}: has format {header['format']}, this version reads {FORMAT}; update likewise")
-        for name, array in arrays.items():
-            if array.dtype.kind == "f" and not np.isfinite(array).all():
-                raise ConceptError(f"{path}: a damaged concept ({name!r} holds NaN or infinity); learn it again")
         try:
-            return cls(
-                model=header["model"],
-                backbone=header["backbone"],
-                fingerprint=header["fingerprint"],
-                side=int(header["side"]),
-                classes=tuple(json.loads(header["classes"])),
-                class_of=tuple(json.loads(header["class_of"])),
-                names=tuple(json.loads(header["names"])),
-                rows={name.removeprefix("rows."): rows for name, rows in arrays.items() if name != "thumbnails"},
-                thumbnails=arrays["thumbnails"],
-            )
-        except (KeyError, ValueError) as error:
-            raise ConceptError(f"{path}: a damaged concept ({error} is missing or wrong); learn it again") from error
+            fields = parse_fields(header, arrays)
+        except ValueError as error:
+            raise ConceptError(f"{path}: a damaged concept: {error}; learn it again from its examples") from error
+        return cls(**fields)
 
 
 def concatenate(parts: Sequence[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:

@@ -23,6 +23,7 @@ from likewise.errors import ArgumentError, ExampleError, ImageError, warnings_ab
 from likewise.io.images import Source, format_size, read_image
 from likewise.io.prefetch import prefetch
 from likewise.predict.concept import Concept, concatenate, thumbnail
+from likewise.predict.concept_schema import LARGEST_SIDE, MOST_CLASSES
 from likewise.predict.edges import refine_edges
 from likewise.predict.examples import Example, mark
 from likewise.predict.heads.open import open_head
@@ -30,12 +31,8 @@ from likewise.predict.result import Result
 from likewise.viz.draw import overlay
 from likewise.weights import DEFAULT_MODEL
 
-LARGEST_SIDE = 4096
-"""The largest `side` in pixels."""
 SMALLEST_IMAGE = 16
 """Images with a shorter side, in pixels, are refused: they have no feature position of their own."""
-MOST_CLASSES = 254
-"""Labels are 8-bit, 0 is background and 255 means ignored."""
 BATCH = 8
 """Images in a batch on an accelerator, unless another number is given."""
 
@@ -183,9 +180,15 @@ class FewShot:
         self.head.check(concept)
 
     def input_size(self, height: int, width: int) -> tuple[int, int]:
-        """The (height, width) to which an image is resized: about `side` squared, a multiple of the head's stride."""
+        """The (height, width) to which an image is resized: about `side` squared, a multiple of the head's stride.
+
+        The short side of a strip is at least the head's smallest, and its long side then shrinks to keep the area.
+        """
         scale, multiple, smallest = self.side / (height * width) ** 0.5, self.head.multiple, self.head.smallest
-        resized = [max(smallest, round(length * scale / multiple) * multiple) for length in (height, width)]
+        longest = max(smallest, self.side**2 // smallest // multiple * multiple)
+        resized = [
+            min(longest, max(smallest, round(length * scale / multiple) * multiple)) for length in (height, width)
+        ]
         return resized[0], resized[1]
 
     def _resize(self, image: Pixels) -> Pixels:

@@ -77,24 +77,43 @@ def pack_supports(supports: list[Support]) -> dict[str, np.ndarray]:
     return {name: tensor.numpy() for name, tensor in rows.items()}
 
 
-def check_packed(rows: dict[str, np.ndarray]) -> None:
+def check_packed(rows: dict[str, np.ndarray], channels: dict[int, list[int]], most: int) -> None:
     """Raise a `ValueError` for rows that `pack_supports` cannot have made.
 
-    Positions outside the plane would otherwise make `segment` allocate any amount of memory.
+    Args:
+        channels: of each tap, by stride.
+        most: largest number of input pixels that a plane stands for. Larger planes would otherwise make `segment`
+            allocate any amount of memory.
     """
-    for name, planes in rows.items():
-        stride, _, kind = name.partition(".")
-        if kind != "plane":
-            continue
-        positions = rows.get(f"{stride}.positions", np.zeros((0, 0, 2), np.int16))
-        counts = (positions[..., 0] >= 0).sum(axis=1)
-        lengths = [len(taps[0]) for each, taps in rows.items() if each.startswith(f"{stride}.features.")]
-        if len(positions) != len(planes) or not len(planes) or (counts < 1).any():
+    needed = {f"{stride}.{kind}": 0 for stride in channels for kind in ("plane", "positions")}
+    needed |= {f"{stride}.features.{tap}": own for stride in channels for tap, own in enumerate(channels[stride])}
+    if rows.keys() != needed.keys():
+        raise ValueError(f"it has other rows than its model: {', '.join(sorted(rows.keys() ^ needed.keys())[:3])}")
+    for stride in channels:
+        planes, positions = rows[f"{stride}.plane"], rows[f"{stride}.positions"]
+        if planes.shape[1:] != (2,) or positions.ndim != 3 or positions.shape[2] != 2:
+            raise ValueError(f"planes and positions at stride {stride} are {planes.shape} and {positions.shape}")
+        if planes.dtype.kind != "i" or positions.dtype.kind != "i":
+            raise ValueError(f"planes or positions at stride {stride} are not whole numbers")
+        areas = planes.astype(np.float64).prod(axis=1)
+        if (planes < 1).any() or (areas * stride**2 > most).any():
+            raise ValueError(f"a plane at stride {stride} is empty or too large")
+        inside = (positions >= 0).all(axis=2)
+        counts = inside.sum(axis=1)
+        if not counts.all():
             raise ValueError(f"an example has no positions at stride {stride}")
         if (positions >= planes[:, None]).any():
             raise ValueError(f"a position at stride {stride} lies outside its image")
-        if not lengths or min(lengths) < counts.max():
-            raise ValueError(f"stride {stride} has fewer features than positions")
+        padded = np.arange(positions.shape[1]) >= counts[:, None]
+        flat = positions[..., 0].astype(np.int64) * planes[:, 1:] + positions[..., 1]
+        if (inside == padded).any() or ((np.diff(flat, axis=1) < 1) & ~padded[:, 1:]).any():
+            raise ValueError(f"positions at stride {stride} are not in order")
+        for tap, own in enumerate(channels[stride]):
+            features = rows[f"{stride}.features.{tap}"]
+            if features.ndim != 3 or features.dtype.kind != "f" or features.shape[2] != own:
+                raise ValueError(f"features {tap} at stride {stride} are {features.dtype} {features.shape}")
+            if features.shape[1] < counts.max():
+                raise ValueError(f"stride {stride} has fewer features than positions")
 
 
 def unpack_supports(rows: dict[str, np.ndarray]) -> list[Support]:

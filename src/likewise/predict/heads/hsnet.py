@@ -11,13 +11,17 @@ from jaxtyping import Bool, Float, Float32, UInt8
 from torch import Tensor
 
 from likewise.errors import ConceptError
-from likewise.models.hsnet import SMALLEST_SIDE, HSNet
+from likewise.models.hsnet import SMALLEST_SIDE, STRIDES, HSNet
 from likewise.models.hsnet_inference import check_supports, encode_query, encode_support, segment_encoded
 from likewise.ops.features import plane_size, resize
 from likewise.ops.hypercorrelation.supports import Support, check_packed, pack_supports, unpack_supports
 from likewise.ops.prototypes import resize_mask
 from likewise.ops.shots import compete, foreground_wins, mean_probability, vote
 from likewise.predict.concept import Concept
+
+
+LARGEST_INPUT = 4
+"""Bound of a resized image's area in `side` squared: twice the largest that rounding to whole positions gives."""
 
 
 class HSNetHead:
@@ -48,8 +52,10 @@ class HSNetHead:
         self.side = 320 if spec.name == "lite0" else 400
 
     def check(self, concept: Concept) -> None:
+        taps = self.network.backbone.taps
+        channels = {stride: [tap.channels for tap in taps if tap.stride == stride] for stride in STRIDES}
         try:
-            check_packed(concept.rows)
+            check_packed(concept.rows, channels, LARGEST_INPUT * concept.side**2)
         except ValueError as error:
             raise ConceptError(f"a damaged concept: {error}; learn it again from its examples") from error
 

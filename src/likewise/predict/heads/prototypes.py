@@ -45,7 +45,9 @@ class PrototypesHead:
         self.multiple = self.smallest = extractor.multiple
 
     def check(self, concept: Concept) -> None:
-        concept.check_rows(SupportStatistics._fields)
+        channels = self.extractor.channels
+        shapes = {"means": (2, channels), "sums": (2, channels), "shares": (2,), "squares": (channels, channels)}
+        concept.check_rows({**shapes, "area": ()})
 
     def learn(
         self,
@@ -92,7 +94,8 @@ class PANetHead:
         self.multiple = self.smallest = extractor.multiple
 
     def check(self, concept: Concept) -> None:
-        concept.check_rows(("foreground", "background"))
+        channels = self.extractor.channels
+        concept.check_rows({"foreground": (channels,), "background": (channels,)})
 
     def learn(
         self,

@@ -50,7 +50,12 @@ def test_supports_of_different_sizes_survive_packing():
 BROKEN = {
     "an example has no positions at stride 8": ("8.positions", lambda rows: np.full_like(rows, -1)),
     "a position at stride 8 lies outside its image": ("8.positions", lambda rows: np.full_like(rows, 3000)),
-    "a position at stride 16 lies outside its image": ("16.plane", lambda rows: np.full_like(rows, -4)),
+    "a plane at stride 16 is empty or too large": ("16.plane", lambda rows: np.full_like(rows, -4)),
+    "a plane at stride 8 is empty or too large": ("8.plane", lambda rows: np.full_like(rows, 30000)),
+    "planes and positions at stride 8": ("8.plane", lambda rows: rows[:, :1]),
+    "at stride 8 are not whole numbers": ("8.positions", lambda rows: rows.astype(np.float32)),
+    "positions at stride 8 are not in order": ("8.positions", lambda rows: rows[:, ::-1]),
+    "features 0 at stride 16": ("16.features.0", lambda rows: rows[..., :2]),
     "stride 16 has fewer features than positions": ("16.features.0", lambda rows: rows[:, :1]),
 }
 
@@ -59,8 +64,14 @@ BROKEN = {
 def test_damaged_rows_raise(message):
     levels = {stride: SupportLevel.of([unit(torch.rand(1, 3, 4, 5))[0]]) for stride in (8, 16)}
     rows = pack_supports([Support(levels)])
-    check_packed(rows)
+    check_packed(rows, {8: [3], 16: [3]}, most=320**2)
     name, damage = BROKEN[message]
     rows[name] = damage(rows[name])
     with pytest.raises(ValueError, match=message):
-        check_packed(rows)
+        check_packed(rows, {8: [3], 16: [3]}, most=320**2)
+
+
+def test_rows_of_other_taps_raise():
+    rows = pack_supports([Support({8: SupportLevel.of([unit(torch.rand(1, 3, 4, 5))[0]])})])
+    with pytest.raises(ValueError, match=r"8\.features\.1"):
+        check_packed(rows, {8: [3, 3]}, most=320**2)
