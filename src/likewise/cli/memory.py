@@ -1,7 +1,5 @@
 """`likewise memory`: the dataset memory of a run of MCIBI."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated
 
@@ -20,19 +18,13 @@ def memory() -> None:
 
 @app.command("show", cls=command())
 def show(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run of mcibi, or a saved memory (without drift).")],
-    out: Annotated[Path, typer.Option("--out", "-o", metavar="IMAGE", help="The image to write.")],
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run of mcibi, or a saved memory.")],
 ) -> None:
-    """Draw a memory: filled classes, their similarity, and their drift during training.
+    """Describe a memory: filled classes, the most similar class of each, and its movement during training.
 
-    [dim]likewise memory show runs/mcibi -o memory.png[/dim]
+    [dim]likewise memory show runs/mcibi[/dim]
     """
-    from likewise.io.images import save_image
-    from likewise.viz.memory import draw_memory, memory_lines
-    from likewise.weights.memories import read_memories, view_memories
+    from likewise.weights.memories import describe_memories, read_memories
 
-    view = view_memories(read_memories(run))
-    for line in memory_lines(view):
+    for line in describe_memories(read_memories(run)):
         print_line(line)
-    save_image(draw_memory(view, title=run.name), out)
-    print_line(str(out))

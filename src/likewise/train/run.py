@@ -102,7 +102,7 @@ def save_weights(folder: Path, module: TrainingModule, recipe: Recipe, classes: 
     precision = {"float32": torch.float32, "float16": torch.float16}[recipe.result]
     state = {
         name: (value.to(precision) if value.is_floating_point() else value).cpu().contiguous()
-        for name, value in module.full_state().items()
+        for name, value in module.model.state_dict().items()
     }
     header = {"recipe": recipe.model_dump_json(), "classes": json.dumps(list(classes)), "step": str(step)}
     with write_atomically(folder / "weights.safetensors") as part:

@@ -1,62 +1,58 @@
-"""Read the dataset memory of a training run, and its snapshots during training."""
+"""The dataset memory of a training run, and its snapshots during training."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-
-import numpy as np
 
 from likewise.errors import ModelError, WeightsError
 from likewise.models.blocks.dataset_memory import DatasetMemory
 from likewise.models.mcibi import MCIBI
-from likewise.viz.memory import MemoryView
 from likewise.weights.load import load_trained
 
 SNAPSHOTS = "memory"
 """Folder of a run that holds the memory at each tenth of the training steps."""
 
 
-@dataclass(frozen=True)
-class Snapshot:
-    """A memory and its training step; None where the step is unknown."""
-
-    memory: DatasetMemory
-    step: int | None = None
-
-
-def read_memories(path: Path) -> list[Snapshot]:
+def read_memories(path: Path) -> list[DatasetMemory]:
     """Return the snapshots of a run in order, or the single memory of a weights file or saved memory.
 
     Raises:
-        WeightsError: Nothing to read at `path`.
-        ModelError: The network has no memory.
+        WeightsError: nothing to read at `path`.
+        ModelError: the network has no memory.
     """
     files = sorted((path / SNAPSHOTS).glob("step-*.safetensors"))
     if files:
-        return [Snapshot(DatasetMemory.load(file), int(file.stem.removeprefix("step-"))) for file in files]
+        return [DatasetMemory.load(file) for file in files]
     if not path.exists():
         raise WeightsError(f"{path}: no such run or memory")
     if path.is_file():
-        return [Snapshot(DatasetMemory.load(path))]
+        return [DatasetMemory.load(path)]
     model, _ = load_trained(path)
     if not isinstance(model, MCIBI):
         raise ModelError(f"{path}: holds {type(model).__name__}, which has no memory; give a run of mcibi")
-    return [Snapshot(model.memory)]
+    return [model.memory]
 
 
-def view_memories(snapshots: Sequence[Snapshot]) -> MemoryView:
-    """Return the arrays that `likewise.viz.memory` draws: the last memory, and the drift of the others towards it."""
-    last = snapshots[-1].memory
-    drift = None
-    if len(snapshots) > 1:
-        cosines = [snapshot.memory.similarity(last).diagonal().double().numpy() for snapshot in snapshots]
-        drift = np.stack(cosines, axis=1)
-    return MemoryView(
-        classes=tuple(last.classes),
-        filled=last.seen.any(dim=1).numpy(),
-        similarity=last.similarity().double().numpy(),
-        drift=drift,
-        steps=tuple(snapshot.step for snapshot in snapshots),
-    )
+def describe_memories(snapshots: Sequence[DatasetMemory]) -> list[str]:
+    """Return lines on the last memory: its empty classes, and the nearest class and the movement of each filled one.
+
+    Movement is the cosine of a class with itself in the first snapshot that has it; lines lack it for a single memory.
+    """
+    last = snapshots[-1]
+    filled = last.seen.any(dim=1).tolist()
+    empty = [name for name, full in zip(last.classes, filled, strict=True) if not full]
+    lines = [f"{sum(filled)} of {len(filled)} classes filled" + (f"; empty: {', '.join(empty)}" if empty else "")]
+    others = last.similarity().fill_diagonal_(-2).nan_to_num(-2)  # below every cosine
+    moved = [memory.similarity(last).diagonal() for memory in snapshots[:-1]]
+    for index, name in enumerate(last.classes):
+        if not filled[index]:
+            continue
+        cosine, nearest = others[index].max(dim=0)
+        parts = [f"nearest is {last.classes[nearest]} ({cosine:.3f})"] if cosine > -2 else []
+        first = next((cosines[index] for cosines in moved if not cosines[index].isnan()), None)
+        if first is not None:
+            parts.append(f"cosine with its first snapshot {first:.3f}")
+        if parts:
+            lines.append(f"{name}: {', '.join(parts)}")
+    return lines

@@ -67,19 +67,17 @@ def test_a_missing_model_is_reported_in_one_line(likewise, run, photos):
     assert len(err.splitlines()) == 1
 
 
-def test_a_memory_is_described_and_drawn(likewise, run):
-    code, out, err = likewise("memory", "show", run, "-o", "memory.png")
+def test_a_memory_is_described(likewise, run):
+    code, out, err = likewise("memory", "show", run)
     assert (code, err) == (0, "")
     assert "4 of 4 classes filled" in out
     assert "road: nearest is" in out
-    assert Image.open("memory.png").size[0] >= 640
 
 
 def test_a_run_without_memory_is_refused(likewise, photos):
-    code, _, err = likewise("memory", "show", write_run(Path("fcn"), "fcn"), "-o", "memory.png")
+    code, _, err = likewise("memory", "show", write_run(Path("fcn"), "fcn"))
     assert code == 2
     assert "FCN" in err
-    assert not Path("memory.png").exists()
 
 
 def test_settings_are_recorded_with_the_results(likewise, run, photos):

@@ -107,17 +107,8 @@ def test_bfloat16_trains_like_float32_to_its_precision(unbroken: Path, voc: Path
 
 
 @pytest.mark.slow
-def test_cached_features_train_like_computed_ones_and_reproducibly(unbroken: Path, voc: Path, tmp_path: Path) -> None:
-    cold = train(small(voc, f"cache={tmp_path / 'cache'}"), tmp_path / "cold", progress_bar=False)
-    warm = train(small(voc, f"cache={tmp_path / 'cache'}"), tmp_path / "warm", progress_bar=False)
-    assert same_weights(cold, warm)
-    assert losses(cold) == pytest.approx(losses(unbroken), rel=0.02)
-    assert load_file(cold / "weights.safetensors").keys() == load_file(unbroken / "weights.safetensors").keys()
-
-
-@pytest.mark.slow
 def test_hsnet_does_not_change_its_backbone(voc: Path, tmp_path: Path) -> None:
-    settings = small(voc, "steps=2", "batch=1", "schedule.warm_up=0", f"cache={tmp_path / 'cache'}").model_dump()
+    settings = small(voc, "steps=2", "batch=1", "schedule.warm_up=0").model_dump()
     settings["model"] = {"name": "hsnet", "backbone": "lite0", "first_tap": "blocks.2.0"}
     recipe = Recipe.model_validate(settings)
     run = train(recipe, tmp_path / "run", progress_bar=False)

@@ -25,7 +25,7 @@ def load_recipe(recipe: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     """Return the bundled recipe of that name, or that of a YAML file, with settings overridden.
 
     Args:
-        overrides: `key.path=value`, with values in YAML: `steps=10`, `validation.classes=[bus, car]`, `cache=null`.
+        overrides: `key.path=value`, with values in YAML: `steps=10`, `validation.classes=[bus, car]`, `average=null`.
 
     Raises:
         RecipeError: there is no such recipe, or a key or value is invalid.

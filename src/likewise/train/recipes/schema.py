@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
@@ -46,7 +45,6 @@ class Recipe(Section):
         processes: number of processes that share each batch.
         workers: data loading processes for each of these.
         checkpoint_every: steps between two checkpoints.
-        cache: folder for the features of frozen layers; None recomputes them.
     """
 
     name: str
@@ -69,7 +67,6 @@ class Recipe(Section):
     processes: int = Field(default=1, ge=1)
     workers: int = Field(default=1, ge=0)
     checkpoint_every: int = Field(default=100, ge=1)
-    cache: Path | None = None
 
     @model_validator(mode="after")
     def _sections_agree(self) -> Recipe:

@@ -11,7 +11,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from likewise.train.feature_cache import cache_frozen
 from likewise.train.recipes.schema import Recipe
 from likewise.train.samples.images import TrainingImages
 from likewise.train.samples.scenes import TrainingScenes
@@ -68,11 +67,8 @@ class TrainingModule(nn.Module):
         with torch.random.fork_rng():
             torch.manual_seed(torch_seed(STARTING, recipe.seed))
             self.model = self.task.build(recipe.model, classes)
-        self.initial_state = self.model.state_dict()
         # channels last speeds up the 1x1 convolutions of small backbones on a CPU
         self.model.backbone = self.model.backbone.to(memory_format=torch.channels_last)
-        if recipe.cache is not None:
-            self.model.backbone = cache_frozen(self.model.backbone, recipe.cache)
 
     def train(self, mode: bool = True) -> TrainingModule:
         """Set the mode; the backbone's batch norm keeps its statistics unless the section's `norms` is "learning"."""
@@ -83,8 +79,3 @@ class TrainingModule(nn.Module):
 
     def forward(self, batch: Batch, progress: Progress) -> dict[str, Float[Tensor, ""]]:
         return self.task.losses(self.model, self.section, batch, progress)
-
-    def full_state(self) -> dict[str, Tensor]:
-        """Return the model's state, including the frozen layers that a feature cache replaces."""
-        current = self.model.state_dict()
-        return {name: current.get(name, value) for name, value in self.initial_state.items()}
