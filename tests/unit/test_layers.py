@@ -19,7 +19,7 @@ LAYERS = (
     {"ops", "backbones", "data", "metrics", "viz"},
     {"models", "weights", "engine"},
     {"predict"},
-    {"jobs", "evaluate", "train"},
+    {"jobs", "evaluate", "export", "train"},
     {"cli"},
     {"__init__", "__main__"},
 )
@@ -35,10 +35,11 @@ SIBLINGS = {
 """Imports allowed within a layer: (importing, imported)."""
 
 WITHOUT_TORCH = (
-    "cli", "engine.onnx", "engine.protocol", "errors", "io", "jobs", "ops.bilinear", "ops.guided_filter",
-    "ops.prototypes", "predict.concept", "predict.edges", "predict.examples", "predict.few_shot", "predict.heads.open",
-    "predict.heads.protocol", "predict.heads.prototypes", "predict.result", "version", "viz", "weights.__init__",
-    "weights.names",
+    "backbones.normalisation", "cli", "engine.onnx", "engine.protocol", "errors", "io", "jobs", "ops.bilinear",
+    "ops.guided_filter", "ops.prototypes", "predict.co_saliency", "predict.concept", "predict.edges", "predict.engines",
+    "predict.examples", "predict.few_shot", "predict.group_health", "predict.heads.open", "predict.heads.protocol",
+    "predict.heads.prototypes", "predict.map_folder", "predict.onnx_saliency", "predict.result", "predict.saliency",
+    "version", "viz", "weights.__init__", "weights.exported", "weights.names",
 )  # fmt: skip
 """Packages (with all their modules) and modules that run where torch is not installed."""
 

@@ -10,9 +10,8 @@ import timm
 import torch
 from torch import nn
 
+from likewise.backbones.normalisation import IMAGENET_MEAN, IMAGENET_STD
 from likewise.errors import ModelError, did_you_mean
-
-IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ def cosegment(
         str, typer.Option("--model", help="icnet-lite0, a run of icnet, or icnet-vgg16 with --weights.")
     ] = "icnet-lite0",
     weights: options.Weights = None,
+    engine: options.Engine = "auto",
     device: options.Device = "auto",
     edges: options.Edges = True,
     force: options.Force = False,
@@ -41,8 +42,8 @@ def cosegment(
 
     if then is not None:
         check_known(then, ["segment"], "value of --then")
-    cosaliency = CoSaliency(model, maps=maps, weights=weights, device=device, edges=edges)
-    few_shot = FewShot(BEST_MASK_MODEL, device=device, edges=edges) if then else None
+    cosaliency = CoSaliency(model, maps=maps, weights=weights, engine=engine, device=device, edges=edges)
+    few_shot = FewShot(BEST_MASK_MODEL, engine=engine, device=device, edges=edges) if then else None
     with stage_progress() as progress:
         report = cosegment_folder(
             paths,

@@ -19,6 +19,7 @@ def saliency(
     model: Annotated[
         str, typer.Option("--model", help="saliency-lite0, a run of it, or an ONNX saliency model.")
     ] = "saliency-lite0",
+    engine: options.Engine = "auto",
     device: options.Device = "auto",
     edges: options.Edges = True,
     force: options.Force = False,
@@ -32,7 +33,7 @@ def saliency(
     from likewise.jobs.saliency import saliency_folder
     from likewise.predict.saliency import Saliency
 
-    network = Saliency(model, device=device, edges=edges)
+    network = Saliency(model, engine=engine, device=device, edges=edges)
     formats = format or ["probability"]
     with progress_bar("mapping") as progress:
         report = saliency_folder(paths, out, saliency=network, formats=formats, force=force, progress=progress)

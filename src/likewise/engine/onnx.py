@@ -1,20 +1,26 @@
-"""Backbones as ONNX files, run by ONNX Runtime."""
+"""Exported networks, run by ONNX Runtime."""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float32, UInt8
 
+from likewise.engine.protocol import Vectors
 from likewise.errors import ModelError, WeightsError
+from likewise.io.resize import resize_image
 
-KIND = "likewise backbone"
-"""Value of `kind` in the metadata of the files that `tools/export_pretrained.py` writes."""
+BACKBONE, SALIENCY, SCENE = "likewise backbone", "likewise saliency", "likewise scene"
+VECTORS, GROUP_MASK = "likewise group vectors", "likewise group mask"
+"""Values of `kind` in the metadata of the files that `likewise.export` writes."""
 FORMAT = 1
 """Version of the metadata."""
+OLDEST = (1, 17)
+"""The oldest version of ONNX Runtime that runs with the versions of numpy that we need."""
 PROVIDERS = {
     "cpu": "CPUExecutionProvider",
     "coreml": "CoreMLExecutionProvider",
@@ -24,54 +30,130 @@ PROVIDERS = {
 """ONNX Runtime's execution providers by the names of devices; others go by ONNX Runtime's own names."""
 
 
-class OnnxBackbone:
-    """A backbone exported by `tools/export_pretrained.py`.
+class OnnxGraph:
+    """A graph exported by likewise.
 
     Args:
         path: the `.onnx` file.
+        kind: what the graph must be.
         device: a key of `PROVIDERS`, or the name of one of ONNX Runtime's execution providers.
 
+    Attributes:
+        card: the metadata.
+
     Raises:
-        WeightsError: no such file, a damaged one, or one that is not an exported backbone.
-        ModelError: an execution provider that is not installed.
+        WeightsError: no such file, a damaged one, or one that is not a graph of this kind.
+        ModelError: ONNX Runtime is too old, or has no such execution provider.
     """
+
+    def __init__(self, path: str | Path, kind: str, *, device: str = "cpu") -> None:
+        self.path = Path(path)
+        if not self.path.is_file():
+            raise WeightsError(f"{path}: no such file; give the path of an exported .onnx file")
+        self.session: Any = open_session(self.path, device)
+        self.card: dict[str, str] = dict(self.session.get_modelmeta().custom_metadata_map)
+        if self.card.get("kind") != kind:
+            found = self.card.get("kind", "an ONNX model that likewise did not export")
+            raise WeightsError(f"{path}: needs to be a {kind}, but is {found} (SHA-256 {file_digest(self.path)}...)")
+        if int(self.card["format"]) > FORMAT:
+            raise WeightsError(
+                f"{path}: has format {self.card['format']}, this version reads {FORMAT}; update likewise"
+            )
+        self.name, self.fingerprint = self.card["name"], self.card["fingerprint"]
+
+    def run(self, inputs: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+        """Return all outputs."""
+        return self.session.run(None, {name: np.ascontiguousarray(value) for name, value in inputs.items()})
+
+
+class OnnxBackbone:
+    """A backbone, as a `FeatureExtractor`; arguments and errors are those of `OnnxGraph`."""
 
     engine = "onnx"
 
     def __init__(self, path: str | Path, *, device: str = "cpu") -> None:
-        import onnxruntime
-
-        self.path = Path(path)
-        if not self.path.is_file():
-            raise WeightsError(f"{path}: no such file; give the path of an exported .onnx backbone")
-        installed = onnxruntime.get_available_providers()
-        provider = PROVIDERS.get(device, device)
-        if provider not in installed:
-            raise ModelError(
-                f"device {device!r} cannot be used: ONNX Runtime has no {provider!r} here, only {', '.join(installed)}"
-            )
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = 3
-        try:
-            self.session: Any = onnxruntime.InferenceSession(str(self.path), options, providers=[provider])
-        except Exception as error:  # ONNX Runtime's errors have no public base class
-            digest = hashlib.sha256(self.path.read_bytes()).hexdigest()[:16]
-            raise WeightsError(
-                f"{path}: ONNX Runtime {onnxruntime.__version__} cannot load it ({str(error).splitlines()[0]}); its "
-                f"SHA-256 starts with {digest}: reinstall likewise, or export the model again"
-            ) from error
-        card = self.session.get_modelmeta().custom_metadata_map
-        if card.get("kind") != KIND:
-            raise WeightsError(f"{path}: an ONNX model, but not a backbone exported by likewise")
-        if int(card["format"]) > FORMAT:
-            raise WeightsError(f"{path}: has format {card['format']}, this version reads {FORMAT}; update likewise")
-        self.card = dict(card)
-        self.name, self.fingerprint, self.multiple = card["name"], card["fingerprint"], int(card["multiple"])
-        self.channels = sum(output.shape[1] for output in self.session.get_outputs())
+        self.graph = OnnxGraph(path, BACKBONE, device=device)
+        self.name, self.fingerprint, self.card = self.graph.name, self.graph.fingerprint, self.graph.card
+        self.multiple = int(self.card["multiple"])
+        self.channels = sum(output.shape[1] for output in self.graph.session.get_outputs())
 
     def features(self, images: UInt8[np.ndarray, "b h w 3"]) -> list[Float32[np.ndarray, "b _c _h _w"]]:
         """Return each tap's feature map, shallow to deep, of RGB images whose sides are multiples of `multiple`."""
-        return self.session.run(None, {"images": np.ascontiguousarray(images)})
+        return self.graph.run({"images": images})
 
     def __repr__(self) -> str:
         return f"OnnxBackbone({self.name!r})"
+
+
+class OnnxSaliencyNetwork:
+    """A saliency network, as a `SaliencyNetwork`; arguments and errors are those of `OnnxGraph`."""
+
+    def __init__(self, path: str | Path, *, device: str = "cpu") -> None:
+        self.graph = OnnxGraph(path, SALIENCY, device=device)
+        self.name, self.fingerprint = self.graph.name, self.graph.fingerprint
+        self.side = int(self.graph.card["side"])
+
+    def plane(self, image: UInt8[np.ndarray, "h w 3"]) -> Float32[np.ndarray, "hp wp"]:
+        """Return the probability map of the whole image, at the network's own size."""
+        return self.graph.run({"images": resize_image(image, self.side, self.side)[None]})[0][0]
+
+
+class OnnxGroupNetwork:
+    """ICNet's two passes, as a `GroupNetwork`; errors are those of `OnnxGraph`.
+
+    Args:
+        vectors, masks: the files of the first and of the second pass.
+    """
+
+    engine = "onnx"
+
+    def __init__(self, vectors: str | Path, masks: str | Path, *, device: str = "cpu") -> None:
+        self.first = OnnxGraph(vectors, VECTORS, device=device)
+        self.second = OnnxGraph(masks, GROUP_MASK, device=device)
+        if self.first.fingerprint != self.second.fingerprint:
+            raise WeightsError(f"{vectors} and {masks} have different weights; export both again")
+        self.name, self.fingerprint = self.first.name, self.first.fingerprint
+        self.side = int(self.first.card["side"])
+
+    def encode(self, image: UInt8[np.ndarray, "s s 3"], sism: Float32[np.ndarray, "s s"]) -> Vectors:
+        """Return the vectors of one image under its saliency map."""
+        strides = [int(output.name.removeprefix("vectors")) for output in self.first.session.get_outputs()]
+        return dict(zip(strides, self.first.run({"images": image[None], "maps": sism[None]}), strict=True))
+
+    def segment(
+        self, image: UInt8[np.ndarray, "s s 3"], sism: Float32[np.ndarray, "s s"], group: Vectors
+    ) -> Float32[np.ndarray, "s s"]:
+        """Return the probability of the group's common object."""
+        vectors = {f"vectors{stride}": value for stride, value in group.items()}
+        return self.second.run({"images": image[None], "maps": sism[None], **vectors})[0][0]
+
+
+def open_session(path: Path, device: str) -> Any:
+    """Return ONNX Runtime's session of a file; see `OnnxGraph`."""
+    import onnxruntime
+
+    if tuple(map(int, onnxruntime.__version__.split(".")[:2])) < OLDEST:
+        raise ModelError(
+            f"ONNX Runtime {onnxruntime.__version__} is installed, {'.'.join(map(str, OLDEST))} or later is needed: "
+            "pip install --upgrade onnxruntime"
+        )
+    installed = onnxruntime.get_available_providers()
+    provider = PROVIDERS.get(device, device)
+    if provider not in installed:
+        raise ModelError(
+            f"device {device!r} cannot be used: ONNX Runtime has no {provider!r} here, only {', '.join(installed)}"
+        )
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    try:
+        return onnxruntime.InferenceSession(str(path), options, providers=[provider])
+    except Exception as error:  # ONNX Runtime's errors have no public base class
+        raise WeightsError(
+            f"{path}: ONNX Runtime {onnxruntime.__version__} cannot load it ({str(error).splitlines()[0]}); its "
+            f"SHA-256 is {file_digest(path)}...: reinstall likewise, or export the model again"
+        ) from error
+
+
+def file_digest(path: Path) -> str:
+    """Return the first sixteen hexadecimal digits of a file's SHA-256."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:16]

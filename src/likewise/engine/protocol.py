@@ -1,4 +1,4 @@
-"""What a few-shot method asks of a network."""
+"""What a method asks of a network."""
 
 from __future__ import annotations
 
@@ -6,6 +6,10 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float32, UInt8
+
+Vectors = dict[int, np.ndarray]
+"""Vectors of the images of a group (ICNet's single-image vectors): for each stride `Float32[np.ndarray, "n 2 c"]`,
+foreground and background, each of length one, or zero where a map is empty."""
 
 
 @runtime_checkable
@@ -28,4 +32,48 @@ class FeatureExtractor(Protocol):
 
     def features(self, images: UInt8[np.ndarray, "b h w 3"]) -> list[Float32[np.ndarray, "b _c _h _w"]]:
         """Return each tap's feature map, shallow to deep, of RGB images whose sides are multiples of `multiple`."""
+        ...
+
+
+@runtime_checkable
+class SaliencyNetwork(Protocol):
+    """A source of single-image saliency maps: our network in either engine, or any ONNX model.
+
+    Attributes:
+        name: of the model, for records.
+        fingerprint: of its weights.
+    """
+
+    name: str
+    fingerprint: str
+
+    def plane(self, image: UInt8[np.ndarray, "h w 3"]) -> Float32[np.ndarray, "hp wp"]:
+        """Return the probability map of the whole image, at the network's own size."""
+        ...
+
+
+@runtime_checkable
+class GroupNetwork(Protocol):
+    """A co-saliency network, in two passes over the images of a group.
+
+    Attributes:
+        name: of the model, for records.
+        fingerprint: of its weights.
+        engine: "onnx" or "torch".
+        side: of images and maps, in pixels.
+    """
+
+    name: str
+    fingerprint: str
+    engine: str
+    side: int
+
+    def encode(self, image: UInt8[np.ndarray, "s s 3"], sism: Float32[np.ndarray, "s s"]) -> Vectors:
+        """Return the vectors of one image (n = 1) under its saliency map."""
+        ...
+
+    def segment(
+        self, image: UInt8[np.ndarray, "s s 3"], sism: Float32[np.ndarray, "s s"], group: Vectors
+    ) -> Float32[np.ndarray, "s s"]:
+        """Return the probability of the common object, given the vectors of all images of the group."""
         ...

@@ -1,4 +1,4 @@
-"""Backbones run by torch, on any of its devices."""
+"""Networks run by torch, on any of its devices."""
 
 from __future__ import annotations
 
@@ -7,6 +7,10 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Float32, UInt8
+from torch import Tensor
+
+from likewise.engine.protocol import Vectors
+from likewise.io.resize import resize_image
 
 
 class TorchBackbone:
@@ -29,10 +33,64 @@ class TorchBackbone:
     @torch.inference_mode()
     def features(self, images: UInt8[np.ndarray, "b h w 3"]) -> list[Float32[np.ndarray, "b _c _h _w"]]:
         """Return each tap's feature map, shallow to deep, of RGB images whose sides are multiples of `multiple`."""
-        weight = next(self.backbone.parameters())
-        pixels = torch.from_numpy(np.ascontiguousarray(images)).to(weight.device)
-        normalised = self.backbone.normalise(pixels).to(weight.dtype)
-        return [level.float().cpu().numpy() for level in self.backbone(normalised)]
+        return [level.float().cpu().numpy() for level in self.backbone(normalised(self.backbone, images))]
 
     def __repr__(self) -> str:
         return f"TorchBackbone({self.name!r}, {next(self.backbone.parameters()).device})"
+
+
+class TorchSaliencyNetwork:
+    """A saliency network (`likewise.models.saliency`), ready for inference, as a `SaliencyNetwork`.
+
+    Args:
+        side: of the network's input in pixels.
+    """
+
+    def __init__(self, network: Any, name: str, fingerprint: str, side: int) -> None:
+        self.network, self.name, self.fingerprint, self.side = network, name, fingerprint, side
+
+    @torch.inference_mode()
+    def plane(self, image: UInt8[np.ndarray, "h w 3"]) -> Float32[np.ndarray, "hp wp"]:
+        """Return the probability map of the whole image, at the network's own size."""
+        backbone = self.network.backbone
+        levels = backbone(normalised(backbone, resize_image(image, self.side, self.side)[None]))
+        return self.network.decode(levels).sigmoid()[0, 0].float().cpu().numpy()
+
+
+class TorchGroupNetwork:
+    """An ICNet (`likewise.models.icnet`), ready for inference, as a `GroupNetwork`.
+
+    Args:
+        side: of images and maps, in pixels.
+    """
+
+    engine = "torch"
+
+    def __init__(self, network: Any, name: str, fingerprint: str, side: int) -> None:
+        self.network, self.name, self.fingerprint, self.side = network, name, fingerprint, side
+
+    @torch.inference_mode()
+    def encode(self, image: UInt8[np.ndarray, "s s 3"], sism: Float32[np.ndarray, "s s"]) -> Vectors:
+        """Return the vectors of one image under its saliency map."""
+        vectors = self.network.encode_group(*self.inputs(image, sism))
+        return {stride: own.cpu().numpy() for stride, own in vectors.items()}
+
+    @torch.inference_mode()
+    def segment(
+        self, image: UInt8[np.ndarray, "s s 3"], sism: Float32[np.ndarray, "s s"], group: Vectors
+    ) -> Float32[np.ndarray, "s s"]:
+        """Return the probability of the group's common object."""
+        images, sisms = self.inputs(image, sism)
+        vectors = {stride: torch.from_numpy(own).to(images.device) for stride, own in group.items()}
+        return self.network.segment(images, sisms, vectors)[0].cpu().numpy()
+
+    def inputs(self, image: np.ndarray, sism: np.ndarray) -> tuple[Tensor, Tensor]:
+        """Return image and map as the network takes them, on its device."""
+        images = normalised(self.network.backbone, image[None])
+        return images, torch.tensor(sism, device=images.device)[None]
+
+
+def normalised(backbone: Any, images: UInt8[np.ndarray, "b h w 3"]) -> Tensor:
+    """Return images normalised for a backbone, on its device and in its precision."""
+    weight = next(backbone.parameters())
+    return backbone.normalise(torch.from_numpy(np.array(images)).to(weight.device)).to(weight.dtype)

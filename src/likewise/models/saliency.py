@@ -23,6 +23,8 @@ from likewise.ops.features import plane_size, resize
 
 WIDTH = 64
 """Channels of the decoder of the bundled weights."""
+SIDE = 224
+"""Side of images in pixels, as in training; the map is 56 x 56 before it is resized."""
 
 
 class Smooth(nn.Module):

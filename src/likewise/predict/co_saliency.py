@@ -17,28 +17,23 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from jaxtyping import Float, UInt8
-from torch import Tensor
+from jaxtyping import Float32, UInt8
 
+from likewise.engine.protocol import GroupNetwork, Vectors
 from likewise.errors import ArgumentError, ExampleError, ImageError
 from likewise.io.images import Source, read_image
 from likewise.io.paths import ImageFile
 from likewise.io.prefetch import prefetch
 from likewise.io.resize import resize_image
-from likewise.models.icnet import SIZE, STRIDES, ICNet, Vectors
-from likewise.ops.features import resize
-from likewise.predict.devices import torch_device
+from likewise.ops.bilinear import resize_bilinear
+from likewise.predict.engines import open_groups
 from likewise.predict.examples import Example
 from likewise.predict.group_health import Health, assess_group, map_certainty
 from likewise.predict.map_folder import MapFolder
-from likewise.predict.ready import prepare_network
 from likewise.predict.result import EqualByValue, Result
 from likewise.predict.saliency import Saliency, map_result
 from likewise.weights import DEFAULT_GROUP_MODEL, DEFAULT_SALIENCY
-from likewise.weights.checkpoint import fingerprint
-from likewise.weights.load import open_model
-from likewise.weights.names import CO_SALIENCY
+from likewise.weights.exported import CARD
 
 BEST_MASK_MODEL = "panet-lite0"
 """Few-shot model that segments by a group's best masks (experiments/09-groups-held-out)."""
@@ -83,12 +78,12 @@ class CoSaliency:
     """Segments the object that the images of a group share.
 
     Args:
-        model: "icnet-lite0", bundled; a folder of `likewise train`; a file of `likewise weights import`;
-            or "icnet-vgg16", the published network, with its authors' checkpoint.
+        model: "icnet-lite0", bundled; a folder of `likewise train` or `likewise export`; a file of `likewise weights
+            import`; or "icnet-vgg16", the published network, with its authors' checkpoint.
         maps: the source of the single-image saliency maps: a model (`likewise.predict.saliency.Saliency`), or a folder
             of maps named as their images.
         weights: the checkpoint of the published network.
-        device: see `likewise.FewShot`.
+        engine, device: see `likewise.FewShot`.
         edges: see `likewise.FewShot`.
 
     Raises:
@@ -102,16 +97,20 @@ class CoSaliency:
         *,
         maps: str | Path = DEFAULT_SALIENCY,
         weights: str | Path | None = None,
+        engine: str = "auto",
         device: str = "auto",
         edges: bool = True,
     ) -> None:
         self.edges = edges
-        self.device = torch_device(device)
-        opened = open_model(model, CO_SALIENCY, weights=weights)
-        self.model_name = opened.name
-        self.maps = MapFolder(maps) if Path(maps).is_dir() and not is_run(maps) else Saliency(maps, device=device)
-        self.fingerprint = fingerprint(opened.network)
-        self.network: ICNet = prepare_network(opened.network, self.device, fold=not opened.authors)
+        self.network: GroupNetwork
+        self.network, self.device = open_groups(model, weights=weights, engine=engine, device=device)
+        self.engine, self.model_name, self.fingerprint = (
+            self.network.engine,
+            self.network.name,
+            self.network.fingerprint,
+        )
+        in_folder = Path(maps).is_dir() and not is_model(maps)
+        self.maps = MapFolder(maps) if in_folder else Saliency(maps, engine=engine, device=device)
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -119,7 +118,6 @@ class CoSaliency:
         maps = str(self.maps.folder) if isinstance(self.maps, MapFolder) else self.maps.settings
         return {"model": self.model_name, "weights": self.fingerprint, "maps": maps, "edges": self.edges}
 
-    @torch.inference_mode()
     def learn(
         self, images: Sequence[Source | ImageFile], *, progress: Callable[[int, int], None] | None = None
     ) -> Group:
@@ -139,7 +137,7 @@ class CoSaliency:
         names: list[str] = []
         certainty: list[float] = []
         failed: list[tuple[str, str]] = []
-        # one allocation for all vectors: thousands of small tensors fragment the memory
+        # one allocation for all vectors: thousands of small arrays fragment the memory
         room: Vectors = {}
         for index, (image, reading) in enumerate(prefetch(images, read_pixels)):
             label = image_label(image, index)
@@ -149,16 +147,15 @@ class CoSaliency:
             except ImageError as error:
                 failed.append((label, str(error)))
             else:
-                for stride, own in self.network.encode_group(self.network_input(pixels), sism[None]).items():
-                    room.setdefault(stride, own.new_empty(len(images), *own.shape[1:]))[len(names)] = own[0]
+                for stride, own in self.network.encode(self.network_input(pixels), sism).items():
+                    room.setdefault(stride, np.empty((len(images), *own.shape[1:]), own.dtype))[len(names)] = own[0]
                 names.append(label)
                 certainty.append(map_certainty(sism))
             if progress:
                 progress(index + 1, len(images))
-        vectors = {stride: room.get(stride, torch.zeros(0, 2, 0))[: len(names)] for stride in STRIDES}
+        vectors = {stride: own[: len(names)] for stride, own in room.items()}
         return Group(tuple(names), vectors, tuple(certainty), tuple(failed), self.fingerprint)
 
-    @torch.inference_mode()
     def segment(self, image: Source | ImageFile, group: Group, *, name: str | None = None) -> Result:
         """Segment the shared object in one image, of the group or another: the second pass.
 
@@ -175,9 +172,9 @@ class CoSaliency:
             raise ArgumentError("the group has no readable image")
         pixels = read_pixels(image)
         sism = self.sism(pixels, name if name is not None else image_name(image))
-        probability = self.network.segment(self.network_input(pixels), sism[None], group.vectors)
-        plane = resize(probability[None], pixels.shape[:2], align_corners=True)[0, 0]
-        return map_result(plane.float().cpu().numpy(), COMMON, pixels, edges=self.edges)
+        probability = self.network.segment(self.network_input(pixels), sism, group.vectors)
+        plane = resize_bilinear(probability, (pixels.shape[0], pixels.shape[1]), align_corners=True)
+        return map_result(plane, COMMON, pixels, edges=self.edges)
 
     def cosegment(self, images: Sequence[Source | ImageFile]) -> Iterator[Result]:
         """Run both passes and return the result of each image in order.
@@ -211,7 +208,7 @@ class CoSaliency:
             if image.name in agreement:
                 result = self.segment(reading.result(), group, name=image.name)
                 if MIN_EXAMPLE_AREA <= result.mask.mean() <= MAX_EXAMPLE_AREA:
-                    merit = agreement[image.name] * map_certainty(torch.from_numpy(result.probability))
+                    merit = agreement[image.name] * map_certainty(result.probability)
                     entry = merit, -index, Example(image.path, mask=result.mask)
                     (heapq.heappush if len(best) < count else heapq.heappushpop)(best, entry)
             if progress:
@@ -223,16 +220,14 @@ class CoSaliency:
             )
         return [example for _, _, example in sorted(best, key=lambda entry: entry[:2], reverse=True)]
 
-    def sism(self, pixels: UInt8[np.ndarray, "h w 3"], name: str) -> Float[Tensor, "s s"]:
+    def sism(self, pixels: UInt8[np.ndarray, "h w 3"], name: str) -> Float32[np.ndarray, "s s"]:
         """The image's single-image saliency map at the size of the network's input."""
-        if isinstance(self.maps, MapFolder):
-            return self.maps.map_at(name, SIZE).to(self.device)
-        return self.maps.map_at(pixels, SIZE).to(self.device)
+        side = self.network.side
+        return self.maps.map_at(name, side) if isinstance(self.maps, MapFolder) else self.maps.map_at(pixels, side)
 
-    def network_input(self, pixels: UInt8[np.ndarray, "h w 3"]) -> Float[Tensor, "1 3 s s"]:
-        """The image resized and normalised for the network."""
-        resized = torch.tensor(resize_image(pixels, SIZE, SIZE), device=self.device)
-        return self.network.backbone.normalise(resized[None])
+    def network_input(self, pixels: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "s s 3"]:
+        """The image at the size of the network's input."""
+        return resize_image(pixels, self.network.side, self.network.side)
 
 
 def average_results(group: Result, few_shot: Result) -> Result:
@@ -245,9 +240,9 @@ def average_results(group: Result, few_shot: Result) -> Result:
     return map_result(probability, COMMON, group.image, edges=False)
 
 
-def is_run(folder: str | Path) -> bool:
-    """Whether the folder is a run of `likewise train`."""
-    return (Path(folder) / "weights.safetensors").is_file()
+def is_model(folder: str | Path) -> bool:
+    """Whether the folder is a run of `likewise train`, or an exported model."""
+    return any((Path(folder) / name).is_file() for name in ("weights.safetensors", CARD))
 
 
 def image_files(images: Iterable[Source | ImageFile]) -> Iterator[ImageFile]:

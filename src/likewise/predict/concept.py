@@ -11,6 +11,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+
 import numpy as np
 from jaxtyping import UInt8
 from PIL import Image

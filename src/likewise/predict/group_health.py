@@ -6,12 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
-import torch.nn.functional as F
 from jaxtyping import Bool, Float
-from torch import Tensor
 
-from likewise.models.icnet import Vectors
+from likewise.engine.protocol import Vectors
 
 LEVEL = 16
 """Stride whose vectors are compared; the other strides detect intruders equally well (experiments/11-group-health)."""
@@ -70,7 +67,7 @@ def assess_group(names: Sequence[str], vectors: Vectors, certainty: Sequence[flo
         vectors: the single-image vectors of the images.
         certainty: of each saliency map (`map_certainty`).
     """
-    agreement = group_agreement(vectors[LEVEL][:, 0]).numpy() if names else np.zeros(0)
+    agreement = group_agreement(vectors[LEVEL][:, 0]) if names else np.zeros(0)
     return Health(
         dict(zip(names, agreement.tolist(), strict=True)),
         tuple(name for name, odd in zip(names, far_below_median(agreement, APART), strict=True) if odd),
@@ -87,20 +84,21 @@ def far_below_median(agreement: Float[np.ndarray, " n"], apart: float) -> Bool[n
     return agreement < median - apart * spread
 
 
-def group_agreement(foreground: Float[Tensor, "n c"]) -> Float[Tensor, " n"]:
+def group_agreement(foreground: Float[np.ndarray, "n c"]) -> Float[np.ndarray, " n"]:
     """The cosine of each vector with the mean of the others; 1 for a single vector."""
     if len(foreground) == 1:
-        return torch.ones(1)
-    others = foreground.sum(dim=0) - foreground
-    return F.cosine_similarity(foreground, others, dim=1).float()
+        return np.ones(1, foreground.dtype)
+    others = foreground.sum(axis=0) - foreground
+    lengths = np.linalg.norm(foreground, axis=1).clip(1e-8) * np.linalg.norm(others, axis=1).clip(1e-8)
+    return (foreground * others).sum(axis=1) / lengths
 
 
-def map_certainty(sism: Float[Tensor, "h w"]) -> float:
+def map_certainty(sism: Float[np.ndarray, "h w"]) -> float:
     """The certainty of a map in [0, 1]: the mean of its values, weighted by the values.
 
     0 for an empty map, and for a map that covers nearly the whole image.
     """
     total = float(sism.sum())
-    if total < 1e-3 * sism.numel() or float((sism > 0.5).float().mean()) > FULLEST:
+    if total < 1e-3 * sism.size or float((sism > 0.5).mean()) > FULLEST:
         return 0.0
     return float((sism * sism).sum()) / total

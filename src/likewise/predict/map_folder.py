@@ -7,10 +7,8 @@ from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
 import numpy as np
-import torch
-from jaxtyping import Float
+from jaxtyping import Float32
 from PIL import Image
-from torch import Tensor
 
 from likewise.errors import ImageError
 from likewise.io.images import format_size, open_image, read_size
@@ -66,7 +64,7 @@ class MapFolder:
                 f"{'; '.join(wrong[:NAMED])}{more}. A map has the name of its image, as x.png for x.jpg, and its size"
             )
 
-    def map_at(self, name: str, side: int) -> Float[Tensor, "side side"]:
+    def map_at(self, name: str, side: int) -> Float32[np.ndarray, "side side"]:
         """The map of the image with that name, in [0, 1], at `side` x `side` pixels.
 
         Raises:
@@ -79,7 +77,7 @@ class MapFolder:
         values = np.array(image if image.mode in ("L", "I;16", "I") else image.convert("L"), np.float32)
         values /= 255 if image.mode not in ("I;16", "I") else 65535
         shrunk = np.asarray(Image.fromarray(values).resize((side, side), Image.Resampling.BILINEAR))
-        return torch.from_numpy(shrunk.clip(0, 1))
+        return shrunk.clip(0, 1)
 
     def digest(self, images: Iterable[ImageFile]) -> str:
         """Sixteen hexadecimal digits that change with the map files' names, sizes and times."""

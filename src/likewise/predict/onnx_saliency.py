@@ -1,19 +1,18 @@
-"""Saliency models in ONNX files, run by ONNX Runtime."""
+"""Saliency models of others in ONNX files."""
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from jaxtyping import Float, UInt8
-from torch import Tensor
+from jaxtyping import Float32, UInt8
 
-from likewise.backbones.specs import IMAGENET_MEAN, IMAGENET_STD
+from likewise.backbones.normalisation import IMAGENET_MEAN, IMAGENET_STD
+from likewise.engine.onnx import file_digest, open_session
 from likewise.errors import ModelError
 from likewise.io.resize import resize_image
+from likewise.ops.prototypes import sigmoid
 
 FREE_SIDE = 320
 """Input side in pixels for models with a free input size; most public saliency models are trained at it."""
@@ -27,30 +26,26 @@ class OnnxSaliency:
     plane are in [0, 1], otherwise logits.
 
     Raises:
-        ModelError: the file cannot be loaded, or has another input.
+        ModelError: no such file, or a model with another input.
+        WeightsError: a file that ONNX Runtime cannot load.
     """
 
     def __init__(self, path: str | Path) -> None:
         path = Path(path)
-        import onnxruntime
-
         if not path.is_file():
             raise ModelError(f"{path}: no such file; give the path of an ONNX saliency model")
-        try:
-            self.session: Any = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-        except Exception as error:  # onnxruntime's own errors have no public common class
-            raise ModelError(f"{path}: cannot be loaded as an ONNX model ({str(error).splitlines()[0]})") from error
+        self.session: Any = open_session(path, "cpu")
         inputs = self.session.get_inputs()
         shape = inputs[0].shape
         if len(inputs) != 1 or len(shape) != 4 or (isinstance(shape[1], int) and shape[1] != 3):
             shown = ", ".join(f"{one.name} {one.shape}" for one in inputs)
             raise ModelError(f"{path}: takes {shown}; a saliency model takes one image of shape (1, 3, h, w)")
         self.path, self.name = path, path.name
-        self.fingerprint = hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+        self.fingerprint = file_digest(path)
         self.input = inputs[0].name
         self.height, self.width = (side if isinstance(side, int) else FREE_SIDE for side in shape[2:])
 
-    def plane(self, image: UInt8[np.ndarray, "h w 3"]) -> Float[Tensor, "1 1 hp wp"]:
+    def plane(self, image: UInt8[np.ndarray, "h w 3"]) -> Float32[np.ndarray, "hp wp"]:
         """The probability map at the size of the model's output.
 
         Raises:
@@ -63,5 +58,5 @@ class OnnxSaliency:
             raise ModelError(
                 f"{self.path}: the first output has shape {output.shape}; a saliency model's is one plane (1, 1, h, w)"
             )
-        plane = torch.from_numpy(output.reshape(1, 1, *output.shape[-2:]).copy())
-        return plane if plane.min() >= 0 and plane.max() <= 1 else plane.sigmoid()
+        plane = output.reshape(output.shape[-2:])
+        return plane if plane.min() >= 0 and plane.max() <= 1 else sigmoid(plane)

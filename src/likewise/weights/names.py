@@ -5,8 +5,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from likewise.errors import ModelError, did_you_mean
@@ -24,18 +24,18 @@ class ModelEntry:
         method: the name of its builder in `likewise.weights.build.BUILDERS`, or "prototypes".
         about: one line for people.
         file: of bundled weights, whose header holds the recipe that says how to build the network.
-        onnx: the same weights exported for ONNX Runtime.
+        onnx: the graphs for ONNX Runtime with the same weights, by their role (`likewise.weights.exported`).
         published: a published network, which needs its authors' checkpoint.
     """
 
     method: str
     about: str
     file: Path | None = None
-    onnx: Path | None = None
+    onnx: Mapping[str, Path] = field(default_factory=dict)
     published: bool = False
 
 
-PANET_LITE0 = PRETRAINED / "panet-lite0.safetensors", PRETRAINED / "panet-lite0.onnx"
+PANET_LITE0 = PRETRAINED / "panet-lite0.safetensors", {"backbone": PRETRAINED / "panet-lite0.onnx"}
 MODELS: dict[str, ModelEntry] = {
     "prototypes-lite0": ModelEntry(
         "prototypes", "whitened self-support prototypes on the features of panet-lite0", *PANET_LITE0
@@ -50,13 +50,17 @@ MODELS: dict[str, ModelEntry] = {
     "hsnet-resnet50": ModelEntry("hsnet", "HSNet, the published network", published=True),
     "hsnet-resnet101": ModelEntry("hsnet", "HSNet, the published network", published=True),
     "icnet-lite0": ModelEntry(
-        "icnet", "ICNet (NeurIPS 2020) on lite0, trained by us, for groups", PRETRAINED / "icnet-lite0.safetensors"
+        "icnet",
+        "ICNet (NeurIPS 2020) on lite0, trained by us, for groups",
+        PRETRAINED / "icnet-lite0.safetensors",
+        {"vectors": PRETRAINED / "icnet-lite0.vectors.onnx", "masks": PRETRAINED / "icnet-lite0.masks.onnx"},
     ),
     "icnet-vgg16": ModelEntry("icnet", "ICNet, the published network, for groups", published=True),
     "saliency-lite0": ModelEntry(
         "saliency",
         "a saliency network on lite0, for the maps that ICNet needs",
         PRETRAINED / "saliency-lite0.safetensors",
+        {"maps": PRETRAINED / "saliency-lite0.onnx"},
     ),
 }
 """Every model that has a name."""

@@ -6,7 +6,6 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from tools.export_pretrained import export_backbone
 
 from likewise.backbones.specs import BACKBONES
 from likewise.backbones.taps import Backbone
@@ -14,6 +13,7 @@ from likewise.engine.onnx import OnnxBackbone
 from likewise.engine.protocol import FeatureExtractor
 from likewise.engine.torch import TorchBackbone
 from likewise.errors import ModelError, WeightsError
+from likewise.export.networks import export_backbone
 from likewise.weights.checkpoint import fingerprint
 
 

@@ -45,8 +45,8 @@ def test_every_bundled_file_has_a_card_that_states_its_licence_and_its_hash():
     files = [path for path in PRETRAINED.iterdir() if path.suffix in (".safetensors", ".onnx")]
     assert {entry.file for entry in MODELS.values() if entry.file} <= set(files)
     for path in files:
-        card = json.loads(path.with_suffix(".json").read_text())
-        hashes = {card[key]["file"]: card[key]["sha256"] for key in ("weights", "exported backbone") if key in card}
+        card = json.loads((PRETRAINED / f"{path.name.partition('.')[0]}.json").read_text())
+        hashes = {card["weights"]["file"]: card["weights"]["sha256"], **card["exported"]}
         assert hashes[path.name] == hashlib.sha256(path.read_bytes()).hexdigest()
         assert card["licence"]
         assert {"recipe", "data", "commit", "numbers"} <= card.keys()

@@ -19,7 +19,6 @@ from likewise.ops.prototypes import resize_mask
 from likewise.ops.shots import compete, foreground_wins, mean_probability, vote
 from likewise.predict.concept import Concept
 
-
 LARGEST_INPUT = 4
 """Bound of a resized image's area in `side` squared: twice the largest that rounding to whole positions gives."""
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from likewise.engine.onnx import PROVIDERS, OnnxBackbone
-from likewise.errors import ModelError, WeightsError, check_known, requires_extra
+from likewise.engine.onnx import OnnxBackbone
+from likewise.errors import ModelError, WeightsError, check_known
+from likewise.predict.engines import ENGINES, choose_exported, needs_torch, onnx_device
 from likewise.predict.heads.protocol import Head, Opened
 from likewise.predict.heads.prototypes import PANetHead, PrototypesHead
-from likewise.weights.names import FEW_SHOT, MODELS, check_model
+from likewise.weights.names import FEW_SHOT, check_model
 
-ENGINES = ("auto", "onnx", "torch")
 PRECISIONS = ("float32", "bfloat16")
 
 
@@ -46,20 +46,13 @@ def open_head(
         "feature cache": feature_cache or None,
     }
     changed = [f"{setting} {str(value)!r}" for setting, value in given.items() if value is not None]
-    exported = MODELS[model].onnx if model in MODELS and not changed else None
-    if engine == "onnx" and exported is None:
-        raise ModelError(
-            f"engine 'onnx' runs {' and '.join(name for name, entry in MODELS.items() if entry.onnx)} only, with their "
-            f"own weights in float32; {' with '.join([model, *changed[:1]])} needs engine 'torch' "
-            "(pip install 'likewise[torch]')"
-        )
-    if exported is not None and (engine == "onnx" or (engine == "auto" and device in ("auto", *PROVIDERS))):
-        device = "cpu" if device == "auto" else device
-        extractor = OnnxBackbone(exported, device=device)
-        head: Head = PANetHead(extractor) if MODELS[model].method == "panet" else PrototypesHead(extractor)
-        return Opened(head, model, "onnx", device)
-    if exported is not None:
-        changed = ["engine 'torch'"] if engine == "torch" else [f"device {device!r}"]
-    with requires_extra("torch", " with ".join([model, *changed[:1]])):
+    if exported := choose_exported(model, FEW_SHOT, engine=engine, device=device, changed=changed):
+        device = onnx_device(device)
+        extractor = OnnxBackbone(exported.files["backbone"], device=device)
+        head: Head = PrototypesHead(extractor)
+        if exported.method == "panet":
+            head = PANetHead(extractor, **exported.settings)
+        return Opened(head, exported.name, "onnx", device, exported.trained_classes)
+    with needs_torch(model, engine=engine, device=device, changed=changed):
         from likewise.predict.heads.torch import open_torch_head
     return open_torch_head(model, backbone, taps, weights, device, precision, as_published, feature_cache)

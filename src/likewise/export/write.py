@@ -1,0 +1,103 @@
+"""Graphs as ONNX files: weights in half precision where that is exact, and a card in the metadata."""
+
+from __future__ import annotations
+
+import json
+import struct
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import torch
+from onnx import TensorProto, helper, numpy_helper
+from torch import Tensor, nn
+
+from likewise.engine.onnx import FORMAT
+from likewise.export.graphs import sorted_by_topk
+from likewise.io.atomic import write_atomically
+
+OPSET = 17
+"""ONNX operator set: ONNX Runtime reads it from 1.12 on."""
+
+Axes = dict[str, dict[int, str]]
+"""The free axes of inputs and outputs, by name and position."""
+
+
+def write_graph(
+    module: nn.Module,
+    examples: Sequence[Tensor],
+    path: str | Path,
+    *,
+    inputs: Sequence[str],
+    outputs: Sequence[str],
+    axes: Axes,
+    card: Mapping[str, str],
+    weights: Path | None = None,
+) -> None:
+    """Write a module of `likewise.export.graphs` as an ONNX file that `likewise.engine.onnx.OnnxGraph` runs.
+
+    Args:
+        module: in evaluation mode, batch norm not folded: ONNX Runtime folds it.
+        examples: a tensor for each input.
+        card: entries of the metadata; "kind" says what the graph is.
+        weights: a safetensors file in the folder of `path` that holds the weights in half precision. The graph then
+            refers to its entries, and holds only what they lack.
+    """
+    with write_atomically(path) as part:
+        with warnings.catch_warnings(), torch.inference_mode():
+            warnings.simplefilter("ignore")  # the tracer's, about branches on sizes that the graph's contract fixes
+            torch.onnx.register_custom_op_symbolic("aten::argsort", sorted_by_topk, OPSET)
+            torch.onnx.export(
+                module.eval(),
+                tuple(examples),
+                part,
+                input_names=list(inputs),
+                output_names=list(outputs),
+                dynamic_axes=axes,
+                opset_version=OPSET,
+                training=torch.onnx.TrainingMode.PRESERVE,  # keeps batch norm apart, so weights stay exact in half
+                do_constant_folding=False,
+                dynamo=False,
+            )
+        model = onnx.load(part)
+        halve_weights(model, {} if weights is None else locate_entries(weights))
+        onnx.helper.set_model_props(model, {"format": str(FORMAT), **card})
+        part.write_bytes(model.SerializeToString())
+
+
+def halve_weights(model: Any, entries: Mapping[bytes, tuple[str, int, int]]) -> None:
+    """Store single-precision weights in half precision, cast back on loading, where that is exact.
+
+    Weights that are among the `entries` of `locate_entries` become references to their file.
+    """
+    casts, kept = [], []
+    for weight in model.graph.initializer:
+        values = numpy_helper.to_array(weight)
+        half = values.astype(np.float16) if values.dtype == np.float32 and values.size > 1 else values
+        if half.dtype == values.dtype or not np.array_equal(half.astype(np.float32), values):
+            kept.append(weight)
+            continue
+        stored = numpy_helper.from_array(half, f"{weight.name}.half")
+        if place := entries.get(half.tobytes()):
+            stored.ClearField("raw_data")
+            stored.data_location = TensorProto.EXTERNAL
+            for key, value in zip(("location", "offset", "length"), place, strict=True):
+                stored.external_data.add(key=key, value=str(value))
+        kept.append(stored)
+        casts.append(helper.make_node("Cast", [stored.name], [weight.name], to=TensorProto.FLOAT))
+    nodes = [*casts, *model.graph.node]
+    del model.graph.initializer[:], model.graph.node[:]
+    model.graph.initializer.extend(kept)
+    model.graph.node.extend(nodes)
+
+
+def locate_entries(path: Path) -> dict[bytes, tuple[str, int, int]]:
+    """Return the place (file name, offset, length) of each entry of a safetensors file, by the entry's bytes."""
+    content = path.read_bytes()
+    (length,) = struct.unpack("<Q", content[:8])
+    header, start = json.loads(content[8 : 8 + length]), 8 + length
+    spans = (start + np.array(entry["data_offsets"]) for name, entry in header.items() if name != "__metadata__")
+    return {content[first:last]: (path.name, int(first), int(last - first)) for first, last in spans}
