@@ -32,7 +32,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from likewise.models import hsnet
 from likewise.models.hsnet import STRIDES, HSNet
-from likewise.ops.hypercorrelation.kernels import CenterPivotConv4d, over_query_plane, over_support_plane
+from likewise.ops.hypercorrelation.correlation import CenterPivotConv4d, over_query_plane, over_support_plane
 
 PAPER = {
     "full": ("11.3 M", "702.35 G", "512 ms", "4.12 GB"),

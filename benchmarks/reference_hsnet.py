@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from likewise.models.hsnet import STRIDES, HSNet
-from likewise.ops.hypercorrelation.kernels import CenterPivotConv4d
+from likewise.ops.hypercorrelation.correlation import CenterPivotConv4d
 
 
 @torch.no_grad()

@@ -9,7 +9,7 @@ from benchmarks import kernels
 from benchmarks.kernels import KERNELS, FullConv4d, SeparableConv4d, full_kernel
 
 from likewise.models import hsnet
-from likewise.ops.hypercorrelation.kernels import CenterPivotConv4d
+from likewise.ops.hypercorrelation.correlation import CenterPivotConv4d
 
 
 def loop_conv4d(x: np.ndarray, weight: np.ndarray, bias: np.ndarray, stride: int) -> np.ndarray:

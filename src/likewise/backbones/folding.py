@@ -1,7 +1,5 @@
 """Fold batch norm into the convolutions before it, for faster inference."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch
@@ -59,6 +57,5 @@ def norms_after_convolutions(backbone: Backbone) -> list[tuple[str, str]]:
 
 
 def replace_module(net: nn.Module, name: str, module: nn.Module) -> None:
-    """Replace the submodule with that name."""
     parent, _, last = name.rpartition(".")
     setattr(net.get_submodule(parent), last, module)

@@ -63,11 +63,7 @@ class BackboneSpec:
     about: str = ""
 
     def with_taps(self, *modules: str) -> BackboneSpec:
-        """The same backbone, read at these modules only.
-
-        Raises:
-            ModelError: an unknown tap; the message lists the taps.
-        """
+        """The same backbone, read at these modules only."""
         known = {tap.module: tap for tap in self.taps}
         for module in modules:
             if module not in known:

@@ -35,9 +35,8 @@ def _read_input(index: int, module: nn.Module, inputs: tuple[Tensor]) -> None:
 class Backbone(nn.Module):
     """images -> timm's network -> one feature map for each tap.
 
-    Args:
-        spec: the network and its taps; weights are random until a state is loaded.
-        frozen: parameters need no gradient, and batch norm uses its stored statistics in `train()` too.
+    Weights are random until a state is loaded. Parameters of a `frozen` backbone need no gradient, and its batch norm
+    uses its stored statistics in `train()` too.
     """
 
     def __init__(self, spec: BackboneSpec, *, frozen: bool = True) -> None:

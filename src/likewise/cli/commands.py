@@ -11,9 +11,8 @@ from likewise.errors import requires_extra
 class Command(TyperCommand):
     """A command of the program.
 
-    Attributes:
-        several: Options that take all values up to the next option: ``--format mask overlay``.
-        resumes: Whether the same command continues after an interruption.
+    Options in `several` take all values up to the next option: ``--format mask overlay``. `resumes` says whether the
+    same command continues after an interruption.
     """
 
     several: tuple[str, ...] = ()

@@ -14,8 +14,7 @@ from likewise.cli.parse import ShortSide, Window
 from likewise.errors import requires_extra
 
 Source = Annotated[
-    Path,
-    typer.Argument(metavar="RUN", help="A run of mcibi or fcn, a .safetensors file, or a folder of label PNGs."),
+    Path, typer.Argument(metavar="RUN", help="A run of mcibi or fcn, a .safetensors file, or a folder of label PNGs.")
 ]
 BenchmarkName = Annotated[
     str, typer.Option("--benchmark", help="voc, ade20k, cityscapes, coco-stuff-10k, lip, camvid.")

@@ -17,9 +17,7 @@ def memory() -> None:
 
 
 @app.command("show", cls=command())
-def show(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run of mcibi, or a saved memory.")],
-) -> None:
+def show(run: Annotated[Path, typer.Argument(metavar="RUN", help="A run of mcibi, or a saved memory.")]) -> None:
     """Describe a memory: filled classes, the most similar class of each, and its movement during training.
 
     [dim]likewise memory show runs/mcibi[/dim]

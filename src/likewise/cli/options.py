@@ -57,8 +57,7 @@ Maps = Annotated[
     ),
 ]
 Then = Annotated[
-    str | None,
-    typer.Option("--then", help="segment: use the best masks as examples and average both probabilities."),
+    str | None, typer.Option("--then", help="segment: use the best masks as examples and average both probabilities.")
 ]
 Model = Annotated[str, typer.Option("--model", help="See [bold]likewise models[/bold].")]
 BackboneName = Annotated[
@@ -88,13 +87,7 @@ Edges = Annotated[bool, typer.Option("--edges/--no-edges", help="Refine outlines
 
 
 def open_few_shot(
-    model: str,
-    backbone: str,
-    weights: Path | None,
-    side: int | None,
-    device: str,
-    precision: str,
-    **options: Any,
+    model: str, backbone: str, weights: Path | None, side: int | None, device: str, precision: str, **options: Any
 ) -> FewShot:
     """Return the predictor that the options name. `backbone` may carry taps after an @; others go to `FewShot`."""
     from likewise.predict.few_shot import FewShot

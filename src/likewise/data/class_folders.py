@@ -1,13 +1,16 @@
-"""FSS-1000, and any folder of `<class>/<image>` with masks: each image shows the one class of its folder."""
+"""FSS-1000, DAVIS, and any folder of `<class>/<image>` with masks: an image shows the one class of its folder."""
 
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
+from jaxtyping import Bool
+
 from likewise.data.class_masks import folder_class_set, read_grey_mask
 from likewise.data.episodes import EpisodeSet
-from likewise.data.layout import folders_in, images_in, labels_by_stem, read_list
+from likewise.data.layout import find_home, folders_in, images_by_folder, images_in, labels_by_stem, read_list
 from likewise.errors import DataSetError, check_known
-from likewise.io.masks import read_mask
+from likewise.io.masks import read_labels, read_mask
 
 FSS_CLASSES = {"trn": 520, "val": 240, "test": 240}
 """Number of classes of the splits of FSS-1000 (Li et al., CVPR 2020)."""
@@ -20,9 +23,6 @@ def fss1000(root: Path | str, split: str = "test", lists: Path | str | None = No
         split: "trn", "val" or "test"; "all" takes every class folder and needs no list.
         lists: a folder of `{trn,val,test}.txt` with one class name a line; None looks for `splits/fss` in the root
             and beside the data.
-
-    Raises:
-        DataSetError: an unknown split, or missing files or lists.
     """
     check_known(split, (*FSS_CLASSES, "all"), "split of FSS-1000", DataSetError)
     home = fss_home(root)
@@ -65,9 +65,6 @@ def class_folders(root: Path | str) -> EpisodeSet:
 
     The mask of `a.jpg` is `a_mask.png`, `a.png` or `a.tif` in the same folder (see `read_mask` for the formats). An
     image without a mask and a mask without an image count as missing.
-
-    Raises:
-        DataSetError: no such folder, or no image with a mask in it.
     """
     root = Path(root)
     if not root.is_dir():
@@ -90,3 +87,17 @@ def class_folders(root: Path | str) -> EpisodeSet:
             "<image>_mask.png or <image>.png beside it"
         )
     return folder_class_set(root.name, "all", root, images, masks, read_mask)
+
+
+def davis_sequences(root: Path | str) -> EpisodeSet:
+    """Return DAVIS at 480p, from `{JPEGImages,Annotations}/480p/<sequence>/<frame>`; each sequence is a class.
+
+    Every mask value but 0 is the object of the sequence: 255 too, and all instances of DAVIS 2017.
+    """
+    home = find_home(root, (".", "DAVIS"), ("JPEGImages/480p", "Annotations/480p"), "DAVIS (480p)")
+    images, masks = images_by_folder(home / "JPEGImages/480p"), images_by_folder(home / "Annotations/480p")
+    return folder_class_set("DAVIS", "all", home, images, masks, read_object)
+
+
+def read_object(path: Path) -> Bool[np.ndarray, "h w"]:
+    return read_labels(path) > 0

@@ -57,12 +57,10 @@ def folder_class_set(
 ) -> EpisodeSet:
     """Return the set of images "<class>/<name>", where every image shows the one class of its folder.
 
-    Args:
-        images, masks: files by "<class>/<name>"; an entry that lacks one of both counts as missing.
-        read: returns the bool mask (h, w) in a mask file.
+    An entry that lacks its image or its mask counts as missing; `read` returns the mask in a file.
     """
-    listed = [Entry(image, image.split("/")[0]) for image in dict.fromkeys((*images, *masks))]
+    listed = tuple(Entry(image, image.split("/")[0]) for image in dict.fromkeys((*images, *masks)))
     classes = tuple(dict.fromkeys(entry.class_name for entry in listed))
     image_path, mask_path = partial(listed_file, images, home), partial(listed_file, masks, home)
     read_class = partial(read_folder_class, mask_path, read)
-    return keep_present(benchmark, None, split, classes, listed, image_path, read_class, mask_path)
+    return keep_present(EpisodeSet(benchmark, None, split, classes, listed, image_path, read_class, mask_path))

@@ -46,9 +46,6 @@ def coco20i(
             in the training images.
         folds: "interleaved" or "contiguous".
         drop_leaking: leave out the training images with an entry of a novel class.
-
-    Raises:
-        DataSetError: an unknown fold, split or convention, or missing or damaged files.
     """
     check_known(fold, range(4), "fold of COCO-20i", DataSetError)
     check_known(split, ("trn", "val"), "split of COCO-20i", DataSetError)
@@ -73,15 +70,12 @@ def coco20i(
     else:
         raise DataSetError(f"{root} does not hold masks of COCO-20i: looked for {pngs} and {instances_json}")
     image_path = partial(file_in, home / part, ".jpg")
-    return fold_set("COCO-20i", fold, split, COCO, novel, entries, image_path, read_class, drop_leaking=drop_leaking)
+    dataset = EpisodeSet("COCO-20i", fold, split, COCO, tuple(entries), image_path, read_class)
+    return fold_set(dataset, novel, drop_leaking=drop_leaking)
 
 
 def read_instances(path: Path) -> Instances:
-    """Return the instances in an instance JSON by image and class name; classes follow the ascending category ids.
-
-    Raises:
-        DataSetError: a file of another format or with another number of categories.
-    """
+    """Return the instances in an instance JSON by image and class name; classes follow the ascending category ids."""
     try:
         tables = json.loads(path.read_text())
         ids = sorted(category["id"] for category in tables["categories"])

@@ -61,8 +61,10 @@ class EpisodeSet:
         fold: None for benchmarks without folds.
         image_path: returns the file of an image.
         read_class: returns the mask of a class in an image, uint8 (h, w) with 0, 1 and IGNORE.
+        mask_path: returns the file of an image's masks, where each image has one.
+        presence: set by `keep_present`.
 
-    `image_path` and `read_class` are module functions or partials of them, so that a set can be pickled.
+    The functions are module functions or partials of them, so that a set can be pickled.
     """
 
     benchmark: str
@@ -70,14 +72,16 @@ class EpisodeSet:
     split: str
     classes: tuple[str, ...]
     entries: tuple[Entry, ...]
-    presence: Presence
     image_path: Callable[[str], Path] = field(repr=False)
     read_class: Callable[[str, str], np.ndarray] = field(repr=False)
+    mask_path: Callable[[str], Path] | None = field(default=None, repr=False)
+    presence: Presence = field(default=Presence("", 0))
 
     @property
     def name(self) -> str:
         """The name in reports, such as "PASCAL-5i fold 0 val"."""
-        return set_name(self.benchmark, self.fold, self.split)
+        fold = "" if self.fold is None else f"fold {self.fold} "
+        return f"{self.benchmark} {fold}{self.split}"
 
     @cached_property
     def images_of(self) -> dict[str, tuple[str, ...]]:
@@ -109,7 +113,6 @@ class EpisodeSet:
         return labels
 
     def only(self, classes: Iterable[str]) -> "EpisodeSet":
-        """Return the set with these classes only."""
         kept = tuple(classes)
         for name in kept:
             check_known(name, self.classes, f"class of {self.name}", DataSetError)
@@ -119,13 +122,9 @@ class EpisodeSet:
 def load_episode(
     dataset: EpisodeSet, episode: Episode, size: int | None = None, nearest: Nearest = "floor"
 ) -> LoadedEpisode:
-    """Return the pixels of an episode, all images resized to `size` x `size` pixels, or at their own size for None.
+    """Return the pixels of an episode, all resized to `size` x `size`, or at their own size for None.
 
-    Args:
-        nearest: how label maps are resized (see `resize_labels`).
-
-    Raises:
-        ImageError: a file that cannot be read, or an image and a mask of different sizes.
+    Label maps are resized by `nearest` (`resize_labels`). An image and a mask of different sizes raise `ImageError`.
     """
 
     def read(image: str) -> tuple[np.ndarray, np.ndarray]:
@@ -179,35 +178,14 @@ def draw_episode(dataset: EpisodeSet, shots: int, ways: int, generator: np.rando
     return Episode(tuple(classes), supports, first[0])
 
 
-def set_name(benchmark: str, fold: int | None, split: str) -> str:
-    return f"{benchmark} {split}" if fold is None else f"{benchmark} fold {fold} {split}"
-
-
-def keep_present(
-    benchmark: str,
-    fold: int | None,
-    split: str,
-    classes: Sequence[str],
-    listed: Iterable[Entry],
-    image_path: Callable[[str], Path],
-    read_class: Callable[[str, str], np.ndarray],
-    mask_path: Callable[[str], Path] | None = None,
-) -> EpisodeSet:
-    """Return the set of the listed entries whose image (and mask file) is on disk; its presence names the others.
-
-    Raises:
-        DataSetError: no entry is on disk.
-    """
-    name, listed = set_name(benchmark, fold, split), tuple(listed)
-    present = {
-        image
-        for image in {entry.image for entry in listed}
-        if image_path(image).is_file() and (mask_path is None or mask_path(image).is_file())
-    }
-    entries = tuple(entry for entry in listed if entry.image in present)
+def keep_present(dataset: EpisodeSet) -> EpisodeSet:
+    """Return the set of the entries whose image (and mask file) is on disk; its presence names the others."""
+    paths = [path for path in (dataset.image_path, dataset.mask_path) if path is not None]
+    present = {image for image in dataset.classes_of if all(path(image).is_file() for path in paths)}
+    entries = tuple(entry for entry in dataset.entries if entry.image in present)
+    listed = len(dataset.entries)
     if not entries:
-        example = f", for example {image_path(listed[0].image)}" if listed else ""
-        raise DataSetError(f"none of the {len(listed)} entries of {name} is present{example}")
-    missing = tuple(f"{e.image} ({e.class_name})" for e in listed if e.image not in present)
-    presence = Presence(name, len(listed), missing)
-    return EpisodeSet(benchmark, fold, split, tuple(classes), entries, presence, image_path, read_class)
+        example = f", for example {dataset.image_path(dataset.entries[0].image)}" if listed else ""
+        raise DataSetError(f"none of the {listed} entries of {dataset.name} is present{example}")
+    missing = tuple(f"{e.image} ({e.class_name})" for e in dataset.entries if e.image not in present)
+    return replace(dataset, entries=entries, presence=Presence(dataset.name, listed, missing))

@@ -1,7 +1,7 @@
 """Folds of novel and base classes, entries by a pixel count, and training images that leak novel classes."""
 
 from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -45,27 +45,13 @@ def entries_by_pixels(
     return entries
 
 
-def fold_set(
-    benchmark: str,
-    fold: int | None,
-    split: str,
-    classes: Sequence[str],
-    novel: Sequence[str],
-    entries: Sequence[Entry],
-    image_path: Callable[[str], Path],
-    read_class: Callable[[str, str], np.ndarray],
-    mask_path: Callable[[str], Path] | None = None,
-    *,
-    drop_leaking: bool,
-) -> EpisodeSet:
-    """Return the split of a fold: "val" holds the novel classes, "trn" the others.
+def fold_set(dataset: EpisodeSet, novel: Sequence[str], *, drop_leaking: bool) -> EpisodeSet:
+    """Return the split of a fold, from the set of all classes: "val" holds the novel classes, "trn" the others.
 
-    Args:
-        classes: all classes of the benchmark.
-        entries: all entries of the split, of every class.
-        drop_leaking: leave out the training images that show a novel class.
+    `drop_leaking` leaves out the training images that show a novel class.
     """
-    kept = novel if split == "val" else [name for name in classes if name not in novel]
-    leaking = find_leakage(entries, novel).leaking if drop_leaking and split == "trn" else frozenset()
-    listed = [entry for entry in entries if entry.class_name in kept and entry.image not in leaking]
-    return keep_present(benchmark, fold, split, kept, listed, image_path, read_class, mask_path)
+    val = dataset.split == "val"
+    kept = tuple(name for name in dataset.classes if (name in novel) == val)
+    leaking = find_leakage(dataset.entries, novel).leaking if drop_leaking and not val else frozenset()
+    listed = tuple(entry for entry in dataset.entries if entry.class_name in kept and entry.image not in leaking)
+    return keep_present(replace(dataset, classes=kept, entries=listed))

@@ -37,11 +37,9 @@ class GroupSet:
         return self.groups[group]
 
     def image_path(self, group: str, image: str) -> Path:
-        """Return the file of an image."""
         return self.image_files[f"{group}/{image}"]
 
     def read_mask(self, group: str, image: str) -> Bool[np.ndarray, "h w"]:
-        """Return the mask of an image."""
         return read_grey_mask(self.mask_files[f"{group}/{image}"])
 
     def read_sism(self, group: str, image: str) -> Float32[np.ndarray, "h w"]:
@@ -55,9 +53,6 @@ def cosaliency_groups(root: Path | str) -> GroupSet:
     CoCA, CoSOD3k, CoSal2015, iCoseg, MSRC, DUTS_class and COCO9213 are distributed in this layout. A mask is where grey
     exceeds 127. An image that lacks its mask (or its map, where there is a `sism` folder) counts as missing, and so
     does a mask that lacks its image.
-
-    Raises:
-        DataSetError: no such folders, or no complete image in them.
     """
     home = find_home(root, (".",), ("image", "gt"), "a co-saliency data set (image/<group>/, gt/<group>/)")
     kinds = ("image", "gt", "sism") if (home / "sism").is_dir() else ("image", "gt")

@@ -24,9 +24,6 @@ def label_folders(root: Path | str, least: int = MIN_CLASS_PIXELS) -> EpisodeSet
     0 is background, 255 is ignored, any other label is a class with its number as name. Label maps are PNG or TIFF. A
     class with at least `least` pixels in an image is an entry. An image without labels counts as one missing entry,
     since its classes are unknown; labels without an image count as one for each class.
-
-    Raises:
-        DataSetError: no such folders, or no label with enough pixels.
     """
     root = Path(root)
     places = [(root / images, root / labels) for images, labels in FOLDERS]
@@ -42,13 +39,10 @@ def label_folders(root: Path | str, least: int = MIN_CLASS_PIXELS) -> EpisodeSet
         listed += [Entry(stem, str(label)) for label in np.flatnonzero(counts >= least) if label not in (0, IGNORE)]
     if not listed:
         raise DataSetError(f"no label but 0 covers {least} pixels of any image in {home[1]}")
-    classes = sorted({entry.class_name for entry in listed}, key=int)
+    classes = tuple(sorted({entry.class_name for entry in listed}, key=int))
     image_path, label_path = partial(listed_file, images, home[0]), partial(listed_file, labels, home[1])
     read_class = partial(read_label_class, label_path, {name: int(name) for name in classes})
-    found = keep_present(root.resolve().name, None, "all", classes, listed, image_path, read_class, label_path)
-    unlabelled = tuple(stem for stem in images if stem not in labels)
-    presence = found.presence
-    return replace(
-        found,
-        presence=Presence(presence.of, presence.listed + len(unlabelled), (*presence.missing, *unlabelled)),
-    )
+    name, entries = root.resolve().name, tuple(listed)
+    found = keep_present(EpisodeSet(name, None, "all", classes, entries, image_path, read_class, label_path))
+    missing = (*found.presence.missing, *(stem for stem in images if stem not in labels))
+    return replace(found, presence=Presence(found.name, len(found.entries) + len(missing), missing))

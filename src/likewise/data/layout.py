@@ -24,11 +24,7 @@ class Presence:
 
 
 def find_home(root: Path | str, candidates: Sequence[str], needs: Sequence[str], noun: str) -> Path:
-    """Return the first `root`/candidate that holds every file or folder of `needs`.
-
-    Raises:
-        DataSetError: there is none; the message names `noun`, the needed files and the folders searched.
-    """
+    """Return the first `root`/candidate that holds every file or folder of `needs`."""
     root = Path(root)
     if not root.is_dir():
         raise DataSetError(f"{noun}: the folder {root} does not exist")
@@ -40,11 +36,7 @@ def find_home(root: Path | str, candidates: Sequence[str], needs: Sequence[str],
 
 
 def read_list(path: Path) -> list[str]:
-    """Return the non-empty lines of a list file.
-
-    Raises:
-        DataSetError: no such file.
-    """
+    """Return the non-empty lines of a list file."""
     if not path.is_file():
         raise DataSetError(f"no list file {path}")
     return [line.strip() for line in path.read_text().splitlines() if line.strip()]

@@ -16,11 +16,7 @@ from likewise.errors import DataSetError, check_known
 
 
 def pascal5i(
-    root: Path | str,
-    fold: int | None,
-    split: str = "val",
-    lists: Path | str | None = None,
-    drop_leaking: bool = False,
+    root: Path | str, fold: int | None, split: str = "val", lists: Path | str | None = None, drop_leaking: bool = False
 ) -> EpisodeSet:
     """Return a split of PASCAL-5i, from `JPEGImages/*.jpg` and `SegmentationClassAug/*.png`; 255 is IGNORE.
 
@@ -32,9 +28,6 @@ def pascal5i(
             for "val" in the images of `ImageSets/Segmentation/val.txt` and for "trn" in all others, or, where that
             file is missing too, in all images for both.
         drop_leaking: leave out the training images that show a novel class.
-
-    Raises:
-        DataSetError: an unknown fold or split, or missing files or lists.
     """
     check_known(split, ("trn", "val"), "split of PASCAL-5i", DataSetError)
     if fold is not None:
@@ -51,18 +44,8 @@ def pascal5i(
         entries = list_entries(folder / split, range(4) if fold is None or split == "trn" else [fold])
     read_class = partial(read_label_class, mask_path, {name: index for index, name in enumerate(PASCAL, start=1)})
     novel = () if fold is None else novel_classes(fold)
-    return fold_set(
-        "PASCAL-5i",
-        fold,
-        split,
-        PASCAL,
-        novel,
-        entries,
-        image_path,
-        read_class,
-        mask_path,
-        drop_leaking=drop_leaking,
-    )
+    dataset = EpisodeSet("PASCAL-5i", fold, split, PASCAL, tuple(entries), image_path, read_class, mask_path)
+    return fold_set(dataset, novel, drop_leaking=drop_leaking)
 
 
 def novel_classes(fold: int) -> tuple[str, ...]:
@@ -70,7 +53,6 @@ def novel_classes(fold: int) -> tuple[str, ...]:
 
 
 def pascal_home(root: Path | str) -> Path:
-    """Return the folder of VOC 2012 at or below `root`."""
     return find_home(
         root,
         (".", "VOC2012", "VOCdevkit/VOC2012"),

@@ -19,11 +19,7 @@ SAMPLED_FILES = 100
 
 
 def folder_scenes(
-    images: Path | str,
-    labels: Path | str,
-    classes: Path | str | Sequence[str] | None = None,
-    *,
-    strict: bool = False,
+    images: Path | str, labels: Path | str, classes: Path | str | Sequence[str] | None = None, *, strict: bool = False
 ) -> SceneSet:
     """Return the scenes in a folder of images and a folder of label PNGs or TIFFs with the same stems.
 
@@ -33,9 +29,6 @@ def folder_scenes(
         classes: the names of labels 0, 1, ..., or a text file of them (see `read_class_table`). None: each label but
             255 in the first 100 files (with `strict`, in all files) is a class named by its number.
         strict: reading a label without a name raises `ImageError`; otherwise it is ignored.
-
-    Raises:
-        DataSetError: a missing folder, a bad class table, or no labelled image.
     """
     images, labels = Path(images), Path(labels)
     for folder in images, labels:
@@ -59,11 +52,7 @@ def folder_scenes(
 
 
 def read_named_labels(values: tuple[int, ...], path: Path) -> UInt8[np.ndarray, "h w"]:
-    """Return the labels in a file.
-
-    Raises:
-        ImageError: a label is neither one of `values` nor 255.
-    """
+    """Return the labels in a file."""
     labels = read_labels(path)
     counts = np.bincount(labels.ravel(), minlength=IGNORE + 1)
     counts[[*values, IGNORE]] = 0
@@ -84,11 +73,7 @@ def format_range(values: tuple[int, ...]) -> str:
 
 
 def read_class_table(path: Path) -> dict[int, str]:
-    """Return the name of each label from lines `<label> <name>`, or `<name>` for labels 0, 1, ...
-
-    Raises:
-        DataSetError: a missing file, a label beyond 254 or given twice, or a line without a name.
-    """
+    """Return the name of each label from lines `<label> <name>`, or `<name>` for labels 0, 1, ..."""
     lines = read_list(path)
     if not any(line.split()[0].isdecimal() for line in lines):
         return dict(enumerate(lines))

@@ -74,12 +74,7 @@ def keep_present_scenes(
 ) -> SceneSet:
     """Return the set of the pairs of image and label files that are on disk; its presence names the others.
 
-    Args:
-        lookup: class index of each stored label (see `label_table`).
-        read: returns the stored labels in a file.
-
-    Raises:
-        DataSetError: no pair is on disk.
+    `read` returns the stored labels in a file, and `lookup` the class index of each (`label_table`).
     """
     scenes = tuple(Scene(*pair) for pair in pairs if pair[0].is_file() and pair[1].is_file())
     if not scenes:

@@ -10,7 +10,8 @@ A mask is a label PNG at the size of the protocol (or of the query), named after
 
 import json
 import warnings
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -21,15 +22,13 @@ from PIL import Image
 
 from likewise.data.episodes import Episode, EpisodeSet, load_episode
 from likewise.errors import ImageError, check_known
-from likewise.evaluate.episode_lists import read_episodes
-from likewise.evaluate.predictions import read_prediction, require_files
 from likewise.evaluate.protocols import Protocol
 from likewise.evaluate.results import EpisodeScore, Part, Results
-from likewise.evaluate.run import Run
+from likewise.evaluate.run import Run, read_episodes
+from likewise.evaluate.scoring import read_prediction, require_files
 from likewise.io.atomic import PART_PREFIX, write_atomically
 from likewise.io.images import save_pillow
 from likewise.io.masks import read_labels, read_mask
-from likewise.metrics.bootstrap import EpisodeCounts
 from likewise.metrics.scores import Scores, interval
 from likewise.viz.draw import label_palette
 
@@ -45,7 +44,7 @@ ON_CORRUPT = ("stop", "skip")
 
 @dataclass
 class Report:
-    """Number of masks that `predict` wrote, of those that existed, and of episodes left out for a corrupt image."""
+    """Masks that `predict` wrote, masks that existed before, and episodes left out for a corrupt image."""
 
     done: int = 0
     finished_before: int = 0
@@ -53,20 +52,11 @@ class Report:
 
 
 def predict(
-    run: Run,
-    segment: Segment,
-    *,
-    on_corrupt: str = "stop",
-    progress: Callable[[int, int], None] | None = None,
+    run: Run, segment: Segment, *, on_corrupt: str = "stop", progress: Callable[[int, int], None] | None = None
 ) -> Report:
-    """Write the missing masks of a run, each whole or not at all.
+    """Write the missing masks of a run, each whole or not at all; `progress` gets the finished and all episodes.
 
-    Args:
-        on_corrupt: "stop" at an unreadable image, or "skip" its episodes with a warning and a record.
-        progress: called with the number of finished episodes and of all episodes.
-
-    Raises:
-        ImageError: an unreadable image, with "stop".
+    An unreadable image raises an `ImageError`, or with `on_corrupt` "skip" its episodes are left out with a warning.
     """
     check_known(on_corrupt, ON_CORRUPT, "value of on_corrupt")
     report = Report()
@@ -81,14 +71,8 @@ def predict(
             if path.exists():
                 report.finished_before += 1
             else:
-                try:
-                    labels = segment(run.folds[fold], episode)
-                except ImageError as error:
-                    if on_corrupt == "stop":
-                        raise
-                    left_out[line] = warn_left_out(fold, line, error)
-                else:
-                    save_labels(labels, path, len(episode.classes))
+                with leave_out_corrupt(left_out, fold, line, on_corrupt):
+                    save_labels(segment(run.folds[fold], episode), path, len(episode.classes))
                     report.done += 1
             if progress:
                 progress(report.done + report.finished_before + report.left_out + len(left_out), total)
@@ -105,17 +89,14 @@ def score(
     on_corrupt: str = "stop",
     progress: Callable[[int, int], None] | None = None,
 ) -> Results:
-    """Return the scores of a run under its protocol.
+    """Return the scores of a run under its protocol; `on_corrupt` and `progress` are as for `predict`.
 
     Args:
         masks: a folder with the predictions of another program for the same episodes: `fold<F>/<line>.png`, or
             `<line>.png` if the run has one fold; lines count from 00000. 0 is background; with one way any other value
             is the object, with several ways 1, 2, ... are the ways.
-        on_corrupt: "stop" at an unreadable target, or "skip" its episodes.
-        progress: called with the number of finished episodes and of all episodes.
 
     Raises:
-        ImageError: an unreadable target, with "stop".
         PredictionError: a mask that is missing, unreadable, of another size than its target or with a label beyond the
             ways; or a class without a scored episode, where the protocol needs every class.
     """
@@ -129,34 +110,26 @@ def score(
     parts, scored, resampled = [], [], []
     finished, total = 0, sum(map(len, lists.values()))
     for fold, dataset in run.folds.items():
-        metric, counts = run.protocol.metric(dataset.classes), EpisodeCounts(run.protocol.name, dataset.classes)
+        metric = run.protocol.metric(dataset.classes)
         target_of = cached_targets(dataset, run.protocol)
         for line, episode in enumerate(lists[fold]):
             if line not in left_out[fold]:
-                try:
-                    target = target_of(episode)
-                except ImageError as error:
-                    if on_corrupt == "stop":
-                        raise
-                    left_out[fold][line] = warn_left_out(fold, line, error)
-                else:
-                    path = folders[fold] / mask_name(line)
-                    prediction = read_episode_mask(path, target.shape, len(episode.classes))
-                    metric.update(prediction, target, episode)
-                    iou = counts.update(prediction, target, episode)
+                with leave_out_corrupt(left_out[fold], fold, line, on_corrupt):
+                    target, path = target_of(episode), folders[fold] / mask_name(line)
+                    iou = metric.update(read_episode_mask(path, target.shape, len(episode.classes)), target, episode)
                     if iou is not None:
                         scored.append(EpisodeScore(fold, line, episode, path, iou))
             finished += 1
             if progress:
                 progress(finished, total)
-        per_class = counts.resampled()
+        per_class, queries = metric.resampled(), metric.queries()
         resampled.append(np.mean(list(per_class.values()), axis=0))
         scores = metric.compute()
         if not scores.intervals:
             # resampling a single image has no spread, which is not certainty
-            several = {name: drawn for name, drawn in per_class.items() if counts.queries()[name] > 1}
+            several = {name: drawn for name, drawn in per_class.items() if queries[name] > 1}
             scores = replace(scores, intervals=finite_intervals({"mIoU": resampled[-1], **several}))
-        parts.append(Part(dataset.name, dataset.presence, scores, left_out[fold], counts.queries()))
+        parts.append(Part(dataset.name, dataset.presence, scores, left_out[fold], queries))
     name = run.protocol.name
     origin = "part of the protocol, except for the mean over folds" if name == "likewise-1" else f"not part of {name}"
     return Results(
@@ -227,7 +200,13 @@ def read_left_out(run: Run, fold: int) -> dict[int, str]:
     return {int(line): reason for line, reason in json.loads(path.read_text()).items()} if path.is_file() else {}
 
 
-def warn_left_out(fold: int, line: int, error: ImageError) -> str:
-    """Warn that an episode is left out; returns the reason."""
-    warnings.warn(f"episode {line} of fold {fold} is left out: {error}", stacklevel=3)
-    return str(error)
+@contextmanager
+def leave_out_corrupt(left_out: dict[int, str], fold: int, line: int, on_corrupt: str) -> Iterator[None]:
+    """With "skip", turn an `ImageError` in the block into a warning and an entry of `left_out`."""
+    try:
+        yield
+    except ImageError as error:
+        if on_corrupt == "stop":
+            raise
+        warnings.warn(f"episode {line} of fold {fold} is left out: {error}", stacklevel=4)
+        left_out[line] = str(error)

@@ -11,12 +11,7 @@ from likewise.metrics.scores import Scores
 
 @dataclass(frozen=True)
 class EpisodeScore:
-    """The IoU of one episode, the mean over the ways that its target shows.
-
-    Attributes:
-        line: place in the episode list, from 0.
-        mask: file of the prediction.
-    """
+    """The IoU of an episode, the mean over the ways that its target shows; `line` in the list counts from 0."""
 
     fold: int
     line: int
@@ -27,12 +22,10 @@ class EpisodeScore:
 
 @dataclass(frozen=True)
 class Part:
-    """The scores of one fold or set.
+    """The scores of one fold or set, and how much of its data is on disk.
 
-    Attributes:
-        presence: how much of the data is on disk.
-        left_out: reason by line of the episodes that were not scored.
-        queries: number of scored query images of each class; empty without queries.
+    `left_out` is the reason by line of the episodes that were not scored; `queries` the number of scored query images
+    of each class, empty without queries.
     """
 
     name: str

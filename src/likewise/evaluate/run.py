@@ -1,5 +1,7 @@
 """A run: the folder between predicting and scoring, with episode lists and the settings that produced its masks.
 
+An episode list has one JSON object per line.
+
     data, protocol --> start_run --> RUN/run.json, RUN/fold0/episodes.jsonl, ... --> read_run
 
 A run resumes only with the settings that it started with.
@@ -7,7 +9,7 @@ A run resumes only with the settings that it started with.
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -15,8 +17,8 @@ from typing import Any
 from likewise.data.benchmarks import FOLDS, open_episodes
 from likewise.data.episodes import Episode, EpisodeSet
 from likewise.errors import ArgumentError, DataSetError, RunError, check_known
-from likewise.evaluate.episode_lists import read_episodes, write_episodes
 from likewise.evaluate.protocols import Protocol, find_protocol
+from likewise.io.atomic import write_atomically
 from likewise.io.settings import read_settings, refuse_changes, write_settings
 from likewise.version import __version__
 
@@ -25,10 +27,8 @@ from likewise.version import __version__
 class Run:
     """A folder of episode lists and masks.
 
-    Attributes:
-        folder: holds `run.json`, and for each fold `episodes.jsonl` and `masks/`.
-        settings: everything that the masks depend on, as stored in `run.json`.
-        folds: the data of each fold.
+    It holds `run.json` with the settings, everything that the masks depend on; and for each fold `episodes.jsonl` and
+    `masks/`.
     """
 
     folder: Path
@@ -52,16 +52,7 @@ class Run:
 def open_folds(
     data: Path | str, fold: str | int = "all", benchmark: str | None = None, folds: str = "interleaved"
 ) -> dict[int, EpisodeSet]:
-    """Return the test classes of one fold, or of all folds, of a few-shot benchmark.
-
-    Args:
-        fold: a number or "all".
-        benchmark, folds: as for `open_episodes`.
-
-    Raises:
-        ArgumentError: an unknown benchmark or fold convention.
-        DataSetError: an unknown fold, or a root without the files.
-    """
+    """Return the test classes of one fold (a number) or of "all"; the other arguments are those of `open_episodes`."""
     first_number = next((number for number in range(max(FOLDS.values())) if str(number) == str(fold)), 0)
     first = open_episodes(data, first_number, benchmark, folds)
     numbers = range(1 if first.fold is None else FOLDS[first.benchmark.lower()])
@@ -161,10 +152,7 @@ def start_run(
 
 
 def read_run(folder: Path | str, data: Path | str | None = None) -> Run:
-    """Return the run in a folder.
-
-    Args:
-        data: root of its data set, if that was moved.
+    """Return the run in a folder; `data` is the root of its data set, if that was moved.
 
     Raises:
         RunError: a folder without a run, or data or episode lists that changed since the run started.
@@ -193,7 +181,6 @@ def read_run(folder: Path | str, data: Path | str | None = None) -> Run:
 
 
 def run_settings(folder: Path) -> dict[str, Any]:
-    """Return the settings of the run in a folder."""
     path = folder / "run.json"
     if not path.is_file():
         raise RunError(f"{folder}: holds no run (no run.json); `likewise evaluate predict` starts one")
@@ -205,12 +192,6 @@ def run_settings(folder: Path) -> dict[str, Any]:
 
 
 def read_given_list(path: Path, dataset: EpisodeSet) -> list[Episode]:
-    """Return a given episode list.
-
-    Raises:
-        RunError: no episode, an episode without supports, or an image that is not in the data set.
-        DataSetError: an unknown class, or a line that is not an episode.
-    """
     episodes = read_episodes(path)
     if not episodes:
         raise RunError(f"{path}: holds no episode")
@@ -228,3 +209,29 @@ def read_given_list(path: Path, dataset: EpisodeSet) -> list[Episode]:
 def digest(episodes: Sequence[Episode]) -> str:
     """Return sixteen hexadecimal digits that change with any episode and with their order."""
     return hashlib.sha256(json.dumps([asdict(episode) for episode in episodes]).encode()).hexdigest()[:16]
+
+
+def write_episodes(path: Path | str, episodes: Iterable[Episode]) -> None:
+    """Write an episode list, with "classes", "supports" (for each way), "query" and "seed" on each line."""
+    with write_atomically(path) as part:
+        part.write_text("".join(json.dumps(asdict(episode)) + "\n" for episode in episodes))
+
+
+def read_episodes(path: Path | str) -> list[Episode]:
+    """Return the episodes in a file of `write_episodes`."""
+    try:
+        lines = Path(path).read_text().splitlines()
+    except OSError as error:
+        raise DataSetError(f"{path}: cannot read the episode list ({error.strerror})") from error
+    episodes = []
+    for number, line in enumerate(lines, start=1):
+        try:
+            record = json.loads(line)
+            classes = tuple(map(str, record["classes"]))
+            supports = tuple(tuple(map(str, shots)) for shots in record["supports"])
+            episodes.append(Episode(classes, supports, str(record["query"]), int(record["seed"])))
+        except (ValueError, KeyError, TypeError) as error:
+            raise DataSetError(
+                f"{path}, line {number}: not an episode with classes, supports, query and seed ({error!r})"
+            ) from error
+    return episodes

@@ -1,7 +1,5 @@
 """Scene parsing on a benchmark: images are parsed to a folder, at a single scale and at several scales, and scored."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -32,10 +30,8 @@ def evaluate_scenes(
     """Return the scores of a scene model at a single scale, and at `scales` with mirroring unless `scales` is empty.
 
     Labels are written to `out`/single-scale and `out`/multi-scale; a second call with the same settings reuses them.
-
-    Args:
-        side, window, device: as for `SceneParser`.
-        progress: called with the number of finished and of all images, over both inferences.
+    `side`, `window` and `device` are as for `SceneParser`; `progress` gets the finished and all images of both
+    inferences.
 
     Raises:
         OutputError: `out` holds labels of other settings.

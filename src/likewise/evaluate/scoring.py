@@ -3,13 +3,19 @@
 Few-shot episodes are scored by `likewise.evaluate.loops.score`.
 """
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
+
+import numpy as np
+from jaxtyping import UInt8
+from PIL import Image, ImageOps
 
 from likewise.data.groups import GroupSet
 from likewise.data.scenes import SceneSet
-from likewise.errors import check_known
-from likewise.evaluate.predictions import map_name, read_grey_map, read_prediction, require_files
+from likewise.errors import ImageError, PredictionError, check_known
 from likewise.evaluate.results import Part, Results
+from likewise.io.images import format_size, read_image
+from likewise.io.labels import IGNORE
 from likewise.io.masks import read_labels
 from likewise.io.paths import OUTPUT_SUFFIXES
 from likewise.metrics.saliency import MODES, CoSegmentation, Saliency
@@ -58,13 +64,8 @@ def score_groups(predictions: Path | str, groups: GroupSet, mode: str = "pysodme
 def score_scenes(predictions: Path | str, scenes: SceneSet, inference: str = "not stated") -> Results:
     """Return the scores of a folder of label PNGs with class indices from 0, against the scenes.
 
-    Files are named `<image>.png`, or `<image>.labels.png` as `likewise parse` writes them.
-
-    Args:
-        inference: how the labels were predicted, for the record: "single-scale", "multi-scale and mirror", ...
-
-    Raises:
-        PredictionError: labels that are missing, unreadable, of another size than their target, or of no class.
+    Files are named `<image>.png`, or `<image>.labels.png` as `likewise parse` writes them. `inference` states how they
+    were predicted, for the record: "single-scale", ...
     """
     predictions, parse_ending = Path(predictions), OUTPUT_SUFFIXES["labels"]
     from_parse = any((predictions / f"{scene.image.stem}{parse_ending}").is_file() for scene in scenes.scenes)
@@ -77,3 +78,56 @@ def score_scenes(predictions: Path | str, scenes: SceneSet, inference: str = "no
         metric.update(read_prediction(path, target.shape, read_labels, labels=len(scenes.classes)), target)
     settings = {"data": scenes.name, "predictions": str(predictions.resolve()), "inference": inference}
     return Results(metric.protocol, (Part(scenes.name, scenes.presence, metric.compute()),), settings)
+
+
+MAP_ENDINGS = (".png", OUTPUT_SUFFIXES["probability"], OUTPUT_SUFFIXES["mask"])
+"""Endings of the file that holds the map of an image: the plain name, and those of `saliency` and `cosegment`."""
+
+LISTED_NAMES = 5
+"""Number of missing files that a message lists."""
+
+
+def map_name(folder: Path, image: str) -> str:
+    """Return the file name of an image's map in a folder; `<image>.png` if it has none."""
+    present = [f"{image}{ending}" for ending in MAP_ENDINGS if (folder / f"{image}{ending}").is_file()]
+    if len(present) > 1:
+        raise PredictionError(f"{folder}: {image} has several maps, {' and '.join(present)}; move all but one away")
+    return present[0] if present else f"{image}{MAP_ENDINGS[0]}"
+
+
+def require_files(folder: Path, names: Sequence[str], dataset: str) -> None:
+    """Raise `PredictionError` with the first missing names unless every file is in the folder."""
+    missing = [name for name in names if not (folder / name).is_file()]
+    if missing:
+        more = f" and {len(missing) - LISTED_NAMES} more" if len(missing) > LISTED_NAMES else ""
+        raise PredictionError(
+            f"{folder}: {len(missing)} of {len(names)} predictions for {dataset} are missing: "
+            f"{', '.join(missing[:LISTED_NAMES])}{more}; scoring needs all of them"
+        )
+
+
+def read_prediction(
+    path: Path, size: tuple[int, ...], read: Callable[[Path], np.ndarray], labels: int = IGNORE + 1
+) -> UInt8[np.ndarray, "h w"]:
+    """Return the prediction in a file."""
+    try:
+        prediction = read(path)
+    except ImageError as error:
+        raise PredictionError(f"cannot read a prediction: {error}") from error
+    if prediction.shape != size:
+        raise PredictionError(
+            f"{path}: is {format_size(*prediction.shape)}, its target {format_size(size[0], size[1])}; write "
+            "predictions at the size of their target"
+        )
+    if int(prediction.max()) >= labels:
+        raise PredictionError(f"{path}: holds label {prediction.max()}; labels are 0 to {labels - 1}")
+    return prediction.astype(np.uint8)
+
+
+def read_grey_map(path: Path) -> UInt8[np.ndarray, "h w"]:
+    """Return a grey map, black 0 and white 255; 16-bit PNGs are scaled by 65535, not by their brightest pixel."""
+    values = read_image(path)[..., 0]
+    with Image.open(path) as image:
+        if image.format == "PNG" and image.mode in ("I;16", "I"):
+            values = np.rint(np.asarray(ImageOps.exif_transpose(image)) / 257).astype(np.uint8)
+    return values

@@ -5,8 +5,6 @@ support image, class --> learn --> concept of one example --+
 query image ----------> backbone (once per image) ---------+
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Hashable
 from typing import Any
 
@@ -41,10 +39,8 @@ def episode_segmenter(
 ) -> Callable[[EpisodeSet, Episode], UInt8[np.ndarray, "h w"]]:
     """Return a function from an episode to the labels of its query, at the size of the protocol.
 
-    The function raises `ImageError` for an image that cannot be read or does not show its class.
-
-    Args:
-        few_shot: created with `predictor_options(protocol)`.
+    It raises `ImageError` for an image that cannot be read or does not show its class. `few_shot` is created with
+    `predictor_options(protocol)`.
     """
     concepts: LRUCache[Hashable, Concept] = LRUCache(
         MEMORY, getsizeof=lambda concept: sum(rows.nbytes for rows in concept.rows.values())
@@ -73,9 +69,6 @@ def support_example(dataset: EpisodeSet, image: str, classes: tuple[str, ...], w
     """Return a support of one way: ignored pixels are background, pixels of the other ways are ignored (PANet, 3.2).
 
     If no background is left, pixels of the other ways are background.
-
-    Raises:
-        ImageError: an image that does not show its class at the size of the protocol.
     """
     loaded = load_episode(dataset, Episode(classes, (), image), protocol.size, protocol.nearest)
     labels, pixels = loaded.target, loaded.query

@@ -23,11 +23,7 @@ def check_same_size(prediction: np.ndarray, target: np.ndarray) -> None:
 def confusion(
     prediction: UInt8[np.ndarray, "h w"], target: UInt8[np.ndarray, "ht wt"], labels: int
 ) -> Int64[np.ndarray, "k k"]:
-    """Return pixel counts, rows by the label in the target and columns by the predicted label.
-
-    Raises:
-        PredictionError: maps of different sizes, or a label of `labels` or above other than 255 in the target.
-    """
+    """Return pixel counts, rows by the label in the target and columns by the predicted label."""
     check_same_size(prediction, target)
     counted = target != IGNORE
     for name, values in ("prediction", prediction), ("target", target[counted]):

@@ -5,8 +5,6 @@ Long, Shelhamer, Darrell, "Fully Convolutional Networks for Semantic Segmentatio
     images --> backbone --> decoder --> detail (optional) --> resize --> softmax
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from jaxtyping import Float, Integer
@@ -14,26 +12,16 @@ from torch import Tensor, nn
 
 from likewise.backbones.taps import Backbone
 from likewise.models.blocks.context import conv_norm_relu
-from likewise.models.blocks.scene_heads import (
-    auxiliary_taps,
-    build_detail,
-    classifier,
-    cross_entropy,
-    overlap_loss,
-)
+from likewise.models.blocks.scene_heads import auxiliary_taps, build_detail, classifier, cross_entropy, overlap_loss
 from likewise.ops.features import plane_size, resize
 
 
 class FCN(nn.Module):
     """Logits of every pixel for each class, with the backbone and heads of MCIBI but no memory.
 
-    Args:
-        backbone: the last tap is the decoder's input; the one before it, if any, that of the auxiliary head.
-        classes: names, in the order of their labels.
-        convolutions: number of 3x3 convolutions, each with batch norm and ReLU, before the classifier.
-        channels: of these convolutions.
-        dropout: probability of dropping a channel before each classifier.
-        detail: refine the logits with the backbone's first tap, of a finer stride (`scene_heads.Detail`).
+    The backbone's last tap is the decoder's input; the one before it, if any, that of the auxiliary head. The decoder
+    has `convolutions` 3x3 convolutions with batch norm and ReLU, then a classifier with `dropout` of channels. `detail`
+    refines the logits with the first tap, of a finer stride (`scene_heads.Detail`).
     """
 
     def __init__(

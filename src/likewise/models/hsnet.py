@@ -17,8 +17,6 @@ for a level is replaced by the finest level that holds it (`HSNetConfig.rescue`)
 `likewise.models.hsnet_inference` encodes supports once for many queries and computes the same logits faster.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import torch
@@ -32,8 +30,7 @@ from likewise.backbones.taps import Backbone
 from likewise.errors import ModelError
 from likewise.models.blocks.renaming import rename_entry
 from likewise.ops.features import plane_size, resize
-from likewise.ops.hypercorrelation.correlation import correlate, masked_unit_features, resize4d, unit
-from likewise.ops.hypercorrelation.kernels import CenterPivotConv4d
+from likewise.ops.hypercorrelation.correlation import CenterPivotConv4d, correlate, masked_unit_features, resize4d, unit
 
 STRIDES = (8, 16, 32)
 SMALLEST_SIDE = 32
@@ -72,9 +69,7 @@ def conv3x3(channels_in: int, channels_out: int) -> nn.Conv2d:
 class HSNet(nn.Module):
     """Background and foreground logits of the query, one pair for each shot of an episode.
 
-    Args:
-        backbone: its taps have strides 8, 16 and 32, at least one tap of each.
-        config: the variant.
+    The backbone has taps of strides 8, 16 and 32, at least one of each.
     """
 
     def __init__(self, backbone: Backbone, config: HSNetConfig | None = None) -> None:
@@ -105,12 +100,9 @@ class HSNet(nn.Module):
         foreground: Float[Tensor, "b s h w"],
         query_images: Float[Tensor, "b 3 hq wq"],
     ) -> Float[Tensor, "b s 2 hq wq"]:
-        """Return background and foreground logits at the size of the query, for each shot.
+        """Return background and foreground logits at the size of the query, for each of `s` shots.
 
-        Args:
-            support_images: `s` shots for each of `b` episodes, normalised for the backbone.
-            foreground: 1 where a support pixel belongs to the class, in [0, 1].
-            query_images: normalised for the backbone.
+        Images are normalised for the backbone; `foreground` is in [0, 1], 1 where a support pixel belongs to the class.
         """
         shots = foreground.shape[1]
         support = self.support_features(self.taps(support_images.flatten(0, 1)), foreground.flatten(0, 1))
@@ -178,8 +170,7 @@ class HSNet(nn.Module):
     ) -> Float[Tensor, ""]:
         """Return the mean cross-entropy over all query pixels and shots.
 
-        Args:
-            query_labels: 1 for foreground; any other label, void (255) too, is background, as published.
+        Label 1 is foreground; any other label, void (255) too, is background, as published.
         """
         logits = self(support_images, foreground, query_images)
         target = (query_labels == 1).long()[:, None].expand(-1, logits.shape[1], -1, -1)
@@ -202,9 +193,6 @@ def from_checkpoint(state: dict[str, Tensor]) -> dict[str, Tensor]:
     """Return the published program's entries under our names; they may start with `module.`.
 
     The backbone's unused classifier is left out.
-
-    Raises:
-        WeightsError: an entry that the published program does not have.
     """
     found = {}
     for published, value in state.items():

@@ -9,8 +9,6 @@ computed for foreground positions only and the hypercorrelation never exists as 
 (`likewise.ops.hypercorrelation.fast`).
 """
 
-from __future__ import annotations
-
 from functools import partial
 
 import torch
@@ -29,12 +27,7 @@ from likewise.ops.hypercorrelation.supports import Support, SupportLevel
 
 @torch.no_grad()
 def encode_support(model: HSNet, images: Float[Tensor, "b 3 h w"], foreground: Float[Tensor, "b h w"]) -> list[Support]:
-    """Return each shot's foreground features at every stride.
-
-    Args:
-        images: normalised for the backbone.
-        foreground: 1 where a pixel belongs to the class, in [0, 1].
-    """
+    """Return each shot's foreground features at every stride; arguments are as for `HSNet.forward`."""
     masked = model.support_features(model.taps(images), foreground)
     return [
         Support({stride: SupportLevel.of([tap[shot] for tap in model.of_stride(masked, stride)]) for stride in STRIDES})
@@ -53,20 +46,11 @@ def encode_query(model: HSNet, images: Float[Tensor, "b 3 h w"]) -> list[Float[T
 
 @torch.inference_mode()
 def segment(
-    model: HSNet,
-    query_images: Float[Tensor, "b 3 hq wq"],
-    supports: list[Support],
-    size: tuple[int, int] | None = None,
+    model: HSNet, query_images: Float[Tensor, "b 3 hq wq"], supports: list[Support], size: tuple[int, int] | None = None
 ) -> Float[Tensor, "b s 2 ho wo"]:
-    """Return the logits that `HSNet.forward` computes for these queries and supports.
+    """Return the logits that `HSNet.forward` computes for these queries and supports, at `size` or the query's.
 
-    Args:
-        query_images: normalised for the backbone.
-        supports: shots of one class from `encode_support`, of any sizes and in any precision.
-        size: height and width of the logits; by default those of the query.
-
-    Raises:
-        ConceptError: no supports, or supports encoded with another backbone.
+    Supports are shots of one class from `encode_support`, of any sizes and in any precision.
     """
     check_supports(model, supports)
     query = encode_query(model, query_images)

@@ -17,8 +17,6 @@ are in double precision, because two positions that swap their order change the 
 never stored: instead of its channels, the features are reordered before the 1x1 convolution, which is equivalent.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 
 import torch
@@ -72,10 +70,8 @@ class ICNetConfig:
 class ICNet(nn.Module):
     """Probability that each pixel belongs to the object that the images of a group share.
 
-    Args:
-        backbone: its taps, shallow to deep: three for the refinements, then one of stride 8, one of stride 16 and
-            optionally one of stride 32.
-        config: the channels.
+    The backbone's taps, shallow to deep: three for the refinements, then one of stride 8, one of stride 16 and
+    optionally one of stride 32.
     """
 
     def __init__(self, backbone: Backbone, config: ICNetConfig | None = None) -> None:
@@ -116,12 +112,10 @@ class ICNet(nn.Module):
     def forward(self, images: Float[Tensor, "n 3 h w"], sisms: Float[Tensor, "n hs ws"]) -> Float[Tensor, "n ho wo"]:
         """Return the probabilities of the common object, for a whole group at once.
 
-        Args:
-            images: the group, 224x224, normalised for the backbone.
-            sisms: single-image saliency maps, 224x224, in [0, 1].
+        Images are normalised for the backbone, single-image saliency maps in [0, 1].
 
         Raises:
-            ImageError: images or maps of another size.
+            ImageError: images or maps that are not 224x224.
         """
         shallow, levels = self.features(images)
         attended = self.relate(levels, self.vectors(levels, sisms))
@@ -130,11 +124,7 @@ class ICNet(nn.Module):
     def features(
         self, images: Float[Tensor, "n 3 h w"]
     ) -> tuple[list[Float[Tensor, "n _c _h _w"]], dict[int, Float[Tensor, "n _c _h _w"]]]:
-        """Return three shallow feature maps, from fine to coarse, and the compared features by stride.
-
-        Raises:
-            ImageError: images that are not 224x224.
-        """
+        """Return three shallow feature maps, from fine to coarse, and the compared features by stride."""
         check_size(images, "images")
         *shallow, tap8, tap16 = (taps := self.backbone(images))[:5]
         if self.config.compressed is None:
@@ -144,11 +134,7 @@ class ICNet(nn.Module):
         return shallow, {8: self.compress8(tap8), 16: self.compress16(tap16), 32: self.compress32(taps[-1])}
 
     def vectors(self, levels: dict[int, Float[Tensor, "n _c _h _w"]], sisms: Float[Tensor, "n hs ws"]) -> Vectors:
-        """Return single-image vectors: normalised masked average pooling under the SISM and under its complement.
-
-        Raises:
-            ImageError: maps that are not 224x224.
-        """
+        """Return single-image vectors: normalised masked average pooling under the SISM and under its complement."""
         check_size(sisms, "saliency maps")
         return {stride: pool(features, sisms) for stride, features in levels.items()}
 
@@ -193,13 +179,10 @@ class ICNet(nn.Module):
     def segment(
         self, images: Float[Tensor, "n 3 h w"], sisms: Float[Tensor, "n hs ws"], group: Vectors
     ) -> Float[Tensor, "n ho wo"]:
-        """Second pass: return the probabilities that `forward` of the whole group gives for these images.
+        """Second pass: return the probabilities that `forward` gives for these images of the group with these vectors.
 
         Both passes compute features image by image, because the rounding of convolutions depends on the batch size and
         can swap two positions. So an image's output does not depend on how its group is split into parts.
-
-        Args:
-            group: the vectors of all images of the group.
         """
         parts = [self.features(image) for image in images.split(1)]
         shallow = [torch.cat(level) for level in zip(*(part[0] for part in parts), strict=True)]
@@ -275,11 +258,7 @@ PUBLISHED_NAMES = {
 
 
 def from_checkpoint(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Return the published program's entries under our names; they may start with `module.`.
-
-    Raises:
-        WeightsError: an entry that the published program does not have.
-    """
+    """Return the published program's entries under our names; they may start with `module.`."""
     return {rename_entry(published, PUBLISHED_NAMES, "ICNet"): value for published, value in state.items()}
 
 

@@ -28,8 +28,6 @@ Differences between paper and program, and ours from both:
 - A batch without labelled pixels has loss 0, not NaN.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -45,13 +43,7 @@ from likewise.errors import ModelError
 from likewise.models.blocks.context import CONTEXTS, Attention, conv_norm_relu
 from likewise.models.blocks.dataset_memory import DatasetMemory
 from likewise.models.blocks.renaming import rename_entry
-from likewise.models.blocks.scene_heads import (
-    auxiliary_taps,
-    build_detail,
-    classifier,
-    cross_entropy,
-    overlap_loss,
-)
+from likewise.models.blocks.scene_heads import auxiliary_taps, build_detail, classifier, cross_entropy, overlap_loss
 from likewise.ops.features import plane_size, resize
 
 
@@ -84,13 +76,10 @@ class MCIBIConfig:
 
 
 class Stages(NamedTuple):
-    """Output of every head for a batch, for `DatasetMemory.update` and `MCIBI.loss`.
+    """Output of every head for a batch, for `DatasetMemory.update` (`features`) and `MCIBI.loss`.
 
-    Attributes:
-        features: from which the memory is updated.
-        auxiliary: logits of the auxiliary head; None if the backbone has no tap for it.
-        stage1: logits by which the memory is read.
-        stage2: final logits, at the stride of the detail head if there is one.
+    The memory is read by the logits `stage1`. `stage2` are the final logits, at the stride of the detail head if there
+    is one; `auxiliary` is None if the backbone has no tap for it.
     """
 
     features: Float[Tensor, "b c h w"]
@@ -112,11 +101,8 @@ class Losses(NamedTuple):
 class MCIBI(nn.Module):
     """Logits of every pixel for each class.
 
-    Args:
-        backbone: the last tap, at stride 8 in the paper, is the input of both stages; the one before it, if any, of the
-            auxiliary head. With `detail` the first tap is for the detail head only.
-        classes: names, in the order of their labels.
-        config: the variant.
+    The backbone's last tap, at stride 8 in the paper, is the input of both stages; the one before it, if any, of the
+    auxiliary head. With `detail` the first tap is for the detail head only. `classes` are in the order of their labels.
     """
 
     def __init__(self, backbone: Backbone, classes: Sequence[str], config: MCIBIConfig | None = None) -> None:
@@ -261,9 +247,6 @@ def from_checkpoint(state: dict[str, Tensor]) -> dict[str, Tensor]:
     """Return the entries of the published program, or of its baseline, under our names; they may start with `module.`.
 
     The program does not record which vectors of the memory have been seen: those that are not all zero have.
-
-    Raises:
-        WeightsError: an entry that the published program does not have.
     """
     found = {
         rename_entry(published, PUBLISHED_NAMES, "MCIBI").replace("_project.", "."): value

@@ -11,8 +11,6 @@ with its own conventions (`PANetConfig`). Any other backbone is ours. An empty s
 the published program.
 """
 
-from __future__ import annotations
-
 import re
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -27,13 +25,7 @@ from likewise.backbones.specs import BACKBONES
 from likewise.backbones.taps import Backbone
 from likewise.errors import WeightsError
 from likewise.io.labels import IGNORE
-from likewise.ops.features import (
-    concat_levels,
-    cosine_similarity,
-    masked_average_pool,
-    plane_size,
-    resize,
-)
+from likewise.ops.features import concat_levels, cosine_similarity, masked_average_pool, plane_size, resize
 
 
 @dataclass(frozen=True)
@@ -56,24 +48,14 @@ class PANetConfig:
 
 
 class Losses(NamedTuple):
-    """Losses of a batch; training minimises `query + align`.
-
-    Attributes:
-        query: cross-entropy of the query.
-        align: prototype alignment regularisation.
-    """
+    """Cross-entropy of the query, and prototype alignment regularisation; training minimises their sum."""
 
     query: Float[Tensor, ""]
     align: Float[Tensor, ""]
 
 
 class PANet(nn.Module):
-    """Logits of the query for the background and each way of an episode.
-
-    Args:
-        backbone: its taps are concatenated.
-        config: the conventions.
-    """
+    """Logits of the query for the background and each way of an episode; the backbone's taps are concatenated."""
 
     def __init__(self, backbone: Backbone, config: PANetConfig | None = None) -> None:
         super().__init__()
@@ -89,11 +71,8 @@ class PANet(nn.Module):
     ) -> Float[Tensor, "b q k+1 hq wq"]:
         """Return logits at the size of the query: background first, then the `k` ways in order.
 
-        Args:
-            support_images: `s` shots for each of `b` episodes and `k` ways, normalised for the backbone.
-            foreground: 1 where a support pixel belongs to its way, in [0, 1].
-            background: 1 where a support pixel belongs to none of the episode's ways. A pixel may be in neither.
-            query_images: normalised for the backbone.
+        Images are normalised for the backbone. Masks are in [0, 1]: `foreground` marks the support pixels of their way,
+        `background` those of none of the episode's ways; a pixel may be in neither.
         """
         support = self.features(rearrange(support_images, "b k s c h w -> (b k s) c h w"))
         query = self.features(rearrange(query_images, "b q c h w -> (b q) c h w"))
@@ -145,13 +124,10 @@ class PANet(nn.Module):
         query_images: Float[Tensor, "b q 3 hq wq"],
         query_labels: Int[Tensor, "b q hq wq"],
     ) -> Losses:
-        """Return the query's cross-entropy and the prototype alignment regularisation (section 3.3, equations 5, 6).
+        """Return the query's cross-entropy and the alignment regularisation (section 3.3, equations 5, 6).
 
-        The backbone sees one shot of all episodes at a time, then all queries. Where its batch norm is trained, these
-        are the batches of the published ResNet program.
-
-        Args:
-            query_labels: 0 for background, `1..k` for the ways, 255 for void pixels.
+        Labels are 0 for background, `1..k` for the ways, 255 for void. The backbone sees one shot of all episodes at a
+        time, then all queries. Where its batch norm is trained, these are the batches of the published ResNet program.
         """
         shots = [self.features(rearrange(shot, "b k c h w -> (b k) c h w")) for shot in support_images.unbind(dim=2)]
         support = rearrange(torch.stack(shots, dim=1), "bk s c h w -> (bk s) c h w")
@@ -221,11 +197,7 @@ class PANet(nn.Module):
 
 
 def from_vgg16_checkpoint(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Return the published program's entries, `encoder.backbone.features.<block>.<layer>`, under our names.
-
-    Raises:
-        WeightsError: an entry that the published program does not have.
-    """
+    """Return the published program's entries, `encoder.backbone.features.<block>.<layer>`, under our names."""
     starts = {"0": 0, "2": 5, "4": 10, "6": 17, "8": 24}
     renamed = {}
     for name, value in state.items():
@@ -238,11 +210,7 @@ def from_vgg16_checkpoint(state: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def from_resnet_checkpoint(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Return the ResNet variant's entries under our names: `layer0.0` is the stem, `layer0.1` its last norm.
-
-    Raises:
-        WeightsError: an entry that the published program does not have.
-    """
+    """Return the ResNet variant's entries under our names: `layer0.0` is the stem, `layer0.1` its last norm."""
     renamed = {}
     for name, value in state.items():
         for theirs, ours in (("layer0.0.", "conv1."), ("layer0.1.", "bn1."), ("layer", "layer")):

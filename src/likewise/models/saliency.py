@@ -7,8 +7,6 @@ convolutions. The image's mean feature is added to the deepest level, because sa
 Images may have any size and aspect.
 """
 
-from __future__ import annotations
-
 from itertools import pairwise
 
 import torch
@@ -45,9 +43,7 @@ class Smooth(nn.Module):
 class SaliencyNet(nn.Module):
     """Probability that each pixel belongs to a salient object.
 
-    Args:
-        backbone: its taps have increasing strides; the logits have the first one.
-        width: channels of the decoder.
+    The backbone's taps have increasing strides; the logits have the first one. The decoder has `width` channels.
     """
 
     def __init__(self, backbone: Backbone, width: int = WIDTH) -> None:
@@ -84,8 +80,7 @@ class SaliencyNet(nn.Module):
 def saliency_loss(logits: Float[Tensor, "b h w"], labels: UInt8[Tensor, "b h w"]) -> Float[Tensor, ""]:
     """Return the mean cross-entropy of the pixels plus the mean over images of one minus the soft IoU.
 
-    Args:
-        labels: 1 for salient, 0 for background, 255 for void.
+    Labels are 1 for salient, 0 for background, 255 for void.
     """
     valid = (labels != IGNORE).to(logits.dtype)
     target = (labels == 1).to(logits.dtype)

@@ -37,22 +37,13 @@ def resize_matrix(length_in: int, length_out: int, *, align_corners: bool, like:
 
 
 def masked_average_pool(
-    features: Float[Tensor, "b c h w"],
-    mask: Float[Tensor, "b hm wm"],
-    *,
-    align_corners: bool,
-    eps: float = 1e-5,
+    features: Float[Tensor, "b c h w"], mask: Float[Tensor, "b hm wm"], *, align_corners: bool, eps: float = 1e-5
 ) -> Float[Tensor, "b c"]:
-    """Return the mean feature under each mask, as if the features were resized to the mask.
+    """Return the mean feature under each mask, in [0, 1] and of any size, as if the features were resized to the mask.
 
-    This is the late fusion of PANet (section 3.2, equation 1): `sum(feature x mask) / (sum(mask) + eps)`. Resizing is
-    linear, so the mask goes through the transposed resize instead and the sum is taken at the size of the features.
-
-    Args:
-        features: feature maps.
-        mask: weights in [0, 1], of any size. An empty mask pools to zero.
-        align_corners: convention of the resize.
-        eps: added to the number of mask pixels, as in the published program.
+    This is the late fusion of PANet (section 3.2, equation 1): `sum(feature x mask) / (sum(mask) + eps)`, with the
+    published program's `eps`. Resizing is linear, so the mask goes through the transposed resize instead and the sum is
+    taken at the size of the features. An empty mask pools to zero.
     """
     mask = mask.to(features.dtype)
     weights = pixel_weights(mask, plane_size(features), align_corners=align_corners)
@@ -85,12 +76,8 @@ def cosine_similarity(
 def soft_iou_loss(predictions: Float[Tensor, "n m h w"], masks: Float[Tensor, "n h w"]) -> Float[Tensor, ""]:
     """Return one minus the mean, over images and their `m` predictions, of `sum(min) / sum(max)` over pixels.
 
-    Not smoothed, as in ICNet's program. For an empty mask the IoU is 0 without a gradient; it is 1 if the prediction is
-    empty too.
-
-    Args:
-        predictions: in [0, 1].
-        masks: in [0, 1].
+    Predictions and masks are in [0, 1]. Not smoothed, as in ICNet's program. For an empty mask the IoU is 0 without a
+    gradient; it is 1 if the prediction is empty too.
     """
     masks = masks[:, None].expand_as(predictions)
     intersection = torch.minimum(predictions, masks).sum(dim=(2, 3))

@@ -6,8 +6,6 @@ weights after the transposed resize, which turn a weighted sum of resized featur
 with all channels at the size of the labels exists.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import torch
@@ -18,13 +16,7 @@ from likewise.ops.features import resize_matrix
 
 
 class ResizedFeatures:
-    """The features of one image as if resized to a label map, bilinear and with corners not aligned.
-
-    Args:
-        size_in: height and width of the features.
-        size_out: height and width of the labels.
-        like: a tensor of the dtype and on the device of the features.
-    """
+    """The features of one image as if resized to a label map, bilinear and with corners not aligned."""
 
     def __init__(self, size_in: tuple[int, int], size_out: tuple[int, int], *, like: Tensor) -> None:
         self.rows = resize_matrix(size_in[0], size_out[0], align_corners=False, like=like)

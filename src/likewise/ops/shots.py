@@ -5,8 +5,6 @@ logits of each shot --> mean_probability
 probability of each class --> compete
 """
 
-from __future__ import annotations
-
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor

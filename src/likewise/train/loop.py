@@ -7,8 +7,6 @@ A run is a folder. Calling `train` again on the folder resumes from the last che
 same bits as those of an uninterrupted run.
 """
 
-from __future__ import annotations
-
 import math
 import sys
 import time
@@ -23,18 +21,10 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from likewise.errors import TrainingError
+from likewise.train import run as files
 from likewise.train.recipes.schema import Recipe
-from likewise.train.run import (
-    Logs,
-    RunState,
-    claim_folder,
-    last_checkpoint,
-    load_checkpoint,
-    save_checkpoint,
-    save_weights,
-    write_record,
-)
-from likewise.train.samples.training_data import TRAINING, Progress, TrainingData, loader, torch_seed
+from likewise.train.run import RunState
+from likewise.train.samples.training_data import TRAINING, Progress, loader, torch_seed
 from likewise.train.tasks.task import TASKS, TrainingModule
 
 
@@ -53,7 +43,7 @@ def train(recipe: Recipe, run: str | Path | None = None, *, progress_bar: bool =
         DataSetError, ImageError, WeightsError: data or weights of the recipe are missing or damaged.
     """
     folder = Path("runs") / recipe.name if run is None else Path(run)
-    claim_folder(folder, recipe)
+    files.claim_folder(folder, recipe)
     if (folder / "record.json").is_file():
         return folder
     accelerator = recipe.accelerator
@@ -93,24 +83,27 @@ def _train(fabric: Fabric, recipe: Recipe, folder: Path, progress_bar: bool) -> 
 def _loop(fabric: Fabric, recipe: Recipe, folder: Path, progress_bar: bool) -> None:
     data = TASKS[recipe.model.name].data(recipe)
     if progress_bar and fabric.is_global_zero:
-        for line in presence(data):
-            print(line, file=sys.stderr)
+        training = data.record()["training"]
+        for contents in training if isinstance(training, list) else [training]:
+            print(contents["presence"], file=sys.stderr)
     module = TrainingModule(recipe, data.classes)
     wrapped, optimiser = fabric.setup(module, make_optimiser(recipe, module))
     wrapped.train()
     average = None if recipe.average is None else moving_average(module, recipe.average)
     result = module if average is None else cast(TrainingModule, average.module)
-    state, checkpoint = RunState(), last_checkpoint(folder)
+    state, checkpoint = RunState(), files.last_checkpoint(folder)
     if checkpoint is not None:
-        state = load_checkpoint(checkpoint, module, average, optimiser, fabric.device)
+        state = files.load_checkpoint(checkpoint, module, average, optimiser, fabric.device)
 
     def validate(step: int) -> None:
         """Score the weights on the main process, and save them if they are the best so far."""
         if data.selection is not None and fabric.is_global_zero:
-            with fabric.autocast():
-                score = validation_score(result, data, fabric)
+            result.eval()
+            with torch.inference_mode(), fabric.autocast():
+                score = data.score(result.model, fabric.to_device)
+            result.train()
             if not state.validation or score > max(s for _, s in state.validation):
-                save_weights(folder, result, recipe, data.classes, step)
+                files.save_weights(folder, result, recipe, data.classes, step)
             state.validation.append((step, score))
             logs.validation(step, data.selection, score)
         fabric.barrier()
@@ -118,7 +111,7 @@ def _loop(fabric: Fabric, recipe: Recipe, folder: Path, progress_bar: bool) -> N
     size = recipe.batch // recipe.processes
     share = slice(fabric.global_rank * size, (fabric.global_rank + 1) * size)
     batches = loader(data, recipe.batch, range(state.step, recipe.steps), share, recipe.workers)
-    with Logs(folder, recipe, state, progress_bar=progress_bar, active=fabric.is_global_zero) as logs:
+    with files.Logs(folder, recipe, state, progress_bar=progress_bar, active=fabric.is_global_zero) as logs:
         if state.step == 0:
             validate(0)
         for step, batch in enumerate(batches, start=state.step):
@@ -136,7 +129,7 @@ def _loop(fabric: Fabric, recipe: Recipe, folder: Path, progress_bar: bool) -> N
             if not math.isfinite(values["loss"]):
                 path = folder / "checkpoints" / "not-finite.pt"
                 if fabric.is_global_zero:
-                    save_checkpoint(path, module, average, optimiser, state)
+                    files.save_checkpoint(path, module, average, optimiser, state)
                 raise TrainingError(
                     f"the loss is {values['loss']} at step {step}; the state before this step is in {path}. Lower "
                     "optimiser.learning_rate or set precision=float32, and train in another folder"
@@ -156,12 +149,12 @@ def _loop(fabric: Fabric, recipe: Recipe, folder: Path, progress_bar: bool) -> N
             if state.step % recipe.checkpoint_every == 0 or state.step == recipe.steps:
                 if fabric.is_global_zero:
                     path = folder / "checkpoints" / f"step-{state.step:07d}.pt"
-                    save_checkpoint(path, module, average, optimiser, state)
+                    files.save_checkpoint(path, module, average, optimiser, state)
                 fabric.barrier()
     if fabric.is_global_zero:
         if data.selection is None:
-            save_weights(folder, result, recipe, data.classes, recipe.steps)
-        write_record(folder, recipe, data, state, str(fabric.device))
+            files.save_weights(folder, result, recipe, data.classes, recipe.steps)
+        files.write_record(folder, recipe, data, state, str(fabric.device))
     fabric.barrier()
 
 
@@ -170,21 +163,12 @@ def completes_tenth(step: int, steps: int) -> bool:
     return 10 * step // steps > 10 * (step - 1) // steps
 
 
-def presence(data: TrainingData) -> list[str]:
-    """Return, for each training set, how many of its listed entries exist."""
-    sets = data.record()["training"]
-    return [contents["presence"] for contents in (sets if isinstance(sets, list) else [sets])]
-
-
 def make_optimiser(recipe: Recipe, module: nn.Module) -> torch.optim.Optimizer:
     """Return the recipe's optimiser of the parameters that require gradients."""
     parameters = [parameter for parameter in module.parameters() if parameter.requires_grad]
-    settings = recipe.optimiser
-    if settings.name == "sgd":
-        return torch.optim.SGD(
-            parameters, settings.learning_rate, momentum=settings.momentum, weight_decay=settings.weight_decay
-        )
-    return torch.optim.Adam(parameters, settings.learning_rate, weight_decay=settings.weight_decay)
+    kind = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam}[recipe.optimiser.name]
+    settings = recipe.optimiser.model_dump(exclude={"name", "learning_rate"})
+    return kind(parameters, lr=recipe.optimiser.learning_rate, **settings)
 
 
 def learning_rate(recipe: Recipe, step: int) -> float:
@@ -212,12 +196,3 @@ def moving_average(module: nn.Module, decay: float) -> AveragedModel:
     average = AveragedModel(module, avg_fn=update)
     average.update_parameters(module)  # AveragedModel copies at the first call
     return average
-
-
-def validation_score(module: TrainingModule, data: TrainingData, fabric: Fabric) -> float:
-    """Return the model's validation score."""
-    module.eval()
-    with torch.inference_mode():
-        score = data.score(module.model, fabric.to_device)
-    module.train()
-    return score

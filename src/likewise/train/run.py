@@ -36,9 +36,6 @@ def claim_folder(folder: Path, recipe: Recipe) -> None:
     """Write `recipe.json`, unless the folder contains results of another recipe.
 
     A folder with nothing but `recipe.json` belongs to a run that failed before its first step; it can be claimed.
-
-    Raises:
-        TrainingError: the folder contains a run with other settings.
     """
     path = folder / "recipe.json"
     if path.is_file() and any(entry != path for entry in folder.iterdir()):
@@ -51,12 +48,9 @@ def claim_folder(folder: Path, recipe: Recipe) -> None:
 
 @dataclass
 class RunState:
-    """The progress of a run. Data and random numbers follow from the recipe's seed and `step`.
+    """The progress of a run: updates done, (step, score) of each validation, and time spent on updates.
 
-    Attributes:
-        step: number of updates done.
-        validation: (step, score) of each validation.
-        seconds: time spent on updates.
+    Data and random numbers follow from the recipe's seed and `step`.
     """
 
     step: int = 0
@@ -81,7 +75,6 @@ def save_checkpoint(
 
 
 def last_checkpoint(folder: Path) -> Path | None:
-    """Return the run's latest checkpoint, None if there is none."""
     return max((folder / "checkpoints").glob("step-*.pt"), default=None)
 
 

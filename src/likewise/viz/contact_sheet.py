@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import UInt8
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 PAPER = (250, 249, 246)
 INK = (34, 36, 42)
@@ -55,7 +55,8 @@ def contact_sheet(rows: Sequence[Sequence[Tile]], *, header: str, subtitle: str)
         for column, tile in enumerate(row):
             x = MARGIN + column * (TILE + GAP)
             write(x, top, tile.title, "title", INK, TILE)
-            _paste(sheet, draw, tile.image, (x, top + TITLE, x + TILE, top + TITLE + own))
+            fitted = ImageOps.pad(Image.fromarray(tile.image), (TILE, own), Image.Resampling.LANCZOS, color=MAT)
+            sheet.paste(fitted, (x, top + TITLE))
             write(x, top + TITLE + own + 8, tile.caption, "caption", FAINT_INK, TILE)
         top += TITLE + own + CAPTION + GAP
     return np.array(sheet)
@@ -65,20 +66,6 @@ def image_height(row: Sequence[Tile]) -> int:
     """Return the height that fits the images of a row; bounded, for very wide and very tall ones."""
     tallest = max(tile.image.shape[0] / tile.image.shape[1] for tile in row)
     return round(TILE * min(max(tallest, 0.3), 1.1))
-
-
-def _paste(
-    sheet: Image.Image, draw: ImageDraw.ImageDraw, image: UInt8[np.ndarray, "h w 3"], box: tuple[int, ...]
-) -> None:
-    """Paste the image into the box, as large as its aspect ratio permits."""
-    left, top, right, bottom = box
-    height, width = image.shape[:2]
-    scale = min((right - left) / width, (bottom - top) / height)
-    size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    resized = Image.fromarray(image).resize(size, Image.Resampling.LANCZOS)
-    if size != (right - left, bottom - top):
-        draw.rectangle((left, top, right - 1, bottom - 1), fill=MAT)
-    sheet.paste(resized, (left + (right - left - size[0]) // 2, top + (bottom - top - size[1]) // 2))
 
 
 def _fit(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int) -> str:

@@ -53,8 +53,7 @@ def label_palette(k: int) -> UInt8[np.ndarray, "256 3"]:
 def paletted(labels: UInt8[np.ndarray, "h w"], first_label: int = 1) -> Image.Image:
     """Return labels as a palette image whose indices are the labels.
 
-    Args:
-        first_label: Label of the first class: 1 if 0 is the background (black), else 0.
+    `first_label` is that of the first class: 1 if 0 is the background (black), else 0.
     """
     colours = label_palette(MOST_CLASSES)
     image = Image.fromarray(labels)
@@ -63,8 +62,7 @@ def paletted(labels: UInt8[np.ndarray, "h w"], first_label: int = 1) -> Image.Im
 
 
 def overlay(
-    image: UInt8[np.ndarray, "h w 3"],
-    labels: UInt8[np.ndarray, "h w"] | Bool[np.ndarray, "h w"],
+    image: UInt8[np.ndarray, "h w 3"], labels: UInt8[np.ndarray, "h w"] | Bool[np.ndarray, "h w"]
 ) -> UInt8[np.ndarray, "h w 3"]:
     """Return the image with each class tinted and outlined, and the background dimmed.
 
@@ -86,9 +84,7 @@ def overlay(
 
 
 def outline(
-    image: UInt8[np.ndarray, "h w 3"],
-    mask: Bool[np.ndarray, "h w"],
-    colour: tuple[int, int, int] = _VIBRANT[0],
+    image: UInt8[np.ndarray, "h w 3"], mask: Bool[np.ndarray, "h w"], colour: tuple[int, int, int] = _VIBRANT[0]
 ) -> UInt8[np.ndarray, "h w 3"]:
     """Return the image with a contour around the mask and the interior unchanged."""
     colours = np.array([(0, 0, 0), colour], dtype=np.uint8)

@@ -3,15 +3,13 @@
 recipe section, classes --> build_model --> the network, its weights random
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import fields
 from typing import Any
 
 from torch import nn
 
-from likewise.backbones.specs import BackboneSpec, backbone_spec
+from likewise.backbones.specs import backbone_spec
 from likewise.backbones.taps import Backbone
 from likewise.errors import ModelError, check_known
 from likewise.models.fcn import FCN
@@ -30,40 +28,28 @@ def build_model(section: Section, classes: tuple[str, ...] = ()) -> nn.Module:
     Args:
         section: `likewise.train.recipes.model_sections` as a dict; "name" says which model.
         classes: of the training data; only scene models depend on them.
-
-    Raises:
-        ModelError: an unknown model, backbone or tap.
     """
     check_known(section["name"], BUILDERS, "model", ModelError)
     return BUILDERS[section["name"]](section, classes)
 
 
-def build_panet(section: Section, classes: tuple[str, ...]) -> PANet:
-    return PANet(tapped_backbone(section))
+def tapped_backbone(section: Section) -> Backbone:
+    """The section's backbone, read at its taps; at all of its taps if the section names none."""
+    return Backbone(backbone_spec(section["backbone"], taps=tuple(section.get("taps", ()))))
 
 
-def build_hsnet(section: Section, classes: tuple[str, ...]) -> HSNet:
-    return HSNet(Backbone(hsnet_backbone(section)), chosen(HSNetConfig, section))
-
-
-def hsnet_backbone(section: Section) -> BackboneSpec:
-    """The backbone of HSNet: all its taps from `first_tap` on."""
+def hsnet_backbone(section: Section) -> Backbone:
+    """The section's backbone, read at all its taps from `first_tap` on."""
     spec = backbone_spec(section["backbone"])
     modules = [tap.module for tap in spec.taps]
     check_known(section["first_tap"], modules, f"tap of {spec.name}", ModelError)
-    return spec.with_taps(*modules[modules.index(section["first_tap"]) :])
+    return Backbone(spec.with_taps(*modules[modules.index(section["first_tap"]) :]))
 
 
-def build_icnet(section: Section, classes: tuple[str, ...]) -> nn.Module:
-    return variant(section["backbone"], compress=section.get("compress", True))
-
-
-def build_saliency(section: Section, classes: tuple[str, ...]) -> nn.Module:
-    return lite0(section["width"])
-
-
-def build_mcibi(section: Section, classes: tuple[str, ...]) -> MCIBI:
-    return MCIBI(tapped_backbone(section), classes, chosen(MCIBIConfig, section))
+def chosen(config: type, section: Section) -> Any:
+    """The config with those of its fields that the section has; JSON's lists become tuples."""
+    values = {field.name: section[field.name] for field in fields(config) if field.name in section}
+    return config(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
 
 
 def build_fcn(section: Section, classes: tuple[str, ...]) -> FCN:
@@ -72,22 +58,11 @@ def build_fcn(section: Section, classes: tuple[str, ...]) -> FCN:
 
 
 BUILDERS: dict[str, Callable[[Section, tuple[str, ...]], nn.Module]] = {
-    "panet": build_panet,
-    "hsnet": build_hsnet,
-    "icnet": build_icnet,
-    "saliency": build_saliency,
-    "mcibi": build_mcibi,
+    "panet": lambda section, classes: PANet(tapped_backbone(section)),
+    "hsnet": lambda section, classes: HSNet(hsnet_backbone(section), chosen(HSNetConfig, section)),
+    "icnet": lambda section, classes: variant(section["backbone"], compress=section.get("compress", True)),
+    "saliency": lambda section, classes: lite0(section["width"]),
+    "mcibi": lambda section, classes: MCIBI(tapped_backbone(section), classes, chosen(MCIBIConfig, section)),
     "fcn": build_fcn,
 }
 """How to build each model."""
-
-
-def tapped_backbone(section: Section) -> Backbone:
-    """The section's backbone, read at its taps; at all of its taps if the section names none."""
-    return Backbone(backbone_spec(section["backbone"], taps=tuple(section.get("taps", ()))))
-
-
-def chosen(config: type, section: Section) -> Any:
-    """The config with those of its fields that the section has; JSON's lists become tuples."""
-    values = {field.name: section[field.name] for field in fields(config) if field.name in section}
-    return config(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})

@@ -3,8 +3,6 @@
 Files are safetensors, or are read with `weights_only=True`; errors name missing and unexpected entries.
 """
 
-from __future__ import annotations
-
 import hashlib
 from pathlib import Path
 from typing import Any
@@ -18,13 +16,7 @@ from likewise.errors import WeightsError
 
 
 def read_state(path: str | Path) -> dict[str, Tensor]:
-    """The entries of a checkpoint file.
-
-    A `state_dict` or `model` inside is unwrapped, and the prefix `module.` of parallel training is removed.
-
-    Raises:
-        WeightsError: a file that does not exist, is not a checkpoint, or cannot be read safely.
-    """
+    """The entries of a checkpoint file, unwrapped from `state_dict` or `model`, without the prefix `module.`."""
     path = Path(path)
     if not path.is_file():
         raise WeightsError(f"{path}: no such file; give the path of a .safetensors, .pt or .pth checkpoint")
@@ -78,7 +70,6 @@ def find_misfits(own: dict[str, Tensor], state: dict[str, Tensor]) -> dict[str, 
 
 
 def describe_misfits(misfits: dict[str, list[str]]) -> str:
-    """The first entries of each kind of mismatch, in one line."""
     return "; ".join(list_entries(kind, names) for kind, names in misfits.items())
 
 

@@ -1,7 +1,5 @@
 """Backbones with ImageNet weights: from the installation, a file, or the Hugging Face hub."""
 
-from __future__ import annotations
-
 import hashlib
 import logging
 from pathlib import Path
@@ -56,11 +54,10 @@ def _loaded_by_timm(spec: BackboneSpec, source: str) -> nn.Module:
     """timm's network with the weights of a file; timm resizes position embeddings and renames old entries."""
 
     def loaded(seed: int) -> nn.Module:
+        overlay = {"file": source}
         with torch.random.fork_rng():
             torch.manual_seed(seed)
-            return timm.create_model(
-                spec.timm, pretrained=True, pretrained_cfg_overlay={"file": source}, **spec.options
-            )
+            return timm.create_model(spec.timm, pretrained=True, pretrained_cfg_overlay=overlay, **spec.options)
 
     log = logging.getLogger("timm.models")
     level = log.level

@@ -3,13 +3,11 @@
 model name, run folder or weights file --> open_model --> OpenModel (the network with its weights)
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
@@ -28,14 +26,8 @@ DEFAULT_TAPS: dict[str, tuple[str, ...]] = {"lite0": ("blocks.4.2", "blocks.5.3"
 """Taps of "panet" by backbone: the best on the base classes of three of PASCAL-5i's folds (docs/results.md)."""
 
 
-@dataclass(frozen=True)
-class PublishedNetwork:
-    """How to load a published network.
-
-    Attributes:
-        build: the network, its weights random.
-        rename: the entries of its authors' checkpoint under our names; raises `WeightsError` for an unknown entry.
-    """
+class PublishedNetwork(NamedTuple):
+    """How to build a published network, and to rename the entries of its authors' checkpoint."""
 
     build: Callable[[], nn.Module]
     rename: Callable[[dict[str, Tensor]], dict[str, Tensor]]
@@ -58,7 +50,6 @@ class OpenModel:
     """A network with its weights, in evaluation mode.
 
     Attributes:
-        network: the network.
         name: its name for concepts and records; for a run the name of its recipe, which moving the folder keeps.
         method: see `ModelEntry`.
         authors: whether the weights are the authors' own.
@@ -112,7 +103,7 @@ def open_model(
                 f"{name} is a published network: give its authors' checkpoint with weights=... (--weights FILE), or "
                 "choose a bundled model, which needs none (`likewise models` lists them)"
             )
-        return OpenModel(load_checkpoint(name, weights), name, entry.method, authors=True)
+        return OpenModel(load_published(name, weights), name, entry.method, authors=True)
     if weights is not None:
         raise ModelError(
             f"{name} has weights of its own; weights=... (--weights) is for published networks, prototypes and panet"
@@ -128,7 +119,7 @@ def open_file(path: Path) -> OpenModel:
     """The network of a run's folder, of its `weights.safetensors`, or of a file of `likewise weights import`."""
     imported = imported_name(path)
     if imported is not None:
-        return OpenModel(load_imported(path, imported), imported, MODELS[imported].method, authors=True)
+        return OpenModel(load_published(imported, path), imported, MODELS[imported].method, authors=True)
     file = weights_file(path)
     network, classes = load_trained(file)
     recipe = json.loads(read_header(file)["recipe"])
@@ -164,33 +155,25 @@ def load_trained(path: str | Path) -> tuple[nn.Module, tuple[str, ...]]:
     return model.eval(), classes
 
 
-def load_checkpoint(name: str, path: str | Path) -> nn.Module:
-    """A published network with the weights of its authors' checkpoint, or of a file of `likewise weights import`.
-
-    Raises:
-        ModelError: not the name of a published network.
-        WeightsError: a file that does not exist, or weights that do not fit.
-    """
-    if imported_name(path) is not None:
-        return load_imported(path, name)
+def load_published(name: str, path: str | Path) -> nn.Module:
+    """A published network with its weights, from the authors' checkpoint or a file of `likewise weights import`."""
     if name not in PUBLISHED:
         raise ModelError(f"{name} is not a published network; those are {', '.join(PUBLISHED)}")
-    state = read_state(path)
-    try:
-        state = PUBLISHED[name].rename(state)
-    except WeightsError as error:
-        raise WeightsError(f"{path}: not a checkpoint of {name}; {error}") from error
+    imported, state = imported_name(path), read_state(path)
+    if imported is None:
+        try:
+            state = PUBLISHED[name].rename(state)
+        except WeightsError as error:
+            raise WeightsError(f"{path}: not a checkpoint of {name}; {error}") from error
+    elif imported != name:
+        raise WeightsError(f"{path}: holds {imported}, not {name}; choose it with --model {path}")
     model = PUBLISHED[name].build()
     load_state(model, state, source=path)
     return model.eval()
 
 
 def imported_name(path: str | Path) -> str | None:
-    """The name of the network in a file of `likewise weights import`; None for any other file.
-
-    Raises:
-        WeightsError: a file of a later format, or of an unknown network.
-    """
+    """The name of the network in a file of `likewise weights import`; None for any other file."""
     header = read_header(path)
     if header.get("likewise") != "weights":
         return None
@@ -199,17 +182,3 @@ def imported_name(path: str | Path) -> str | None:
             f"{path}: {header['model']} in format {header['format']} is unknown to this version; update likewise"
         )
     return header["model"]
-
-
-def load_imported(path: str | Path, name: str) -> nn.Module:
-    """The network of a file of `likewise weights import`.
-
-    Raises:
-        WeightsError: a file of another network than `name`, or weights that do not fit.
-    """
-    found = imported_name(path)
-    if found != name:
-        raise WeightsError(f"{path}: holds {found}, not {name}; choose it with --model {path}")
-    model = PUBLISHED[name].build()
-    load_state(model, read_state(path), source=path)
-    return model.eval()

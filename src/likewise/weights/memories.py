@@ -1,7 +1,5 @@
 """The dataset memory of a training run, and its snapshots during training."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,12 +13,7 @@ SNAPSHOTS = "memory"
 
 
 def read_memories(path: Path) -> list[DatasetMemory]:
-    """Return the snapshots of a run in order, or the single memory of a weights file or saved memory.
-
-    Raises:
-        WeightsError: nothing to read at `path`.
-        ModelError: the network has no memory.
-    """
+    """Return the snapshots of a run in order, or the single memory of a weights file or saved memory."""
     files = sorted((path / SNAPSHOTS).glob("step-*.safetensors"))
     if files:
         return [DatasetMemory.load(file) for file in files]

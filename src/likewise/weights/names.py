@@ -67,11 +67,7 @@ MODELS: dict[str, ModelEntry] = {
 
 
 def check_model(model: str | Path, methods: Collection[str]) -> None:
-    """Check that `model` is an existing path, or the name of a model of one of the methods.
-
-    Raises:
-        ModelError: An unknown name, or a model of another method.
-    """
+    """Check that `model` is an existing path, or the name of a model of one of the methods."""
     entry = MODELS.get(str(model))
     if entry is None and not Path(model).exists():
         known = [name for name, own in MODELS.items() if own.method in methods]

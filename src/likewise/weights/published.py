@@ -4,8 +4,6 @@ best_model.pt ------------------> import_checkpoint (finds the network) --+
 checkpoint.pth, class names ----> import_scene_checkpoint ----------------+--> a .safetensors file for --model
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Sequence
@@ -49,11 +47,7 @@ def import_checkpoint(method: str, path: str | Path, out: str | Path | None = No
 
 
 def find_network(method: str, state: dict[str, Tensor], *, source: str | Path) -> tuple[str, dict[str, Tensor]]:
-    """The one published network of the method with these entries, and the entries under our names.
-
-    Raises:
-        WeightsError: an unknown method, or entries that fit no network of it; the message names the nearest one.
-    """
+    """The one published network of the method with these entries, and the entries under our names."""
     names = [name for name in PUBLISHED if MODELS[name].method == method]
     if not names:
         methods = ", ".join(dict.fromkeys(MODELS[name].method for name in PUBLISHED))

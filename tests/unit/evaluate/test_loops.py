@@ -11,10 +11,9 @@ from PIL import Image
 
 from likewise.data.episodes import Episode, EpisodeSet, load_episode
 from likewise.errors import ArgumentError, ImageError, PredictionError
-from likewise.evaluate.episode_lists import read_episodes
 from likewise.evaluate.loops import Report, mask_name, predict, score
 from likewise.evaluate.protocols import PROTOCOLS
-from likewise.evaluate.run import Run, read_run, start_run
+from likewise.evaluate.run import Run, read_episodes, read_run, start_run
 from likewise.io.images import save_image
 from support import fakes
 

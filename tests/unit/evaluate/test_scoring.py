@@ -8,8 +8,17 @@ from likewise.data.groups import GroupSet, cosaliency_groups
 from likewise.data.scene_folders import folder_scenes
 from likewise.data.scenes import SceneSet
 from likewise.errors import ArgumentError, PredictionError
-from likewise.evaluate.scoring import GROUP_MODES, score_groups, score_scenes
+from likewise.evaluate.scoring import (
+    GROUP_MODES,
+    map_name,
+    read_grey_map,
+    read_prediction,
+    require_files,
+    score_groups,
+    score_scenes,
+)
 from likewise.io.images import save_image
+from likewise.io.masks import read_labels
 from likewise.metrics.saliency import CoSegmentation, Saliency
 from support import fakes
 
@@ -171,3 +180,33 @@ def test_the_test_images_of_camvid_score_one_against_themselves(shared_data: Pat
     camvid = type(whole)(whole.name, whole.classes, whole.scenes[:5], whole.presence, whole.read_labels)
     predict_scenes(camvid, tmp_path)
     assert score_scenes(tmp_path, camvid).parts[0].scores.values["mIoU"] == 1
+
+
+def test_an_image_without_a_map_gets_the_plain_name(tmp_path: Path) -> None:
+    assert map_name(tmp_path, "owl/1") == "owl/1.png"
+
+
+@pytest.mark.parametrize("ending", [".png", ".probability.png", ".mask.png"])
+def test_a_map_is_found_by_its_ending(tmp_path: Path, ending: str) -> None:
+    (tmp_path / f"1{ending}").touch()
+    assert map_name(tmp_path, "1") == f"1{ending}"
+
+
+def test_the_first_five_missing_files_are_listed(tmp_path: Path) -> None:
+    (tmp_path / "0.png").touch()
+    with pytest.raises(PredictionError, match=r"7 of 8 .*1\.png, 2\.png, 3\.png, 4\.png, 5\.png and 2 more"):
+        require_files(tmp_path, [f"{i}.png" for i in range(8)], "set")
+
+
+def test_a_prediction_has_the_size_and_the_labels_of_its_target(tmp_path: Path) -> None:
+    save_image(np.full((3, 4), 2, np.uint8), tmp_path / "a.png")
+    assert (read_prediction(tmp_path / "a.png", (3, 4), read_labels, labels=3) == 2).all()
+    with pytest.raises(PredictionError, match=r"4x3 .*3x4"):
+        read_prediction(tmp_path / "a.png", (4, 3), read_labels)
+    with pytest.raises(PredictionError, match="label 2"):
+        read_prediction(tmp_path / "a.png", (3, 4), read_labels, labels=2)
+
+
+def test_a_dark_16_bit_map_keeps_its_scale(tmp_path: Path) -> None:
+    save_image(np.array([[0, 257, 2570]], np.uint16), tmp_path / "a.png")
+    assert read_grey_map(tmp_path / "a.png").tolist() == [[0, 1, 10]]

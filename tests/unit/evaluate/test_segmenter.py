@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -67,10 +68,11 @@ def test_pixels_of_other_ways_are_ignored_in_a_support(dataset: EpisodeSet, tmp_
     image = dataset.images_of["boat"][0]
     labels = dataset.read_labels(image, ("boat",))
     labels[:20] = 2
-    both = EpisodeSet(
-        *(getattr(dataset, name) for name in ("benchmark", "fold", "split", "classes", "entries", "presence")),
-        dataset.image_path,
-        lambda image, name: np.where(labels == 255, 255, labels == {"boat": 1, "bird": 2}[name]).astype(np.uint8),
+    both = replace(
+        dataset,
+        read_class=lambda _, name: np.where(labels == 255, 255, labels == {"boat": 1, "bird": 2}[name]).astype(
+            np.uint8
+        ),
     )
     example = support_example(both, image, ("boat", "bird"), 0, find_protocol("likewise-1"))
     _, foreground, background = mark(example)

@@ -3,9 +3,13 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from likewise.data.episodes import Episode
 from likewise.errors import ArgumentError, DataSetError, PredictionError
+from likewise.evaluate.protocols import PROTOCOLS, find_protocol
 from likewise.metrics.few_shot import FoldIoU, LikewiseIoU, PanetIoU
 from support.label_maps import episode, labels
+
+CLASSES = ("cat", "dog", "cow")
 
 
 def test_fold_iou_gives_the_golden_numbers_of_hsnet(golden: Callable) -> None:
@@ -19,8 +23,9 @@ def test_fold_iou_gives_the_golden_numbers_of_hsnet(golden: Callable) -> None:
     scores = metric.compute()
     assert scores.values["mIoU"] * 100 == pytest.approx(meta["mIoU_percent"], rel=1e-6)
     assert scores.values["FB-IoU"] * 100 == pytest.approx(meta["FB_IoU_percent"], rel=1e-6)
-    np.testing.assert_array_equal(metric.intersection, arrays["intersection_per_class"][:, 5:10])
-    np.testing.assert_array_equal(metric.union, arrays["union_per_class"][:, 5:10])
+    counts = np.stack([arrays["intersection_per_class"], arrays["union_per_class"]], axis=-1)[:, 5:10]
+    np.testing.assert_array_equal(metric.background[0], counts[0].sum(axis=0))
+    np.testing.assert_array_equal(metric.totals()[0], counts[1])
     assert scores.per_class["9"] == 0
 
 
@@ -113,3 +118,69 @@ def test_an_unknown_class_raises_with_a_close_match(metric: FoldIoU | PanetIoU |
 def test_fold_iou_refuses_several_ways() -> None:
     with pytest.raises(ArgumentError, match="2-way"):
         FoldIoU("hsnet-2021", ["cat", "dog"]).update(labels("01"), labels("01"), episode("cat", "dog"))
+
+
+def drawn_episodes(ways: int, seeds: tuple[int, ...]) -> list[tuple[np.ndarray, np.ndarray, Episode]]:
+    """Random maps of 12x10 pixels, some without any class, in episodes over seven images."""
+    generator = np.random.default_rng(0)
+    episodes = []
+    for seed in seeds:
+        for i in range(40):
+            classes = tuple(np.roll(CLASSES, i)[:ways].tolist())
+            drawn = Episode(classes, (("s",),) * ways, f"image {generator.integers(7)}", seed)
+            target = generator.integers(0, generator.integers(1, ways + 2), (12, 10), dtype=np.uint8)
+            target[0, :3] = 255
+            episodes.append((generator.integers(0, ways + 1, (12, 10), dtype=np.uint8), target, drawn))
+    return episodes
+
+
+@pytest.mark.parametrize(
+    ("name", "ways"), [*((name, 1) for name in PROTOCOLS), ("panet-2019", 2), ("likewise-1", 2), ("likewise-1", 3)]
+)
+def test_resampling_is_centred_on_the_iou_of_the_protocol(name: str, ways: int) -> None:
+    metric = find_protocol(name).metric(CLASSES)
+    for prediction, target, drawn in drawn_episodes(ways, (1, 2, 3)):
+        metric.update(prediction, target, drawn)
+    expected = metric.compute().per_class
+    assert {key: np.nanmean(iou) for key, iou in metric.resampled().items()} == pytest.approx(expected, abs=0.02)
+
+
+@pytest.mark.parametrize(("name", "expected"), [("panet-2019", np.nan), ("hsnet-2021", 0)])
+def test_a_class_that_was_never_drawn_counts_as_in_the_protocol(name: str, expected: float) -> None:
+    metric = find_protocol(name).metric((*CLASSES, "owl"))
+    for prediction, target, drawn in drawn_episodes(1, (1, 2)):
+        metric.update(prediction, target, drawn)
+    np.testing.assert_array_equal(metric.compute().per_class["owl"], expected)
+    np.testing.assert_array_equal(metric.resampled()["owl"], np.full(1000, expected))
+
+
+def test_resampling_draws_images_and_not_episodes() -> None:
+    counts = FoldIoU("hsnet-2021", CLASSES)
+    there, nothing = np.ones((4, 4), np.uint8), np.zeros((4, 4), np.uint8)
+    for _ in range(500):
+        counts.update(there, there, Episode(("cat",), (("s",),), "a"))
+        counts.update(nothing, there, Episode(("cat",), (("s",),), "b"))
+    drawn = counts.resampled()["cat"]
+    # two images: a twice, each once, b twice
+    values, times = np.unique(drawn, return_counts=True)
+    assert values.tolist() == [0, 0.5, 1]
+    assert times == pytest.approx([250, 500, 250], abs=60)
+    assert counts.queries() == {"cat": 2, "dog": 0, "cow": 0}
+
+
+def test_resampling_repeats_and_leaves_global_generators_alone() -> None:
+    counts = FoldIoU("hsnet-2021", CLASSES)
+    for prediction, target, drawn in drawn_episodes(1, (0,)):
+        counts.update(prediction, target, drawn)
+    state = np.random.get_state()[1].copy()  # noqa: NPY002
+    np.testing.assert_array_equal(counts.resampled()["dog"], counts.resampled()["dog"])
+    assert not np.array_equal(counts.resampled()["dog"], counts.resampled(seed=1)["dog"])
+    np.testing.assert_array_equal(np.random.get_state()[1], state)  # noqa: NPY002
+
+
+def test_the_iou_of_an_episode_is_the_mean_over_the_ways_it_shows() -> None:
+    counts = LikewiseIoU(CLASSES)
+    target = np.array([[1, 1, 0, 0]], np.uint8)
+    both = episode("cat", "dog")
+    assert counts.update(np.array([[1, 2, 0, 2]], np.uint8), target, both) == 0.5
+    assert counts.update(target, np.zeros_like(target), both) is None

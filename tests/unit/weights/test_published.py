@@ -14,7 +14,7 @@ from likewise.errors import ModelError, WeightsError
 from likewise.models import panet
 from likewise.models.hsnet import from_checkpoint
 from likewise.weights.checkpoint import read_header
-from likewise.weights.load import PUBLISHED, load_checkpoint, load_imported
+from likewise.weights.load import PUBLISHED, load_published
 from likewise.weights.names import MODELS
 from likewise.weights.published import find_network, import_checkpoint
 
@@ -56,7 +56,7 @@ def test_a_checkpoint_loads_with_its_authors_entry_names(rule, golden, tmp_path)
     meta, _ = golden("panet_vgg16")
     state = {f"module.{k}": torch.from_numpy(v) for k, v in rule.make_state(meta["entries"], meta["gain"]).items()}
     torch.save({"state_dict": state}, tmp_path / "panet.pth")
-    model = load_checkpoint("panet-vgg16", tmp_path / "panet.pth")
+    model = load_published("panet-vgg16", tmp_path / "panet.pth")
     first = state["module.encoder.backbone.features.0.0.weight"]
     torch.testing.assert_close(model.backbone.net.features[0].weight, first, rtol=0, atol=0)
 
@@ -93,7 +93,7 @@ def test_existing_files_are_not_overwritten(best_model, tmp_path):
         import_checkpoint("hsnet", best_model)
     _, path = import_checkpoint("hsnet", best_model, tmp_path / "new" / "other.safetensors")
     with pytest.raises(WeightsError, match=r"other\.safetensors.*hsnet-vgg16.*hsnet-resnet50"):
-        load_imported(path, "hsnet-resnet50")
+        load_published("hsnet-resnet50", path)
 
 
 def test_a_checkpoint_of_another_method_or_depth_is_refused(golden, tmp_path):
@@ -107,9 +107,9 @@ def test_a_checkpoint_of_another_method_or_depth_is_refused(golden, tmp_path):
         find_network("hsnet", state, source="best.pt")
     torch.save(panet.resnet(50).state_dict(), tmp_path / "ours.pt")
     with pytest.raises(WeightsError, match=r"panet-vgg16.*backbone"):
-        load_checkpoint("panet-vgg16", tmp_path / "ours.pt")
+        load_published("panet-vgg16", tmp_path / "ours.pt")
     with pytest.raises(ModelError, match="panet-vgg16"):
-        load_checkpoint("panet", tmp_path / "ours.pt")
+        load_published("panet", tmp_path / "ours.pt")
 
 
 def test_files_of_a_later_format_or_an_unknown_network_are_refused(tmp_path):
@@ -117,7 +117,7 @@ def test_files_of_a_later_format_or_an_unknown_network_are_refused(tmp_path):
         header = {"likewise": "weights", "format": "1", "model": "hsnet-vgg16", **changed}
         save_file({"x": torch.zeros(1)}, tmp_path / "later.safetensors", header)
         with pytest.raises(WeightsError, match=r"later\.safetensors"):
-            load_checkpoint("hsnet-vgg16", tmp_path / "later.safetensors")
+            load_published("hsnet-vgg16", tmp_path / "later.safetensors")
 
 
 def test_the_error_for_a_checkpoint_given_as_a_model_says_how_to_import_it(best_model):

@@ -2,25 +2,11 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Protocol as Interface
-from typing import runtime_checkable
-
-import numpy as np
 
 from likewise.data.episodes import Episode, EpisodeSet
 from likewise.errors import ArgumentError, DataSetError
 from likewise.io.resize import Nearest
-from likewise.metrics.few_shot import FoldIoU
-from likewise.metrics.scores import Scores
-
-
-@runtime_checkable
-class Metric(Interface):
-    """Counts predictions, one episode at a time."""
-
-    def update(self, prediction: np.ndarray, target: np.ndarray, episode: Episode) -> None: ...
-
-    def compute(self) -> Scores: ...
+from likewise.metrics.few_shot import EpisodeIoU, FoldIoU
 
 
 class Protocol(ABC):
@@ -42,12 +28,7 @@ class Protocol(ABC):
     def episodes(
         self, dataset: EpisodeSet, shots: int = 1, ways: int = 1, count: int | None = None, seed: int | None = None
     ) -> list[Episode]:
-        """Return the episodes; `count` and `seed` None take the values of the protocol.
-
-        Raises:
-            ArgumentError: a number of ways that the protocol or the data set does not have.
-            DataSetError: a class with too few images.
-        """
+        """Return the episodes; `count` and `seed` None take the values of the protocol."""
         if ways != 1 and not self.several_ways:
             raise ArgumentError(f"{self.name} is a 1-way protocol, not {ways}-way; use panet-2019 or likewise-1")
         if not 1 <= ways <= len(dataset.classes):
@@ -65,7 +46,7 @@ class Protocol(ABC):
     def draw(self, dataset: EpisodeSet, shots: int, ways: int, count: int, seed: int) -> list[Episode]:
         """Return `count` episodes (per run, if the protocol has several)."""
 
-    def metric(self, classes: Sequence[str]) -> Metric:
+    def metric(self, classes: Sequence[str]) -> EpisodeIoU:
         """Return a new metric for these test classes."""
         return FoldIoU(self.name, classes)
 

@@ -13,7 +13,7 @@ from PIL import Image
 
 from likewise.errors import requires_extra
 from likewise.evaluate.report.episode_images import EpisodeImages
-from likewise.evaluate.report.formatting import (
+from likewise.evaluate.report.tables import (
     class_metric,
     class_noun,
     describe,
@@ -47,7 +47,6 @@ def write_page(
 
 
 def page_values(results: Results, worst: Sequence[EpisodeImages], best: Sequence[EpisodeImages]) -> dict[str, Any]:
-    """Return the variables of the template."""
     scores = results.mean or results.parts[0].scores
     first, *others = scores.values
     rows = part_rows(results)
@@ -92,7 +91,6 @@ def class_bars(part: Part) -> list[dict[str, Any]]:
 
 
 def card(episode: EpisodeImages) -> dict[str, Any]:
-    """Return the images and the caption of an episode."""
     score = episode.score
     ignored = f", {episode.ignored:.0%} ignored" if episode.ignored >= MIN_IGNORED else ""
     return {

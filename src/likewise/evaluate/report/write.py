@@ -18,10 +18,7 @@ from likewise.version import __version__
 
 
 def write_report(results: Results, folder: Path | str, run: Run | None = None) -> Path:
-    """Write `results.json` and `index.html`, the latter with images of episodes if `run` is given.
-
-    Returns the path of the page.
-    """
+    """Write `results.json` and `index.html`, with images of episodes if `run` is given; return the page's path."""
     folder = Path(folder)
     write_results(results, folder / "results.json")
     page = folder / "index.html"

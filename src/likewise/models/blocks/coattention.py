@@ -1,7 +1,5 @@
 """The building blocks of ICNet: co-attention at one level, and refinement of predictions."""
 
-from __future__ import annotations
-
 import torch
 import torch.nn.functional as F
 from einops import rearrange
@@ -26,12 +24,7 @@ class Residual(nn.Module):
 
 
 class CoAttention(nn.Module):
-    """Co-attention of each position of one level with the group's foreground and background vectors.
-
-    Args:
-        stride: of the level, in pixels.
-        width: channels of the output.
-    """
+    """Co-attention of each position of one level with the group's foreground and background vectors."""
 
     def __init__(self, stride: int, width: int) -> None:
         super().__init__()
@@ -65,12 +58,7 @@ class CoAttention(nn.Module):
 
 
 class Refinement(nn.Module):
-    """Refine features and prediction by a shallow feature, gated by the coarsest prediction and by the SISM.
-
-    Args:
-        channels: of the shallow feature.
-        refined: channels of the coarser and of the finer feature.
-    """
+    """Refine features and prediction by a shallow feature, gated by the coarsest prediction and by the SISM."""
 
     def __init__(self, channels: int, refined: int) -> None:
         super().__init__()

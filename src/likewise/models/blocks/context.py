@@ -9,8 +9,6 @@ Each module maps the backbone's features and coarse class logits to context feat
 MCIBI attends to one of them beside its memory, or to none.
 """
 
-from __future__ import annotations
-
 import torch
 import torch.nn.functional as F
 from einops import einsum, rearrange

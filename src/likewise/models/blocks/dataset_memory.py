@@ -98,24 +98,18 @@ class DatasetMemory(nn.Module):
 
     @torch.no_grad()
     def update(self, features: Float[Tensor, "b c h w"], labels: Integer[Tensor, "b hl wl"], momentum: float) -> None:
-        """Move the vectors of each labelled class towards the mean feature of its pixels.
+        """Move the vectors of each labelled class towards the mean feature of its pixels; `momentum` is in [0, 1].
 
         `vector = (1 - momentum) * vector + momentum * mean`. While a class has unseen slots, the first of them takes
         the mean instead and the others stay unchanged. If all pixels of a class coincide with its vector, the paper's
-        weights are 0 / 0; here they are equal. A batch with a feature that is not finite changes
-        nothing.
+        weights are 0 / 0; here they are equal. A batch with a feature that is not finite changes nothing.
 
-        In a process group every process calls this with its part of the batch. Sums are reduced, not means, so all
-        memories equal that of one process with the whole batch.
-
-        Args:
-            features: of any size; their sums are those of features resized to the labels, corners not aligned.
-            labels: class of each pixel, 255 for void.
-            momentum: weight of the mean, in [0, 1]; see `polynomial_momentum`.
+        Features may have any size; their sums are those of features resized to the labels (255 is void), corners not
+        aligned. In a process group every process calls this with its part of the batch. Sums are reduced, not means, so
+        all memories equal that of one process with the whole batch.
 
         Raises:
             MemoryMismatchError: a label that is not a class.
-            ValueError: a momentum outside [0, 1].
         """
         if not 0 <= momentum <= 1:
             raise ValueError(f"momentum must be in [0, 1], not {momentum}")
@@ -162,8 +156,7 @@ class DatasetMemory(nn.Module):
     ) -> Float[Tensor, "k m c+2"]:
         """Return for each slot the weighted sum of its pixels' features, the sum of weights and the number of pixels.
 
-        Args:
-            equal: whether all pixels of a slot weigh 1.
+        Where `equal`, all pixels of a slot weigh 1.
         """
         classes, slots = self.seen.shape
         valid = labels != IGNORE
@@ -195,13 +188,7 @@ class DatasetMemory(nn.Module):
 
     @torch.no_grad()
     def fill(self, vectors: Float[Tensor, "k m c"]) -> None:
-        """Set all vectors, for example to cluster centres of a trained backbone's features, and mark them as seen.
-
-        By default, and in the published program, a memory starts empty, which needs no pass over the data.
-
-        Raises:
-            MemoryMismatchError: vectors of another shape.
-        """
+        """Set all vectors, for example to cluster centres of a trained backbone's features, and mark them as seen."""
         if vectors.shape != self.vectors.shape:
             raise MemoryMismatchError(f"vectors have shape {tuple(vectors.shape)}, not {tuple(self.vectors.shape)}")
         self.vectors.copy_(vectors)
@@ -231,15 +218,7 @@ class DatasetMemory(nn.Module):
 
     @classmethod
     def load(cls, path: str | Path, *, classes: Sequence[str] | None = None) -> DatasetMemory:
-        """Return the memory of a file that `save` wrote.
-
-        Args:
-            classes: the classes it must have, if given.
-
-        Raises:
-            MemoryMismatchError: it has other classes.
-            WeightsError: the file does not hold a memory.
-        """
+        """Return the memory of a file that `save` wrote; with `classes`, it must have these."""
         try:
             with safe_open(path, framework="pt") as file:
                 vectors, seen = file.get_tensor("vectors"), file.get_tensor("seen")
@@ -293,11 +272,9 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def polynomial_momentum(progress: float, *, start: float = 0.9, power: float = 0.9) -> float:
-    """Return the paper's momentum after the fraction `progress` of training; it does not depend on the learning rate.
+    """Return the paper's momentum after the fraction `progress` of training: from `start` to a hundredth of it.
 
-    Args:
-        start: momentum at the first step; the last one has a hundredth of it.
-        power: of the polynomial.
+    It does not depend on the learning rate.
     """
     end = start / 100
     return (1 - progress) ** power * (start - end) + end

@@ -4,8 +4,6 @@ features --> classifier --> logits --> Detail --> logits of a finer stride
 logits, labels --> cross_entropy, overlap_loss
 """
 
-from __future__ import annotations
-
 import torch
 import torch.nn.functional as F
 from einops import rearrange
@@ -29,14 +27,8 @@ def classifier(channels_in: int, channels: int, classes: int, *, kernel: int, dr
 class Detail(nn.Module):
     """Refine logits at a finer stride, from features of both strides; thin objects need them.
 
-    A small decoder as in Chen et al., "Encoder-Decoder with Atrous Separable Convolution for Semantic Image
-    Segmentation" (DeepLabv3+), ECCV 2018. Its output is added to the resized logits.
-
-    Args:
-        channels_fine: of the features of the finer stride.
-        channels: of the features that the logits were computed from.
-        classes: number of classes.
-        inner: half of the decoder's channels.
+    A small decoder of 2 * `inner` channels as in Chen et al., "Encoder-Decoder with Atrous Separable Convolution for
+    Semantic Image Segmentation" (DeepLabv3+), ECCV 2018. Its output is added to the resized logits.
     """
 
     def __init__(self, channels_fine: int, channels: int, classes: int, *, inner: int = 32) -> None:
@@ -45,10 +37,7 @@ class Detail(nn.Module):
         self.join = nn.Sequential(*conv_norm_relu(3 * inner, 2 * inner, 3), nn.Conv2d(2 * inner, classes, 1))
 
     def forward(
-        self,
-        logits: Float[Tensor, "b k h w"],
-        features: Float[Tensor, "b c h w"],
-        fine: Float[Tensor, "b cf hf wf"],
+        self, logits: Float[Tensor, "b k h w"], features: Float[Tensor, "b c h w"], fine: Float[Tensor, "b cf hf wf"]
     ) -> Float[Tensor, "b k hf wf"]:
         """Return logits at the size of `fine`."""
         size = plane_size(fine)
@@ -62,11 +51,7 @@ def auxiliary_taps(backbone: Backbone, detail: bool) -> tuple[Tap, ...]:
 
 
 def build_detail(backbone: Backbone, channels: int, classes: int) -> Detail:
-    """Return the detail head for the backbone's first tap.
-
-    Raises:
-        ModelError: the first tap is not finer than the last.
-    """
+    """Return the detail head for the backbone's first tap, which must be finer than the last."""
     fine, top = backbone.taps[0], backbone.taps[-1]
     if fine.stride >= top.stride:
         raise ModelError(
@@ -77,9 +62,7 @@ def build_detail(backbone: Backbone, channels: int, classes: int) -> Detail:
 
 
 def cross_entropy(
-    logits: Float[Tensor, "b k h w"],
-    labels: Integer[Tensor, "b hl wl"],
-    weights: Float[Tensor, " k"] | None = None,
+    logits: Float[Tensor, "b k h w"], labels: Integer[Tensor, "b hl wl"], weights: Float[Tensor, " k"] | None = None
 ) -> Float[Tensor, ""]:
     """Return the mean cross-entropy over labelled pixels, weighted by class, of the resized logits; 0 without any."""
     weights = logits.new_ones(logits.shape[1], dtype=torch.float32) if weights is None else weights.float()

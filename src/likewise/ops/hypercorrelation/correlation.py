@@ -1,12 +1,10 @@
 """The hypercorrelation and its inputs: unit features, and support masks at the size of each level (HSNet)."""
 
-from __future__ import annotations
-
 import torch
 import torch.nn.functional as F
 from einops import einsum, rearrange
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
 from likewise.errors import warn
 from likewise.ops.features import resize
@@ -23,14 +21,7 @@ def unit(features: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
 def masked_unit_features(
     taps: list[Float[Tensor, "b _c _h _w"]], strides: list[int], mask: Float[Tensor, "b h w"], *, rescue: bool
 ) -> list[Float[Tensor, "b _c _h _w"]]:
-    """Return the unit features of every tap multiplied by the mask before normalisation (HSNet, equation 1).
-
-    Args:
-        taps: feature maps of the supports.
-        strides: of each tap.
-        mask: foreground, in [0, 1].
-        rescue: see `level_masks`.
-    """
+    """Return the unit features of every tap, multiplied by the mask before normalisation (HSNet, equation 1)."""
     planes = {stride: tap.shape[-2:] for stride, tap in zip(strides, taps, strict=True)}
     # Always in single precision: where a sample falls on a pixel up to rounding, its neighbour's weight is 1e-6 or 0,
     # and a unit feature is far from small even if the masked feature is.
@@ -43,8 +34,7 @@ def correlate(
 ) -> Float[Tensor, "b t hq wq hs ws"]:
     """Return the cosine of every query position with every support position, clamped at 0 (HSNet, equation 2).
 
-    Args:
-        query, support: unit features of the `t` taps of one stride, tap by tap.
+    Arguments are the unit features of the `t` taps of one stride.
     """
     taps = [einsum(q, s, "b c hq wq, b c hs ws -> b hq wq hs ws") for q, s in zip(query, support, strict=True)]
     return torch.stack(taps, dim=1).relu()
@@ -66,12 +56,8 @@ def level_masks(
 ) -> dict[int, Float[Tensor, "b _h _w"]]:
     """Return the mask at the size of each level by stride, bilinear, so in [0, 1] and not binary.
 
-    Warns when a nonempty mask vanishes at a level.
-
-    Args:
-        mask: foreground, in [0, 1].
-        planes: size of each level by stride.
-        rescue: replace a vanished mask by the max-pooled mask of the finest level that still holds it.
+    Warns when a nonempty mask vanishes at a level; with `rescue` the max-pooled mask of the finest level that still
+    holds it takes its place.
     """
     masks = {
         stride: resize(mask[:, None], (size[0], size[1]), align_corners=True)[:, 0]
@@ -94,3 +80,41 @@ def level_masks(
                 if not held[stride][shot]:
                     masks[stride][shot] = F.adaptive_max_pool2d(finest[None], masks[stride].shape[-2:])[0]
     return masks
+
+
+class CenterPivotConv4d(nn.Module):
+    """The center-pivot 4D convolution (HSNet, section 4.2): the sum of two planar convolutions.
+
+    It keeps the weights of a 4D kernel of odd side at the center of the query plane or of the support plane. `stride`
+    is along the support axes; the query axes keep their size.
+    """
+
+    def __init__(self, channels_in: int, channels_out: int, *, kernel: int, stride: int = 1) -> None:
+        super().__init__()
+        self.stride = stride
+        self.query = nn.Conv2d(channels_in, channels_out, kernel, padding=kernel // 2)
+        self.support = nn.Conv2d(channels_in, channels_out, kernel, stride, padding=kernel // 2)
+
+    def forward(self, x: Float[Tensor, "b c hq wq hs ws"]) -> Float[Tensor, "b d hq wq ho wo"]:
+        over_query = over_query_plane(self.query, x[..., :: self.stride, :: self.stride])
+        return over_query + over_support_plane(self.support, x)
+
+
+def over_query_plane(convolution: nn.Conv2d, x: Float[Tensor, "b c hq wq hs ws"]) -> Float[Tensor, "b d ho wo hs ws"]:
+    """Convolve the query plane at every support position."""
+    planes = convolution(rearrange(x, "b c hq wq hs ws -> (b hs ws) c hq wq"))
+    return rearrange(planes, "(b hs ws) d hq wq -> b d hq wq hs ws", hs=x.shape[4], ws=x.shape[5])
+
+
+def over_support_plane(convolution: nn.Conv2d, x: Float[Tensor, "b c hq wq hs ws"]) -> Float[Tensor, "b d hq wq ho wo"]:
+    """Convolve the support plane at every query position."""
+    planes = rearrange(x, "b c hq wq hs ws -> (b hq wq) c hs ws")
+    if min(x.shape[4:]) < max(convolution.kernel_size):
+        # Padded explicitly: on a CPU without bfloat16 arithmetic, torch 2.12 leaves the bfloat16 gradients of weights
+        # that meet only its own padding uninitialised.
+        height, width = (side // 2 for side in convolution.kernel_size)
+        padded = F.pad(planes, (width, width, height, height))
+        planes = F.conv2d(padded, convolution.weight, convolution.bias, convolution.stride)
+    else:
+        planes = convolution(planes)
+    return rearrange(planes, "(b hq wq) d hs ws -> b d hq wq hs ws", hq=x.shape[2], wq=x.shape[3])

@@ -13,12 +13,9 @@ from torch.nn.utils.rnn import pad_sequence
 
 @dataclass(frozen=True)
 class SupportLevel:
-    """Unit features of one support at one stride, at its foreground positions only.
+    """Unit features of one support at one stride, at its `p` foreground positions only, tap by tap.
 
-    Attributes:
-        features: for each tap, the features of the `p` foreground positions.
-        positions: row and column of each position, in row-major order.
-        plane: height and width of the whole support plane.
+    `positions` are rows and columns in row-major order; `plane` is the height and width of the whole support plane.
     """
 
     features: tuple[Float[Tensor, "p _c"], ...]
@@ -34,11 +31,6 @@ class SupportLevel:
         features = tuple(tap[:, foreground].T.contiguous() for tap in taps)
         return cls(features, foreground.nonzero(), (foreground.shape[0], foreground.shape[1]))
 
-    @property
-    def area(self) -> float:
-        """Share of the plane's positions that are foreground, in (0, 1]."""
-        return len(self.positions) / (self.plane[0] * self.plane[1])
-
     def to(self, like: Tensor) -> SupportLevel:
         """Move to the device and dtype of `like`."""
         features = tuple(tap.to(like) for tap in self.features)
@@ -47,16 +39,11 @@ class SupportLevel:
 
 @dataclass(frozen=True)
 class Support:
-    """One encoded support.
-
-    Attributes:
-        levels: foreground features by stride.
-    """
+    """One encoded support: its foreground features by stride."""
 
     levels: dict[int, SupportLevel]
 
     def to(self, like: Tensor) -> Support:
-        """Move to the device and dtype of `like`."""
         return Support({stride: level.to(like) for stride, level in self.levels.items()})
 
 
@@ -80,10 +67,7 @@ def pack_supports(supports: list[Support]) -> dict[str, np.ndarray]:
 def check_packed(rows: dict[str, np.ndarray], channels: dict[int, list[int]], most: int) -> None:
     """Raise a `ValueError` for rows that `pack_supports` cannot have made.
 
-    Args:
-        channels: of each tap, by stride.
-        most: largest number of input pixels that a plane stands for. Larger planes would otherwise make `segment`
-            allocate any amount of memory.
+    Positions outside the plane would otherwise make `segment` allocate any amount of memory.
     """
     needed = {f"{stride}.{kind}": 0 for stride in channels for kind in ("plane", "positions")}
     needed |= {f"{stride}.features.{tap}": own for stride in channels for tap, own in enumerate(channels[stride])}

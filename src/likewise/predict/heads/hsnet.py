@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Float32, UInt8
+from jaxtyping import Float, Float32, UInt8
 from torch import Tensor
 
 from likewise.errors import ConceptError
@@ -18,6 +18,7 @@ from likewise.ops.hypercorrelation.supports import Support, check_packed, pack_s
 from likewise.ops.prototypes import resize_mask
 from likewise.ops.shots import compete, foreground_wins, mean_probability, vote
 from likewise.predict.concept import Concept
+from likewise.predict.heads.protocol import Mask
 
 LARGEST_INPUT = 4
 """Bound of a resized image's area in `side` squared: twice the largest that rounding to whole positions gives."""
@@ -59,12 +60,7 @@ class HSNetHead:
             raise ConceptError(f"a damaged concept: {error}; learn it again from its examples") from error
 
     @torch.inference_mode()
-    def learn(
-        self,
-        image: UInt8[np.ndarray, "h w 3"],
-        foreground: Bool[np.ndarray, "hm wm"],
-        background: Bool[np.ndarray, "hm wm"],
-    ) -> dict[str, np.ndarray]:
+    def learn(self, image: UInt8[np.ndarray, "h w 3"], foreground: Mask, background: Mask) -> dict[str, np.ndarray]:
         """Return the foreground features of one example; HSNet does not use the background."""
         inside = torch.from_numpy(resize_mask(foreground, (image.shape[0], image.shape[1])))
         images = self.normalise(image[None])

@@ -11,6 +11,9 @@ from jaxtyping import Bool, Float32, UInt8
 
 from likewise.predict.concept import Concept
 
+Mask = Bool[np.ndarray, "hm wm"]
+"""Foreground or background of an example, at the size of its original image."""
+
 
 @runtime_checkable
 class Head(Protocol):
@@ -33,18 +36,8 @@ class Head(Protocol):
     def check(self, concept: Concept) -> None:
         """Raise a `ConceptError` unless the concept has the rows that this method needs."""
 
-    def learn(
-        self,
-        image: UInt8[np.ndarray, "h w 3"],
-        foreground: Bool[np.ndarray, "hm wm"],
-        background: Bool[np.ndarray, "hm wm"],
-    ) -> dict[str, np.ndarray]:
-        """Return the rows of one example, each with a first axis of length 1.
-
-        Args:
-            image: at the size of the network's input.
-            foreground, background: at the size of the original image.
-        """
+    def learn(self, image: UInt8[np.ndarray, "h w 3"], foreground: Mask, background: Mask) -> dict[str, np.ndarray]:
+        """Return the rows of one example, each with a first axis of length 1; the image has the input's size."""
         ...
 
     def prepare(self, concept: Concept) -> Any:

@@ -45,11 +45,6 @@ def open_torch_head(
     elif opened.method == "prototypes":
         head = PrototypesHead(TorchBackbone(network.backbone, digest))
     else:
-        config = network.config
-        head = PANetHead(
-            TorchBackbone(network.backbone, digest),
-            scale=config.scale,
-            pool_at=config.pool_at,
-            align_corners=config.align_corners,
-        )
+        config, extractor = network.config, TorchBackbone(network.backbone, digest)
+        head = PANetHead(extractor, scale=config.scale, pool_at=config.pool_at, align_corners=config.align_corners)
     return Opened(head, opened.name, "torch", str(place), opened.trained_classes)

@@ -6,8 +6,6 @@ the flipped kernel. The weight gradient is torch's for a convolution without dil
 equal remainder modulo the dilation, which are independent of each other.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

@@ -1,7 +1,5 @@
 """Batch norm over the batch of all processes, on any device; `nn.SyncBatchNorm` requires an accelerator."""
 
-from __future__ import annotations
-
 from typing import TypeVar
 
 import torch
@@ -15,11 +13,7 @@ Model = TypeVar("Model", bound=nn.Module)
 
 
 class SharedBatchNorm2d(nn.BatchNorm2d):
-    """Batch norm with the statistics of all processes in training, followed by timm's dropout and activation, if any.
-
-    Args:
-        norm: the module to replace; parameters, statistics and mode are copied.
-    """
+    """A batch norm with the statistics of all processes in training, then timm's dropout and activation, if any."""
 
     def __init__(self, norm: nn.BatchNorm2d) -> None:
         assert norm.affine

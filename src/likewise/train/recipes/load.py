@@ -1,7 +1,5 @@
 """Reading recipes: by name, or from a YAML file, with `key.path=value` overrides."""
 
-from __future__ import annotations
-
 import types
 from collections.abc import Iterator, Sequence
 from importlib import resources

@@ -149,11 +149,7 @@ class MCIBIModel(SceneModel):
 
 
 class FCNModel(SceneModel):
-    """MCIBI's baseline without memory.
-
-    Attributes:
-        convolutions: number of 3x3 convolutions before the classifier.
-    """
+    """MCIBI's baseline without memory, with this number of 3x3 convolutions before the classifier."""
 
     name: Literal["fcn"]
     convolutions: int = Field(default=2, ge=1)

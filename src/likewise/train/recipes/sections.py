@@ -20,8 +20,6 @@ class Reference(Section):
         paper: the paper, with table and row; or the purpose of a recipe without a published counterpart.
         expected: the number, its protocol, and whether the paper reports it or this recipe was measured.
         hardware: the machine on which the recipe was measured, or the machine it needs.
-        time: the duration on that hardware.
-        command: the command that runs the recipe.
     """
 
     paper: str

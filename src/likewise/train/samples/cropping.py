@@ -1,10 +1,8 @@
-"""Random crops that apply to images, masks and maps of different resolutions.
+"""Random crops of images, masks and maps of different resolutions.
 
 torchvision's `RandomResizedCrop` cuts whole pixels; here the box is relative to the sides, so that a saliency map of
 another size than its image is cut at the same place.
 """
-
-from __future__ import annotations
 
 from dataclasses import dataclass
 
@@ -26,10 +24,7 @@ class Crop:
     def apply(
         self, plane: UInt8[np.ndarray, "h w *c"], size: int, *, labels: bool = False
     ) -> UInt8[np.ndarray, "s s *c"]:
-        """Return the crop of an image, map or (with `labels`) label map, resized to `size` x `size` pixels.
-
-        Resampling is antialiased bilinear, for labels nearest.
-        """
+        """Return the crop of an image, map or label map, resized: antialiased bilinear, for labels nearest."""
         height, width = plane.shape[:2]
         box = (
             self.left * width,
@@ -43,11 +38,7 @@ class Crop:
 
 
 def random_crop(min_share: float, mirror: float, generator: np.random.Generator) -> Crop:
-    """Return a crop whose height and width are drawn independently, each at least the fraction `min_share`.
-
-    Args:
-        mirror: probability of mirroring.
-    """
+    """Return a crop whose height and width are drawn independently, each at least the fraction `min_share`."""
     height, width = generator.uniform(min_share, 1, size=2)
     top, left = generator.random(2) * (1 - height, 1 - width)
     return Crop(float(top), float(left), float(height), float(width), bool(generator.random() < mirror))

@@ -1,7 +1,5 @@
 """Training data of the few-shot models: episodes, and validation episodes of held-out base classes."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -20,13 +18,7 @@ from likewise.metrics.few_shot import FoldIoU
 from likewise.train.recipes.data_sections import EpisodeData
 from likewise.train.recipes.schema import Recipe
 from likewise.train.samples.sources import TrainingSources, WeightedSet, without_images_of
-from likewise.train.samples.training_data import (
-    TRAINING,
-    VALIDATING,
-    TrainingData,
-    collate,
-    draw_readable,
-)
+from likewise.train.samples.training_data import TRAINING, VALIDATING, TrainingData, collate, draw_readable
 
 Predict = Callable[[Any, "Batch"], UInt8[Tensor, "b h w"]]
 """Predicts the query labels of a batch of episodes with a model."""
@@ -45,13 +37,7 @@ class TrainingEpisodes(TrainingData):
     """Episodes drawn from the recipe's sets: a set by its weight, then each of its classes equally often.
 
     With `validation.classes`, these base classes and every image that shows one are removed from training, and the
-    model is validated on a fixed list of their episodes.
-
-    Args:
-        predict: the model's prediction, for validation.
-
-    Raises:
-        DataSetError: a data set is missing; a validation class is not a training class; a mixture is validated.
+    model is validated on a fixed list of their episodes, by `predict`.
     """
 
     def __init__(self, recipe: Recipe, predict: Predict) -> None:

@@ -1,7 +1,5 @@
 """Training data of ICNet: groups of images of one class, with saliency maps and masks."""
 
-from __future__ import annotations
-
 import zlib
 from collections.abc import Callable
 from functools import partial
@@ -51,12 +49,6 @@ class TrainingGroups(TrainingData):
     """Groups of random crops: a set by its weight, one of its classes, `data.images` of its images. No validation.
 
     Maps come from the saliency models that the recipe names, or from the set's `sism/`.
-
-    Args:
-        size: side of the square images, in pixels.
-
-    Raises:
-        DataSetError: a data set is missing, has too few images of each class, or has neither maps nor a model.
     """
 
     def __init__(self, recipe: Recipe, size: int) -> None:
@@ -110,11 +102,7 @@ class TrainingGroups(TrainingData):
 
 
 def stored_maps(data: GroupData) -> Maps:
-    """Return the maps in the `sism/` of a single co-saliency set.
-
-    Raises:
-        DataSetError: there are none.
-    """
+    """Return the maps in the `sism/` of a single co-saliency set."""
     groups = cosaliency_groups(data.root) if data.set == "cosaliency" else None
     if groups is None or not groups.sism_files:
         raise DataSetError(

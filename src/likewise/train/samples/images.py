@@ -1,7 +1,5 @@
 """Training data of the saliency network: single images with a mask of every labelled object."""
 
-from __future__ import annotations
-
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -12,11 +10,10 @@ from torch import Tensor
 
 from likewise.data.augmentation import Augmentation
 from likewise.io.images import read_image
-from likewise.io.labels import IGNORE
 from likewise.train.recipes.data_sections import ImageData
 from likewise.train.recipes.schema import Recipe
 from likewise.train.samples.cropping import random_crop
-from likewise.train.samples.sources import TrainingSources
+from likewise.train.samples.sources import TrainingSources, read_merged
 from likewise.train.samples.training_data import TRAINING, TrainingData, draw_readable
 
 
@@ -28,12 +25,9 @@ class Batch(NamedTuple):
 
 
 class TrainingImages(TrainingData):
-    """Random crops of single images. Pixels of any class of the image's data set are salient. No validation.
+    """Random crops of single images, drawn by source, class and image; no validation.
 
-    A draw picks a source by weight, one of its classes and an image of that class.
-
-    Raises:
-        DataSetError: a data set is missing.
+    Pixels of any class of the image's data set are salient.
     """
 
     def __init__(self, recipe: Recipe) -> None:
@@ -49,8 +43,7 @@ class TrainingImages(TrainingData):
         generator = np.random.default_rng((TRAINING, self.seed, step, place, *([attempt] if attempt else [])))
         dataset, name = self.sources.draw_class(generator)
         image = str(generator.choice(dataset.images_of[name]))
-        labels = dataset.read_labels(image, dataset.classes_of[image])
-        labels = np.where(labels == IGNORE, IGNORE, labels > 0).astype(np.uint8)
+        labels = read_merged(dataset, image, name)
         crop = random_crop(self.data.crop, self.data.mirror, generator)
         pixels = crop.apply(read_image(dataset.image_path(image)), self.data.size)
         labels = crop.apply(labels, self.data.size, labels=True)

@@ -1,9 +1,8 @@
 """Training data of MCIBI and its baseline: random crops of fully labelled images, and images kept for validation."""
 
-from __future__ import annotations
-
 import warnings
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
@@ -18,13 +17,13 @@ from likewise.data.benchmarks import SCENES, open_scenes
 from likewise.data.scene_folders import folder_scenes
 from likewise.data.scenes import Scene, SceneSet
 from likewise.errors import DataSetError, ImageError
-from likewise.io.images import format_size, read_image
+from likewise.io.images import TRANSPOSED, format_size, read_image, read_size
+from likewise.io.labels import IGNORE
 from likewise.io.resize import resize_image, resize_labels
 from likewise.metrics.scenes import SceneIoU
 from likewise.ops.features import resize
 from likewise.train.recipes.data_sections import SceneData
 from likewise.train.recipes.schema import Recipe
-from likewise.train.samples.label_check import count_class_pixels
 from likewise.train.samples.training_data import TRAINING, TrainingData, draw_readable
 
 VALIDATION_SPLITS = {"camvid": "val"}
@@ -43,10 +42,6 @@ class TrainingScenes(TrainingData):
     """Random crops of labelled images. Every epoch visits each image once, in a new order.
 
     All label files are read, and compared with the sizes of their images, before the first step.
-
-    Raises:
-        DataSetError: the data set is missing, files do not fit (all problems are listed), fewer than two classes
-            occur, or no image is left to train on.
     """
 
     def __init__(self, recipe: Recipe) -> None:
@@ -171,11 +166,7 @@ def check_classes(scenes: SceneSet, pixels: np.ndarray) -> None:
 def read_scene(
     scenes: SceneSet, scene: Scene, side: int | None
 ) -> tuple[UInt8[np.ndarray, "h w 3"], UInt8[np.ndarray, "h w"]]:
-    """Return an image and its labels, resized to a short side of `side` pixels unless it is None.
-
-    Raises:
-        ImageError: a file cannot be read, or the sizes differ.
-    """
+    """Return an image and its labels, resized to a short side of `side` pixels unless it is None."""
     image, labels = read_image(scene.image), scenes.read_labels(scene.labels)
     if image.shape[:2] != labels.shape:
         raise ImageError(
@@ -199,3 +190,49 @@ def resize_short_side(image: UInt8[np.ndarray, "h w 3"], side: int | None) -> UI
 
 def _contents(scenes: SceneSet) -> dict[str, Any]:
     return {"set": scenes.name, "presence": str(scenes.presence), "images": len(scenes.scenes)}
+
+
+MAX_LISTED = 20
+"""Problems that the error message lists; further ones are counted."""
+
+
+def count_class_pixels(training: SceneSet, held: SceneSet | None, *, skip_unreadable: bool) -> Int[np.ndarray, " k"]:
+    """Return the number of pixels of each class in the training labels, after checking all files of both sets.
+
+    The error lists all label files that are unreadable, contain other labels, or differ in size from their image. With
+    `skip_unreadable`, unreadable images are tolerated, since training replaces them.
+    """
+    problems: list[str] = []
+
+    def counted(scenes: SceneSet, scene: Scene) -> np.ndarray:
+        try:
+            labels = scenes.read_labels(scene.labels)
+            _check_size(scene, labels.shape, skip_unreadable=skip_unreadable)
+        except ImageError as error:
+            problems.append(str(error))
+            return np.zeros(IGNORE + 1, int)
+        return np.bincount(labels.ravel(), minlength=IGNORE + 1)
+
+    with ThreadPoolExecutor() as readers:
+        total = sum(readers.map(lambda scene: counted(training, scene), training.scenes), np.zeros(IGNORE + 1, int))
+        if held is not None:
+            list(readers.map(lambda scene: counted(held, scene), held.scenes))
+    if problems:
+        listed = sorted(problems)[:MAX_LISTED]
+        more = f"\n  and {len(problems) - MAX_LISTED} more" if len(problems) > MAX_LISTED else ""
+        raise DataSetError(f"{training.name}: {len(problems)} files do not fit:\n  " + "\n  ".join(listed) + more)
+    return total[: len(training.classes)]
+
+
+def _check_size(scene: Scene, labelled: tuple[int, ...], *, skip_unreadable: bool) -> None:
+    try:
+        size, orientation = read_size(scene.image)
+    except ImageError:
+        if skip_unreadable:
+            return
+        raise
+    if size != labelled:
+        turned = orientation in TRANSPOSED and size == labelled[::-1]
+        advice = f"the image has EXIF orientation {orientation}; label it upright" if turned else "label it at its size"
+        sizes = f"{format_size(*labelled)}, but its image is {format_size(*size)}"
+        raise ImageError(f"{scene.labels}: is {sizes}: {advice}")

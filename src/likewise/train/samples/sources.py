@@ -12,9 +12,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import UInt8
 
-from likewise.data.class_folders import class_folders
+from likewise.data.class_folders import class_folders, davis_sequences
 from likewise.data.coco import coco20i
-from likewise.data.davis import davis_sequences
 from likewise.data.episodes import Entry, EpisodeSet
 from likewise.data.groups import cosaliency_groups, episodes_of_groups
 from likewise.data.held_out import files_of, held_out_groups, without_images
@@ -54,11 +53,7 @@ class TrainingSources:
 
     @classmethod
     def open(cls, data: LabelledData) -> TrainingSources:
-        """Open the sets and remove every image whose content equals a held-out image.
-
-        Raises:
-            DataSetError: a set is missing, has no such class or group, or no image of it is left.
-        """
+        """Open the sets and remove every image whose content equals a held-out image."""
         sources = open_sources(data)
         if data.held_out is None:
             return cls(sources, {})
@@ -98,11 +93,7 @@ class TrainingSources:
 
 
 def open_sources(data: LabelledData) -> list[WeightedSet]:
-    """Return the recipe's data set, or each source of a mixture.
-
-    Raises:
-        DataSetError: a set is missing, has no such class, or no image of it is left.
-    """
+    """Return the recipe's data set, or each source of a mixture."""
     if data.set == "mixture":
         return [WeightedSet(source.weight, open_source(data.root, source)) for source in data.sources]
     if data.set == "coco20i":
@@ -155,10 +146,10 @@ def _read_renamed(
 
 def _merge_classes(dataset: EpisodeSet, name: str) -> EpisodeSet:
     entries = tuple(Entry(image, name) for image in dataset.classes_of)
-    return replace(dataset, classes=(name,), entries=entries, read_class=partial(_read_merged, dataset))
+    return replace(dataset, classes=(name,), entries=entries, read_class=partial(read_merged, dataset))
 
 
-def _read_merged(dataset: EpisodeSet, image: str, class_name: str) -> UInt8[np.ndarray, "h w"]:
+def read_merged(dataset: EpisodeSet, image: str, class_name: str) -> UInt8[np.ndarray, "h w"]:
     """Return 1 for pixels of any class, IGNORE for pixels to ignore, else 0."""
     labels = dataset.read_labels(image, dataset.classes_of[image])
     return np.where(labels == IGNORE, IGNORE, labels > 0).astype(np.uint8)

@@ -4,8 +4,6 @@ Each item is a function of the recipe's seed, the step and its place in the batc
 number of workers or processes changes what is drawn.
 """
 
-from __future__ import annotations
-
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
@@ -55,23 +53,14 @@ class TrainingData(ABC):
 
     @abstractmethod
     def item(self, step: int, place: int) -> Batch:
-        """Return a batch of one: the item at `place` in the batch of `step`.
-
-        Raises:
-            ImageError: an image cannot be read and the recipe's `on_corrupt` is "stop".
-        """
+        """Return a batch of one: the item at `place` in the batch of `step`."""
 
     @abstractmethod
     def record(self) -> dict[str, Any]:
         """Return the contents of the training and validation sets, for `record.json`."""
 
     def score(self, model: Any, move: Callable[[Batch], Batch]) -> float:
-        """Return the model's score on the validation data, in [0, 1]; higher is better.
-
-        Args:
-            model: in evaluation mode.
-            move: moves a batch to the model's device.
-        """
+        """Return the validation score, in [0, 1], of a model in evaluation mode; `move` moves a batch to its device."""
         raise NotImplementedError
 
     def validation_protocol(self) -> str:
@@ -80,16 +69,7 @@ class TrainingData(ABC):
 
 
 def draw_readable(draw: Callable[[int], Batch], on_corrupt: str, step: int, source: str) -> Batch:
-    """Return `draw(0)`; if an image is unreadable and `on_corrupt` is "skip", warn and return the next draw.
-
-    Args:
-        draw: takes the number of the attempt, from 0.
-        source: the data set, for the error message.
-
-    Raises:
-        ImageError: an image cannot be read and `on_corrupt` is "stop".
-        TrainingError: `MAX_DRAWS` draws in a row fail.
-    """
+    """Return `draw(0)`; if an image is unreadable and `on_corrupt` is "skip", warn and return the next draw."""
     for attempt in range(MAX_DRAWS):
         try:
             return draw(attempt)

@@ -1,7 +1,5 @@
 """Training ICNet: groups of images with saliency maps, the soft IoU of each group."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch
@@ -9,10 +7,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from likewise.errors import TrainingError
-from likewise.models.icnet import SIZE, ICNet
+from likewise.models.icnet import ICNet
 from likewise.train.recipes.model_sections import ICNetModel
-from likewise.train.recipes.schema import Recipe
-from likewise.train.samples.groups import Batch, TrainingGroups
+from likewise.train.samples.groups import Batch
 from likewise.train.samples.training_data import Progress
 from likewise.train.tasks.build import learn_only
 from likewise.weights.build import build_model
@@ -21,12 +18,7 @@ from likewise.weights.load import open_model
 
 
 def build(section: ICNetModel, classes: tuple[str, ...]) -> ICNet:
-    """Return ICNet with ImageNet weights in its backbone, or continuing from the model `section.start`.
-
-    Raises:
-        TrainingError: that model has another backbone or other features.
-        ModelError: that model is of another method.
-    """
+    """Return ICNet with ImageNet weights in its backbone, or continuing from the model `section.start`."""
     model: Any = build_model(section.model_dump())
     if section.start is None:
         model.backbone = load_backbone(model.backbone.spec, weights=section.weights, frozen=False)
@@ -58,8 +50,3 @@ def inputs(model: ICNet, batch: Batch) -> list[tuple[Tensor, Tensor, Tensor]]:
 def losses(model: ICNet, section: ICNetModel, batch: Batch, progress: Progress) -> dict[str, Float[Tensor, ""]]:
     """Return the mean over the groups of their soft IoU loss."""
     return {"soft IoU": torch.stack([model.loss(*group) for group in inputs(model, batch)]).mean()}
-
-
-def training_data(recipe: Recipe) -> TrainingGroups:
-    """Return the recipe's groups, at the size of ICNet's input."""
-    return TrainingGroups(recipe, SIZE)

@@ -1,7 +1,5 @@
 """Training MCIBI and its baseline. Each step updates the memory first and computes the losses with the new memory."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 
@@ -26,12 +24,7 @@ from likewise.weights.memories import SNAPSHOTS
 
 
 def build(section: MCIBIModel, classes: tuple[str, ...]) -> MCIBI:
-    """Return MCIBI on a backbone with ImageNet weights, with the memory that the section names or an empty one.
-
-    Raises:
-        MemoryMismatchError: the memory is of other classes.
-        TrainingError: the memory has another shape.
-    """
+    """Return MCIBI on a backbone with ImageNet weights, with the memory that the section names or an empty one."""
     model = build_scene_model(section, classes)
     if section.memory is not None:
         start = DatasetMemory.load(section.memory, classes=classes)
@@ -42,19 +35,14 @@ def build(section: MCIBIModel, classes: tuple[str, ...]) -> MCIBI:
                 f"of {needed[1]}: set model.slots={found[0]} and model.channels={found[1]}, or model.memory=null"
             )
         model.memory.load_state_dict(start.state_dict())
-    return share_batch_norms(model)
-
-
-def build_baseline(section: FCNModel, classes: tuple[str, ...]) -> FCN:
-    """Return the baseline without memory, on a backbone with ImageNet weights."""
-    return share_batch_norms(build_scene_model(section, classes))
+    return model
 
 
 def build_scene_model(section: SceneModel, classes: tuple[str, ...]) -> Any:
-    """Return the section's model on a backbone with ImageNet weights and fast depthwise convolutions."""
+    """Return MCIBI or the baseline on a backbone with ImageNet weights, with fast depthwise convolutions."""
     model = build_trainable(section, classes)
     use_fast_depthwise(model.backbone)
-    return model
+    return share_batch_norms(model)
 
 
 def losses(model: MCIBI, section: MCIBIModel, batch: Batch, progress: Progress) -> dict[str, Float[Tensor, ""]]:
@@ -65,13 +53,13 @@ def losses(model: MCIBI, section: MCIBIModel, batch: Batch, progress: Progress) 
     weights = batch.weights[0].float()  # autocast converts inputs to bfloat16
     found = model.loss(stages, batch.labels, weights, consistency=consistency, overlap=section.overlap)
     share = process_share(batch.labels, weights)
-    losses = {
+    parts = {
         "stage 2": share * found.stage2,
         "stage 1": share * found.stage1,
         "auxiliary": share * found.auxiliary,
         "consistency": found.consistency,
     }
-    return losses | {"overlap": found.overlap} if section.overlap else losses
+    return parts | {"overlap": found.overlap} if section.overlap else parts
 
 
 def baseline_losses(model: FCN, section: FCNModel, batch: Batch, progress: Progress) -> dict[str, Float[Tensor, ""]]:
@@ -92,8 +80,8 @@ def momentum(section: MCIBIModel, progress: Progress) -> float:
 def process_share(labels: UInt8[Tensor, "b h w"], weights: Float[Tensor, " k"]) -> Float[Tensor, ""]:
     """Return the total loss weight of this process's pixels, divided by the mean over processes.
 
-    Losses are means over the pixels of a process and gradients are averaged over processes. Multiplying the losses by
-    this factor makes the gradients equal to those of one process with the whole batch.
+    Multiplying the losses, means over the pixels of a process, by it makes the gradients, which are averaged over
+    processes, those of one process with the whole batch.
     """
     here = total_pixel_weight(labels, weights)
     if not torch.distributed.is_initialized():

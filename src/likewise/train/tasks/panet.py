@@ -1,15 +1,12 @@
 """Training PANet: episodes, the segmentation loss of the query and the alignment loss."""
 
-from __future__ import annotations
-
 import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from likewise.models.panet import PANet
 from likewise.train.recipes.model_sections import PANetModel
-from likewise.train.recipes.schema import Recipe
-from likewise.train.samples.episodes import Batch, TrainingEpisodes
+from likewise.train.samples.episodes import Batch
 from likewise.train.samples.training_data import Progress
 
 
@@ -39,8 +36,3 @@ def losses(model: PANet, section: PANetModel, batch: Batch, progress: Progress) 
 def predict(model: PANet, batch: Batch) -> UInt8[Tensor, "b h w"]:
     """Return the predicted labels of the queries."""
     return model(*inputs(model, batch))[:, 0].argmax(dim=1).to(torch.uint8)
-
-
-def training_data(recipe: Recipe) -> TrainingEpisodes:
-    """Return the recipe's episodes."""
-    return TrainingEpisodes(recipe, predict)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,23 +12,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from likewise.models.icnet import SIZE as ICNET_SIZE
 from likewise.train.recipes.schema import Recipe
+from likewise.train.samples.episodes import TrainingEpisodes
+from likewise.train.samples.groups import TrainingGroups
 from likewise.train.samples.images import TrainingImages
 from likewise.train.samples.scenes import TrainingScenes
-from likewise.train.samples.training_data import (
-    STARTING,
-    Batch,
-    Progress,
-    TrainingData,
-    torch_seed,
-)
-from likewise.train.tasks import (
-    hsnet,
-    icnet,
-    mcibi,
-    panet,
-    saliency,
-)
+from likewise.train.samples.training_data import STARTING, Batch, Progress, TrainingData, torch_seed
+from likewise.train.tasks import hsnet, icnet, mcibi, panet
 from likewise.train.tasks.build import build_trainable
 
 
@@ -35,11 +27,8 @@ from likewise.train.tasks.build import build_trainable
 class Task:
     """The parts of training that depend on the model.
 
-    Attributes:
-        build: returns the model at the start of training, from the recipe's model section and the classes.
-        losses: returns the terms of the loss by name, each a mean over the batch; their sum is minimised.
-        data: opens the training data.
-        snapshot: saves a part of the model into the run's folder after each tenth of the steps.
+    `build` returns the model at the start of training. `losses` are means over the batch; their sum is minimised.
+    `snapshot` saves a part of the model into the run's folder after each tenth of the steps.
     """
 
     build: Callable[[Any, tuple[str, ...]], Any]
@@ -48,13 +37,18 @@ class Task:
     snapshot: Callable[[Any, Path, int], None] | None = None
 
 
+def saliency_losses(model: Any, section: Any, batch: Batch, progress: Progress) -> dict[str, Float[Tensor, ""]]:
+    """Return the saliency loss, a mean over the pixels of the batch."""
+    return {"saliency": model.loss(model.backbone.normalise(batch.images), batch.labels)}
+
+
 TASKS: dict[str, Task] = {
-    "panet": Task(build_trainable, panet.losses, panet.training_data),
-    "hsnet": Task(hsnet.build, hsnet.losses, hsnet.training_data),
-    "saliency": Task(build_trainable, saliency.losses, TrainingImages),
-    "icnet": Task(icnet.build, icnet.losses, icnet.training_data),
+    "panet": Task(build_trainable, panet.losses, partial(TrainingEpisodes, predict=panet.predict)),
+    "hsnet": Task(build_trainable, hsnet.losses, partial(TrainingEpisodes, predict=hsnet.predict)),
+    "saliency": Task(build_trainable, saliency_losses, TrainingImages),
+    "icnet": Task(icnet.build, icnet.losses, partial(TrainingGroups, size=ICNET_SIZE)),
     "mcibi": Task(mcibi.build, mcibi.losses, TrainingScenes, mcibi.save_memory),
-    "fcn": Task(mcibi.build_baseline, mcibi.baseline_losses, TrainingScenes),
+    "fcn": Task(mcibi.build_scene_model, mcibi.baseline_losses, TrainingScenes),
 }
 
 

@@ -7,6 +7,7 @@ from likewise.train.recipes.model_sections import HSNetModel
 from likewise.train.samples.episodes import Batch
 from likewise.train.samples.training_data import Progress
 from likewise.train.tasks import hsnet
+from likewise.train.tasks.build import build_trainable
 from likewise.weights.imagenet import load_backbone
 from support.fake_runs import FIRST_TAP
 
@@ -16,7 +17,7 @@ SECTION = HSNetModel(name="hsnet", backbone="lite0", first_tap=FIRST_TAP, channe
 @pytest.fixture(scope="module")
 def model() -> HSNet:
     torch.manual_seed(0)
-    return hsnet.build(SECTION, ("cat", "dog"))
+    return build_trainable(SECTION, ("cat", "dog"))
 
 
 def random_batch(count: int) -> Batch:

@@ -1,7 +1,5 @@
 """Group norm and ReLU of levels that lie in memory with their channels last, whole or in parts."""
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import torch
@@ -16,12 +14,7 @@ WIDTH = 1024
 
 
 class Moments(NamedTuple):
-    """Mean and variance of a level, or of a part of it.
-
-    Attributes:
-        mean, variance: of each group of channels.
-        positions: the number of values of each channel.
-    """
+    """Mean and variance of each group of channels in a level or a part of it, and the values of each channel."""
 
     mean: Float32[Tensor, " g"]
     variance: Float32[Tensor, " g"]
@@ -68,12 +61,7 @@ def positions_per_row(positions: int, channels: int) -> int:
 def scaled(
     norm: nn.GroupNorm, x: Float[Tensor, "1 c *rest"], whole: Moments, less: Float[Tensor, " c"] | float = 0.0
 ) -> Float[Tensor, "1 c *rest"]:
-    """Return the group norm of a part of a level, minus a constant for each channel.
-
-    Args:
-        whole: the moments of the level.
-        less: the constants to subtract.
-    """
+    """Return the group norm of a part of a level, by the moments of the `whole`, minus `less` for each channel."""
     mean, variance = (each[:, None].expand(-1, x.shape[1] // len(each)).flatten() for each in whole[:2])
     weight, bias = norm.weight.float(), norm.bias.float() - less
     if x.element_size() == 2:  # batch_norm computes in 32 bits

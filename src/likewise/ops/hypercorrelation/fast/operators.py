@@ -7,8 +7,6 @@ controls two optimisations that are not operators: `one_thread_each` in `fast.th
 `likewise.predict.ready`.
 """
 
-from __future__ import annotations
-
 import functools
 
 import torch

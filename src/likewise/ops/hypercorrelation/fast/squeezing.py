@@ -18,15 +18,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from likewise.ops.features import resize
-from likewise.ops.hypercorrelation.fast.norms import (
-    merge_moments,
-    moments,
-    normalise,
-    positions_per_row,
-    scaled,
-)
+from likewise.ops.hypercorrelation.correlation import CenterPivotConv4d
+from likewise.ops.hypercorrelation.fast.norms import merge_moments, moments, normalise, positions_per_row, scaled
 from likewise.ops.hypercorrelation.fast.operators import convolve3d
-from likewise.ops.hypercorrelation.kernels import CenterPivotConv4d
 from likewise.ops.hypercorrelation.supports import SupportLevel
 
 TILE = 1 << 21
@@ -92,11 +86,7 @@ def squeeze(
 ) -> Float[Tensor, "1 d ho wo q"]:
     """A squeeze block on the hypercorrelation of a query and a support, which never exists as a whole.
 
-    Args:
-        block: three center-pivot convolutions, each followed by group norm and ReLU.
-        query: unit features of the taps of one stride, the query plane flattened.
-        grid: height and width of the query plane.
-        support: the foreground's features of the same taps.
+    `query` has the unit features of the taps of one stride, its plane, of size `grid`, flattened.
     """
     layers: Any = block
     first, norm, _, second, second_norm, _, third, third_norm, _ = layers

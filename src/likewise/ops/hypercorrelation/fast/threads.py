@@ -1,7 +1,5 @@
 """The same work on several things, each on a processor's thread of its own."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
@@ -20,13 +18,11 @@ def one_thread_each(work: Callable[[T], R], items: Sequence[T]) -> list[R]:
 
     Threads that share one item wait for each other after each of its many small steps; those with an item each never
     do. What is left over and would not occupy all threads comes last, on all of them. With `operators.FAST` off, or
-    without OpenMP, items are processed one after the other on all threads.
+    without OpenMP, items are processed one after the other on all threads. An error of `work` is raised when all that
+    has begun is done.
 
     Gain: HSNet on ResNet-50, four shots, 400x400, two cores of an AMD EPYC (AVX-512): 1.12 in bfloat16, 1.04 in
     float32; 1.04 to 1.08 on EfficientNet-Lite0.
-
-    Raises:
-        Exception: the first that `work` raises, when all that has begun is done.
     """
     threads = torch.get_num_threads()
     # Without OpenMP, all threads of a process share one number of threads.

@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from likewise.ops.hypercorrelation.correlation import correlate, unit
+from likewise.ops.hypercorrelation.correlation import CenterPivotConv4d, correlate, unit
 from likewise.ops.hypercorrelation.fast import squeezing
 from likewise.ops.hypercorrelation.fast.squeezing import (
     Window,
@@ -14,7 +14,6 @@ from likewise.ops.hypercorrelation.fast.squeezing import (
     mix,
     squeeze,
 )
-from likewise.ops.hypercorrelation.kernels import CenterPivotConv4d
 from likewise.ops.hypercorrelation.supports import SupportLevel
 
 
