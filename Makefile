@@ -3,11 +3,14 @@ PYTHON ?= $(or $(shell command -v python3.11),$(shell command -v python3.12),pyt
 VENV ?= .venv
 BIN := $(VENV)/bin
 
+# What the page docs/try needs from npm; needs Node 20 or later.
+NPM_PACKAGES := tools/try_page/node_modules/.package-lock.json
+
 # Tests of computations. Double precision does not depend on the processor, so those tests are left out.
 NUMERICAL := -q -m "not double_precision" tests/golden tests/unit/models tests/unit/ops tests/unit/predict \
 	tests/unit/evaluate/test_segmenter.py
 
-.PHONY: demo test test-fast test-portable test-avx2 test-baseline check format lint types bench docs docs-serve \
+.PHONY: demo test test-fast test-portable test-avx2 test-baseline test-browser check format lint types bench docs docs-serve \
 	results clean
 
 demo: $(VENV)/installed
@@ -30,6 +33,10 @@ test-avx2: $(VENV)/installed-dev
 test-baseline: $(VENV)/installed-dev
 	ATEN_CPU_CAPABILITY=default OMP_NUM_THREADS=1 $(BIN)/python -m pytest $(NUMERICAL)
 
+# docs/try in Debian's Chromium (/usr/bin/chromium), on the site that `make docs` built.
+test-browser: $(VENV)/installed-browser
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/browser
+
 check: format lint types test
 
 format: $(VENV)/installed-dev
@@ -48,10 +55,10 @@ bench: $(VENV)/installed-dev
 	$(BIN)/python benchmarks/run.py
 
 # The site in site/: warnings, such as a broken link, are errors.
-docs: $(VENV)/installed-docs
+docs: $(VENV)/installed-docs $(NPM_PACKAGES)
 	$(BIN)/mkdocs build --strict
 
-docs-serve: $(VENV)/installed-docs
+docs-serve: $(VENV)/installed-docs $(NPM_PACKAGES)
 	$(BIN)/mkdocs serve
 
 # docs/results.md from results/*.json.
@@ -59,7 +66,7 @@ results: $(VENV)/installed-dev
 	$(BIN)/python tools/make_results.py
 
 clean:
-	rm -rf $(VENV) demo site
+	rm -rf $(VENV) demo site tools/try_page/node_modules
 
 $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -72,4 +79,12 @@ $(VENV)/installed-dev: $(VENV)/installed
 
 $(VENV)/installed-docs: $(VENV)/installed
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[docs]"
+	touch $@
+
+$(VENV)/installed-browser: $(VENV)/installed-dev
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[browser]"
+	touch $@
+
+$(NPM_PACKAGES): tools/try_page/package-lock.json
+	npm ci --prefix tools/try_page
 	touch $@

@@ -16,7 +16,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 PLACES = ("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "Makefile", "pyproject.toml", "docs", "experiments",
           "benchmarks", "examples", "src", "tests", "tools", "results")  # fmt: skip
-SUFFIXES = {".md", ".py", ".yaml", ".yml", ".toml", ".json", ".html", ".jinja", ".j2", ""}
+SUFFIXES = {".md", ".py", ".yaml", ".yml", ".toml", ".json", ".html", ".js", ".jinja", ".j2", ""}
 SKIPPED = {Path(__file__).resolve()}
 ALLOW = "words: allow"
 
@@ -86,7 +86,7 @@ def files(places: list[Path]) -> list[Path]:
         if file.is_file()
         and file.suffix in SUFFIXES
         and file.resolve() not in SKIPPED
-        and "__pycache__" not in file.parts
+        and not {"__pycache__", "node_modules"} & set(file.parts)
     ]
 
 

@@ -83,7 +83,8 @@ class CoSaliency:
         maps: the source of the single-image saliency maps: a model (`likewise.predict.saliency.Saliency`), or a folder
             of maps named as their images.
         weights: the checkpoint of the published network.
-        engine, device: see `likewise.FewShot`.
+        engine: see `likewise.FewShot`.
+        device: see `likewise.FewShot`.
         edges: see `likewise.FewShot`.
 
     Raises:

@@ -38,7 +38,8 @@ class Saliency:
     Args:
         model: "saliency-lite0", bundled; the folder of a saliency run, or of its export; or the path of an ONNX model
             (`likewise.predict.onnx_saliency`).
-        engine, device: see `likewise.FewShot`; an ONNX model of others runs on the CPU.
+        engine: see `likewise.FewShot`.
+        device: see `likewise.FewShot`; an ONNX model of others runs on the CPU.
         edges: see `likewise.FewShot`; for `segment` only, not for `map_at`.
 
     Raises:

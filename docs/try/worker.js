@@ -1,0 +1,112 @@
+// Computes everything, apart from the page, so that the page stays responsive.
+//
+// Requests are { id, call, ... }; answers are { id, result } or { id, error }. An image is known by its `key`.
+
+import { LARGEST, refineEdges } from "./edges.js";
+import { growFromClicks } from "./clicks.js";
+import { inputSize, openFeatures } from "./features.js";
+import { resizeMask } from "./planes.js";
+import { concatLevels, logOdds, mergeShots, probability, supportStatistics } from "./prototypes.js";
+
+/** Decoded images are kept up to this number of bytes; others are decoded again. */
+const PIXEL_BUDGET = 256e6;
+
+let network;
+let prototypes;
+const files = new Map();
+const levels = new Map();
+const pixels = new Map();
+
+const calls = {
+  async open({ requested }) {
+    const opened = await openFeatures((received, total) => postMessage({ progress: { received, total } }), requested);
+    network = opened.network;
+    return opened.about;
+  },
+
+  /** Decode an image and compute its features; return its size here. Large photographs are reduced. */
+  async add({ key, file, height, width }) {
+    const reduction = Math.min(1, LARGEST / Math.min(height, width));
+    files.set(key, { file, height: Math.round(height * reduction), width: Math.round(width * reduction) });
+    const image = await decode(key);
+    const started = performance.now();
+    levels.set(key, await network.features(image));
+    return { height: image.height, width: image.width, milliseconds: performance.now() - started };
+  },
+
+  remove({ key }) {
+    for (const kept of [files, levels, pixels]) kept.delete(key);
+  },
+
+  /** Return the statistics of an example whose masks have the size that `add` returned. */
+  learn({ key, foreground, background }) {
+    const { height, width } = files.get(key);
+    const size = inputSize(height, width);
+    const inside = resizeMask({ data: foreground, height, width }, ...size);
+    const outside = resizeMask({ data: background, height, width }, ...size);
+    if (!background.includes(1)) outside.data.fill(0);
+    inside.data.forEach((value, i) => value && (outside.data[i] = 0));
+    return supportStatistics(concatLevels(levels.get(key)), inside, outside);
+  },
+
+  prepare({ shots }) {
+    prototypes = mergeShots(shots);
+  },
+
+  /** Return the probability of the object at each pixel, in 0..1, and the time it took. */
+  async segment({ key }) {
+    const started = performance.now();
+    const image = await decode(key);
+    const computing = performance.now();
+    const odds = logOdds(concatLevels(levels.get(key)), prototypes);
+    const { data } = refineEdges(probability(odds, image.height, image.width), image);
+    const ended = performance.now();
+    return { probability: data, decoding: computing - started, milliseconds: ended - computing };
+  },
+
+  /** Return the mask (0 or 1) of the object at which clicks point; `points` are { x, y, object } in 0..1. */
+  async grow({ key, points }) {
+    return growFromClicks(concatLevels(levels.get(key)), await decode(key), points);
+  },
+};
+
+/** Return an image's RGB pixels, upright, transparent parts on white. */
+async function decode(key) {
+  const known = pixels.get(key);
+  if (known) return known;
+  const { file, height, width } = files.get(key);
+  const bitmap = await createImageBitmap(file, { resizeHeight: height, resizeWidth: width, resizeQuality: "high" });
+  const context = new OffscreenCanvas(width, height).getContext("2d", { willReadFrequently: true });
+  context.fillStyle = "white";
+  context.fillRect(0, 0, width, height);
+  context.drawImage(bitmap, 0, 0, width, height);
+  bitmap.close();
+  const { data: rgba } = context.getImageData(0, 0, width, height);
+  const data = new Uint8Array(height * width * 3);
+  for (let from = 0, to = 0; from < rgba.length; from += 4) {
+    data[to++] = rgba[from];
+    data[to++] = rgba[from + 1];
+    data[to++] = rgba[from + 2];
+  }
+  const image = { data, height, width, channels: 3 };
+  pixels.set(key, image);
+  let bytes = 0;
+  for (const each of pixels.values()) bytes += each.data.length;
+  for (const [oldest, each] of pixels) {
+    if (bytes <= PIXEL_BUDGET || oldest === key) break;
+    pixels.delete(oldest);
+    bytes -= each.data.length;
+  }
+  return image;
+}
+
+let queue = Promise.resolve();
+onmessage = ({ data: { id, call, ...given } }) => {
+  queue = queue.then(async () => {
+    try {
+      postMessage({ id, result: await calls[call](given) });
+    } catch (error) {
+      postMessage({ id, error: error.message || String(error) });
+    }
+  });
+};

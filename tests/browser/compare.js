@@ -1,0 +1,53 @@
+// Run in the page by test_numbers.py: the modules' outputs for the inputs of golden.json.
+async (golden) => {
+  const planes = await import("./planes.js");
+  const { supportStatistics, mergeShots, logOdds, probability } = await import("./prototypes.js");
+  const { refineEdges } = await import("./edges.js");
+  const { inputSize } = await import("./features.js");
+
+  const array = ({ type, data }) => {
+    const bytes = Uint8Array.from(atob(data), (letter) => letter.charCodeAt(0));
+    return type === "uint8" ? bytes : new Float32Array(bytes.buffer);
+  };
+  const image = (value) => ({
+    data: array(value),
+    height: value.shape[0],
+    width: value.shape[1],
+    channels: value.shape[2] ?? 1,
+  });
+  const features = (value) => ({
+    data: array(value),
+    channels: value.shape[0],
+    height: value.shape[1],
+    width: value.shape[2],
+  });
+
+  const guide = image(golden.image);
+  const query = features(golden.query);
+  const shots = golden.shots.map((shot) =>
+    supportStatistics(features(shot.features), image(shot.foreground), image(shot.background)),
+  );
+  const numbers = (data) => Array.from(data);
+  return {
+    resized: golden.resized.map(({ shape: [height, width] }) => numbers(planes.resizeImage(guide, height, width).data)),
+    blurred: golden.blurred.map(({ radius }) => numbers(planes.gaussianBlur(guide, radius).data)),
+    masks: golden.masks.map(({ mask, resized }) => numbers(planes.resizeMask(image(mask), ...resized.shape).data)),
+    shots: shots.map(({ means, sums, shares, squares, area }) => ({
+      means: means.flatMap(numbers),
+      sums: sums.flatMap(numbers),
+      shares,
+      squares: numbers(squares),
+      area: [area],
+    })),
+    answers: golden.answers.map((_, index) => {
+      const odds = logOdds(query, mergeShots(shots.slice(0, index + 1)));
+      const smooth = probability(odds, guide.height, guide.width);
+      return {
+        odds: numbers(odds.data),
+        probability: numbers(smooth.data),
+        refined: numbers(refineEdges(smooth, guide).data),
+      };
+    }),
+    sizes: golden.sizes.map(({ image: [height, width] }) => inputSize(height, width)),
+  };
+}

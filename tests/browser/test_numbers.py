@@ -1,0 +1,128 @@
+"""The page's computations against Python's, on equal pixels."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from playwright.sync_api import Page
+from skimage import data
+
+from likewise import Example, FewShot
+from likewise.jobs.demo import motorcycle
+
+HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
+GOLDEN = json.loads((HERE / "golden.json").read_text(encoding="utf-8"))
+TOLERANCE = {"odds": 2e-5, "probability": 5e-6, "refined": 5e-6}
+SHOTS_TOLERANCE = 1e-3
+"""Relative: one step of half precision, where rounding falls on the other side."""
+LARGEST_DIFFERENCE = 1e-4
+"""Of a probability, through the network, half-precision statistics and self-support."""
+
+
+def array(value: dict[str, Any]) -> np.ndarray:
+    return np.frombuffer(base64.b64decode(value["data"]), value["type"]).reshape(value["shape"])
+
+
+@pytest.fixture(scope="module")
+def found(chromium, address) -> dict[str, Any]:
+    page = chromium.new_page()
+    page.goto(f"{address}/try/index.html")
+    values = page.evaluate((HERE / "compare.js").read_text(encoding="utf-8"), GOLDEN)
+    page.close()
+    return values
+
+
+def test_the_golden_file_is_what_the_python_sources_compute() -> None:
+    checked = subprocess.run(
+        [sys.executable, ROOT / "tools/make_browser_golden.py", "--check"], capture_output=True, text=True, check=False
+    )
+    assert checked.returncode == 0, checked.stderr
+
+
+@pytest.mark.parametrize("index", range(len(GOLDEN["resized"])))
+def test_resized_images_equal_pillows(found: dict[str, Any], index: int) -> None:
+    np.testing.assert_array_equal(found["resized"][index], array(GOLDEN["resized"][index]).ravel())
+
+
+@pytest.mark.parametrize("index", range(len(GOLDEN["blurred"])))
+def test_blurred_images_equal_pillows(found: dict[str, Any], index: int) -> None:
+    np.testing.assert_array_equal(found["blurred"][index], array(GOLDEN["blurred"][index]["image"]).ravel())
+
+
+@pytest.mark.parametrize("index", range(len(GOLDEN["masks"])))
+def test_resized_masks_equal_pythons(found: dict[str, Any], index: int) -> None:
+    np.testing.assert_array_equal(found["masks"][index], array(GOLDEN["masks"][index]["resized"]).ravel())
+
+
+@pytest.mark.parametrize("name", ["means", "sums", "shares", "squares", "area"])
+def test_statistics_of_an_example_equal_pythons(found: dict[str, Any], name: str) -> None:
+    for shot, expected in zip(found["shots"], GOLDEN["shots"], strict=True):
+        np.testing.assert_allclose(shot[name], array(expected[name]).ravel(), rtol=SHOTS_TOLERANCE, atol=1e-6)
+
+
+@pytest.mark.parametrize("shots", [1, 2, 3])
+@pytest.mark.parametrize("name", ["odds", "probability", "refined"])
+def test_answers_equal_pythons(found: dict[str, Any], name: str, shots: int) -> None:
+    expected = array(GOLDEN["answers"][shots - 1][name]).ravel()
+    np.testing.assert_allclose(found["answers"][shots - 1][name], expected, atol=TOLERANCE[name])
+
+
+def test_input_sizes_equal_pythons(found: dict[str, Any]) -> None:
+    assert found["sizes"] == [each["input"] for each in GOLDEN["sizes"]]
+
+
+def encoded(key: int, pixels: np.ndarray, foreground: np.ndarray | None = None) -> dict[str, Any]:
+    """An image as segment.js takes it."""
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "PNG")
+    text = {"png": base64.b64encode(file.getvalue()).decode()}
+    if foreground is not None:
+        for name, mask in (("foreground", foreground), ("background", ~foreground)):
+            text[name] = base64.b64encode(mask.astype(np.uint8).tobytes()).decode()
+    return {"key": key, "height": pixels.shape[0], "width": pixels.shape[1], **text}
+
+
+@pytest.mark.parametrize("shots", [1, 2])
+def test_probabilities_of_a_photograph_equal_pythons(page: Page, shots: int, capsys: pytest.CaptureFixture) -> None:
+    task = motorcycle()
+    wheel = np.zeros(task.truth.shape, bool)
+    wheel[230:420, 90:330] = True
+    given = [(task.example.image, task.example.mask), (task.query[:, ::-1].copy(), wheel)][:shots]
+    few_shot = FewShot()
+    concept = few_shot.learn([Example(image, mask=mask) for image, mask in given])
+    expected = few_shot.segment(task.query, concept).probability
+
+    examples = [encoded(index, image, np.asarray(mask, bool)) for index, (image, mask) in enumerate(given)]
+    arguments = {"examples": examples, "query": encoded(9, task.query), "repeats": 1}
+    answer = page.evaluate((HERE / "segment.js").read_text(encoding="utf-8"), arguments)
+    difference = np.abs(np.reshape(answer["probability"], expected.shape) - expected)
+    pixels = np.count_nonzero((np.reshape(answer["probability"], expected.shape) > 0.5) != (expected > 0.5))
+    with capsys.disabled():
+        print(f"\n{shots} examples: largest difference from Python {difference.max():.1e}, mask pixels {pixels}")
+    assert difference.max() <= LARGEST_DIFFERENCE
+    assert pixels <= 10
+
+
+def test_the_time_of_an_image_is_printed(page: Page, capsys: pytest.CaptureFixture) -> None:
+    image = np.ascontiguousarray(data.coffee()[:375, :500])
+    cup = np.zeros(image.shape[:2], bool)
+    cup[80:300, 150:420] = True
+    arguments = {"examples": [encoded(0, image, cup)], "query": encoded(1, image), "repeats": 12}
+    answer = page.evaluate((HERE / "segment.js").read_text(encoding="utf-8"), arguments)
+    network, masks = (statistics.median(answer["times"][name]) / 1000 for name in ("features", "masks"))
+    with capsys.disabled():
+        engine = answer["about"]["engine"]
+        print(f"\n{engine}, one thread, 500x375: network {network:.3f} s, mask {masks:.3f} s an image")
+    assert answer["about"]["engine"] == "WASM"
+    assert network + masks < 5  # of a machine that does much else; docs/few-shot.md states the time of a quiet one
