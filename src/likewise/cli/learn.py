@@ -18,6 +18,9 @@ def learn(
     box: options.Boxes = None,
     scribbles: options.Scribbles = None,
     label: options.Label = None,
+    palette: options.Palette = None,
+    invert: options.Invert = False,
+    strict: options.Strict = False,
     model: options.Model = DEFAULT_MODEL,
     backbone: options.BackboneName = "lite0",
     weights: options.Weights = None,
@@ -35,7 +38,16 @@ def learn(
     from likewise.jobs.segment import learn_concept
 
     few_shot = options.open_few_shot(model, backbone, weights, side, device, precision, engine=engine)
-    concept = learn_concept(few_shot, examples, boxes=box or (), scribbles=scribbles or (), label=label)
+    concept = learn_concept(
+        few_shot,
+        examples,
+        boxes=box or (),
+        scribbles=scribbles or (),
+        label=label,
+        palette=palette,
+        invert=invert,
+        strict=strict,
+    )
     path = out if out.suffix == ".concept" else out.with_name(f"{out.name}.concept")
     concept.save(path)
     print_line(f"{path}: {concept}")

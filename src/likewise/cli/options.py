@@ -27,7 +27,8 @@ Like = Annotated[
         "--like",
         metavar="EXAMPLE...",
         help="What to find: [bold]image=mask[/bold]; an image with its mask beside it (x.mask.png, x_mask.png, or "
-        "x.png beside x.jpg); a folder of such pairs, whose subfolders are classes; a .concept file.",
+        "x.png beside x.jpg) or in masks/ beside images/; a folder of such pairs, whose subfolders are classes; a "
+        ".concept file.",
     ),
 ]
 Boxes = Annotated[
@@ -35,7 +36,7 @@ Boxes = Annotated[
     typer.Option(
         "--box",
         metavar="X0,Y0,X1,Y1...",
-        help="Boxes in pixels instead of masks, one for each example image, in order.",
+        help="Boxes in pixels instead of masks, one for each example image, in order; or several for one image.",
     ),
 ]
 Scribbles = Annotated[
@@ -47,7 +48,26 @@ Scribbles = Annotated[
         "background.",
     ),
 ]
-Label = Annotated[int | None, typer.Option("--label", help="Value of the object in masks of several classes.")]
+Label = Annotated[
+    str | None,
+    typer.Option(
+        "--label",
+        help="The object in masks of several classes: a value (7), a colour (128,0,0), a name of the palette, or "
+        "nonzero for all but 0.",
+    ),
+]
+Palette = Annotated[
+    str | None,
+    typer.Option(
+        "--palette",
+        metavar="FILE",
+        help="Names and colours for --label: CVAT's labelmap.txt, a table, or voc. \\[a file beside the mask]",
+    ),
+]
+Invert = Annotated[bool, typer.Option("--invert/--no-invert", help="The masks of the examples are inverted.")]
+Strict = Annotated[
+    bool, typer.Option("--strict", help="Stop at an example that cannot be used, instead of leaving it out.")
+]
 Maps = Annotated[
     str,
     typer.Option(

@@ -8,9 +8,11 @@ from jaxtyping import Bool
 
 from likewise.data.class_masks import folder_class_set, read_grey_mask
 from likewise.data.episodes import EpisodeSet
-from likewise.data.layout import find_home, folders_in, images_by_folder, images_in, labels_by_stem, read_list
+from likewise.data.layout import find_home, folders_in, images_by_folder, images_by_stem, images_in, labels_by_stem
 from likewise.errors import DataSetError, check_known
+from likewise.io.class_lists import read_lines
 from likewise.io.masks import read_labels, read_mask
+from likewise.io.paths import pairing_key
 
 FSS_CLASSES = {"trn": 520, "val": 240, "test": 240}
 """Number of classes of the splits of FSS-1000 (Li et al., CVPR 2020)."""
@@ -43,7 +45,7 @@ def fss_classes(candidates: list[Path], split: str) -> list[str]:
     if path is None:
         places = ", ".join(map(str, candidates))
         raise DataSetError(f"no class list of FSS-1000 {split}: looked for {places}; split 'all' needs no list")
-    classes = read_list(path)
+    classes = read_lines(path)
     if len(classes) != FSS_CLASSES[split]:
         raise DataSetError(f"{path} lists {len(classes)} classes; FSS-1000 {split} has {FSS_CLASSES[split]}")
     return classes
@@ -76,9 +78,9 @@ def class_folders(root: Path | str) -> EpisodeSet:
         files = images_in(folder)
         named = {path.stem.removesuffix("_mask"): path for path in files if path.stem.endswith("_mask")}
         others = [path for path in files if not path.stem.endswith("_mask")]
-        stems = Counter(path.stem for path in others)
-        own_masks = labels_by_stem(path for path in others if stems[path.stem] > 1) | named
-        own_images = {path.stem: path for path in others if own_masks.get(path.stem) != path}
+        stems = Counter(pairing_key(path.stem) for path in others)
+        own_masks = labels_by_stem(path for path in others if stems[pairing_key(path.stem)] > 1) | named
+        own_images = images_by_stem(others, own_masks)
         images |= {f"{folder.name}/{stem}": path for stem, path in own_images.items()}
         masks |= {f"{folder.name}/{stem}": path for stem, path in own_masks.items()}
     if not images.keys() & masks.keys():

@@ -9,7 +9,7 @@ import numpy as np
 from likewise.data.class_masks import listed_file, read_label_class
 from likewise.data.episodes import Entry, EpisodeSet, keep_present
 from likewise.data.folds import MIN_CLASS_PIXELS
-from likewise.data.layout import Presence, images_in, labels_by_stem
+from likewise.data.layout import Presence, images_by_stem, images_in, labels_by_stem
 from likewise.errors import DataSetError
 from likewise.io.labels import IGNORE
 from likewise.io.masks import read_labels
@@ -31,8 +31,8 @@ def label_folders(root: Path | str, least: int = MIN_CLASS_PIXELS) -> EpisodeSet
     if home is None:
         looked = "; ".join(f"{images} with {labels}" for images, labels in places)
         raise DataSetError(f"{root} holds no folders of images and labels: looked for {looked}")
-    images = {path.stem: path for path in images_in(home[0])}
     labels = labels_by_stem(images_in(home[1]))
+    images = images_by_stem(images_in(home[0]), labels)
     listed = []
     for stem, path in labels.items():
         counts = np.bincount(read_labels(path).ravel(), minlength=IGNORE + 1)

@@ -1,11 +1,11 @@
 """Files of a data set on disk: its home folder, its lists, its images in order, and how many entries are present."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from likewise.errors import DataSetError
-from likewise.io.paths import IMAGE_SUFFIXES, visible_entries
+from likewise.io.paths import IMAGE_SUFFIXES, pairing_key, visible_entries
 
 LABEL_SUFFIXES = (".png", ".tif", ".tiff")
 """Lossless formats of label maps and masks."""
@@ -35,13 +35,6 @@ def find_home(root: Path | str, candidates: Sequence[str], needs: Sequence[str],
     raise DataSetError(f"{root} does not hold {noun}: looked for {' and '.join(needs)} in {places}")
 
 
-def read_list(path: Path) -> list[str]:
-    """Return the non-empty lines of a list file."""
-    if not path.is_file():
-        raise DataSetError(f"no list file {path}")
-    return [line.strip() for line in path.read_text().splitlines() if line.strip()]
-
-
 def folders_in(folder: Path) -> list[Path]:
     """Return the visible folders directly in `folder`, in natural order."""
     return [path for path in visible_entries(folder) if path.is_dir()]
@@ -65,3 +58,13 @@ def labels_by_stem(files: Iterable[Path]) -> dict[str, Path]:
         if path.suffix.lower() == ".png" or (other is None and path.suffix.lower() in LABEL_SUFFIXES):
             found[path.stem] = path
     return found
+
+
+def images_by_stem(files: Iterable[Path], labels: Mapping[str, Path]) -> dict[str, Path]:
+    """Return the image of each stem, under the stem of its label map where the two are spelled differently.
+
+    Case and the Unicode normal form do not matter. A file that is a label map is no image.
+    """
+    spelled = {pairing_key(stem): stem for stem in labels}
+    images = {spelled.get(pairing_key(path.stem), path.stem): path for path in files if path not in labels.values()}
+    return images

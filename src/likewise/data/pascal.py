@@ -8,11 +8,11 @@ from functools import partial
 from pathlib import Path
 
 from likewise.data.class_masks import file_in, read_label_class
-from likewise.data.class_names import PASCAL
 from likewise.data.episodes import Entry, EpisodeSet
 from likewise.data.folds import Leakage, entries_by_pixels, find_leakage, fold_set
-from likewise.data.layout import find_home, read_list
+from likewise.data.layout import find_home
 from likewise.errors import DataSetError, check_known
+from likewise.io.class_lists import PASCAL, read_lines
 
 
 def pascal5i(
@@ -73,7 +73,7 @@ def list_entries(folder: Path, folds: range | list[int]) -> list[Entry]:
     """Return the entries of `fold<n>.txt` of these folds, with lines `<image id>__<class 1-20>`."""
     entries = []
     for path in (folder / f"fold{fold}.txt" for fold in folds):
-        for line in read_list(path):
+        for line in read_lines(path):
             image, _, number = line.rpartition("__")
             if not image or not number.isdecimal() or not 1 <= int(number) <= len(PASCAL):
                 raise DataSetError(f"{path}: {line!r} is not <image id>__<class 1-20>")
@@ -87,7 +87,7 @@ def voc_images(home: Path, split: str) -> list[str]:
     listed = home / "ImageSets/Segmentation/val.txt"
     if not listed.is_file():
         return images
-    validation = set(read_list(listed))
+    validation = set(read_lines(listed))
     return [image for image in images if (image in validation) == (split == "val")]
 
 

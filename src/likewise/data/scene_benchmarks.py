@@ -9,10 +9,11 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import UInt8
 
-from likewise.data.class_names import CAMVID, CITYSCAPES, CITYSCAPES_IDS, LIP, LIP_MIRRORED, PASCAL
-from likewise.data.layout import find_home, read_list
+from likewise.data.class_names import CAMVID, CITYSCAPES, CITYSCAPES_IDS, LIP, LIP_MIRRORED
+from likewise.data.layout import find_home
 from likewise.data.scenes import SceneSet, keep_present_scenes, label_table, pair_by_stem
 from likewise.errors import DataSetError, ImageError, check_known
+from likewise.io.class_lists import PASCAL, read_lines
 
 
 def voc_scenes(root: Path | str, split: str = "val") -> SceneSet:
@@ -32,7 +33,7 @@ def voc_scenes(root: Path | str, split: str = "val") -> SceneSet:
         check_known(
             split, ["all", *sorted(path.stem for path in lists.glob("*.txt"))], f"split of {home}", DataSetError
         )
-        names = read_list(lists / f"{split}.txt")
+        names = read_lines(lists / f"{split}.txt")
     pairs = [(home / "JPEGImages" / f"{name}.jpg", masks / f"{name}.png") for name in names]
     return keep_present_scenes(f"VOC 2012 {split}", ("background", *PASCAL), pairs, same_labels(21))
 
@@ -48,7 +49,7 @@ def ade20k_scenes(root: Path | str, split: str = "val") -> SceneSet:
     )
     part = {"train": "training", "val": "validation"}[split]
     # one header line, then tab-separated Idx, Ratio, Train, Val, Name
-    rows = [line.split("\t") for line in read_list(home / "objectInfo150.txt")[1:]]
+    rows = [line.split("\t") for line in read_lines(home / "objectInfo150.txt")[1:]]
     classes = [row[-1].split(",")[0].strip() for row in rows]
     pairs = pair_by_stem(home / "images" / part, home / "annotations" / part)
     return keep_present_scenes(f"ADE20K {split}", classes, pairs, label_table({i + 1: i for i in range(len(classes))}))
@@ -83,7 +84,7 @@ def cocostuff10k_scenes(root: Path | str, split: str = "test") -> SceneSet:
     home = find_home(
         root, (".", "cocostuff-10k-v1.1"), ("images", "annotations", f"imageLists/{split}.txt"), "COCO-Stuff 10k"
     )
-    names = read_list(home / "imageLists" / f"{split}.txt")
+    names = read_lines(home / "imageLists" / f"{split}.txt")
     pairs = [(home / "images" / f"{name}.jpg", home / "annotations" / f"{name}.mat") for name in names]
     used = [value for value in range(1, 183) if value not in COCOSTUFF_UNUSED]
     first = next((labels for _, labels in pairs if labels.is_file()), None)

@@ -1,6 +1,7 @@
 """Scenes from any folder of images and folder of label maps, with or without a table of class names."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -8,9 +9,9 @@ import numpy as np
 from jaxtyping import UInt8
 
 from likewise.data.class_names import mirrored_pairs
-from likewise.data.layout import read_list
 from likewise.data.scenes import SceneSet, keep_present_scenes, label_table, pair_by_stem
 from likewise.errors import DataSetError, ImageError
+from likewise.io.class_lists import read_class_table
 from likewise.io.labels import IGNORE
 from likewise.io.masks import read_labels
 
@@ -26,7 +27,7 @@ def folder_scenes(
     Both may be the same folder. Classes whose names differ only in "left" and "right" are `mirrored`.
 
     Args:
-        classes: the names of labels 0, 1, ..., or a text file of them (see `read_class_table`). None: each label but
+        classes: the names of labels 0, 1, ..., or a text file of them (`read_class_table`). None: each label but
             255 in the first 100 files (with `strict`, in all files) is a class named by its number.
         strict: reading a label without a name raises `ImageError`; otherwise it is ignored.
     """
@@ -48,7 +49,8 @@ def folder_scenes(
     lookup = label_table({value: index for index, value in enumerate(named)})
     names = tuple(named.values())
     read = partial(read_named_labels, tuple(named)) if strict else read_labels
-    return keep_present_scenes(images.name, names, pairs, lookup, read, mirrored_pairs(names))
+    scenes = keep_present_scenes(images.name, names, pairs, lookup, read, mirrored_pairs(names))
+    return replace(scenes, stored=tuple(named))
 
 
 def read_named_labels(values: tuple[int, ...], path: Path) -> UInt8[np.ndarray, "h w"]:
@@ -70,17 +72,3 @@ def format_range(values: tuple[int, ...]) -> str:
     if values == tuple(range(len(values))):
         return f"0 to {len(values) - 1}"
     return ", ".join(map(str, values[:12])) + (", ..." if len(values) > 12 else "")
-
-
-def read_class_table(path: Path) -> dict[int, str]:
-    """Return the name of each label from lines `<label> <name>`, or `<name>` for labels 0, 1, ..."""
-    lines = read_list(path)
-    if not any(line.split()[0].isdecimal() for line in lines):
-        return dict(enumerate(lines))
-    found = {}
-    for line in lines:
-        value, _, name = line.replace("\t", " ").partition(" ")
-        if not value.isdecimal() or int(value) >= IGNORE or not name.strip() or int(value) in found:
-            raise DataSetError(f"{path}: {line!r} is not <label 0-254, once> <name>")
-        found[int(value)] = name.strip()
-    return found

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import UInt8
 
-from likewise.data.layout import Presence, images_in, labels_by_stem
+from likewise.data.layout import Presence, images_by_stem, images_in, labels_by_stem
 from likewise.errors import DataSetError
 from likewise.io.labels import IGNORE
 from likewise.io.masks import read_labels
@@ -33,6 +33,7 @@ class SceneSet:
     Attributes:
         read_labels: returns the label map of a label file, uint8 (h, w) with 0 to K-1 and IGNORE.
         mirrored: pairs of class indices (left and right parts) that change places in a mirrored image.
+        stored: the label of each class in the files; empty if it is its index.
     """
 
     name: str
@@ -41,6 +42,7 @@ class SceneSet:
     presence: Presence
     read_labels: Callable[[Path], np.ndarray] = field(repr=False)
     mirrored: tuple[tuple[int, int], ...] = ()
+    stored: tuple[int, ...] = ()
 
 
 def label_table(indices: Mapping[int, int]) -> UInt8[np.ndarray, "256"]:
@@ -57,7 +59,7 @@ def pair_by_stem(images: Path, labels: Path) -> list[tuple[Path, Path]]:
     A missing partner is named `<stem>.jpg` or `<stem>.png`.
     """
     label_files = labels_by_stem(images_in(labels))
-    image_files = {path.stem: path for path in images_in(images) if label_files.get(path.stem) != path}
+    image_files = images_by_stem(images_in(images), label_files)
     stems = sorted({**image_files, **label_files}, key=natural_order)
     return [
         (image_files.get(stem, images / f"{stem}.jpg"), label_files.get(stem, labels / f"{stem}.png")) for stem in stems

@@ -7,6 +7,8 @@ stored values count as sRGB.
 
 import io
 import stat
+import sys
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -25,6 +27,18 @@ FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "HEIF", "TIFF", "BMP", "GIF", "JPEG200
 
 TRANSPOSED = (5, 6, 7, 8)
 """Values of the EXIF orientation that swap width and height."""
+
+LOSSY = ("JPEG", "MPO", "WEBP", "AVIF", "HEIF", "JPEG2000")
+"""Pillow's names of formats that may change a value a little."""
+
+DEPTHS = (255, 1023, 4095, 16383, 65535)
+"""The largest values of cameras of 8, 10, 12, 14 and 16 bits."""
+
+LONE = 1e-3
+"""Fraction of the brightest, and of the darkest, values that no scale counts: hot and dead pixels."""
+
+_MIN_IS_WHITE, _PHOTOMETRIC, _NODATA = 0, 262, 42113
+_OTHER_BYTE = {";16L": ";16B", ";16B": ";16L", ";16N": ";16B" if sys.byteorder == "little" else ";16L"}
 
 _HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 
@@ -55,9 +69,9 @@ def read_image(source: Source) -> UInt8[np.ndarray, "h w 3"]:
     - EXIF orientation is applied, also to Pillow images.
     - Animations and multi-page files yield their first frame.
     - Transparent images are composed onto white.
-    - Greyscale of more than 8 bits is scaled: integers from the smallest camera depth (8, 10, 12, 14 or 16 bits) that
-      holds the brightest pixel, since 12-bit cameras write 16-bit files; floats from [0, 1] or [0, 255]; other ranges
-      from minimum to maximum.
+    - Values of more than 8 bits are scaled (`to_8_bits`): integers from the smallest camera depth (8, 10, 12, 14 or 16
+      bits) that holds the brightest pixel, since 12-bit cameras write 16-bit files; floats from [0, 1] or [0, 255];
+      other ranges from minimum to maximum. Hot pixels and "no data" values do not count.
     - Other colour modes, such as CMYK, are converted by Pillow without a colour profile.
 
     Raises:
@@ -67,10 +81,17 @@ def read_image(source: Source) -> UInt8[np.ndarray, "h w 3"]:
         source = _array_of_tensor(source)
     if isinstance(source, np.ndarray):
         return _checked_array(source)
-    name, image = open_image(source)
+    opened = open_file(source)
+    name, image = opened.name, opened.image
     try:
         if image.mode.startswith("I") or image.mode == "F":
-            return np.repeat(to_8_bits(np.asarray(image))[..., None], 3, axis=2)
+            return np.repeat(to_8_bits(np.asarray(image), opened.nodata)[..., None], 3, axis=2)
+        if opened.low is not None:
+            deep = np.asarray(image).astype(np.uint16) << 8 | np.asarray(opened.low)
+            colours = Image.fromarray(to_8_bits(deep[..., :3]))
+            if image.mode == "RGBA":
+                colours.putalpha(image.getchannel("A"))
+            image = colours
         if image.has_transparency_data:
             # via RGBA, the only mode that palettes and colour keys convert to with their transparency
             rgba = image.convert("RGBA")
@@ -127,15 +148,46 @@ def save_pillow(image: Image.Image, path: str | Path) -> None:
         image.save(part, **options)
 
 
+@dataclass(frozen=True)
+class Opened:
+    """A decoded image file.
+
+    Attributes:
+        name: For messages.
+        image: The upright first frame in its stored mode; of 16-bit colours, the high bytes.
+        format: Pillow's name of the format; None for an image made in memory.
+        inverted: Whether Pillow has inverted the stored values (TIFF's PhotometricInterpretation 0).
+        nodata: The value that stands for missing data (GDAL's TIFF tag).
+        low: The low bytes of 16-bit colours.
+    """
+
+    name: str
+    image: Image.Image
+    format: str | None = None
+    inverted: bool = False
+    nodata: float | None = None
+    low: Image.Image | None = None
+
+
 def open_image(source: Source) -> tuple[str, Image.Image]:
     """Return a name for messages, and the decoded, upright first frame in its stored mode.
 
     Raises:
         ImageError: As in `read_image`.
     """
+    opened = open_file(source)
+    return opened.name, opened.image
+
+
+def open_file(source: Source) -> Opened:
+    """Return the decoded image with what its file says about the values.
+
+    Raises:
+        ImageError: As in `read_image`.
+    """
     if isinstance(source, Image.Image):
         name = str(getattr(source, "filename", "") or f"the given {source.mode} image")
-        return name, _decode(name, source)
+        return Opened(name, _decode(name, source), source.format)
     name, file, head = _open_file(source)
     if head[4:8] == b"ftyp" and head[8:12] in _HEIC_BRANDS:
         with requires_extra("heic", f"{name}: reading a HEIC image"):
@@ -143,7 +195,10 @@ def open_image(source: Source) -> tuple[str, Image.Image]:
         pillow_heif.register_heif_opener()
     try:
         with Image.open(file, formats=_formats()) as image:
-            return name, _decode(name, image)
+            tags = getattr(image, "tag_v2", {})
+            inverted = tags.get(_PHOTOMETRIC) == _MIN_IS_WHITE and image.mode == "L"
+            opened = Opened(name, _decode(name, image), image.format, inverted, _number(tags.get(_NODATA)))
+        return replace(opened, low=_low_bytes(name, file))
     except UnidentifiedImageError:
         start = head.lstrip().lower()
         reason = next((reason for magic, reason in _OTHER_CONTENT if start.startswith(magic)), None)
@@ -157,6 +212,34 @@ def open_image(source: Source) -> tuple[str, Image.Image]:
         raise
     except Exception as error:  # Pillow's decoders raise almost any type on damaged data
         raise _damaged(name, error) from error
+
+
+def _low_bytes(name: str, file: Path | io.BytesIO) -> Image.Image | None:
+    """Return the low bytes of 16-bit RGB or RGBA, or None: Pillow decodes the high bytes only.
+
+    Decoded in the other byte order, each value's low byte takes the place of its high byte.
+    """
+    if isinstance(file, io.BytesIO):
+        file.seek(0)
+    with Image.open(file, formats=_formats()) as image:
+        if image.mode not in ("RGB", "RGBA") or image.format not in ("PNG", "TIFF"):
+            return None
+        swapped = []
+        for tile in image.tile:
+            mode, *rest = tile.args if isinstance(tile.args, tuple) else (tile.args,)
+            if str(mode)[-4:] not in _OTHER_BYTE:
+                return None
+            mode = mode[:-4] + _OTHER_BYTE[mode[-4:]]
+            swapped.append(tile._replace(args=(mode, *rest) if isinstance(tile.args, tuple) else mode))
+        image.tile = swapped
+        return _decode(name, image)
+
+
+def _number(text: object) -> float | None:
+    try:
+        return float(str(text).strip("\0 "))
+    except ValueError:
+        return None
 
 
 def _formats() -> list[str]:
@@ -263,16 +346,40 @@ def _checked_array(image: np.ndarray) -> UInt8[np.ndarray, "h w 3"]:
     )
 
 
-def to_8_bits(values: np.ndarray) -> UInt8[np.ndarray, "h w"]:
-    """Return greyscale values of any depth scaled to 8 bits as `read_image` describes."""
+def to_8_bits(values: np.ndarray, nodata: float | None = None) -> UInt8[np.ndarray, "h w *channels"]:
+    """Return values of any depth scaled to 8 bits as `read_image` describes.
+
+    The `LONE` brightest and darkest values do not count, nor does an extreme value that is farther from the others than
+    they spread, such as -9999 or 65535 for missing data. They become black or white.
+
+    Args:
+        nodata: A value that does not count.
+    """
     finite = values if values.dtype.kind != "f" else np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0)
-    low, high = float(finite.min()), float(finite.max())
+    low, high = _robust_range(values[np.isfinite(values)], nodata)
     if values.dtype.kind == "f":
         if low >= 0 and high <= 1:
             high, low = 1.0, 0.0
         elif low >= 0 and high <= 255:
             high, low = 255.0, 0.0
-    elif low >= 0 and high <= 65535:
-        low, high = 0.0, float(next(top for top in (255, 1023, 4095, 16383, 65535) if high <= top))
+    elif low >= 0 and high <= DEPTHS[-1]:
+        low, high = 0.0, float(next(top for top in DEPTHS if high <= top))
     scaled = (finite.astype(np.float32) - low) * (255 / (high - low or 1.0))
     return np.clip(np.rint(scaled), 0, 255).astype(np.uint8)
+
+
+def _robust_range(values: np.ndarray, nodata: float | None) -> tuple[float, float]:
+    """Return the smallest and the largest value that count."""
+    if nodata is not None:
+        values = values[values != values.dtype.type(nodata)]
+    for extreme_of in (np.min, np.max):
+        if not values.size:
+            return 0.0, 0.0
+        extreme = extreme_of(values)
+        others = values[values != extreme]
+        if others.size and abs(float(extreme_of(others)) - float(extreme)) > float(np.ptp(others)) > 0:
+            values = others
+    last = values.size - 1
+    places = min(int(LONE * last) + 1, last), max(int((1 - LONE) * last), 0)
+    ordered = np.partition(values.ravel(), places)
+    return float(ordered[places[0]]), float(ordered[places[1]])

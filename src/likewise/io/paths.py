@@ -2,12 +2,16 @@
 
 import glob
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from likewise.errors import ImageError
+from likewise.io.images import open_image
 
 # fmt: off
 IMAGE_SUFFIXES = frozenset({
@@ -26,13 +30,36 @@ OUTPUT_SUFFIXES = {
 }
 """Output format to the suffix of its files: ``cat.mask.png`` is the mask of ``cat.jpg``."""
 
-MASK_ENDINGS = (OUTPUT_SUFFIXES["mask"], "_mask.png")
-"""Endings of a mask beside its image: ``x.mask.png`` and ``x_mask.png`` belong to the image ``x.*``."""
+MASK_ENDINGS = (".mask", "_mask", "-mask", "_masks", "_cp_masks", "_label", "_labels", "_seg")
+"""Endings of the stem of a mask beside its image: ``x.mask.png`` and ``x_mask.tif`` belong to the image ``x.*``."""
+
+MASK_SUFFIXES = (".png", ".tif", ".tiff", ".bmp", ".gif", ".npy", ".npz")
+"""Suffixes of masks in order of precedence, in lower case: of x.png and x.tif, x.png is the mask of the other. A JPEG
+is a mask if one of `MASK_ENDINGS` says so."""
+
+ANNOTATION_SUFFIXES = (".json", ".geojson", ".xml", ".txt")
+"""Suffixes of annotation files of one image, in order of precedence."""
+
+IMAGE_FOLDERS = frozenset({"images", "image", "imgs", "img", "img_dir", "jpegimages", "photos", "rgb"})
+"""Names of a folder of images that has its masks in a sibling folder, in lower case."""
+
+# fmt: off
+MASK_FOLDERS = (
+    "masks", "mask", "labels", "label", "annotations", "ann_dir", "segmentationclass", "segmentations", "gt",
+    "groundtruth", "ground_truth",
+)
+# fmt: on
+"""Names of the sibling folder of masks in order of precedence, in lower case."""
+
+SYSTEM_NAMES = frozenset({"thumbs.db", "desktop.ini", "__macosx", "@eadir", "$recycle.bin", "lost+found"})
+"""Files and folders that systems leave, in lower case; those with a dot in front are hidden anyway."""
+
+FLAT = 0.75
+"""Fraction of equal horizontal neighbours from which an image of the stem of another one is a mask: a photograph has
+less than 0.4, a mask more than 0.9."""
 
 RECORDS = ".likewise"
 """Folder inside an output folder that records the settings and the finished images of a run."""
-
-_OUTPUT_ENDINGS = tuple(dict.fromkeys((*MASK_ENDINGS, *OUTPUT_SUFFIXES.values())))
 
 
 @dataclass(frozen=True)
@@ -60,8 +87,9 @@ def find_images(paths: Iterable[str | Path], *, exclude: Iterable[str | Path] = 
     Order follows `paths`; files of a folder or glob are in natural order (img2 before img10). Duplicates are dropped.
     Folders and globs contribute files with an image suffix; a file given by name is always taken.
 
-    Skipped are hidden files and folders, everything in `exclude`, and the outputs of earlier runs: files such as
-    x.mask.png, x_mask.png or x.overlay.jpg beside an image x.*, or in a folder that a run has written to.
+    Skipped are hidden files and folders, everything in `exclude`, masks, and the outputs of earlier runs: files such as
+    x.mask.png, x_mask.png or x.overlay.jpg beside an image x.*, or in a folder that a run has written to; x.png beside
+    x.jpg if it looks like a mask; masks/x.png if there is images/x.*.
 
     Raises:
         ImageError: A path does not exist, a folder or glob contains no image, or no image remains.
@@ -69,10 +97,11 @@ def find_images(paths: Iterable[str | Path], *, exclude: Iterable[str | Path] = 
     excluded = {Path(path).resolve() for path in exclude}
     found: dict[Path, tuple[Path, Path]] = {}  # resolved path: (path, root of its name)
     texts = [str(path) for path in paths]
+    listings = Listings()
     for text in texts:
         for file, root in _candidates(text, excluded):
             resolved = file.resolve()
-            if resolved not in found and resolved not in excluded and not is_output(file, root):
+            if resolved not in found and resolved not in excluded and not is_output(file, root, listings):
                 found[resolved] = (file, root)
     if not found:
         raise ImageError(
@@ -118,9 +147,34 @@ def _walk(folder: Path, excluded: set[Path]) -> Iterator[Path]:
 
 
 def visible_entries(folder: Path) -> list[Path]:
-    """Return the entries of a folder in natural order, without hidden ones."""
+    """Return the entries of a folder in natural order, without hidden ones and those of `SYSTEM_NAMES`."""
     entries = sorted(folder.iterdir(), key=lambda entry: natural_order(entry.name))
-    return [entry for entry in entries if not entry.name.startswith(".")]
+    return [entry for entry in entries if not entry.name.startswith(".") and entry.name.lower() not in SYSTEM_NAMES]
+
+
+def pairing_key(name: str) -> str:
+    """Return what names are compared by: case and the Unicode normal form do not matter."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
+
+
+class Listings:
+    """The files of folders by the `pairing_key` of their stem; each folder is listed once."""
+
+    def __init__(self) -> None:
+        self._folders: dict[Path, dict[str, list[Path]]] = {}
+
+    def named(self, folder: Path, stem: str) -> list[Path]:
+        """Return the visible files of a folder with this stem, in natural order."""
+        if folder not in self._folders:
+            files: dict[str, list[Path]] = {}
+            for entry in visible_entries(folder) if folder.is_dir() else ():
+                files.setdefault(pairing_key(entry.stem), []).append(entry)
+            self._folders[folder] = files
+        return self._folders[folder].get(pairing_key(stem), [])
+
+    def images(self, folder: Path, stem: str) -> list[Path]:
+        """Return the images among them."""
+        return [file for file in self.named(folder, stem) if file.suffix.lower() in IMAGE_SUFFIXES]
 
 
 def _glob(pattern: str, excluded: set[Path]) -> Iterator[tuple[Path, Path]]:
@@ -140,17 +194,44 @@ def _glob(pattern: str, excluded: set[Path]) -> Iterator[tuple[Path, Path]]:
             yield path, root
 
 
-def is_output(path: Path, root: Path) -> bool:
-    """Return whether a file is a mask or output: beside its image, or in a folder that a run has written to."""
-    ending = next((ending for ending in _OUTPUT_ENDINGS if path.name.endswith(ending)), None)
-    if ending is None:
-        return False
-    stem = path.name.removesuffix(ending)
-    suffixes = (*IMAGE_SUFFIXES, *(suffix.upper() for suffix in IMAGE_SUFFIXES))
-    if any((path.parent / f"{stem}{suffix}").is_file() for suffix in suffixes):
+def is_output(path: Path, root: Path, listings: Listings | None = None) -> bool:
+    """Return whether a file is a mask or output: of an image, or in a folder that a run has written to."""
+    listings = listings or Listings()
+    suffix = path.suffix.lower()
+    output = next((end for end in OUTPUT_SUFFIXES.values() if path.name.lower().endswith(end)), None)
+    stems = [path.stem[: -len(end)] for end in MASK_ENDINGS if path.stem.lower().endswith(end)]
+    if output is not None:
+        stems.append(path.name[: -len(output)])
+        folders = [folder for folder in path.parents if folder == root or root in folder.parents]
+        if any((folder / RECORDS).is_dir() for folder in folders):
+            return True
+    if any(listings.images(path.parent, stem) for stem in stems):
         return True
-    folders = [folder for folder in path.parents if folder == root or root in folder.parents]
-    return any((folder / RECORDS).is_dir() for folder in folders)
+    if suffix in MASK_SUFFIXES:
+        others = listings.images(path.parent, path.stem)
+        if any(_rank(suffix) < _rank(other.suffix) for other in others) and looks_like_mask(path):
+            return True
+    for folder in path.parents:
+        if folder == root or root not in folder.parents:
+            break
+        if folder.name.lower() in MASK_FOLDERS:
+            inner = path.parent.relative_to(folder)
+            images = [other for other in visible_entries(folder.parent) if other.name.lower() in IMAGE_FOLDERS]
+            return any(listings.images(other / inner, stem) for other in images for stem in (path.stem, *stems))
+    return False
+
+
+def looks_like_mask(path: Path) -> bool:
+    """Return whether an image has the flat areas of a mask, or the transparent ones of a cutout."""
+    try:
+        _, image = open_image(path)
+    except ImageError:
+        return False
+    if image.mode == "1" or image.has_transparency_data:
+        return True
+    values = np.asarray(image)
+    same = values[:, 1:] == values[:, :-1]
+    return not same.size or bool((same if same.ndim == 2 else same.all(axis=2)).mean() > FLAT)
 
 
 def _named(found: Iterable[tuple[Path, Path]]) -> list[ImageFile]:
@@ -168,14 +249,44 @@ def _named(found: Iterable[tuple[Path, Path]]) -> list[ImageFile]:
         depths = [depth + (counts[name] > 1) for name, depth in zip(names, depths, strict=True)]
 
 
-def mask_candidates(image: Path) -> list[Path]:
-    """Return the paths where the mask of an image may lie, in order of precedence."""
-    names = [image.with_name(f"{image.stem}{ending}") for ending in MASK_ENDINGS]
-    if image.suffix.lower() != ".png":
-        names.append(image.with_name(f"{image.stem}.png"))
-    return names
+def find_mask(image: Path, listings: Listings | None = None) -> Path | None:
+    """Return the mask of an image, or None.
+
+    It is next to the image (one of `MASK_ENDINGS`, or the image's stem with another suffix), or in a folder of masks
+    that is a sibling of a folder of images: masks/1.png for images/1.jpg, ann_dir/train/1.png for img_dir/train/1.jpg.
+    """
+    listings = listings or Listings()
+    for ending in MASK_ENDINGS:
+        if found := _best_mask(listings.named(image.parent, image.stem + ending), image, (*MASK_SUFFIXES, ".jpg")):
+            return found
+    same_stem = listings.named(image.parent, image.stem)
+    beside = [file for file in same_stem if _rank(file.suffix) < _rank(image.suffix) or _is_array(file)]
+    if found := _best_mask(beside, image, MASK_SUFFIXES):
+        return found
+    for folder in image.parents:
+        if folder.name.lower() not in IMAGE_FOLDERS:
+            continue
+        siblings = {entry.name.lower(): entry for entry in visible_entries(folder.parent) if entry.is_dir()}
+        inner = image.parent.relative_to(folder)
+        for place in (siblings[name] / inner for name in MASK_FOLDERS if name in siblings):
+            for ending in ("", *MASK_ENDINGS):
+                files = listings.named(place, image.stem + ending)
+                if found := _best_mask(files, image, (*MASK_SUFFIXES, *IMAGE_SUFFIXES)):
+                    return found
+    return None
 
 
-def find_mask(image: Path) -> Path | None:
-    """Return the mask beside an image, or None."""
-    return next((name for name in mask_candidates(image) if name.is_file()), None)
+def _best_mask(files: list[Path], image: Path, suffixes: tuple[str, ...]) -> Path | None:
+    """Return the file other than the image whose suffix comes first in `suffixes`."""
+    masks = [file for file in files if file != image and file.suffix.lower() in suffixes]
+    return min(masks, key=lambda file: suffixes.index(file.suffix.lower()), default=None)
+
+
+def _rank(suffix: str) -> int:
+    """Return the place of a suffix in `MASK_SUFFIXES`; of two files of one stem, the one with the lower is the mask."""
+    suffix = suffix.lower()
+    return MASK_SUFFIXES.index(suffix) if suffix in MASK_SUFFIXES else len(MASK_SUFFIXES)
+
+
+def _is_array(path: Path) -> bool:
+    return path.suffix.lower() in (".npy", ".npz")

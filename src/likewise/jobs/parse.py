@@ -41,6 +41,7 @@ def parse_folder(
         out,
         formats=check_formats(formats, SCENE_FORMATS),
         classes=parser.classes,
+        labels=parser.stored,
         settings=parser.settings,
         force=force,
         progress=progress,

@@ -15,12 +15,13 @@ from typing import Any
 import numpy as np
 
 from likewise.errors import LikewiseError, OutputError
+from likewise.io.class_lists import LEGEND
 from likewise.io.images import read_image
 from likewise.io.paths import ImageFile
 from likewise.io.prefetch import prefetch
 from likewise.jobs.outputs import Job, check_folder, plan_jobs, refuse_overwriting, summary_files
 from likewise.jobs.records import Records, Stamp, stamp_of
-from likewise.jobs.writers import SUMMARIES, WRITERS, Result, check_formats, regions_of
+from likewise.jobs.writers import SUMMARIES, WRITERS, Result, check_formats, regions_of, write_legend
 
 Progress = Callable[[int, int], None]
 """Called with the number of processed images and their total."""
@@ -53,6 +54,7 @@ def process_images(
     *,
     formats: Sequence[str] = ("mask",),
     classes: tuple[str, ...],
+    labels: Sequence[int] | None = None,
     settings: Mapping[str, Any],
     force: bool = False,
     protect: Iterable[str | Path] = (),
@@ -61,13 +63,15 @@ def process_images(
     """Segment each image and write its outputs to ``out/<name without suffix>.mask.png`` and so on.
 
     Interrupted runs resume: a second call skips images that are recorded as finished, unchanged, and whose outputs
-    exist. Files for all images (``coco.json``, ``areas.csv``) are written last and cover every finished image of
-    `out`, also those of earlier runs. A few images are in memory at a time.
+    exist. Files for all images (``coco.json``, ``areas.csv``) are written last and cover every finished image of `out`,
+    also those of earlier runs; ``legend.csv`` names the labels of label images.
+    A few images are in memory at a time.
 
     Args:
         segment: Returns the result for the pixels of an image and its file.
         formats: Names of `likewise.jobs.writers.FORMATS`.
         classes: Class names in the order of the labels.
+        labels: The label of each class in label images of scenes; None: 0 is background, classes are 1, 2, ...
         settings: Everything else that determines the results, as JSON can hold it.
         force: Process finished images again, also with other settings, and overwrite existing files.
         protect: Further input files, such as masks of examples, that no output may overwrite.
@@ -85,7 +89,8 @@ def process_images(
     formats, out = check_formats(formats), Path(out)
     check_folder(out)
     jobs, summaries = plan_jobs(images, out, formats), summary_files(out, formats)
-    targets = [*(path for job in jobs for path in job.outputs.values()), *summaries.values()]
+    legend = [out / LEGEND] if {"mask", "labels"} & {*formats} and (labels is not None or len(classes) > 1) else []
+    targets = [*(path for job in jobs for path in job.outputs.values()), *summaries.values(), *legend]
     refuse_overwriting(targets, out, [*(image.path for image in images), *map(Path, protect)], force=force)
     with _writing_to(out):
         records = Records(out, {**settings, "classes": list(classes)}, force=force)
@@ -106,6 +111,8 @@ def process_images(
     for format, path in summaries.items():
         with _writing_to(out):
             SUMMARIES[format][1](records.regions(without=failed), classes, path)
+    for path in legend:
+        write_legend(classes, labels, path)
     report.seconds = time.perf_counter() - start
     return report
 

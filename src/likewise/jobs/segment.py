@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Unpack
 
 from likewise.jobs.outputs import Images, list_images
 from likewise.jobs.pipeline import Progress, Report, process_images
-from likewise.predict.examples import Example, find_examples
+from likewise.predict.examples import Example, Marks, find_examples
 
 if TYPE_CHECKING:
     from likewise.predict.concept import Concept
@@ -21,12 +21,10 @@ def segment_folder(
     out: str | Path,
     *,
     few_shot: FewShot,
-    boxes: Sequence[str] = (),
-    scribbles: Sequence[Path] = (),
-    label: int | None = None,
     formats: Sequence[str] = ("mask",),
     force: bool = False,
     progress: Progress | None = None,
+    **marks: Unpack[Marks],
 ) -> Report:
     """Find in all images what the examples show, and write the results to `out`; interrupted runs resume.
 
@@ -35,22 +33,20 @@ def segment_folder(
     Args:
         images: Paths, folders and globs. Masks and scribbles of the examples are skipped.
         like: Examples, concepts, or texts that `likewise.predict.examples.find_examples` reads. Several are merged.
-        boxes: A box for each example image in `like`, in order, instead of a mask (`find_examples`).
-        scribbles: A file of strokes for each example image in `like`, in order, instead of a mask.
-        label: The value of the object in masks of several classes.
         formats: mask, labels, probability, overlay, cutout, coco, areas.
         force: Process finished images again, also with other settings than before.
         progress: Called with the number of processed images and their total.
+        marks: Boxes, scribbles or labels of the examples.
 
     Raises:
         ExampleError: An example is missing, empty or ambiguous.
         ConceptError: A concept belongs to another model.
     """
-    examples, concepts = collect_examples(like, boxes=boxes, scribbles=scribbles, label=label)
+    examples, concepts = collect_examples(like, **marks)
     masks = [path for example in examples for path in (example.mask, example.scribbles) if isinstance(path, str | Path)]
     inputs = [*masks, *(example.image for example in examples), *concepts]
     found = list_images(images, exclude=[out, *masks])
-    concept = merge_concepts(few_shot, examples, concepts)
+    concept = merge_concepts(few_shot, examples, concepts, strict=marks.get("strict", False))
     settings = {**few_shot.settings, "edges": few_shot.edges, "concept": concept.digest()}
     segmenter = few_shot.prepare(concept)
     return process_images(
@@ -69,21 +65,16 @@ def segment_folder(
 def learn_concept(
     few_shot: FewShot,
     like: str | Path | Example | Concept | Iterable[str | Path | Example | Concept],
-    *,
-    boxes: Sequence[str] = (),
-    scribbles: Sequence[Path] = (),
-    label: int | None = None,
+    **marks: Unpack[Marks],
 ) -> Concept:
     """Return one concept of all examples and concepts in `like`; arguments and errors as for `segment_folder`."""
-    return merge_concepts(few_shot, *collect_examples(like, boxes=boxes, scribbles=scribbles, label=label))
+    examples, concepts = collect_examples(like, **marks)
+    return merge_concepts(few_shot, examples, concepts, strict=marks.get("strict", False))
 
 
 def collect_examples(
     like: str | Path | Example | Concept | Iterable[str | Path | Example | Concept],
-    *,
-    boxes: Sequence[str] = (),
-    scribbles: Sequence[Path] = (),
-    label: int | None = None,
+    **marks: Unpack[Marks],
 ) -> tuple[list[Example], list[Path | Concept]]:
     """Return the examples and the concepts (or their files) in `like`; texts are read by `find_examples`."""
     given = list(like) if isinstance(like, Iterable) and not isinstance(like, str) else [like]
@@ -91,16 +82,18 @@ def collect_examples(
     examples = [one for one in given if isinstance(one, Example)]
     concepts: list[Path | Concept] = [one for one in given if not isinstance(one, str | Path | Example)]
     if texts or not given:
-        found, files = find_examples(texts, boxes=boxes, scribbles=scribbles, label=label)
+        found, files = find_examples(texts, **marks)
         return [*examples, *found], [*concepts, *files]
     return examples, concepts
 
 
-def merge_concepts(few_shot: FewShot, examples: Sequence[Example], concepts: Sequence[Path | Concept]) -> Concept:
+def merge_concepts(
+    few_shot: FewShot, examples: Sequence[Example], concepts: Sequence[Path | Concept], *, strict: bool = True
+) -> Concept:
     """Return the concept of the examples merged with the given ones."""
     from likewise.predict.concept import Concept
 
-    learned = [few_shot.learn(examples)] if examples else []
+    learned = [few_shot.learn(examples, strict=strict)] if examples else []
     loaded = [Concept.load(concept) if isinstance(concept, Path) else concept for concept in concepts]
     first, *others = learned + loaded
     few_shot.check(first)

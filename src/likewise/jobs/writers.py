@@ -5,7 +5,7 @@
 
 import csv
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -39,6 +39,8 @@ class Result(Protocol):
     def scores(self) -> tuple[float, ...]: ...
     @property
     def first_label(self) -> int: ...
+    @property
+    def stored(self) -> tuple[int, ...]: ...
 
 
 def write_mask(image: Pixels, result: Result, path: Path) -> None:
@@ -50,8 +52,25 @@ def write_mask(image: Pixels, result: Result, path: Path) -> None:
 
 
 def write_labels(image: Pixels, result: Result, path: Path) -> None:
-    """Write a palette PNG whose indices are `result.labels`."""
-    save_pillow(draw.paletted(result.labels, result.first_label), path)
+    """Write a palette PNG whose indices are the stored labels of the classes."""
+    labels = result.labels
+    if result.stored:
+        table = np.zeros(256, np.uint8)
+        table[result.first_label : result.first_label + len(result.stored)] = result.stored
+        labels = table[labels]
+    save_pillow(draw.paletted(labels, result.first_label), path)
+
+
+def write_legend(classes: tuple[str, ...], labels: Sequence[int] | None, path: Path) -> None:
+    """Write a CSV table of the label, the class and the colour of label images; `labels` of None are 1, 2, ..."""
+    colours = draw.label_palette(draw.MOST_CLASSES)
+    if labels is not None:
+        colours = np.roll(colours, -1, axis=0)
+    named = enumerate(("background", *classes)) if labels is None else zip(labels, classes, strict=True)
+    with write_atomically(path) as part, part.open("w", newline="", encoding="utf-8") as file:
+        table = csv.writer(file)
+        table.writerow(["label", "class", "red", "green", "blue"])
+        table.writerows([label, name, *colours[label].tolist()] for label, name in named)
 
 
 def write_probability(image: Pixels, result: Result, path: Path) -> None:

@@ -19,7 +19,7 @@ import numpy as np
 from jaxtyping import Float32, UInt8
 from PIL import Image
 
-from likewise.errors import ArgumentError, ExampleError, ImageError, warnings_about
+from likewise.errors import ArgumentError, ExampleError, ImageError, warn, warnings_about
 from likewise.io.images import Source, format_size, read_image
 from likewise.io.prefetch import prefetch
 from likewise.predict.concept import Concept, concatenate, thumbnail
@@ -121,10 +121,14 @@ class FewShot:
             "precision": self.precision,
         }
 
-    def learn(self, examples: Example | Iterable[Example]) -> Concept:
+    def learn(self, examples: Example | Iterable[Example], *, strict: bool = True) -> Concept:
         """Encode examples into a concept.
 
         Warns, with the name of the example, about an object too small for a level of the features.
+
+        Args:
+            strict: an example of several that cannot be read, or has no object, raises; otherwise it is left out with a
+                warning, unless its class then has no example.
 
         Raises:
             ImageError: a file that cannot be read, or a mask of another size than its image.
@@ -139,12 +143,20 @@ class FewShot:
         classes = tuple(dict.fromkeys(example.class_name for example in examples))
         if len(classes) > MOST_CLASSES:
             raise ArgumentError(f"{len(classes)} classes; labels are 8-bit, so {MOST_CLASSES} is the most")
-        rows, thumbnails = [], []
+        rows, thumbnails, left_out = [], [], []
         for example in examples:
-            with warnings_about(example.name):
-                image, foreground, background = mark(example)
-                rows.append(self.head.learn(self._resize(image), foreground, background))
+            try:
+                with warnings_about(example.name):
+                    image, foreground, background = mark(example)
+                    rows.append(self.head.learn(self._resize(image), foreground, background))
+            except (ImageError, ExampleError) as error:
+                left_out.append(example)
+                if strict or {each.class_name for each in examples if each not in left_out} != set(classes):
+                    raise
+                warn(f"{example.name} is left out: {str(error).removeprefix(f'{example.name}: ')}")
+                continue
             thumbnails.append(thumbnail(overlay(image, foreground.astype(np.uint8))))
+        examples = [example for example in examples if example not in left_out]
         return Concept(
             model=self.model_name,
             backbone=self.backbone_name,

@@ -12,16 +12,16 @@ from PIL import Image
 
 from likewise.errors import ImageError
 from likewise.io.images import format_size, open_image, read_size
-from likewise.io.paths import IMAGE_SUFFIXES, ImageFile
+from likewise.io.paths import IMAGE_SUFFIXES, ImageFile, Listings
 
 NAMED = 8
 """Maps that an error message lists."""
-ENDINGS = (".probability.png", ".mask.png", *sorted(IMAGE_SUFFIXES))
+ENDINGS = ((".probability", ".png"), (".mask", ".png"), *(("", suffix) for suffix in sorted(IMAGE_SUFFIXES)))
 """Endings of the map of `a/x.jpg`: `a/x.probability.png` of `likewise saliency`, `a/x.png`, `a/x.jpg`, ..."""
 
 
 class MapFolder:
-    """Saliency maps by the names of their images: 8- or 16-bit grey images, 0 for black.
+    """Saliency maps by the names of their images: 8- or 16-bit grey images, or floats in [0, 1] or [0, 255].
 
     Args:
         folder: the maps, named as the images are in their own folder, subfolders included.
@@ -31,15 +31,18 @@ class MapFolder:
     """
 
     def __init__(self, folder: str | Path) -> None:
-        self.folder = Path(folder)
+        self.folder, self.listings = Path(folder), Listings()
         if not self.folder.is_dir():
             raise ImageError(f"{self.folder}: there is no such folder of saliency maps")
 
     def find(self, name: str) -> Path | None:
         """The map file of the image with that name, or None."""
-        stem = PurePosixPath(name).with_suffix("").as_posix()
-        places = (self.folder / f"{stem}{ending}" for ending in ENDINGS)
-        return next((place for place in places if place.is_file()), None)
+        place = self.folder / PurePosixPath(name).with_suffix("")
+        for ending, suffix in ENDINGS:
+            for file in self.listings.named(place.parent, place.name + ending):
+                if file.suffix.lower() == suffix:
+                    return file
+        return None
 
     def check(self, images: Iterable[ImageFile]) -> None:
         """Raise one `ImageError` that lists every image whose map is missing, unreadable or of another size.
@@ -74,8 +77,12 @@ class MapFolder:
         if path is None:
             raise ImageError(f"{name}: no saliency map in {self.folder}")
         _, image = open_image(path)
-        values = np.array(image if image.mode in ("L", "I;16", "I") else image.convert("L"), np.float32)
-        values /= 255 if image.mode not in ("I;16", "I") else 65535
+        whole, grey = image.mode.startswith("I"), image.mode in ("L", "F")
+        values = np.array(image if whole or grey else image.convert("L"), np.float32)
+        if image.mode != "F":
+            values /= 65535 if whole else 255
+        elif values.max() > 1:
+            values /= 255
         shrunk = np.asarray(Image.fromarray(values).resize((side, side), Image.Resampling.BILINEAR))
         return shrunk.clip(0, 1)
 

@@ -73,6 +73,11 @@ class Result(EqualByValue):
         return f"Result({width}x{height}, {self.mask.mean():.0%} of the image; {shown})"
 
     @property
+    def stored(self) -> tuple[int, ...]:
+        """The label of each class in files."""
+        return tuple(range(1, len(self.classes) + 1))
+
+    @property
     def score(self) -> float:
         """The highest of the scores, in [0, 1]."""
         return max(self.scores)
@@ -101,12 +106,14 @@ class SceneResult(EqualByValue):
         probability: of that class, in [0, 1].
         classes: their names.
         image: the image itself, for `overlay`; not part of `==`.
+        stored: the label of each class in files; empty if it is the index.
     """
 
     labels: UInt8[np.ndarray, "h w"]
     probability: Float32[np.ndarray, "h w"]
     classes: tuple[str, ...]
     image: UInt8[np.ndarray, "h w 3"] | None = field(default=None, compare=False)
+    stored: tuple[int, ...] = ()
 
     first_label = 0
     """The label of `classes[0]`: there is no background."""
@@ -140,8 +147,9 @@ class SceneResult(EqualByValue):
         return draw.overlay(_image_or_black(self.image, self.labels), self.labels + np.uint8(1))
 
     def save(self, path: str | Path) -> None:
-        """Write `labels` as an image with a palette."""
-        save_pillow(draw.paletted(self.labels, self.first_label), path)
+        """Write the stored label of each pixel as an image with a palette."""
+        labels = np.array(self.stored, np.uint8)[self.labels] if self.stored else self.labels
+        save_pillow(draw.paletted(labels, self.first_label), path)
 
     def _repr_png_(self) -> bytes:
         return png(self.overlay())

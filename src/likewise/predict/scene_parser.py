@@ -93,7 +93,7 @@ class SceneParser:
             raise ModelError(f"{model} has {len(names)} classes; labels are 8-bit, so {MOST_CLASSES} is the most")
         self.model_name = opened.name
         prepare_network(self.network, self.device)
-        self.classes = names
+        self.classes, self.stored = names, stored_labels(model, len(names))
         self.side = training_side(model) if side is None else side
         self.scales, self.mirror, self.window, self.overlap = tuple(map(float, scales)), mirror, window, overlap
         self.fingerprint = fingerprint(self.network)
@@ -130,7 +130,7 @@ class SceneParser:
             rows = slice(row, row + band.shape[1])
             labels[rows], probability[rows] = index.to(torch.uint8).cpu().numpy(), highest.clamp(0, 1).cpu().numpy()
             row = rows.stop
-        return SceneResult(labels, probability, self.classes, pixels)
+        return SceneResult(labels, probability, self.classes, pixels, stored=self.stored)
 
     @torch.inference_mode()
     def probabilities(self, image: Source) -> Float32[np.ndarray, "k h w"]:
@@ -195,9 +195,19 @@ class SceneParser:
 
 def training_side(model: str | Path) -> int:
     """The short side, in pixels, to which training resized images; 0 if it did not."""
+    return json.loads(run_header(model)["recipe"]).get("data", {}).get("side") or 0
+
+
+def stored_labels(model: str | Path, classes: int) -> tuple[int, ...]:
+    """The label of each class in the files that the model was trained on."""
+    header = run_header(model)
+    return tuple(json.loads(header["labels"])) if "labels" in header else tuple(range(classes))
+
+
+def run_header(model: str | Path) -> dict[str, str]:
+    """The header of a run's weights."""
     path = Path(model)
-    header = read_header(path / "weights.safetensors" if path.is_dir() else path)
-    return json.loads(header["recipe"]).get("data", {}).get("side") or 0
+    return read_header(path / "weights.safetensors" if path.is_dir() else path)
 
 
 def axis_windows(length: int, window: int, overlap: float) -> list[tuple[int, Float[Tensor, " side"]]]:

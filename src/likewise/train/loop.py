@@ -103,7 +103,7 @@ def _loop(fabric: Fabric, recipe: Recipe, folder: Path, progress_bar: bool) -> N
                 score = data.score(result.model, fabric.to_device)
             result.train()
             if not state.validation or score > max(s for _, s in state.validation):
-                files.save_weights(folder, result, recipe, data.classes, step)
+                files.save_weights(folder, result, recipe, data, step)
             state.validation.append((step, score))
             logs.validation(step, data.selection, score)
         fabric.barrier()
@@ -153,7 +153,7 @@ def _loop(fabric: Fabric, recipe: Recipe, folder: Path, progress_bar: bool) -> N
                 fabric.barrier()
     if fabric.is_global_zero:
         if data.selection is None:
-            files.save_weights(folder, result, recipe, data.classes, recipe.steps)
+            files.save_weights(folder, result, recipe, data, recipe.steps)
         files.write_record(folder, recipe, data, state, str(fabric.device))
     fabric.barrier()
 

@@ -7,7 +7,6 @@ import hashlib
 import json
 import platform
 import subprocess
-from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from importlib.metadata import version
@@ -90,14 +89,16 @@ def load_checkpoint(
     return RunState(**content["state"])
 
 
-def save_weights(folder: Path, module: TrainingModule, recipe: Recipe, classes: Sequence[str], step: int) -> None:
+def save_weights(folder: Path, module: TrainingModule, recipe: Recipe, data: TrainingData, step: int) -> None:
     """Write the model's weights in the recipe's `result` precision, in the format of `load_trained`."""
     precision = {"float32": torch.float32, "float16": torch.float16}[recipe.result]
     state = {
         name: (value.to(precision) if value.is_floating_point() else value).cpu().contiguous()
         for name, value in module.model.state_dict().items()
     }
-    header = {"recipe": recipe.model_dump_json(), "classes": json.dumps(list(classes)), "step": str(step)}
+    header = {"recipe": recipe.model_dump_json(), "classes": json.dumps(list(data.classes)), "step": str(step)}
+    if data.stored:
+        header["labels"] = json.dumps(list(data.stored))
     with write_atomically(folder / "weights.safetensors") as part:
         save_file(state, part, metadata=header)
 

@@ -14,9 +14,9 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from likewise.data.scene_folders import read_class_table
 from likewise.errors import WeightsError
 from likewise.io.atomic import write_atomically
+from likewise.io.class_lists import read_class_table
 from likewise.models.mcibi import from_checkpoint
 from likewise.weights.build import build_model
 from likewise.weights.checkpoint import describe_misfits, find_misfits, load_state, read_state
@@ -82,7 +82,7 @@ def import_scene_checkpoint(path: str | Path, classes: Sequence[str] | Path, out
 
     Args:
         classes: the class names in the order of the labels, which a checkpoint lacks; or a file with them
-            (`likewise.data.scene_folders.read_class_table`).
+            (`likewise.io.class_lists.read_class_table`).
         out: the file; `path` with the suffix .safetensors by default. An existing file is not overwritten.
 
     Raises:

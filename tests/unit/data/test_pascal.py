@@ -4,10 +4,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from likewise.data.class_names import PASCAL
 from likewise.data.episodes import Entry
 from likewise.data.pascal import pascal5i, pascal_leakage
 from likewise.errors import DataSetError
+from likewise.io.class_lists import PASCAL
 from support import fakes
 
 

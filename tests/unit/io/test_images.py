@@ -11,7 +11,7 @@ import pytest
 from PIL import Image, ImageOps
 
 from likewise.errors import ImageError, MissingExtraError, OutputError
-from likewise.io.images import read_image, read_size, save_image
+from likewise.io.images import read_image, read_size, save_image, to_8_bits
 from likewise.io.masks import read_mask
 
 WIDTH, HEIGHT = 24, 16
@@ -186,11 +186,11 @@ def test_a_truncated_file_is_named(tmp_path: Path, suffix: str) -> None:
         read_image(path)
 
 
-def _png(width: int, height: int, pixels: bytes = b"") -> bytes:
+def _png(width: int, height: int, pixels: bytes = b"", *, depth: int = 8, colour: int = 0) -> bytes:
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
-    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(pixels)) + chunk(b"IEND", b"")
 
 
@@ -341,3 +341,56 @@ def test_an_unknown_suffix_is_refused_before_anything_is_written(tmp_path: Path,
     with pytest.raises(OutputError, match=r"\.xyz"):
         save_image(colours, tmp_path / "image.xyz")
     assert not list(tmp_path.iterdir())
+
+
+def test_a_hot_pixel_does_not_darken_the_image() -> None:
+    deep = np.linspace(400, 3400, HEIGHT * WIDTH).reshape(HEIGHT, WIDTH).astype(np.uint16)
+    expected = to_8_bits(deep)
+    deep[3, 4] = 65535
+    hot = to_8_bits(deep)
+    assert hot[3, 4] == 255
+    np.testing.assert_array_equal(np.delete(hot.ravel(), 3 * WIDTH + 4), np.delete(expected.ravel(), 3 * WIDTH + 4))
+    assert 190 < expected.max() < 255
+
+
+@pytest.mark.parametrize("missing", [-9999.0, 3.4e38, np.nan])
+def test_missing_data_do_not_count(tmp_path: Path, missing: float) -> None:
+    heights = np.linspace(200, 2750, 20 * WIDTH).reshape(20, WIDTH).astype(np.float32)
+    heights[:5] = missing
+    Image.fromarray(heights).save(tmp_path / "dem.tif")
+    found = read_image(tmp_path / "dem.tif")[5:, :, 0].astype(float)
+    assert found.min() <= 2
+    assert found.max() >= 253
+    assert (np.diff(found.ravel()) >= 0).all()
+
+
+def test_missing_data_that_the_file_declares_do_not_count(tmp_path: Path) -> None:
+    heights = np.linspace(200, 2750, 20 * WIDTH).reshape(20, WIDTH).astype(np.float32)
+    heights[:5] = 4000  # not farther from the others than they spread
+    Image.fromarray(heights).save(tmp_path / "plain.tif")
+    Image.fromarray(heights).save(tmp_path / "declared.tif", tiffinfo={42113: "4000"})
+    assert read_image(tmp_path / "plain.tif")[5:].max() < 170
+    assert read_image(tmp_path / "declared.tif")[5:].max() >= 253
+
+
+@pytest.mark.parametrize("channels", [3, 4])
+@pytest.mark.parametrize("big", [False, True])
+@pytest.mark.parametrize("compression", [None, "zlib"])
+def test_16_bit_colours_are_scaled_as_16_bit_grey(
+    tmp_path: Path, channels: int, big: bool, compression: str | None
+) -> None:
+    tifffile = pytest.importorskip("tifffile")
+    ramp = np.linspace(0, 4080, HEIGHT * WIDTH * channels).reshape(HEIGHT, WIDTH, channels).astype(np.uint16)
+    if channels == 4:
+        ramp[..., 3] = 65535
+    options = {"photometric": "rgb", "extrasamples": ("unassalpha",) * (channels == 4)}
+    tifffile.imwrite(tmp_path / "raw.tif", ramp, byteorder=">" if big else "<", compression=compression, **options)
+    found = read_image(tmp_path / "raw.tif")
+    np.testing.assert_array_equal(found, np.rint(ramp[..., :3] * (255 / 4095)))
+
+
+def test_16_bit_colours_of_a_png_are_scaled_as_16_bit_grey() -> None:
+    ramp = np.linspace(0, 4080, 7 * 9 * 3).reshape(7, 9, 3).astype(">u2")
+    rows = b"".join(b"\0" + row.tobytes() for row in ramp)
+    content = _png(9, 7, rows, depth=16, colour=2)
+    np.testing.assert_array_equal(read_image(content), np.rint(ramp.astype(float) * (255 / 4095)))

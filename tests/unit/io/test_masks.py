@@ -13,6 +13,7 @@ from likewise.errors import ArgumentError, ImageError
 from likewise.io.masks import (
     box_mask,
     parse_box,
+    parse_label,
     read_labels,
     read_mask,
     read_scribbles,
@@ -135,8 +136,8 @@ def test_arrays_of_other_shapes_or_ranges_are_refused() -> None:
         read_mask(np.zeros((2, 3, 4, 5), dtype=np.uint8))
     with pytest.raises(ImageError, match=r"\(3, 4\) complex128"):
         read_mask(np.zeros((3, 4), dtype=complex))
-    with pytest.raises(ImageError, match="-2 to 3"):
-        read_mask(np.array([[-2.0, 3.0]]))
+    with pytest.raises(ImageError, match=r"-2\.5 to 3"):
+        read_mask(np.array([[-2.5, 3.0]]))
     with pytest.raises(ImageError, match="nan"):
         read_mask(np.array([[np.nan, 1.0]]))
     with pytest.raises(ImageError):
@@ -270,7 +271,8 @@ def test_a_box_contains_the_pixels_whose_centres_are_inside(
     x0, y0, x1, y1 = box
     rows, columns = np.indices(size) + 0.5
     expected = (x0 <= columns) & (columns < x1) & (y0 <= rows) & (rows < y1)
-    if expected.any():
+    normalised = all(0 <= edge <= 1 for edge in box) and size != (1, 1)
+    if expected.any() and not normalised:
         np.testing.assert_array_equal(box_mask(box, size), expected)
     else:
         with pytest.raises(ArgumentError, match=f"{size[1]}x{size[0]}"):
@@ -304,3 +306,115 @@ def test_a_box_is_parsed() -> None:
     for text in ("1,2,3", "1,2,3,4,5", "a,b,c,d", ""):
         with pytest.raises(ArgumentError, match=f"'{text}'"):
             parse_box(text)
+
+
+@pytest.mark.parametrize("quality", [50, 75, 90, 95, 100])
+@pytest.mark.parametrize("resaved", [False, True])
+def test_a_jpeg_mask_is_black_and_white_at_any_quality(quality: int, resaved: bool) -> None:
+    for left in (21, 24, 27):  # beside and on the 8 x 8 grid
+        mask = np.zeros((80, 120), np.uint8)
+        mask[disk((40, 30 + left), 20)] = 255
+        file = io.BytesIO()
+        Image.fromarray(mask).save(file, "JPEG", quality=quality)
+        image = Image.open(file)
+        found = read_mask(Image.fromarray(np.asarray(image)) if resaved else image)
+        assert (found != (mask > 127)).mean() < 0.002
+
+
+def test_one_colour_in_a_jpeg_and_with_soft_edges_is_a_mask(tmp_path: Path) -> None:
+    red = _round_mask(4)[..., None] // 255 * np.array((220, 30, 40), np.uint8)
+    soft = np.asarray(Image.fromarray(red).reduce(4))
+    truth = _round_mask(1) > 127
+    assert (read_mask(soft) != truth).mean() < 0.01
+    Image.fromarray(soft).save(tmp_path / "red.jpg", quality=95)
+    assert (read_mask(tmp_path / "red.jpg") != truth).mean() < 0.01
+    two = soft.copy()
+    two[:20, :20] = 0, 128, 0
+    Image.fromarray(two).save(tmp_path / "two.jpg", quality=95)
+    for source in (two, tmp_path / "two.jpg"):
+        with pytest.raises(ImageError, match="several colours"):
+            read_mask(source)
+
+
+@pytest.mark.parametrize("count", [5, 70])
+def test_instance_ids_are_one_mask_with_a_warning(tmp_path: Path, count: int) -> None:
+    ids = np.zeros((80, 120), np.uint16)
+    for index in range(count):
+        row, column = divmod(index, 12)
+        ids[row * 12 + 2 : row * 12 + 10, column * 10 + 1 : column * 10 + 8] = index + 1
+    Image.fromarray(ids).save(tmp_path / "x_cp_masks.png")
+    with pytest.warns(UserWarning, match=rf"x_cp_masks\.png: .* {count} objects"):
+        np.testing.assert_array_equal(read_mask(tmp_path / "x_cp_masks.png"), ids > 0)
+    np.testing.assert_array_equal(read_mask(tmp_path / "x_cp_masks.png", label="nonzero"), ids > 0)
+    np.testing.assert_array_equal(read_mask(ids, label=2), ids == 2)
+
+
+def test_few_labels_of_eight_bits_are_no_instances() -> None:
+    labels = np.zeros((60, 80), np.uint8)
+    labels[10:20, 10:20], labels[30:40, 30:40] = 1, 2
+    with pytest.raises(ImageError, match="--label nonzero"):
+        read_mask(labels)
+    np.testing.assert_array_equal(read_mask(labels, label="nonzero"), labels > 0)
+
+
+def test_a_tiff_that_shows_white_as_zero_is_read_as_stored(tmp_path: Path, blob: np.ndarray) -> None:
+    tifffile = pytest.importorskip("tifffile")
+    tifffile.imwrite(tmp_path / "inverting.tif", blob * np.uint8(255), photometric="miniswhite")
+    assert Image.open(tmp_path / "inverting.tif").tag_v2[262] == 0
+    np.testing.assert_array_equal(read_mask(tmp_path / "inverting.tif"), blob)
+
+
+def test_translucent_paint_is_the_object(blob: np.ndarray) -> None:
+    for alpha in (1, 100, 127, 255):
+        paint = np.zeros((*blob.shape, 4), np.uint8)
+        paint[blob] = 255, 0, 0, alpha
+        np.testing.assert_array_equal(read_mask(paint), blob)
+
+
+def test_a_colour_selects_the_object(tmp_path: Path, blob: np.ndarray) -> None:
+    colours = np.zeros((*blob.shape, 3), np.uint8)
+    colours[blob], colours[12:, :4] = (128, 0, 0), (0, 128, 0)
+    with pytest.raises(ImageError, match=r"128,0,0; 0,128,0"):
+        read_mask(colours)
+    np.testing.assert_array_equal(read_mask(colours, label=(128, 0, 0)), blob)
+    palette = Image.fromarray(colours).quantize(8)
+    np.testing.assert_array_equal(read_mask(palette, label=(128, 0, 0)), blob)
+    with pytest.raises(ImageError, match=r"label 1,2,3; .* 128,0,0"):
+        read_mask(colours, label=(1, 2, 3))
+    with pytest.raises(ImageError, match="no colours"):
+        read_mask(blob, label=(1, 2, 3))
+
+
+def test_float_masks_of_whole_numbers_are_read_as_integers(blob: np.ndarray) -> None:
+    np.testing.assert_array_equal(read_mask(blob * np.float32(255)), blob)
+    labels = blob * 2.0
+    labels[0, 0] = 1
+    with pytest.raises(ImageError, match="0, 1, 2"):
+        read_mask(labels)
+
+
+def test_arrays_in_files_and_functions_are_read(tmp_path: Path, blob: np.ndarray) -> None:
+    np.save(tmp_path / "mask.npy", blob)
+    np.savez(tmp_path / "mask.npz", other=np.zeros(3), mask=blob)
+    for source in (tmp_path / "mask.npy", str(tmp_path / "mask.npz"), lambda: blob):
+        np.testing.assert_array_equal(read_mask(source), blob)
+    np.save(tmp_path / "objects.npy", np.array([{"masks": blob}]), allow_pickle=True)
+    np.savez(tmp_path / "two.npz", a=blob, b=blob)
+    for name, message in (("objects", "cannot be read"), ("two", "a, b"), ("absent", "no such file")):
+        path = next(tmp_path.glob(f"{name}.*"), tmp_path / f"{name}.npy")
+        with pytest.raises(ImageError, match=rf"{name}\.np[yz]: .*{message}"):
+            read_mask(path)
+
+
+def test_labels_are_parsed() -> None:
+    assert [parse_label(text) for text in ("7", "128,0,0", "#800000", "nonzero")] == [
+        7, (128, 0, 0), (128, 0, 0), "nonzero",
+    ]  # fmt: skip
+    for text in ("cat", "1,2", "1,2,300", "-1", "#12345g", ""):
+        with pytest.raises(ArgumentError, match=f"'{text}'"):
+            parse_label(text)
+
+
+def test_a_normalised_box_is_refused() -> None:
+    with pytest.raises(ArgumentError, match=r"0.3125,0.25,0.6875,0.75 .*160x120.* normalised"):
+        box_mask((0.3125, 0.25, 0.6875, 0.75), (120, 160))

@@ -1,10 +1,12 @@
+import unicodedata
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from likewise.errors import ImageError
-from likewise.io.paths import ImageFile, find_images, natural_order
-from support.fakes import save_flat
+from likewise.io.paths import ImageFile, find_images, find_mask, natural_order, visible_entries
+from support.fakes import noise, save_flat, write_image
 
 
 def names(images: list[ImageFile]) -> list[str]:
@@ -108,3 +110,59 @@ def test_paths_without_images_raise_an_error_that_names_them(photos: Path) -> No
         find_images(["photos/masks"], exclude=[photos / "masks" / "only.txt.png"])
     with pytest.raises(ImageError):
         find_images([])
+
+
+@pytest.mark.parametrize(
+    "mask", ["x.mask.png", "x_mask.PNG", "x_masks.tif", "X_cp_masks.png", "x.png", "x.TIF", "x.npy"]
+)
+def test_masks_beside_an_image_are_found_and_not_taken_for_images(photos: Path, mask: str) -> None:
+    write_image(photos / "x.JPG", noise(0))
+    np.save(photos / mask, np.zeros((3, 4))) if mask.endswith("npy") else save_flat(photos / mask)
+    assert find_mask(photos / "x.JPG") == photos / mask
+    assert names(find_images([photos])) == ["x.JPG"]
+
+
+def test_names_pair_whatever_their_case_and_unicode_normal_form(photos: Path) -> None:
+    composed, decomposed = unicodedata.normalize("NFC", "Café"), unicodedata.normalize("NFD", "CAFÉ")
+    write_image(photos / f"{composed}.jpg", noise(0))
+    save_flat(photos / f"{decomposed}.png")
+    assert find_mask(photos / f"{composed}.jpg") == photos / f"{decomposed}.png"
+    assert len(find_images([photos])) == 1
+
+
+def test_photographs_of_one_stem_are_images(photos: Path) -> None:
+    write_image(photos / "x.jpg", noise(0))
+    write_image(photos / "x.png", noise(1))
+    assert names(find_images([photos])) == ["x.jpg", "x.png"]
+
+
+def test_a_cutout_beside_its_photograph_is_a_mask(photos: Path) -> None:
+    write_image(photos / "x.jpg", noise(0))
+    cutout = np.dstack([noise(0), np.zeros((60, 80), np.uint8)])
+    write_image(photos / "x.png", cutout)
+    assert names(find_images([photos])) == ["x.jpg"]
+
+
+@pytest.mark.parametrize(
+    ("image", "mask"),
+    [
+        ("set/images/1.jpg", "set/masks/1.png"),
+        ("set/JPEGImages/1.JPG", "set/SegmentationClass/1.png"),
+        ("set/img_dir/train/1.jpg", "set/ann_dir/train/1.png"),
+        ("set/train/images/1.jpg", "set/train/labels/1_mask.png"),
+    ],
+)
+def test_masks_in_a_sibling_folder_are_found_and_not_taken_for_images(photos: Path, image: str, mask: str) -> None:
+    write_image(photos / image, noise(0))
+    save_flat(photos / mask)
+    save_flat((photos / mask).with_name("alone.png"))
+    assert find_mask(photos / image) == photos / mask
+    assert set(names(find_images([photos]))) == {image, str(Path(mask).with_name("alone.png"))}
+
+
+def test_files_that_systems_leave_are_skipped(photos: Path) -> None:
+    for name in ("a.jpg", "._a.jpg", "__MACOSX/a.jpg", "@eaDir/a.jpg", ".DS_Store/a.jpg"):
+        save_flat(photos / name)
+    (photos / "Thumbs.db").touch()
+    assert [entry.name for entry in visible_entries(photos)] == ["a.jpg"]
+    assert names(find_images([photos])) == ["a.jpg"]

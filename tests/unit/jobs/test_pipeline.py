@@ -21,7 +21,7 @@ from likewise.io.paths import ImageFile, find_images
 from likewise.jobs import pipeline
 from likewise.jobs.pipeline import Report, process_images
 from likewise.jobs.writers import WRITERS
-from support.fakes import save_flat
+from support.fakes import noise, save_flat, write_image
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,7 @@ class FakeResult:
     classes: tuple[str, ...] = ("bright",)
     scores: tuple[float, ...] = (0.5,)
     first_label: int = 1
+    stored: tuple[int, ...] = ()
 
     @property
     def mask(self) -> np.ndarray:
@@ -188,8 +189,8 @@ def test_an_image_that_fails_in_a_later_run_is_removed_from_the_coco_file(seven:
 
 
 def test_images_that_differ_in_the_suffix_alone_keep_it(photos: Path) -> None:
-    for name in ("a.jpg", "a.webp", "b.jpg", "c.jpg", "c.tif", "c.jpg.bmp"):
-        save_flat(photos / name)
+    for seed, name in enumerate(("a.jpg", "a.webp", "b.jpg", "c.jpg", "c.tif", "c.jpg.bmp")):
+        write_image(photos / name, noise(seed))
     run(find_images([photos]), formats=("mask",))
     masks = {name for name in files_of() if name.endswith(".mask.png")}
     assert masks == {"a.jpg.mask.png", "a.webp.mask.png", "b.mask.png", "c.jpg.mask.png", "c.tif.mask.png"} | {
@@ -426,3 +427,17 @@ def test_the_model_gets_the_file_of_each_image_and_its_errors_concern_that_image
     report = run(seven, segment)
     assert [(path.name, reason) for path, reason in report.failed] == [("2.png", "no map")]
     assert report.done == 6
+
+
+def test_a_legend_names_the_labels_of_label_images(seven: list[ImageFile]) -> None:
+    run(seven, classes=("a", "b"), formats=("labels",), out="classes")
+    assert Path("classes/legend.csv").read_text().splitlines()[:3] == [
+        "label,class,red,green,blue", "0,background,0,0,0", "1,a,238,51,119",
+    ]  # fmt: skip
+    run(seven, classes=("7", "38"), labels=(7, 38), formats=("labels",), out="scenes")
+    assert [line.split(",")[:2] for line in Path("scenes/legend.csv").read_text().splitlines()[1:]] == [
+        ["7", "7"], ["38", "38"],
+    ]  # fmt: skip
+    for formats, classes in ((("labels",), ("a",)), (("overlay",), ("a", "b"))):
+        run(seven, classes=classes, formats=formats, out="none", force=True)
+        assert not Path("none/legend.csv").exists()

@@ -23,7 +23,9 @@ from likewise.jobs.writers import (
     regions_of,
     write_areas,
     write_coco,
+    write_labels,
 )
+from likewise.predict.result import SceneResult
 from likewise.viz.draw import palette
 
 
@@ -34,6 +36,7 @@ class FakeResult:
     scores: tuple[float, ...]
     probability: np.ndarray
     first_label: int = 1
+    stored: tuple[int, ...] = ()
 
     @property
     def mask(self) -> np.ndarray:
@@ -169,3 +172,13 @@ def test_the_table_of_areas_has_a_row_for_each_image_and_a_column_for_each_class
         f"a.jpg,41,30,{16 * 24},{7 * 38},0",
         f'"b,c.jpg",41,30,{16 * 24},0,0',
     ]
+
+
+def test_label_images_of_scenes_keep_the_labels_of_the_training_data(tmp_path: Path, image: np.ndarray) -> None:
+    labels = np.zeros(image.shape[:2], np.uint8)
+    labels[:2] = 1
+    result = SceneResult(labels, np.ones(labels.shape, np.float32), ("7", "38"), stored=(7, 38))
+    write_labels(image, result, tmp_path / "x.png")
+    result.save(tmp_path / "y.png")
+    for name in ("x.png", "y.png"):
+        np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / name)), np.array([7, 38])[labels])

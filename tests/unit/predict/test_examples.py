@@ -10,7 +10,7 @@ from PIL import Image
 
 from likewise.errors import ArgumentError, ExampleError, ImageError
 from likewise.predict.examples import Example, find_examples, mark
-from support.fakes import save_flat
+from support.fakes import noise, save_flat, write_image
 
 
 def test_an_example_is_an_image_and_a_mask_joined_by_an_equals_sign(photos: Path) -> None:
@@ -209,3 +209,81 @@ def test_a_saved_example_is_found_with_the_same_pixels(photos: Path) -> None:
     ):
         np.testing.assert_array_equal(one, other)
     assert Image.open(io.BytesIO(unsure._repr_png_())).size == (12, 8)
+
+
+def write_pair(image: Path, mask: Path) -> None:
+    write_image(image, noise(0))
+    save_flat(mask, size=(80, 60))
+
+
+def test_images_and_masks_in_two_folders_are_pairs(photos: Path) -> None:
+    for stem in ("1", "2"):
+        write_pair(photos / f"set/images/{stem}.jpg", photos / f"set/masks/{stem}.png")
+    images, masks = photos / "set/images", photos / "set/masks"
+    pairs = [(images / f"{stem}.jpg", masks / f"{stem}.png") for stem in ("1", "2")]
+    for text, name in ((photos / "set", "set"), (images, "set"), (f"{images}={masks}", "object")):
+        assert find_examples([text])[0] == [Example(image, mask=mask, class_name=name) for image, mask in pairs]
+
+
+def test_the_parts_of_a_data_set_name_no_class_but_class_folders_do(photos: Path) -> None:
+    write_pair(photos / "set/img_dir/train/1.jpg", photos / "set/ann_dir/train/1.png")
+    write_pair(photos / "pets/images/cat/1.jpg", photos / "pets/masks/cat/1.png")
+    write_pair(photos / "test/1.jpg", photos / "test/1.png")
+    found = find_examples([photos / "set", photos / "pets", photos / "test"])[0]
+    assert [example.class_name for example in found] == ["set", "cat", "test"]
+
+
+def test_linked_folders_keep_their_names_and_links_back_up_end(photos: Path) -> None:
+    for store in ("red", "blue"):
+        write_pair(photos / f"store/{store}/images/1.jpg", photos / f"store/{store}/images/1.png")
+        (photos / "pets").mkdir(exist_ok=True)
+        (photos / f"pets/{store}").symlink_to((photos / f"store/{store}/images").resolve(), target_is_directory=True)
+    (photos / "store/red/images/up").symlink_to("..", target_is_directory=True)
+    assert [example.class_name for example in find_examples([photos / "pets"])[0]] == ["blue", "red"]
+
+
+def test_an_image_without_a_mask_is_left_out_of_a_folder_with_a_warning(photos: Path) -> None:
+    write_pair(photos / "ball/0.jpg", photos / "ball/0_mask.png")
+    write_image(photos / "ball/1.jpg", noise(1))
+    with pytest.warns(UserWarning, match=r"ball: 1 of 2 .*1\.jpg"):
+        (found,), _ = find_examples([photos / "ball"])
+    assert found.mask == photos / "ball/0_mask.png"
+    with pytest.raises(ExampleError, match=r"1\.jpg"):
+        find_examples([photos / "ball"], strict=True)
+
+
+@pytest.mark.parametrize("images", [1, 2])
+def test_the_boxes_of_one_image_are_one_example(photos: Path, images: int) -> None:
+    two = save_flat(photos / "two.jpg")
+    (found,), _ = find_examples([two] * images, boxes=["0,0,3,3", "6,4,9,8"])
+    expected = np.zeros((8, 12), bool)
+    expected[0:3, 0:3] = expected[4:8, 6:9] = True
+    np.testing.assert_array_equal(mark(found)[1], expected)
+    with pytest.raises(ArgumentError, match=r"2, boxes: 3"):
+        find_examples([two, save_flat(photos / "one.jpg")], boxes=["0,0,3,3"] * 3)
+
+
+def test_a_mask_of_most_of_the_image_with_all_corners_is_reported_and_inverted(photos: Path) -> None:
+    cat = save_flat(photos / "cat.jpg", size=(12, 8))
+    inverted = np.ones((8, 12), bool)
+    inverted[2:5, 3:7] = False
+    with pytest.warns(UserWarning, match=r"cat\.jpg: .*88%.*--invert"):
+        mark(Example(cat, mask=inverted))
+    np.testing.assert_array_equal(mark(Example(cat, mask=inverted, invert=True))[1], ~inverted)
+    Image.fromarray(inverted).save(photos / "cat.mask.png")
+    (found,), _ = find_examples([cat], invert=True)
+    np.testing.assert_array_equal(mark(found)[1], ~inverted)
+
+
+def test_a_label_is_a_number_a_colour_or_a_name_of_a_palette(photos: Path) -> None:
+    cat, mask = save_flat(photos / "cat.jpg"), save_flat(photos / "cat.png")
+    for text, label in (("7", 7), ("nonzero", "nonzero"), ("#800000", (128, 0, 0)), (7, 7)):
+        assert find_examples([cat], label=text)[0] == [Example(cat, mask=mask, label=label)]
+    (found,), _ = find_examples([cat], label="bicycle", palette="voc")
+    assert found.label == (0, 128, 0)
+    with pytest.raises(ArgumentError, match="'ball'"):
+        find_examples([cat], label="ball")
+    (photos / "labelmap.txt").write_text("background:0,0,0::\nball:9,8,7::\n")
+    assert find_examples([cat], label="ball")[0][0].label == (9, 8, 7)
+    with pytest.raises(ExampleError, match=r"'bal'.*ball"):
+        find_examples([cat], label="bal")

@@ -319,3 +319,16 @@ def test_an_engine_that_cannot_run_the_model_is_refused():
 def test_an_image_in_place_of_an_example_is_refused(few_shot):
     with pytest.raises(TypeError, match=r"cat\.jpg"):
         few_shot.learn(["cat.jpg"])
+
+
+def test_one_odd_example_of_several_is_left_out_unless_strict(few_shot):
+    (image, mask), (other, other_mask) = scene(), scene(seed=1)
+    good, empty = Example(image, mask=mask), Example(other, mask=np.zeros_like(other_mask))
+    with pytest.raises(ExampleError):
+        few_shot.learn([good, empty])
+    with pytest.warns(UserWarning, match="left out: .* empty"):
+        concept = few_shot.learn([good, empty], strict=False)
+    assert concept == few_shot.learn(good)
+    for examples in ([empty], [good, Example(other, mask=empty.mask, class_name="other")]):
+        with pytest.raises(ExampleError):
+            few_shot.learn(examples, strict=False)

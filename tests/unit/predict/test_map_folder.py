@@ -74,3 +74,10 @@ def test_errors_name_a_missing_folder_a_missing_map_and_a_damaged_map(maps):
     (maps / "a.png").write_bytes(b"nothing")
     with pytest.raises(ImageError, match=r"a\.png"):
         MapFolder(maps).map_at("a.jpg", 4)
+
+
+@pytest.mark.parametrize("top", [1, 255])
+def test_float_maps_are_read_in_both_ranges(maps, top):
+    (maps / "a.png").unlink()
+    Image.fromarray(np.full((8, 12), top, np.float32) * np.linspace(0, 1, 12, dtype=np.float32)).save(maps / "A.TIF")
+    assert np.abs(np.asarray(MapFolder(maps).map_at("a.jpg", 12)) - np.linspace(0, 1, 12)).max() < 0.01

@@ -48,11 +48,12 @@ class TrainingScenes(TrainingData):
         assert isinstance(recipe.data, SceneData)
         self.data, self.seed, self.batch = recipe.data, recipe.seed, recipe.batch
         self.training, self.held = split_scenes(recipe.data)
-        self.classes = self.training.classes
+        self.classes, self.stored = self.training.classes, self.training.stored
         if self.held is not None:
             self.selection = "validation mIoU"
-        self.pixels = count_class_pixels(self.training, self.held, skip_unreadable=self.data.on_corrupt == "skip")
-        check_classes(self.training, self.pixels)
+        skip = self.data.on_corrupt == "skip"
+        self.pixels, ignored = count_class_pixels(self.training, self.held, skip_unreadable=skip)
+        check_classes(self.training, self.pixels, ignored)
         self.weights = class_weights(self.pixels, self.data.balance)
         self.augment = Augmentation(
             scale=self.data.scale,
@@ -146,13 +147,15 @@ def class_weights(pixels: Int[np.ndarray, " k"], balance: float) -> Float32[np.n
     return (relative**balance).astype(np.float32)
 
 
-def check_classes(scenes: SceneSet, pixels: np.ndarray) -> None:
+def check_classes(scenes: SceneSet, pixels: np.ndarray, ignored: int) -> None:
     """Refuse data with fewer than two classes, and warn about classes that never occur."""
     found = [name for name, count in zip(scenes.classes, pixels, strict=True) if count]
     if len(found) < 2:
+        share = ignored / max(ignored + pixels.sum(), 1)
+        white = f" ({share:.0%} of the pixels are {IGNORE}, which is ignored: if they are a class, store it as 1)"
         raise DataSetError(
-            f"the labels of {scenes.name} contain {'only ' + found[0] if found else 'no class'}: label at least two "
-            "classes, or use `likewise segment` for a single object"
+            f"the labels of {scenes.name} contain {'only ' + found[0] if found else 'no class'}"
+            f"{white * (ignored > 0)}: label at least two classes, or use `likewise segment` for a single object"
         )
     absent = [name for name in scenes.classes if name not in found]
     if absent:
@@ -196,11 +199,14 @@ MAX_LISTED = 20
 """Problems that the error message lists; further ones are counted."""
 
 
-def count_class_pixels(training: SceneSet, held: SceneSet | None, *, skip_unreadable: bool) -> Int[np.ndarray, " k"]:
-    """Return the number of pixels of each class in the training labels, after checking all files of both sets.
+def count_class_pixels(
+    training: SceneSet, held: SceneSet | None, *, skip_unreadable: bool
+) -> tuple[Int[np.ndarray, " k"], int]:
+    """Return the number of pixels of each class, and of ignored ones, in the training labels; check both sets.
 
-    The error lists all label files that are unreadable, contain other labels, or differ in size from their image. With
-    `skip_unreadable`, unreadable images are tolerated, since training replaces them.
+    The error lists all label files that are unreadable, contain other labels, or differ in size from their image, and
+    validation images without a labelled pixel. With `skip_unreadable`, unreadable images are tolerated, since training
+    replaces them.
     """
     problems: list[str] = []
 
@@ -216,12 +222,20 @@ def count_class_pixels(training: SceneSet, held: SceneSet | None, *, skip_unread
     with ThreadPoolExecutor() as readers:
         total = sum(readers.map(lambda scene: counted(training, scene), training.scenes), np.zeros(IGNORE + 1, int))
         if held is not None:
-            list(readers.map(lambda scene: counted(held, scene), held.scenes))
+            readable = len(problems)
+            labelled = sum(readers.map(lambda scene: counted(held, scene)[:IGNORE].sum(), held.scenes))
+            if not labelled and len(problems) == readable:
+                names = ", ".join(scene.image.stem for scene in held.scenes[:4]) + ", ..." * (len(held.scenes) > 4)
+                problems.append(
+                    f"{held.name} ({len(held.scenes)} for validation: {names}) has no labelled pixel, only {IGNORE} "
+                    "(ignored): label it, or choose other images with data.keep_every"
+                )
     if problems:
         listed = sorted(problems)[:MAX_LISTED]
         more = f"\n  and {len(problems) - MAX_LISTED} more" if len(problems) > MAX_LISTED else ""
-        raise DataSetError(f"{training.name}: {len(problems)} files do not fit:\n  " + "\n  ".join(listed) + more)
-    return total[: len(training.classes)]
+        count = f"{len(problems)} problem{'s' * (len(problems) > 1)}"
+        raise DataSetError(f"{training.name}: {count}:\n  " + "\n  ".join(listed) + more)
+    return total[: len(training.classes)], int(total[IGNORE])
 
 
 def _check_size(scene: Scene, labelled: tuple[int, ...], *, skip_unreadable: bool) -> None:

@@ -46,9 +46,11 @@ class TrainingData(ABC):
         classes: names of the classes trained on, stored with the weights.
         selection: name of the score that selects the weights, such as "validation mIoU"; None without validation data.
             Test data never select.
+        stored: label of each class in the label files, stored with the weights; empty if it is the class's index.
     """
 
     classes: tuple[str, ...]
+    stored: tuple[int, ...] = ()
     selection: str | None = None
 
     @abstractmethod

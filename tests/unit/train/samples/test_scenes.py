@@ -2,6 +2,7 @@
 
 import re
 import warnings
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -247,3 +248,33 @@ def test_class_weights_are_the_inverse_relative_frequency_to_the_power_of_the_ba
     assert item.weights.shape == (1, 3)
     np.testing.assert_allclose(item.weights[0], class_weights(data.pixels, 0.5))
     assert item.weights.unique().numel() > 1
+
+
+def relabel(folder: Path, names: Sequence[str], change: Callable[[np.ndarray], np.ndarray]) -> None:
+    for path in folder.glob("labels/*.png"):
+        if not names or path.stem in names:
+            Image.fromarray(change(np.asarray(Image.open(path))).astype(np.uint8)).save(path)
+
+
+def test_validation_images_without_a_labelled_pixel_are_reported_with_all_other_problems(tmp_path):
+    folder = make_folder(tmp_path)
+    relabel(folder, ("3", "7"), lambda labels: labels * 0 + 255)
+    relabel(folder, ("4",), lambda labels: labels[:-1])
+    with pytest.raises(DataSetError, match="2 problems") as raised:
+        TrainingScenes(small(folder))
+    for part in ("2 for validation: 3, 7", "4.png", "data.keep_every"):
+        assert part in str(raised.value)
+
+
+def test_black_and_white_labels_are_explained(tmp_path):
+    folder = make_folder(tmp_path)
+    relabel(folder, (), lambda labels: (labels == 1) * 255)
+    with pytest.raises(DataSetError, match=r"only red.*255, which is ignored.*as 1"):
+        TrainingScenes(small(folder))
+
+
+def test_labels_with_gaps_are_remembered(tmp_path):
+    folder = make_folder(tmp_path)
+    relabel(folder, (), lambda labels: np.array([7, 38, 40])[labels % 3])
+    data = TrainingScenes(small(folder, "data.classes=null"))
+    assert (data.classes, data.stored) == (("7", "38", "40"), (7, 38, 40))
