@@ -6,6 +6,9 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
+LARGEST_SIDE = 4096
+"""The largest side in pixels that a setting may resize images to."""
+
 Nearest = Literal["floor", "centre"]
 """Rule by which `resize_labels` picks the input pixel of an output pixel."""
 

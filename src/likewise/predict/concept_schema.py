@@ -11,14 +11,14 @@ from typing import Any
 
 import numpy as np
 
+from likewise.io.resize import LARGEST_SIDE
+
 FORMAT = 1
 """The version of the file format; files of a later version are refused."""
 THUMBNAIL = 96
 """The side of a thumbnail in pixels."""
 MOST_CLASSES = 254
 """Labels are 8-bit, 0 is background and 255 means ignored."""
-LARGEST_SIDE = 4096
-"""The largest input side in pixels."""
 LARGEST_VALUE = 65504.0
 """The largest number of half precision; sums of products of larger ones could become infinite."""
 
@@ -35,7 +35,7 @@ def parse_fields(header: Mapping[str, str], arrays: Mapping[str, np.ndarray]) ->
     found = _number(header, "format")
     if found > FORMAT:
         raise ValueError(f"it has format {found}, and this version of likewise reads {FORMAT}; update likewise")
-    fields = {
+    fields: dict[str, Any] = {
         **{name: _field(header, name) for name in TEXTS},
         "side": _number(header, "side"),
         "classes": _list(header, "classes", str),

@@ -22,8 +22,9 @@ from PIL import Image
 from likewise.errors import ArgumentError, ExampleError, ImageError, warn, warnings_about
 from likewise.io.images import Source, format_size, read_image
 from likewise.io.prefetch import prefetch
+from likewise.io.resize import LARGEST_SIDE
 from likewise.predict.concept import Concept, concatenate, thumbnail
-from likewise.predict.concept_schema import LARGEST_SIDE, MOST_CLASSES
+from likewise.predict.concept_schema import MOST_CLASSES
 from likewise.predict.edges import refine_edges
 from likewise.predict.examples import Example, mark
 from likewise.predict.heads.open import open_head

@@ -25,15 +25,16 @@ from jaxtyping import Float, Float32, UInt8
 from torch import Tensor
 
 from likewise.data.class_names import mirrored_pairs
-from likewise.errors import ArgumentError, ModelError
+from likewise.errors import ArgumentError, ModelError, WeightsError
 from likewise.io.images import Source, read_image
-from likewise.io.resize import resize_image
-from likewise.ops.features import resize, resize_matrix
+from likewise.io.labels import IGNORE
+from likewise.io.resize import LARGEST_SIDE, resize_image
+from likewise.ops.features import resize
 from likewise.predict.devices import torch_device
 from likewise.predict.ready import prepare_network
 from likewise.predict.result import SceneResult
 from likewise.weights.checkpoint import fingerprint, read_header
-from likewise.weights.load import open_model
+from likewise.weights.load import open_model, read_recipe, weights_file
 from likewise.weights.names import SCENES
 
 WINDOW = 768
@@ -44,8 +45,10 @@ LARGEST_SCALE = 8.0
 """The largest scale, which bounds the memory."""
 LEAST_WINDOW = 64
 """The smallest side of a window in pixels: two positions of the largest stride, 32."""
-ROWS = 256
-"""Rows of probabilities that are resized to the image at a time, which bounds the memory."""
+LARGEST_ENLARGED = 8
+"""Largest area of an enlarged image in `side` squared: strips are enlarged less than to `side`."""
+RESIZED = 64 << 20
+"""Bytes of probabilities that are resized to the image at a time."""
 
 
 class SceneParser:
@@ -85,8 +88,10 @@ class SceneParser:
             raise ArgumentError(f"window is {window} pixels; it needs at least {LEAST_WINDOW}")
         if not 0 <= overlap <= 0.5:
             raise ArgumentError(f"overlap is {overlap}; it is a fraction of the window's side, in [0, 0.5]")
-        if side is not None and side < 0:
-            raise ArgumentError(f"side is {side} pixels; give the short side, or 0 for each image's own size")
+        if side is not None and not 0 <= side <= LARGEST_SIDE:
+            raise ArgumentError(
+                f"side is {side} pixels; give the short side, up to {LARGEST_SIDE}, or 0 for each image's own size"
+            )
         opened = open_model(model, SCENES)
         self.network, names = opened.network, opened.trained_classes
         if len(names) > MOST_CLASSES:
@@ -144,6 +149,8 @@ class SceneParser:
     def network_size(self, height: int, width: int) -> tuple[int, int]:
         """The height and width to which an image is resized."""
         factor = self.side / min(height, width) if self.side else 1.0
+        if factor > 1:
+            factor = min(factor, max(1.0, self.side * (LARGEST_ENLARGED / (height * width)) ** 0.5))
         return max(1, round(height * factor)), max(1, round(width * factor))
 
     def _bands(self, image: UInt8[np.ndarray, "h w 3"]) -> Iterator[Float[Tensor, "k _rows w"]]:
@@ -153,11 +160,7 @@ class SceneParser:
         if size == own:
             yield from self._bands_at_network_size(image)
             return
-        found = torch.cat(list(self._bands_at_network_size(resize_image(image, *size))), dim=1)
-        rows = resize_matrix(size[0], own[0], align_corners=False, like=found)
-        columns = resize_matrix(size[1], own[1], align_corners=False, like=found)
-        for part in rows.split(ROWS):
-            yield torch.einsum("rh,khw,cw->krc", part, found, columns)
+        yield from resize_bands(self._bands_at_network_size(resize_image(image, *size)), size[0], own)
 
     def _bands_at_network_size(self, image: UInt8[np.ndarray, "h w 3"]) -> Iterator[Float[Tensor, "k _rows w"]]:
         """The probabilities at the size of the resized image; a band ends where the next row of windows begins."""
@@ -193,21 +196,57 @@ class SceneParser:
         return total / len(self.scales)
 
 
+def resize_bands(
+    bands: Iterator[Float[Tensor, "k _rows _w"]], height: int, size: tuple[int, int]
+) -> Iterator[Float[Tensor, "k _rows wo"]]:
+    """Resize planes to `size` (height, width) as `likewise.ops.features.resize` does, a few rows at a time.
+
+    Args:
+        bands: rows of the planes from top to bottom, `height` in all.
+    """
+    position = ((torch.arange(size[0], dtype=torch.float64) + 0.5) * (height / size[0]) - 0.5).clamp(0, height - 1)
+    above = position.floor().long()
+    below, weight = (above + 1).clamp(max=height - 1), (position - above).float()
+    kept: Float[Tensor, "k rows w"] | None = None
+    first = done = 0
+    for band in bands:
+        kept = band if kept is None else torch.cat([kept, band], dim=1)
+        ready = int(torch.searchsorted(below, first + kept.shape[1]))
+        rows = max(1, RESIZED // (4 * len(band) * size[1]))
+        for start in range(done, ready, rows):
+            part = slice(start, min(start + rows, ready))
+            share = weight[part, None].to(kept.device)
+            found = torch.lerp(kept[:, above[part] - first], kept[:, below[part] - first], share)
+            yield resize(found[None], (found.shape[1], size[1]), align_corners=False)[0]
+        done = ready
+        if done < size[0]:
+            needless = min(int(above[done]) - first, kept.shape[1])
+            kept, first = kept[:, needless:], first + needless
+
+
 def training_side(model: str | Path) -> int:
     """The short side, in pixels, to which training resized images; 0 if it did not."""
-    return json.loads(run_header(model)["recipe"]).get("data", {}).get("side") or 0
+    path = weights_file(model)
+    data = read_recipe(path, read_header(path)).get("data")
+    side = data.get("side") if isinstance(data, dict) else None
+    if side is not None and not (type(side) is int and 0 <= side <= LARGEST_SIDE):
+        raise WeightsError(f"{path}: its recipe's data.side is {side!r}, not 0 to {LARGEST_SIDE}")
+    return side or 0
 
 
 def stored_labels(model: str | Path, classes: int) -> tuple[int, ...]:
     """The label of each class in the files that the model was trained on."""
-    header = run_header(model)
-    return tuple(json.loads(header["labels"])) if "labels" in header else tuple(range(classes))
-
-
-def run_header(model: str | Path) -> dict[str, str]:
-    """The header of a run's weights."""
-    path = Path(model)
-    return read_header(path / "weights.safetensors" if path.is_dir() else path)
+    path = weights_file(model)
+    try:
+        labels = json.loads(read_header(path).get("labels", json.dumps([*range(classes)])))
+        if (
+            sorted({label for label in labels if type(label) is int and 0 <= label <= IGNORE}) == sorted(labels)
+            and len(labels) == classes
+        ):
+            return tuple(labels)
+    except (ValueError, TypeError, RecursionError):
+        pass
+    raise WeightsError(f"{path}: its header's labels are not one different label from 0 to {IGNORE} for each class")
 
 
 def axis_windows(length: int, window: int, overlap: float) -> list[tuple[int, Float[Tensor, " side"]]]:

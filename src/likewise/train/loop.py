@@ -23,7 +23,6 @@ from torch.optim.swa_utils import AveragedModel
 from likewise.errors import TrainingError
 from likewise.train import run as files
 from likewise.train.recipes.schema import Recipe
-from likewise.train.run import RunState
 from likewise.train.samples.training_data import TRAINING, Progress, loader, torch_seed
 from likewise.train.tasks.task import TASKS, TrainingModule
 
@@ -91,9 +90,7 @@ def _loop(fabric: Fabric, recipe: Recipe, folder: Path, progress_bar: bool) -> N
     wrapped.train()
     average = None if recipe.average is None else moving_average(module, recipe.average)
     result = module if average is None else cast(TrainingModule, average.module)
-    state, checkpoint = RunState(), files.last_checkpoint(folder)
-    if checkpoint is not None:
-        state = files.load_checkpoint(checkpoint, module, average, optimiser, fabric.device)
+    state = files.load_checkpoint(folder, module, average, optimiser, fabric.device)
 
     def validate(step: int) -> None:
         """Score the weights on the main process, and save them if they are the best so far."""

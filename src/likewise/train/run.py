@@ -15,17 +15,19 @@ from typing import Any
 
 import numpy as np
 import torch
+from pydantic import ValidationError
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch.optim.swa_utils import AveragedModel
 from torch.utils.tensorboard import SummaryWriter
 
-from likewise.errors import TrainingError
+from likewise.errors import TrainingError, warn
 from likewise.io.atomic import write_atomically
 from likewise.io.settings import refuse_changes
 from likewise.train.recipes.schema import Recipe
 from likewise.train.samples.training_data import TrainingData
 from likewise.train.tasks.task import TrainingModule
+from likewise.weights.checkpoint import first_line
 
 # Settings that do not change the result
 NEUTRAL = {"workers", "checkpoint_every", "source", "licences"}
@@ -36,13 +38,21 @@ def claim_folder(folder: Path, recipe: Recipe) -> None:
 
     A folder with nothing but `recipe.json` belongs to a run that failed before its first step; it can be claimed.
     """
-    path = folder / "recipe.json"
+    path, recipe = folder / "recipe.json", with_absolute_root(recipe)
     if path.is_file() and any(entry != path for entry in folder.iterdir()):
-        recorded = Recipe.model_validate_json(path.read_text(encoding="utf-8"))
-        before, now = (one.model_dump(mode="json", exclude=NEUTRAL) for one in (recorded, recipe))
+        try:
+            recorded = Recipe.model_validate_json(path.read_bytes())
+        except (OSError, ValidationError) as error:
+            raise TrainingError(f"{path}: damaged ({first_line(error)}); choose another folder") from error
+        before, now = (one.model_dump(mode="json", exclude=NEUTRAL) for one in (with_absolute_root(recorded), recipe))
         refuse_changes(folder, before, now, error=TrainingError, advice="choose another folder, or delete it")
     with write_atomically(path) as part:
         part.write_text(recipe.model_dump_json(indent=2), encoding="utf-8")
+
+
+def with_absolute_root(recipe: Recipe) -> Recipe:
+    """Return the recipe with the absolute path of its data, so that a run resumes from any folder."""
+    return recipe.model_copy(update={"data": recipe.data.model_copy(update={"root": recipe.data.root.absolute()})})
 
 
 @dataclass
@@ -73,20 +83,33 @@ def save_checkpoint(
         old.unlink()
 
 
-def last_checkpoint(folder: Path) -> Path | None:
-    return max((folder / "checkpoints").glob("step-*.pt"), default=None)
-
-
 def load_checkpoint(
-    path: Path, module: TrainingModule, average: AveragedModel | None, optimiser: Any, device: torch.device
+    folder: Path, module: TrainingModule, average: AveragedModel | None, optimiser: Any, device: torch.device
 ) -> RunState:
-    """Restore the model, its average and the optimiser from a checkpoint, and return the run's state."""
-    content = torch.load(path, map_location=device, weights_only=True)
-    module.model.load_state_dict(content["model"])
-    if average is not None:
-        average.load_state_dict(content["average"])
-    optimiser.load_state_dict(content["optimiser"])
-    return RunState(**content["state"])
+    """Restore the model, its average and the optimiser from the run's last readable checkpoint; return its state.
+
+    Without a checkpoint nothing is restored. Warns of a checkpoint that is damaged.
+
+    Raises:
+        TrainingError: there are checkpoints, and none is readable.
+    """
+    paths = sorted((folder / "checkpoints").glob("step-*.pt"), reverse=True)
+    for path in paths:
+        try:
+            content = torch.load(path, map_location=device, weights_only=True)
+            state = RunState(**content["state"])
+            if f"step-{state.step:07d}" != path.stem:
+                raise ValueError(f"it holds step {state.step}")
+            module.model.load_state_dict(content["model"])
+            if average is not None:
+                average.load_state_dict(content["average"])
+            optimiser.load_state_dict(content["optimiser"])
+            return state
+        except Exception as error:  # pickle and torch raise errors of many classes
+            warn(f"{path}: damaged ({type(error).__name__}: {first_line(error)}); the checkpoint before it is used")
+    if paths:
+        raise TrainingError(f"{folder}: none of its checkpoints can be read; delete its checkpoints to start again")
+    return RunState()
 
 
 def save_weights(folder: Path, module: TrainingModule, recipe: Recipe, data: TrainingData, step: int) -> None:
@@ -100,7 +123,7 @@ def save_weights(folder: Path, module: TrainingModule, recipe: Recipe, data: Tra
     if data.stored:
         header["labels"] = json.dumps(list(data.stored))
     with write_atomically(folder / "weights.safetensors") as part:
-        save_file(state, part, metadata=header)
+        part.write_bytes(save(state, metadata=header))
 
 
 class Logs:
@@ -159,10 +182,14 @@ def _truncate(path: Path, step: int) -> None:
         path.unlink(missing_ok=True)
     if not path.is_file():
         return
-    head, *rows = path.read_text(encoding="utf-8").splitlines(keepends=True)
-    kept = [row for row in rows if row.endswith("\n") and int(row.split(",")[0]) <= step]
+    head, *rows = path.read_bytes().splitlines(keepends=True) or [b""]
+    numbered = [(row.partition(b",")[0], row) for row in rows if row.endswith(b"\n")]
+    kept = [row for number, row in numbered if number.isdigit() and int(number) <= step]
+    if not kept:
+        path.unlink()
+        return
     with write_atomically(path) as part:
-        part.write_text("".join([head, *kept]), encoding="utf-8", newline="")
+        part.write_bytes(b"".join([head, *kept]))
 
 
 def write_record(folder: Path, recipe: Recipe, data: TrainingData, state: RunState, device: str) -> None:
@@ -184,7 +211,7 @@ def write_record(folder: Path, recipe: Recipe, data: TrainingData, state: RunSta
         "numbers": {
             **{
                 f"{name}, mean of the last {len(last)} steps": float(np.mean([float(row[name]) for row in last]))
-                for name in last[0]
+                for name in (last[0] if last else ())
                 if name not in ("step", "seconds", "learning rate")
             },
             **measured,

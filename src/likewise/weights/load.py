@@ -9,13 +9,21 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor, nn
 
 from likewise.backbones.specs import backbone_spec
 from likewise.errors import ModelError, WeightsError
 from likewise.models import hsnet, icnet, panet
 from likewise.weights.build import build_model
-from likewise.weights.checkpoint import load_state, read_header, read_state
+from likewise.weights.checkpoint import (
+    describe_misfits,
+    find_misfits,
+    first_line,
+    load_state,
+    read_header,
+    read_state,
+)
 from likewise.weights.imagenet import load_backbone
 from likewise.weights.names import MODELS, check_model
 
@@ -122,8 +130,9 @@ def open_file(path: Path) -> OpenModel:
         return OpenModel(load_published(imported, path), imported, MODELS[imported].method, authors=True)
     file = weights_file(path)
     network, classes = load_trained(file)
-    recipe = json.loads(read_header(file)["recipe"])
-    return OpenModel(network, recipe.get("name", path.resolve().name), recipe["model"]["name"], trained_classes=classes)
+    recipe = read_recipe(file, read_header(file))
+    name = str(recipe.get("name", path.resolve().name))
+    return OpenModel(network, name, recipe["model"]["name"], trained_classes=classes)
 
 
 def weights_file(path: str | Path) -> Path:
@@ -142,17 +151,46 @@ def load_trained(path: str | Path) -> tuple[nn.Module, tuple[str, ...]]:
     """
     path = weights_file(path)
     state, header = read_state(path), read_header(path)
+    section, classes = read_recipe(path, header)["model"], tuple(json.loads(header["classes"]))
     try:
-        section, classes = json.loads(header["recipe"])["model"], tuple(json.loads(header["classes"]))
-        model = build_model(section, classes)
-    except (KeyError, TypeError, ValueError) as error:
-        raise WeightsError(
-            f"{path}: not the weights of a training run, whose header names the model; import a published checkpoint "
-            "with `likewise weights import`"
-        ) from error
+        check_numbers(section, max(len(state), *(size for value in state.values() for size in value.shape)))
+        with torch.device("meta"):  # a section that does not fit must not fill the memory
+            misfits = find_misfits(build_model(section, classes).state_dict(), state)
+        model = build_model(section, classes) if not misfits else None
+    except Exception as error:  # constructors raise errors of many classes
+        raise WeightsError(f"{path}: its header does not describe a network ({first_line(error)})") from error
+    if model is None:
+        raise WeightsError(f"{path}: does not fit its own recipe; {describe_misfits(misfits)}")
     state = {name: value.float() if value.is_floating_point() else value for name, value in state.items()}
     load_state(model, state, source=path)
     return model.eval(), classes
+
+
+def read_recipe(path: Path, header: dict[str, str]) -> dict[str, Any]:
+    """The recipe in the header of a run's weights; it has a model section with a name, and there is a list of classes.
+
+    Raises:
+        WeightsError: another header.
+    """
+    try:
+        recipe, classes = json.loads(header["recipe"]), json.loads(header["classes"])
+        if isinstance(recipe["model"]["name"], str) and all(isinstance(name, str) for name in [*classes]):
+            return recipe
+    except (KeyError, TypeError, ValueError, RecursionError):
+        pass
+    raise WeightsError(
+        f"{path}: not the weights of a training run, whose header names the model; import a published checkpoint "
+        "with `likewise weights import`"
+    )
+
+
+def check_numbers(section: Any, largest: int) -> None:
+    """Raise a `ValueError` for a number in a model section that is negative or above all sizes of the weights."""
+    for value in section.values() if isinstance(section, dict) else section:
+        if isinstance(value, dict | list):
+            check_numbers(value, largest)
+        elif isinstance(value, int | float) and not 0 <= value <= largest:
+            raise ValueError(f"{value} is not between 0 and {largest}")
 
 
 def load_published(name: str, path: str | Path) -> nn.Module:
@@ -177,8 +215,7 @@ def imported_name(path: str | Path) -> str | None:
     header = read_header(path)
     if header.get("likewise") != "weights":
         return None
-    if int(header["format"]) > IMPORT_FORMAT or header["model"] not in PUBLISHED:
-        raise WeightsError(
-            f"{path}: {header['model']} in format {header['format']} is unknown to this version; update likewise"
-        )
-    return header["model"]
+    name, format = header.get("model", ""), header.get("format", "")
+    if format not in map(str, range(1, IMPORT_FORMAT + 1)) or name not in PUBLISHED:
+        raise WeightsError(f"{path}: {name!r} in format {format!r} is unknown to this version; update likewise")
+    return name

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -71,8 +72,11 @@ def check_model(model: str | Path, methods: Collection[str]) -> None:
     entry = MODELS.get(str(model))
     if entry is None and not Path(model).exists():
         known = [name for name, own in MODELS.items() if own.method in methods]
+        folder = Path(model).parent
+        beside = [str(path) for path in folder.iterdir() if path.is_dir()] if os.access(folder, os.R_OK) else []
+        hint = did_you_mean(str(model), [*known, *beside]) or "."
         raise ModelError(
-            f"unknown model {str(model)!r}, which is no file or folder either{did_you_mean(str(model), known) or '.'} "
+            f"unknown model {str(model)!r}, which is no file or folder either{hint} "
             f"Known: {', '.join([*known, 'folders of training runs, files of `likewise weights import`'])}"
         )
     if entry is not None and entry.method not in methods:

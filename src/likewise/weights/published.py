@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from likewise.errors import WeightsError
@@ -134,5 +134,5 @@ def write_weights(path: Path, out: str | Path | None, state: dict[str, Tensor], 
         raise WeightsError(f"{out}: exists and is not overwritten; name another file with -o")
     out.parent.mkdir(parents=True, exist_ok=True)
     with write_atomically(out) as part:
-        save_file({name: value.contiguous() for name, value in state.items()}, part, header)
+        part.write_bytes(save({name: value.contiguous() for name, value in state.items()}, header))
     return out

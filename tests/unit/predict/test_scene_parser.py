@@ -11,6 +11,8 @@ from safetensors.torch import save_file
 
 from likewise.errors import ArgumentError, ImageError, ModelError, WeightsError
 from likewise.io.resize import resize_image
+from likewise.ops.features import resize
+from likewise.predict import scene_parser
 from likewise.predict.scene_parser import SceneParser, axis_windows
 from likewise.weights import PRETRAINED
 from likewise.weights.checkpoint import read_header, read_state
@@ -169,3 +171,23 @@ def test_weights_that_do_not_fit_their_header_are_refused(run, tmp_path):
     save_file(state, tmp_path / "weights.safetensors", read_header(run / "weights.safetensors"))
     with pytest.raises(WeightsError, match=r"1 missing: memory\.vectors"):
         SceneParser(tmp_path, device="cpu")
+
+
+@pytest.mark.parametrize(("height", "size"), [(40, (100, 70)), (40, (13, 9)), (1, (5, 5)), (31, (31, 8)), (7, (1, 1))])
+def test_bands_are_resized_as_the_whole_planes_are(height, size, monkeypatch):
+    monkeypatch.setattr(scene_parser, "RESIZED", 3 * 4 * 2 * size[1])
+    planes = torch.rand(3, height, 20)
+    bands = [planes[:, row : row + 6] for row in range(0, height, 6)]
+    found = list(scene_parser.resize_bands(iter(bands), height, size))
+    assert max(part.shape[1] for part in found) <= 2
+    expected = resize(planes[None], size, align_corners=False)[0]
+    torch.testing.assert_close(torch.cat(found, dim=1), expected, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("size", [(12, 2400), (2400, 12), (16, 20_000), (1, 100_000)])
+def test_a_strip_is_enlarged_to_a_bounded_area(run, size):
+    parser = SceneParser(run, side=360, device="cpu")
+    height, width = parser.network_size(*size)
+    area = size[0] * size[1]
+    assert height * width <= 1.1 * max(area, scene_parser.LARGEST_ENLARGED * parser.side**2)
+    assert height / width == pytest.approx(size[0] / size[1], rel=0.5)

@@ -1,6 +1,9 @@
 import csv
 import json
 import math
+import os
+import pickle
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +20,7 @@ from likewise.models.panet import PANet
 from likewise.train.loop import completes_tenth, learning_rate, train
 from likewise.train.recipes.load import load_recipe, recipe_names
 from likewise.train.recipes.schema import Recipe
-from likewise.train.run import last_checkpoint
+from likewise.train.run import load_checkpoint
 from likewise.train.samples.training_data import Progress
 from likewise.train.tasks.task import TASKS, TrainingModule
 from likewise.weights.checkpoint import load_state
@@ -33,6 +36,16 @@ def voc(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return fakes.make_voc(tmp_path_factory.mktemp("voc"), per_class=6)
 
 
+HARMED = Path(tempfile.gettempdir()) / f"likewise-harmed-{os.getpid()}"
+
+
+class Hostile:
+    """A pickle that runs code."""
+
+    def __reduce__(self):
+        return HARMED.touch, ()
+
+
 def rows(run: Path, name: str = "metrics.csv") -> list[dict[str, str]]:
     with (run / name).open(newline="") as file:
         return list(csv.DictReader(file))
@@ -40,6 +53,10 @@ def rows(run: Path, name: str = "metrics.csv") -> list[dict[str, str]]:
 
 def losses(run: Path) -> list[float]:
     return [float(row["loss"]) for row in rows(run)]
+
+
+def last_checkpoint(run: Path) -> Path:
+    return max((run / "checkpoints").glob("step-*.pt"))
 
 
 def same_weights(one: Path, other: Path) -> bool:
@@ -216,14 +233,59 @@ def test_a_killed_and_resumed_run_has_the_bits_of_an_uninterrupted_one(
 def test_an_incomplete_log_line_is_rewritten(unbroken: Path, voc: Path, tmp_path: Path) -> None:
     run = train(small(voc), tmp_path, progress_bar=False)
     (run / "record.json").unlink()
-    checkpoint = last_checkpoint(run)
-    assert checkpoint is not None
-    checkpoint.unlink()
+    last_checkpoint(run).unlink()
     log = run / "metrics.csv"
     log.write_text(log.read_text()[:-9])
     train(small(voc), run, progress_bar=False)
     assert losses(run) == losses(unbroken)
     assert same_weights(run, unbroken)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("damage", ["cut", "pickle", "step"])
+def test_a_damaged_checkpoint_is_replaced_by_the_one_before_it(
+    damage: str, unbroken: Path, voc: Path, tmp_path: Path
+) -> None:
+    run = train(small(voc), tmp_path, progress_bar=False)
+    (run / "record.json").unlink()
+    checkpoint = last_checkpoint(run)
+    whole = checkpoint.read_bytes()
+    if damage == "cut":
+        checkpoint.write_bytes(whole[: len(whole) // 2])
+    elif damage == "pickle":
+        checkpoint.write_bytes(pickle.dumps(Hostile()))
+    else:
+        checkpoint.rename(checkpoint.with_name("step-0000099.pt"))
+    with pytest.warns(UserWarning, match="step-00000.*the checkpoint before it"):
+        train(small(voc), run, progress_bar=False)
+    assert same_weights(run, unbroken)
+    assert not HARMED.exists()
+
+
+def test_a_run_whose_checkpoints_are_all_damaged_says_so(voc: Path, tmp_path: Path) -> None:
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / "step-0000003.pt").write_bytes(b"cut")
+    with (
+        pytest.warns(UserWarning, match="step-0000003"),
+        pytest.raises(TrainingError, match="none of its checkpoints"),
+    ):
+        load_checkpoint(tmp_path, TrainingModule.__new__(TrainingModule), None, None, torch.device("cpu"))
+
+
+@pytest.mark.slow
+def test_a_run_resumes_from_another_folder_by_another_relative_root(
+    unbroken: Path, voc: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(voc.parent)
+    assert train(small(Path(voc.name)), unbroken, progress_bar=False) == unbroken
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b'{"steps": -1}', b"[" * 20_000, b"\xff"])
+def test_a_damaged_recipe_of_a_run_is_named(content: bytes, voc: Path, tmp_path: Path) -> None:
+    (tmp_path / "recipe.json").write_bytes(content)
+    (tmp_path / "metrics.csv").touch()
+    with pytest.raises(TrainingError, match=r"recipe\.json"):
+        train(small(voc), tmp_path, progress_bar=False)
 
 
 @pytest.mark.slow

@@ -11,7 +11,7 @@ from likewise.backbones.specs import backbone_spec
 from likewise.errors import ModelError, WeightsError
 from likewise.models import hsnet, panet
 from likewise.weights import PRETRAINED
-from likewise.weights.checkpoint import read_state
+from likewise.weights.checkpoint import read_header, read_state
 from likewise.weights.imagenet import load_backbone
 from likewise.weights.load import load_trained, open_model
 from likewise.weights.names import FEW_SHOT, MODELS, SALIENCY
@@ -100,6 +100,60 @@ def test_files_that_are_not_of_a_training_run_are_refused(tmp_path):
     )
     with pytest.raises(WeightsError, match=r"weights\.safetensors"):
         load_trained(tmp_path)
+
+
+RECIPES = {
+    "negative channels": ("hsnet", {"channels": [-4, 8, 8]}),
+    "huge channels": ("hsnet", {"channels": [4, 8, 10**12]}),
+    "other channels": ("hsnet", {"channels": [4, 8, 16]}),
+    "no number": ("hsnet", {"channels": [4, 8, None]}),
+    "too few": ("hsnet", {"channels": [4]}),
+    "text": ("hsnet", {"channels": "many"}),
+    "infinite": ("hsnet", {"channels": [4, 8, float("inf")]}),
+    "huge backbone": ("hsnet", {"backbone": "vit_giant_patch14_dinov2"}),
+    "backbone of the network": ("hsnet", {"backbone": "hf-hub:evil/model"}),
+    "unknown tap": ("hsnet", {"first_tap": "x"}),
+    "other model": ("saliency", {"width": 10**12}),
+    "endless layers": ("fcn", {"taps": ["blocks.2.0"], "convolutions": 10**9}),
+    "unknown model": ("__class__", {}),
+}
+
+
+@pytest.mark.parametrize("kind", RECIPES)
+def test_weights_whose_header_describes_another_network_are_refused(kind, tmp_path):
+    run = make_hsnet_run(tmp_path)
+    path = run / "weights.safetensors"
+    state, header = read_state(path), read_header(path)
+    name, changes = RECIPES[kind]
+    recipe = json.loads(header["recipe"])
+    recipe["model"] |= {"name": name, **changes}
+    save_file(state, path, metadata={**header, "recipe": json.dumps(recipe)})
+    with pytest.raises(WeightsError, match=r"weights\.safetensors"):
+        load_trained(run)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"recipe": "[" * 20_000},
+        {"recipe": "[]"},
+        {"recipe": "{}"},
+        {"recipe": '{"model": 1}'},
+        {"recipe": '{"model": {"name": []}}'},
+        {"classes": "1"},
+        {"classes": "[1]"},
+        {"classes": "null"},
+        {"likewise": "weights"},
+        {"likewise": "weights", "format": "x", "model": "hsnet-vgg16"},
+        {"likewise": "weights", "format": "1", "model": "\x1b[2J"},
+    ],
+)
+def test_weights_with_a_damaged_header_are_refused(damage, tmp_path):
+    path = make_hsnet_run(tmp_path) / "weights.safetensors"
+    state, header = read_state(path), read_header(path)
+    save_file(state, path, metadata={**header, **damage})
+    with pytest.raises(WeightsError, match=r"weights\.safetensors"):
+        open_model(path, FEW_SHOT)
 
 
 def test_prototypes_take_the_backbone_of_a_run_of_panet_and_of_no_other(tmp_path):

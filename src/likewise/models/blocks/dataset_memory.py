@@ -19,10 +19,11 @@ import torch.distributed
 from einops import einsum
 from jaxtyping import Bool, Float, Int, Integer
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from likewise.errors import MemoryMismatchError, ModelError, WeightsError
+from likewise.io.atomic import write_atomically
 from likewise.io.labels import IGNORE
 from likewise.ops.features import plane_size
 from likewise.ops.resized_features import ResizedFeatures
@@ -214,7 +215,8 @@ class DatasetMemory(nn.Module):
         """Write the memory and its classes to a safetensors file."""
         settings = {"strategy": self.strategy, "published": self.published}
         metadata = {"classes": json.dumps(self.classes), "settings": json.dumps(settings)}
-        save_file({name: value.contiguous() for name, value in self.state_dict().items()}, path, metadata=metadata)
+        with write_atomically(path) as part:
+            part.write_bytes(save({name: value.contiguous() for name, value in self.state_dict().items()}, metadata))
 
     @classmethod
     def load(cls, path: str | Path, *, classes: Sequence[str] | None = None) -> DatasetMemory:
@@ -223,13 +225,14 @@ class DatasetMemory(nn.Module):
             with safe_open(path, framework="pt") as file:
                 vectors, seen = file.get_tensor("vectors"), file.get_tensor("seen")
                 metadata = file.metadata() or {}
-                named, settings = json.loads(metadata["classes"]), json.loads(metadata["settings"])
-        except (SafetensorError, OSError, KeyError) as error:
+                named, settings = tuple(json.loads(metadata["classes"])), json.loads(metadata["settings"])
+            memory = cls(named, vectors.shape[2], slots=vectors.shape[1], **settings)
+            memory.load_state_dict({"vectors": vectors, "seen": seen})
+            "".join(named)  # a TypeError unless they are texts
+        except (SafetensorError, OSError, LookupError, TypeError, ValueError, RuntimeError) as error:
             raise WeightsError(f"{path}: not a saved memory ({error}); `DatasetMemory.save` writes one") from error
         if classes is not None:
             check_classes(classes, named, source=path)
-        memory = cls(named, vectors.shape[2], slots=vectors.shape[1], **settings)
-        memory.load_state_dict({"vectors": vectors, "seen": seen})
         return memory
 
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, PositiveInt, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
-from likewise.train.recipes.sections import Section
+from likewise.io.resize import LARGEST_SIDE
+from likewise.train.recipes.sections import LARGEST_COUNT, Section
+
+Shots = Annotated[int, Field(ge=1, le=LARGEST_COUNT)]
 
 
 def as_tuple(value: object) -> object:
@@ -97,9 +100,9 @@ class EpisodeData(LabelledData):
     """
 
     kind: Literal["episodes"]
-    size: int = Field(ge=32)
-    shots: Annotated[tuple[PositiveInt, ...], BeforeValidator(as_tuple), Field(min_length=1)] = (1,)
-    ways: int = Field(default=1, ge=1)
+    size: int = Field(ge=32, le=LARGEST_SIDE)
+    shots: Annotated[tuple[Shots, ...], BeforeValidator(as_tuple), Field(min_length=1)] = (1,)
+    ways: int = Field(default=1, ge=1, le=LARGEST_COUNT)
     mirror: float = Field(ge=0, le=1)
     scale: tuple[float, float] = (1.0, 1.0)
     jitter: float = Field(default=0.0, ge=0, lt=1)
@@ -120,7 +123,7 @@ class GroupData(LabelledData):
     """
 
     kind: Literal["groups"]
-    images: int = Field(default=10, ge=1)
+    images: int = Field(default=10, ge=1, le=LARGEST_COUNT)
     maps: str | tuple[str, ...] | None = None
     mirror: float = Field(ge=0, le=1)
     crop: float = Field(default=1.0, gt=0, le=1)
@@ -139,7 +142,7 @@ class ImageData(LabelledData):
     """
 
     kind: Literal["images"]
-    size: int = Field(ge=32)
+    size: int = Field(ge=32, le=LARGEST_SIDE)
     mirror: float = Field(ge=0, le=1)
     crop: float = Field(default=1.0, gt=0, le=1)
     jitter: float = Field(default=0.0, ge=0, le=1)
@@ -174,9 +177,9 @@ class SceneData(Section):
     labels: Path = Path("labels")
     classes: tuple[str, ...] | Path | None = None
     keep_every: int | None = Field(default=None, ge=2)
-    side: int | None = Field(default=None, ge=32)
+    side: int | None = Field(default=None, ge=32, le=LARGEST_SIDE)
     scale: tuple[float, float] = (0.5, 2.0)
-    crop: int = Field(ge=32)
+    crop: int = Field(ge=32, le=LARGEST_SIDE)
     jitter: float = Field(default=0.0, ge=0, le=1)
     mirror: float = Field(default=0.5, ge=0, le=1)
     balance: float = Field(default=0.0, ge=0, le=1)

@@ -4,6 +4,7 @@ import types
 from collections.abc import Iterator, Sequence
 from importlib import resources
 from pathlib import Path
+from reprlib import repr as shorten  # aliases of YAML can make the whole text of a value endless
 from typing import Any, Union, get_args, get_origin
 
 import yaml
@@ -31,7 +32,7 @@ def load_recipe(recipe: str | Path, overrides: Sequence[str] = ()) -> Recipe:
     source, text = _read(recipe)
     try:
         settings: Any = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, RecursionError, ValueError) as error:  # ValueError: an impossible date
         raise RecipeError(f"{source} is not valid YAML: {error}") from error
     if not isinstance(settings, dict):
         raise RecipeError(f"{source} contains {type(settings).__name__}; a recipe is a mapping of settings")
@@ -67,7 +68,10 @@ def _read(recipe: str | Path) -> tuple[str, str]:
     if path.suffix in (".yaml", ".yml"):
         if not path.is_file():
             raise RecipeError(f"there is no recipe file {path}")
-        return str(path), path.read_text(encoding="utf-8")
+        try:
+            return str(path), path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise RecipeError(f"{path} cannot be read ({error}); a recipe is a text file in UTF-8") from error
     names = recipe_names()
     if str(recipe) not in names:
         hint = did_you_mean(str(recipe), names) or "."
@@ -88,8 +92,8 @@ def _override(settings: dict[str, Any], override: str) -> None:
         raise RecipeError(f"{path!r} is a section: set one of its keys, as in {keys[0]}=...")
     try:
         value = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise RecipeError(f"the value of {path} is not valid YAML: {text!r}") from error
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
+        raise RecipeError(f"the value of {path} is not valid YAML: {shorten(text)}") from error
     *sections, key = path.split(".")
     for section in sections:
         settings = settings.setdefault(section, {})
@@ -103,13 +107,13 @@ def _message(problem: Any) -> str:
     place = [str(part) for part in problem["loc"]]
     if len(place) > 2 and place[0] in ("model", "data", "optimiser"):
         del place[1]
-    path = ".".join(place)
+    path, given = ".".join(place), shorten(problem["input"])
     if problem["type"] == "extra_forbidden":
         hint = did_you_mean(path, [other for other in key_paths() if other != path])
         return f"this recipe has no key {path!r}{hint}"
     if problem["type"] == "missing":
         return f"{path} is missing"
     if problem["type"] == "tuple_type":
-        return f"{path} is {problem['input']!r}, not a list: write {path}=[{problem['input']}]"
+        return f"{path} is {given}, not a list: write {path}=[...]"
     message = problem["msg"].removeprefix("Value error, ")
-    return f"{path} is {problem['input']!r}: {message}" if path else message
+    return f"{path} is {given}: {message}" if path else message

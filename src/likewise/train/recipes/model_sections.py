@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from likewise.train.recipes.sections import Section
+from likewise.train.recipes.sections import LARGEST_COUNT, Section
+
+Channels = Annotated[int, Field(ge=1, le=LARGEST_COUNT)]
 
 
 class PANetModel(Section):
@@ -44,7 +46,7 @@ class HSNetModel(Section):
     backbone: str
     first_tap: str
     weights: Path | None = None
-    channels: tuple[int, int, int] = (16, 64, 128)
+    channels: tuple[Channels, Channels, Channels] = (16, 64, 128)
 
 
 class SaliencyModel(Section):
@@ -58,7 +60,7 @@ class SaliencyModel(Section):
 
     name: Literal["saliency"]
     backbone: Literal["lite0"] = "lite0"
-    width: int = Field(default=64, ge=1)
+    width: int = Field(default=64, ge=1, le=LARGEST_COUNT)
     learn: tuple[str, ...] = ()
 
 
@@ -112,7 +114,7 @@ class SceneModel(Section):
     weights: Path | None = None
     learn: tuple[str, ...] = ()
     norms: Literal["frozen", "learning"] = "frozen"
-    channels: int = Field(default=512, ge=1)
+    channels: int = Field(default=512, ge=1, le=LARGEST_COUNT)
     dropout: float = Field(default=0.1, ge=0, lt=1)
     detail: bool = False
     overlap: float = Field(default=0.0, ge=0)
@@ -136,8 +138,8 @@ class MCIBIModel(SceneModel):
     name: Literal["mcibi"]
     context: Literal["none", "ppm", "aspp", "ocr"] = "none"
     aggregation: Literal["soft", "hard"] = "soft"
-    attention_channels: int = Field(default=256, ge=1)
-    slots: int = Field(default=1, ge=1)
+    attention_channels: int = Field(default=256, ge=1, le=LARGEST_COUNT)
+    slots: int = Field(default=1, ge=1, le=LARGEST_COUNT)
     strategy: Literal["cosine_similarity", "mean"] = "cosine_similarity"
     published: bool = False
     consistency: bool = True
@@ -152,4 +154,4 @@ class FCNModel(SceneModel):
     """MCIBI's baseline without memory, with this number of 3x3 convolutions before the classifier."""
 
     name: Literal["fcn"]
-    convolutions: int = Field(default=2, ge=1)
+    convolutions: int = Field(default=2, ge=1, le=64)

@@ -15,7 +15,7 @@ from likewise.train.recipes.model_sections import (
     PANetModel,
     SaliencyModel,
 )
-from likewise.train.recipes.sections import SGD, Adam, Reference, Schedule, Section, Validation
+from likewise.train.recipes.sections import LARGEST_COUNT, SGD, Adam, Reference, Schedule, Section, Validation
 
 DATA_KINDS = {
     "panet": "episodes",
@@ -58,14 +58,14 @@ class Recipe(Section):
     schedule: Schedule
     validation: Validation = Validation()
     steps: int = Field(ge=1)
-    batch: int = Field(ge=1)
+    batch: int = Field(ge=1, le=LARGEST_COUNT)
     average: float | None = Field(default=None, gt=0, lt=1)
     seed: int = Field(default=0, ge=0)
     precision: Literal["float32", "bfloat16"] = "float32"
     result: Literal["float32", "float16"] = "float32"
     accelerator: Literal["auto", "cpu", "cuda"] = "auto"
-    processes: int = Field(default=1, ge=1)
-    workers: int = Field(default=1, ge=0)
+    processes: int = Field(default=1, ge=1, le=LARGEST_COUNT)
+    workers: int = Field(default=1, ge=0, le=LARGEST_COUNT)
     checkpoint_every: int = Field(default=100, ge=1)
 
     @model_validator(mode="after")

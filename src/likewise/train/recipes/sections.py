@@ -6,11 +6,14 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+LARGEST_COUNT = 65536
+"""The largest number of images, channels, layers or processes; a typing error is refused before memory is full."""
+
 
 class Section(BaseModel):
     """An immutable part of a recipe; unknown keys are an error."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Reference(Section):

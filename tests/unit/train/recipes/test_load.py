@@ -48,7 +48,7 @@ def test_overrides_set_nested_keys_and_are_yaml() -> None:
         ("steps=many", ["steps", "'many'"]),
         ("steps=[", ["steps", "'['"]),
         ("optimiser.learning_rate=-1", ["optimiser.learning_rate", "-1"]),
-        ("model.learn=blocks.5", ["model.learn=[blocks.5]"]),
+        ("model.learn=blocks.5", ["model.learn=[...]", "blocks.5"]),
         ("optimiser.momentum=0.9", ["'optimiser.momentum'"]),
         ("optimiser.name=sgd", ["optimiser.momentum"]),
         ("schedule.every=10", ["every", "'step'"]),
@@ -56,6 +56,13 @@ def test_overrides_set_nested_keys_and_are_yaml() -> None:
         ("data.set=class_folders", ["data.fold=null"]),
         ("name.x=1", ["'name.x'"]),
         ("data.set=coco20i data.fold=null", ["data.fold=0"]),
+        ("data.size=100000", ["data.size", "100000", "4096"]),
+        ("batch=1000000000", ["batch", "1000000000"]),
+        ("optimiser.learning_rate=.inf", ["optimiser.learning_rate", "inf"]),
+        ("optimiser.learning_rate=.nan", ["optimiser.learning_rate", "nan"]),
+        ("optimiser.weight_decay=.inf", ["optimiser.weight_decay", "inf"]),
+        ("steps=" + "[" * 20_000, ["steps"]),
+        ("name=2001-13-45", ["name"]),
     ],
 )
 def test_a_wrong_override_names_the_key_and_similar_ones(override: str, named: list[str]) -> None:
@@ -95,3 +102,29 @@ def test_a_file_that_is_not_a_recipe_is_refused(text: str, tmp_path: Path) -> No
     path.write_text(text)
     with pytest.raises(RecipeError, match=r"odd\.yaml"):
         load_recipe(path)
+
+
+LAUGHS = "a: &a [x]\n" + "".join(f"b{n}: &b{n} [*{'b' + str(n - 1) if n else 'a'}, *a, *a]\n" for n in range(30))
+DOUBLING = "v0: &v0 [x, x]\n" + "".join(f"v{n}: &v{n} [*v{n - 1}, *v{n - 1}]\n" for n in range(1, 40)) + "steps: *v39\n"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"[" * 20_000,
+        b"{" * 20_000,
+        b"steps: \xff\xfe",
+        b"",
+        b"steps: !!python/object/apply:os.system [true]",
+        b"date: 2001-13-45",
+        LAUGHS.encode(),
+        DOUBLING.encode(),
+    ],
+    ids=["brackets", "braces", "latin", "empty", "tag", "date", "laughs", "doubling"],
+)
+def test_a_hostile_recipe_file_is_refused_by_its_name(content: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "evil.yaml"
+    path.write_bytes(content)
+    with pytest.raises(RecipeError, match=r"evil\.yaml") as caught:
+        load_recipe(path)
+    assert len(str(caught.value)) < 10_000
