@@ -108,6 +108,16 @@ def check_known(
         raise error(f"unknown {noun} {given!r}{did_you_mean(str(given), names) or '.'} Known: {listed}")
 
 
+def printable(text: str) -> str:
+    """Return the text with all that is not printable escaped, since names of files may hold codes for terminals."""
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
+
+
+def counted(count: int, noun: str) -> str:
+    """Return ``1 image`` or ``2 images``."""
+    return f"{count} {noun}{'s' * (count != 1)}"
+
+
 _subject: ContextVar[str] = ContextVar("subject", default="")
 
 

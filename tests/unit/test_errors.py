@@ -1,6 +1,6 @@
 import pytest
 
-from likewise.errors import ArgumentError, DataSetError, check_known, did_you_mean
+from likewise.errors import ArgumentError, DataSetError, check_known, counted, did_you_mean, printable
 
 
 def test_close_matches_ignore_case() -> None:
@@ -21,3 +21,11 @@ def test_an_unknown_value_raises_with_a_close_match_and_the_known_values() -> No
 def test_a_long_list_of_known_values_is_cut_after_twelve() -> None:
     with pytest.raises(DataSetError, match=r"c0, .* c11 and 8 more"):
         check_known("zzz", [f"c{i}" for i in range(20)], "class", DataSetError)
+
+
+def test_codes_for_terminals_are_escaped_and_letters_are_not():
+    assert printable("\x1b[2J\u202e\udcff\n猫 é") == r"\x1b[2J\u202e\udcff\n猫 é"
+
+
+def test_one_thing_has_no_plural():
+    assert [counted(count, "image") for count in (0, 1, 2)] == ["0 images", "1 image", "2 images"]

@@ -1,6 +1,7 @@
 """Find images, masks and earlier outputs among the paths that a user gives."""
 
 import glob
+import os
 import re
 import unicodedata
 from collections import Counter
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from likewise.errors import ImageError
+from likewise.errors import ImageError, warn
 from likewise.io.images import open_image
 
 # fmt: off
@@ -77,11 +78,18 @@ class ImageFile:
 
 def natural_order(text: str) -> tuple[list[tuple[int, str]], str]:
     """Return a sort key that places img2 before img10 and ignores case."""
-    parts = re.split("([0-9]+)", text.casefold())  # text and numbers alternate
+    parts = re.split("([0-9]{1,300})", text.casefold())  # text and numbers alternate; int refuses thousands of digits
     return [(int(part), "") if index % 2 else (-1, part) for index, part in enumerate(parts)], text
 
 
-def find_images(paths: Iterable[str | Path], *, exclude: Iterable[str | Path] = ()) -> list[ImageFile]:
+def real(path: str | Path) -> Path:
+    """Return the path without links; unlike `Path.resolve` also for a link to itself."""
+    return Path(os.path.realpath(path))
+
+
+def find_images(
+    paths: Iterable[str | Path], *, exclude: Iterable[str | Path] = (), follow_links: bool = False
+) -> list[ImageFile]:
     """Return the images at files, in folders (searched recursively) and matching globs (``**`` included).
 
     Order follows `paths`; files of a folder or glob are in natural order (img2 before img10). Duplicates are dropped.
@@ -89,20 +97,26 @@ def find_images(paths: Iterable[str | Path], *, exclude: Iterable[str | Path] = 
 
     Skipped are hidden files and folders, everything in `exclude`, masks, and the outputs of earlier runs: files such as
     x.mask.png, x_mask.png or x.overlay.jpg beside an image x.*, or in a folder that a run has written to; x.png beside
-    x.jpg if it looks like a mask; masks/x.png if there is images/x.*.
+    x.jpg if it looks like a mask; masks/x.png if there is images/x.*. Links that lead
+    out of the folder are skipped with a warning unless `follow_links`, unreadable folders always.
 
     Raises:
         ImageError: A path does not exist, a folder or glob contains no image, or no image remains.
     """
-    excluded = {Path(path).resolve() for path in exclude}
-    found: dict[Path, tuple[Path, Path]] = {}  # resolved path: (path, root of its name)
-    texts = [str(path) for path in paths]
+    excluded = {real(path) for path in exclude}
+    found: dict[Path, tuple[Path, Path]] = {}  # real path: (path, root of its name)
+    texts = [os.path.expanduser(path) for path in paths]  # noqa: PTH111, Path.expanduser fails without a home
     listings = Listings()
     for text in texts:
-        for file, root in _candidates(text, excluded):
-            resolved = file.resolve()
-            if resolved not in found and resolved not in excluded and not is_output(file, root, listings):
+        outside = 0
+        for file, root in _candidates(text, excluded, follow_links):
+            resolved = real(file)
+            if not follow_links and file != Path(text) and not resolved.is_relative_to(real(root)):
+                outside += 1
+            elif resolved not in found and resolved not in excluded and not is_output(file, root, listings):
                 found[resolved] = (file, root)
+        if outside:
+            warn(f"{text}: links that lead out of it are skipped: {outside}; --follow-links follows them")
     if not found:
         raise ImageError(
             f"{', '.join(texts) or 'no path given'}: no image found; masks of examples, masks beside images and "
@@ -111,17 +125,20 @@ def find_images(paths: Iterable[str | Path], *, exclude: Iterable[str | Path] = 
     return _named(found.values())
 
 
-def _candidates(text: str, excluded: set[Path]) -> list[tuple[Path, Path]]:
-    """Return the image files at one path, each with the root that its name is relative to."""
+def _candidates(text: str, excluded: set[Path], follow_links: bool) -> list[tuple[Path, Path]]:
+    """Return the image files at one path, each with the root that its name is relative to.
+
+    A linked folder out of the root stands for its files unless links are followed.
+    """
     path = Path(text)
     if path.is_dir():
-        candidates = [(file, path) for file in _walk(path, excluded)]
+        candidates = [(file, path) for file in _walk(path, path, excluded, follow_links)]
         if not candidates:
             raise ImageError(f"{text}: no image in this folder; image names end in .jpg, .png, ...")
-    elif path.exists():
+    elif path.exists() or path.is_symlink():
         candidates = [(path, path.parent)]
     elif glob.has_magic(text):
-        candidates = list(_glob(text, excluded))
+        candidates = list(_glob(text, excluded, follow_links))
         if not candidates:
             raise ImageError(f"{text}: no image matches; check the pattern")
     else:
@@ -129,15 +146,20 @@ def _candidates(text: str, excluded: set[Path]) -> list[tuple[Path, Path]]:
     return candidates
 
 
-def _walk(folder: Path, excluded: set[Path]) -> Iterator[Path]:
-    """Yield the image files below a folder in natural order; links are followed, each folder is entered once."""
-    entered = {folder.resolve()}
+def _walk(folder: Path, root: Path, excluded: set[Path], follow_links: bool) -> Iterator[Path]:
+    """Yield the image files below a folder in natural order; each folder is entered once.
+
+    A folder that lies outside `root` is yielded itself unless links are followed.
+    """
+    entered = {real(folder)}
 
     def walk(current: Path) -> Iterator[Path]:
         for entry in visible_entries(current):
             if entry.is_dir():
-                resolved = entry.resolve()
-                if resolved not in entered and resolved not in excluded:
+                resolved = real(entry)
+                if not follow_links and not resolved.is_relative_to(real(root)):
+                    yield entry
+                elif resolved not in entered and resolved not in excluded:
                     entered.add(resolved)
                     yield from walk(entry)
             elif entry.suffix.lower() in IMAGE_SUFFIXES:
@@ -147,8 +169,15 @@ def _walk(folder: Path, excluded: set[Path]) -> Iterator[Path]:
 
 
 def visible_entries(folder: Path) -> list[Path]:
-    """Return the entries of a folder in natural order, without hidden ones and those of `SYSTEM_NAMES`."""
-    entries = sorted(folder.iterdir(), key=lambda entry: natural_order(entry.name))
+    """Return the entries of a folder in natural order, without hidden ones and those of `SYSTEM_NAMES`.
+
+    Warns of an unreadable folder, which has none.
+    """
+    try:
+        entries = sorted(folder.iterdir(), key=lambda entry: natural_order(entry.name))
+    except OSError as error:
+        warn(f"{folder}: cannot be read ({error.strerror}) and is skipped; check its permissions")
+        return []
     return [entry for entry in entries if not entry.name.startswith(".") and entry.name.lower() not in SYSTEM_NAMES]
 
 
@@ -177,19 +206,19 @@ class Listings:
         return [file for file in self.named(folder, stem) if file.suffix.lower() in IMAGE_SUFFIXES]
 
 
-def _glob(pattern: str, excluded: set[Path]) -> Iterator[tuple[Path, Path]]:
+def _glob(pattern: str, excluded: set[Path], follow_links: bool) -> Iterator[tuple[Path, Path]]:
     """Yield matching images and those below matching folders; the root is the path before the first wildcard."""
     parts = Path(pattern).parts
     root = Path(*parts[: next(index for index, part in enumerate(parts) if glob.has_magic(part))])
-    above = {root.resolve(), *root.resolve().parents}  # an output folder above the matches excludes none of them
+    above = {real(root), *real(root).parents}  # an output folder above the matches excludes none of them
     # Path.glob rejects absolute patterns
     for match in sorted(glob.glob(pattern, recursive=True), key=natural_order):  # noqa: PTH207
         path = Path(match)
-        resolved = path.resolve()
+        resolved = real(path)
         if not excluded.isdisjoint({resolved, *resolved.parents} - above):
             continue
         if path.is_dir():
-            yield from ((file, root) for file in _walk(path, excluded))
+            yield from ((file, root) for file in _walk(path, root, excluded, follow_links))
         elif path.suffix.lower() in IMAGE_SUFFIXES:
             yield path, root
 
@@ -237,9 +266,7 @@ def looks_like_mask(path: Path) -> bool:
 def _named(found: Iterable[tuple[Path, Path]]) -> list[ImageFile]:
     """Name files relative to their roots; equal names are extended by parent folders until they differ."""
     files = [path for path, _ in found]
-    absolute = [
-        [part.strip(":\\/") for part in (root.resolve() / path.relative_to(root)).parts] for path, root in found
-    ]
+    absolute = [[part.strip(":\\/") for part in (real(root) / path.relative_to(root)).parts] for path, root in found]
     depths = [len(path.relative_to(root).parts) for path, root in found]
     while True:
         names = ["/".join(parts[-depth:]).lstrip("/") for parts, depth in zip(absolute, depths, strict=True)]

@@ -3,30 +3,49 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from itertools import islice
 from typing import TypeVar
 
 Item = TypeVar("Item")
 Value = TypeVar("Value")
 
 AHEAD = 4
-"""Number of items read ahead. Each may be an image of about 100 MB in memory."""
+"""Largest number of items read ahead."""
 READERS = 2
 """Number of reader threads: one decodes an image while the other waits for the disk."""
 
 
 def prefetch(
-    items: Iterable[Item], read: Callable[[Item], Value], *, ahead: int = AHEAD
+    items: Iterable[Item],
+    read: Callable[[Item], Value],
+    *,
+    ahead: int = AHEAD,
+    cost: Callable[[Item], int] = lambda item: 0,
+    budget: int = 0,
 ) -> Generator[tuple[Item, Future[Value]], None, None]:
     """Yield each item with the future of ``read(item)``, in order; at most `ahead` items are read early.
 
     The future's ``result()`` raises what `read` raised.
+
+    Args:
+        cost: Bytes of memory that an item needs from when it is read until the second item after it is yielded.
+        budget: Items are read early only while the sum of their costs is within this.
     """
     with ThreadPoolExecutor(READERS) as readers:
-        rest = iter(items)
-        waiting = deque((item, readers.submit(read, item)) for item in islice(rest, ahead))
-        while waiting:
-            yield waiting.popleft()
-            waiting.extend((item, readers.submit(read, item)) for item in islice(rest, 1))
+        rest: Iterator[Item | None] = iter(items)
+        following = next(rest, None)
+        waiting: deque[tuple[Item, Future[Value], int]] = deque()
+        in_use: deque[int] = deque(maxlen=2)  # costs of the caller's item, and of the one before, which it may write
+        while True:
+            while following is not None and len(waiting) < ahead:
+                own = cost(following)
+                if waiting and own and own + sum(in_use) + sum(each for _, _, each in waiting) > budget:
+                    break
+                waiting.append((following, readers.submit(read, following), own))
+                following = next(rest, None)
+            if not waiting:
+                return
+            item, future, own = waiting.popleft()
+            in_use.append(own)
+            yield item, future

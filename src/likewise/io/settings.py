@@ -8,6 +8,9 @@ from typing import Any
 from likewise.errors import LikewiseError, OutputError
 from likewise.io.atomic import write_atomically
 
+DIGESTS = {"concept": "the examples", "weights": "the model's weights"}
+"""Settings whose values say nothing to a person, in words."""
+
 
 def read_settings(path: Path, *, error: type[LikewiseError] = OutputError, advice: str) -> dict[str, Any]:
     """Return the JSON object in `path`.
@@ -17,7 +20,9 @@ def read_settings(path: Path, *, error: type[LikewiseError] = OutputError, advic
     """
     try:
         settings = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as cause:
+        if isinstance(settings, dict):
+            flatten(settings)  # a RecursionError if nested too deeply
+    except (OSError, ValueError, RecursionError) as cause:
         raise error(f"{path}: cannot read the settings of the earlier run ({cause}); {advice}") from cause
     if not isinstance(settings, dict):
         raise error(f"{path}: holds no settings; {advice}")
@@ -46,10 +51,20 @@ def refuse_changes(
         error: The settings differ. The message lists each changed key with both values and ends with `advice`.
     """
     before, after = flatten(recorded), flatten(json.loads(json.dumps(current)))
-    changed = [key for key in dict.fromkeys((*before, *after)) if before.get(key) != after.get(key)]
-    if changed:
-        changes = ", ".join(f"{key} was {before.get(key)!r} and is now {after.get(key)!r}" for key in changed)
-        raise error(f"{folder}: holds results of other settings: {changes}; {advice}")
+    changes = [
+        f"{DIGESTS[key]} changed"
+        if key in DIGESTS and key in before and key in after
+        else f"{key} was {before.get(key)!r} and is now {after.get(key)!r}"
+        for key in changed_keys(recorded, current)
+    ]
+    if changes:
+        raise error(f"{folder}: holds results of other settings: {', '.join(changes)}; {advice}")
+
+
+def changed_keys(recorded: Mapping[str, Any], current: Mapping[str, Any]) -> list[str]:
+    """Return the keys, nested ones joined by dots, whose values differ as JSON stores them."""
+    before, after = flatten(recorded), flatten(json.loads(json.dumps(current)))
+    return [key for key in dict.fromkeys((*before, *after)) if before.get(key) != after.get(key)]
 
 
 def flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

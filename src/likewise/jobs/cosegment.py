@@ -17,6 +17,7 @@ import numpy as np
 from likewise.io.paths import ImageFile
 from likewise.jobs.outputs import Images, list_images
 from likewise.jobs.pipeline import Report, process_images
+from likewise.jobs.records import stamp_of
 from likewise.jobs.writers import check_formats
 
 if TYPE_CHECKING:
@@ -50,6 +51,9 @@ def cosegment_folder(
     shots: int = 5,
     formats: Sequence[str] = ("mask",),
     force: bool = False,
+    follow_links: bool = False,
+    memory: str | int | None = None,
+    dry_run: bool = False,
     progress: StageProgress | None = None,
 ) -> GroupReport:
     """Segment what the images of each folder share, and write the results to `out`; interrupted runs resume.
@@ -70,7 +74,7 @@ def cosegment_folder(
 
     formats = check_formats(formats)
     maps = cosaliency.maps if isinstance(cosaliency.maps, MapFolder) else None
-    found = list_images(images, exclude=[out] if maps is None else [out, maps.folder])
+    found = list_images(images, exclude=[out] if maps is None else [out, maps.folder], follow_links=follow_links)
     settings = dict(cosaliency.settings)
     if maps is not None:
         maps.check(found)
@@ -102,6 +106,8 @@ def cosegment_folder(
         classes=COMMON,
         settings=settings,
         force=force,
+        memory=memory,
+        dry_run=dry_run,
         progress=_stage(progress, "segmenting"),
     )
     return GroupReport(**vars(report), groups=groups, examples=examples)
@@ -136,8 +142,8 @@ def group_digest(images: Sequence[ImageFile]) -> str:
 
     Any such change affects the masks of the whole group.
     """
-    stamps = [(image.name, (status := image.path.stat()).st_size, status.st_mtime_ns) for image in images]
-    return hashlib.sha256(repr(sorted(stamps)).encode()).hexdigest()[:16]
+    stamps = sorted((image.name, repr(stamp_of(image.path))) for image in images)
+    return hashlib.sha256(repr(stamps).encode()).hexdigest()[:16]
 
 
 def _stage(

@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from likewise.errors import ArgumentError, OutputError
-from likewise.io.paths import ImageFile, find_images
+from likewise.io.paths import ImageFile, find_images, real
 from likewise.jobs.records import has_records
 from likewise.jobs.writers import SUMMARIES, WRITERS
 
 Images = str | Path | ImageFile | Iterable[str | Path | ImageFile]
 """Images of a run: paths, folders and globs as in `find_images`, or files already found."""
+STREAM = "-"
+"""Standard input in place of the images, or standard output in place of the output folder."""
 
 
 @dataclass(frozen=True)
@@ -22,12 +24,14 @@ class Job:
     outputs: dict[str, Path]
 
 
-def list_images(images: Images, *, exclude: Iterable[str | Path] = ()) -> list[ImageFile]:
-    """Return the image files that `images` names, without those below a path of `exclude`."""
+def list_images(images: Images, *, exclude: Iterable[str | Path] = (), follow_links: bool = False) -> list[ImageFile]:
+    """Return the image files that `images` names, without those below a path of `exclude` (`find_images`)."""
+    if images == STREAM or images == [STREAM]:
+        return [ImageFile(Path(STREAM), STREAM)]
     given = [images] if isinstance(images, str | Path | ImageFile) else list(images)
     found = [image for image in given if isinstance(image, ImageFile)]
     paths = [image for image in given if not isinstance(image, ImageFile)]
-    return found + find_images(paths, exclude=exclude) if paths or not found else found
+    return found + find_images(paths, exclude=exclude, follow_links=follow_links) if paths or not found else found
 
 
 def plan_jobs(images: Sequence[ImageFile], out: Path, formats: Iterable[str]) -> list[Job]:
@@ -69,15 +73,15 @@ def check_folder(out: Path) -> None:
 
 
 def refuse_overwriting(targets: Iterable[Path], out: Path, inputs: Iterable[Path], *, force: bool) -> None:
-    """Check that no target is an input, nor, unless `force`, a file that no earlier run in `out` has written.
+    """Check that no target is an input, nor, unless `force` or after a run in `out`, an existing file.
 
     Raises:
         OutputError: The message names the file.
     """
     targets = list(targets)
-    protected = {path.resolve() for path in inputs}
+    protected = {real(path) for path in inputs}
     for target in targets:
-        if target.resolve() in protected:
+        if real(target) in protected:
             raise OutputError(f"{target}: is an input; write to another folder with -o")
     if force or has_records(out):
         return

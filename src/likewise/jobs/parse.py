@@ -24,6 +24,9 @@ def parse_folder(
     parser: SceneParser,
     formats: Sequence[str] = ("labels", "overlay"),
     force: bool = False,
+    follow_links: bool = False,
+    memory: str | int | None = None,
+    dry_run: bool = False,
     progress: Progress | None = None,
 ) -> Report:
     """Write the class of every pixel of each image to `out`; interrupted runs resume.
@@ -36,7 +39,7 @@ def parse_folder(
     Other arguments and errors are those of `likewise.jobs.pipeline.process_images`.
     """
     return process_images(
-        list_images(images, exclude=[out]),
+        list_images(images, exclude=[out], follow_links=follow_links),
         lambda pixels, _: parser.parse(pixels),
         out,
         formats=check_formats(formats, SCENE_FORMATS),
@@ -44,5 +47,7 @@ def parse_folder(
         labels=parser.stored,
         settings=parser.settings,
         force=force,
+        memory=memory,
+        dry_run=dry_run,
         progress=progress,
     )

@@ -5,29 +5,42 @@ images -> read (threads) -> segment -> write (thread) -> records -> coco.json, a
 
 import contextlib
 import errno
+import sys
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 
-from likewise.errors import LikewiseError, OutputError
+from likewise.errors import ArgumentError, ImageError, LikewiseError, OutputError
+from likewise.io.atomic import write_together
 from likewise.io.class_lists import LEGEND
-from likewise.io.images import read_image
-from likewise.io.paths import ImageFile
+from likewise.io.images import read_image, read_size
+from likewise.io.memory import default_budget, format_bytes, parse_size
+from likewise.io.paths import ImageFile, real
 from likewise.io.prefetch import prefetch
-from likewise.jobs.outputs import Job, check_folder, plan_jobs, refuse_overwriting, summary_files
-from likewise.jobs.records import Records, Stamp, stamp_of
-from likewise.jobs.writers import SUMMARIES, WRITERS, Result, check_formats, regions_of, write_legend
+from likewise.jobs.outputs import STREAM, Job, check_folder, plan_jobs, refuse_overwriting, summary_files
+from likewise.jobs.records import NEVER, Records, Stamp, has_records, locked, stamp_of
+from likewise.jobs.writers import SUMMARIES, WRITERS, Result, check_formats, regions_of, regions_of_file, write_legend
 
 Progress = Callable[[int, int], None]
 """Called with the number of processed images and their total."""
 
-FATAL = {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO, errno.ENOTDIR}
+FATAL = {
+    *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG),
+    *(errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO, errno.ENOTDIR),
+}
 """Write errors that end the run, since they would affect every later image too."""
+
+
+BYTES_PER_PIXEL = 44
+"""Memory that reading, segmenting and writing an image with one class needs for each pixel (docs/robustness.md)."""
+BYTES_PER_CLASS = 20
+"""The same for each further class."""
 
 
 @dataclass
@@ -36,12 +49,18 @@ class Report:
 
     Attributes:
         done: Number of images processed.
+        planned: Number of images that a dry run would process; None after any other run.
+        kept: Images with an output that a person drew or corrected, which the run did not touch.
+        again: Whether finished images were processed again, since the examples had changed.
         skipped: Number of images that an earlier run had finished.
         failed: Path and reason of each failed image.
         seconds: Duration.
     """
 
     done: int = 0
+    planned: int | None = None
+    kept: list[Path] = field(default_factory=list)
+    again: bool = False
     skipped: int = 0
     failed: list[tuple[Path, str]] = field(default_factory=list)
     seconds: float = 0.0
@@ -58,6 +77,8 @@ def process_images(
     settings: Mapping[str, Any],
     force: bool = False,
     protect: Iterable[str | Path] = (),
+    memory: str | int | None = None,
+    dry_run: bool = False,
     progress: Progress | None = None,
 ) -> Report:
     """Segment each image and write its outputs to ``out/<name without suffix>.mask.png`` and so on.
@@ -69,12 +90,17 @@ def process_images(
 
     Args:
         segment: Returns the result for the pixels of an image and its file.
+        out: The folder, or `STREAM` for one output of one image.
         formats: Names of `likewise.jobs.writers.FORMATS`.
         classes: Class names in the order of the labels.
         labels: The label of each class in label images of scenes; None: 0 is background, classes are 1, 2, ...
         settings: Everything else that determines the results, as JSON can hold it.
         force: Process finished images again, also with other settings, and overwrite existing files.
-        protect: Further input files, such as masks of examples, that no output may overwrite.
+        protect: Further input files, such as masks of examples, that no output may overwrite. One of them in `out` is
+            a corrected output: the others may then be of another concept, and are processed again.
+        memory: Bytes, or a text such as "4G", that images in work may need together; by default
+            `likewise.io.memory.default_budget`.
+        dry_run: Check and count everything, process and write nothing.
         progress: Called after each image, and once at the start with the number of skipped images.
 
     Returns:
@@ -82,46 +108,137 @@ def process_images(
 
     Raises:
         ArgumentError: An unknown format, or two images of one name.
-        OutputError: `out` holds results of other settings, an output would overwrite a foreign file (images and
-            `protect` even with `force`), or the disk is full or read-only. Finished images are kept.
+        OutputError: `out` holds results of other settings, another run writes there, an output would overwrite a
+            foreign file (images and `protect` even with `force`), or the disk is full or read-only. Finished images
+            are kept.
     """
+    if str(out) == STREAM or any(str(image.path) == STREAM for image in images):
+        return _process_stream(images, segment, str(out), check_formats(formats))
     start = time.perf_counter()
-    formats, out = check_formats(formats), Path(out)
+    budget = default_budget() if memory is None else parse_size(str(memory))
+    formats, out, protected = check_formats(formats), Path(out), {real(path) for path in protect}
     check_folder(out)
     jobs, summaries = plan_jobs(images, out, formats), summary_files(out, formats)
     legend = [out / LEGEND] if {"mask", "labels"} & {*formats} and (labels is not None or len(classes) > 1) else []
     targets = [*(path for job in jobs for path in job.outputs.values()), *summaries.values(), *legend]
-    refuse_overwriting(targets, out, [*(image.path for image in images), *map(Path, protect)], force=force)
-    with _writing_to(out):
-        records = Records(out, {**settings, "classes": list(classes)}, force=force)
-    pending = [job for job in jobs if not records.is_finished(job.image.name, job.image.path, job.outputs.values())]
-    report = Report(skipped=len(jobs) - len(pending))
-    failed = set()
-    if progress:
-        progress(report.skipped, len(jobs))
-    with contextlib.closing(_outcomes(pending, segment, out, records)) as outcomes:
-        for job, reason in outcomes:
-            if reason is None:
-                report.done += 1
-            else:
-                report.failed.append((job.image.path, reason))
-                failed.add(job.image.name)
-            if progress:
-                progress(report.skipped + report.done + len(report.failed), len(jobs))
-    for format, path in summaries.items():
-        with _writing_to(out):
-            SUMMARIES[format][1](records.regions(without=failed), classes, path)
-    for path in legend:
-        write_legend(classes, labels, path)
+    resumes = has_records(out) and not force
+    inputs = [real(image.path) for image in images] + ([] if resumes else list(protected))
+    refuse_overwriting(targets, out, inputs, force=force)
+    corrects = any(path.is_relative_to(real(out)) for path in protected)
+    settings = {**settings, "classes": list(classes)}
+    with contextlib.nullcontext() if dry_run else _writing_to(out):
+        records = Records(out, settings, force=force, again="concept" if corrects else None)
+        report = Report(again=records.again)
+        pending, manual = _split(jobs, records, protected, report, thorough=bool(summaries))
+        if dry_run:
+            report.planned = len(pending)
+            return report
+        records.start()
+        if progress:
+            progress(len(jobs) - len(pending), len(jobs))
+        cost = BYTES_PER_PIXEL + BYTES_PER_CLASS * (len(classes) - 1)
+        instead = {name: regions_of_file(name, path, classes) for name, path in manual.items()} if summaries else {}
+        with contextlib.closing(_outcomes(pending, segment, out, records, cost, budget)) as outcomes:
+            for index, (job, reason) in enumerate(outcomes, start=len(jobs) - len(pending) + 1):
+                if reason is None:
+                    report.done += 1
+                else:
+                    report.failed.append((job.image.path, reason))
+                    instead[job.image.name] = None
+                if progress:
+                    progress(index, len(jobs))
+        for format, path in summaries.items():
+            SUMMARIES[format][1](records.regions(instead=instead), classes, path)
+        for path in legend:
+            write_legend(classes, labels, path)
     report.seconds = time.perf_counter() - start
     return report
 
 
+def _process_stream(
+    images: Sequence[ImageFile], segment: Callable[[np.ndarray, ImageFile], Result], out: str, formats: Sequence[str]
+) -> Report:
+    """Segment one image, which may come from standard input, and write its one output to standard output."""
+    if out != STREAM or len(images) != 1 or len(formats) != 1 or formats[0] not in WRITERS:
+        raise ArgumentError(
+            f"standard input and output take one image and one file: give -o - and a --format of {', '.join(WRITERS)}"
+        )
+    (image,), suffix = images, WRITERS[formats[0]][0]
+    pixels = read_image(sys.stdin.buffer if str(image.path) == STREAM else image.path)
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / f"image{suffix}"
+        WRITERS[formats[0]][1](pixels, segment(pixels, image), path)
+        sys.stdout.buffer.write(path.read_bytes())
+        sys.stdout.buffer.flush()
+    return Report(done=1)
+
+
+def _split(
+    jobs: Iterable[Job], records: Records, protected: set[Path], report: Report, *, thorough: bool
+) -> tuple[list[Job], dict[str, Path]]:
+    """Return the jobs to process, without manual outputs, and the manual mask by the name of its image.
+
+    Args:
+        report: The other jobs are counted here.
+        thorough: Look for changed outputs of finished images too.
+    """
+    pending: list[Job] = []
+    manual: dict[str, Path] = {}
+    for job in jobs:
+        finished = records.is_finished(job.image.name, job.image.path, job.outputs.values())
+        foreign = {
+            format: path
+            for format, path in job.outputs.items()
+            if real(path) in protected or ((thorough or not finished) and records.is_foreign(path))
+        }
+        rest = {format: path for format, path in job.outputs.items() if format not in foreign}
+        if foreign:
+            report.kept.append(job.image.path)
+        elif finished:
+            report.skipped += 1
+        for format in foreign.keys() & {"mask", "labels"}:
+            manual[job.image.name] = foreign[format]
+        if not finished and (rest or not foreign):
+            pending.append(replace(job, outputs=rest))
+    return pending, manual
+
+
 def _outcomes(
-    jobs: Iterable[Job], segment: Callable[[np.ndarray, ImageFile], Result], out: Path, records: Records
+    jobs: Iterable[Job],
+    segment: Callable[[np.ndarray, ImageFile], Result],
+    out: Path,
+    records: Records,
+    cost: int,
+    budget: int,
 ) -> Generator[tuple[Job, str | None], None, None]:
-    """Yield each job when it is finished, with the reason if it failed."""
-    with ThreadPoolExecutor(1) as writer, contextlib.closing(prefetch(jobs, _read)) as readings:
+    """Yield each job when it is finished, with the reason if it failed.
+
+    Args:
+        cost: Bytes of memory for each pixel of an image.
+        budget: Bytes of memory for all images in work.
+    """
+
+    def needs(job: Job) -> int:
+        with contextlib.suppress(ImageError):
+            height, width = read_size(job.image.path)[0]
+            return height * width * cost
+        return 0
+
+    def read(job: Job) -> tuple[Stamp, np.ndarray]:
+        stamp = stamp_of(job.image.path)  # before reading, so that the next run detects a change in between
+        if (needed := needs(job)) > budget:
+            raise ImageError(
+                f"needs about {format_bytes(needed)} of memory, and {format_bytes(budget)} may be used; scale it down, "
+                "or allow more with --memory"
+            )
+        pixels = read_image(job.image.path)
+        assert stamp is not None
+        return stamp, pixels
+
+    with (
+        ThreadPoolExecutor(1) as writer,
+        contextlib.closing(prefetch(jobs, read, cost=needs, budget=budget)) as readings,
+    ):
         writing: tuple[Job, Future[None]] | None = None
         for job, reading in readings:
             try:
@@ -137,17 +254,16 @@ def _outcomes(
             yield _written(*writing, out)
 
 
-def _read(job: Job) -> tuple[Stamp, np.ndarray]:
-    stamp = stamp_of(job.image.path)  # before reading, so that the next run detects a change in between
-    pixels = read_image(job.image.path)
-    assert stamp is not None
-    return stamp, pixels
-
-
 def _write(job: Job, stamp: Stamp, pixels: np.ndarray, result: Result, records: Records) -> None:
-    for format, path in job.outputs.items():
-        WRITERS[format][1](pixels, result, path)
-    records.add(stamp, regions_of(job.image.name, result))
+    regions = regions_of(job.image.name, result)
+    try:
+        with write_together(lambda parts: records.add(stamp, regions, parts)):
+            for format, path in job.outputs.items():
+                WRITERS[format][1](pixels, result, path)
+    except OutputError:
+        with contextlib.suppress(OSError):
+            records.add(NEVER, regions, [])  # a rename failed after the record
+        raise
 
 
 def _written(job: Job, writing: Future[None], out: Path) -> tuple[Job, str | None]:
@@ -177,7 +293,9 @@ def _disk_error(out: Path, error: OSError) -> OutputError:
 
 @contextlib.contextmanager
 def _writing_to(out: Path) -> Iterator[None]:
+    """Lock the folder; errors of the system become `OutputError`."""
     try:
-        yield
+        with locked(out):
+            yield
     except OSError as error:
         raise _disk_error(out, error) from error

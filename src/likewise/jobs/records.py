@@ -1,18 +1,25 @@
-"""The records of a run in ``out/.likewise``: its settings and its finished images.
+"""The records of a run in ``out/.likewise``: its settings, its finished images and the files that it wrote.
 
-``finished.jsonl`` has one line for each finished image, appended after its outputs are on disk. The last line of an
-image counts; an incomplete line, left by a killed process, is ignored.
+``finished.jsonl`` has one line for each finished image, appended just before its outputs get their names. The last line
+of an image counts; an incomplete line, left by a killed process, is ignored. A line ``{"again": true}`` says that all
+images before it are to be processed again.
 """
 
+import contextlib
+import hashlib
 import json
+import os
+import platform
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from likewise.io.atomic import PART_PREFIX
+from likewise.errors import OutputError
+from likewise.io.atomic import Parts, delete_parts
 from likewise.io.paths import RECORDS, natural_order
-from likewise.io.settings import read_settings, refuse_changes, write_settings
+from likewise.io.settings import changed_keys, read_settings, refuse_changes, write_settings
 from likewise.jobs.writers import Region, Regions
 
 SETTINGS = "settings.json"
@@ -26,6 +33,10 @@ class Stamp:
 
     size: int
     mtime_ns: int
+
+
+NEVER = Stamp(-1, -1)
+"""The stamp of no file: an image that is recorded with it is processed again."""
 
 
 def stamp_of(path: Path) -> Stamp | None:
@@ -42,75 +53,166 @@ def has_records(out: Path) -> bool:
     return (out / RECORDS / SETTINGS).exists()
 
 
+@contextlib.contextmanager
+def locked(out: Path) -> Iterator[None]:
+    """Keep other runs out of an output folder during the block. The system releases the lock of a dead process.
+
+    Raises:
+        OutputError: Another run writes to the folder; the message says which.
+    """
+    from filelock import FileLock, Timeout
+
+    folder = out / RECORDS
+    folder.mkdir(parents=True, exist_ok=True)
+    owner = folder / "owner.json"
+    lock, who = FileLock(folder / "lock", timeout=0), ""
+    try:
+        lock.acquire()
+    except Timeout:
+        with contextlib.suppress(OSError, ValueError, LookupError, TypeError):
+            other = json.loads(owner.read_text(encoding="utf-8"))
+            who = f" (process {other['process']} on {other['host']}, since {other['started']})"
+        raise OutputError(
+            f"{out}: another run{who} writes here; wait until it ends, or name another folder with -o"
+        ) from None
+    try:
+        started = datetime.now().astimezone().isoformat(timespec="seconds")
+        owner.write_text(json.dumps({"host": platform.node(), "process": os.getpid(), "started": started}))
+        yield
+        owner.unlink(missing_ok=True)
+    finally:
+        lock.release()
+
+
+@dataclass(frozen=True)
+class _Line:
+    stamp: Stamp
+    regions: Regions
+    outputs: dict[str, str] = field(default_factory=dict)
+
+
 class Records:
-    """Finished images of an output folder.
+    """Finished images of an output folder. Reading them changes nothing; `start` does.
 
     Args:
         out: The output folder.
         settings: Everything that determines the results, as JSON can hold it.
         force: Discard the records of earlier runs.
+        again: Setting that may have changed: all images are then processed again.
 
     Raises:
         OutputError: `out` holds finished images of other settings.
     """
 
-    def __init__(self, out: Path, settings: Mapping[str, Any], *, force: bool) -> None:
-        folder = out / RECORDS
-        self._file = folder / FINISHED
-        folder.mkdir(parents=True, exist_ok=True)
-        if force:
-            self._file.unlink(missing_ok=True)
-        self._stamps = {regions.name: stamp for _, stamp, regions in self._lines()}
+    def __init__(self, out: Path, settings: Mapping[str, Any], *, force: bool, again: str | None = None) -> None:
+        self._out, self._folder, self._settings, self._force = out, out / RECORDS, settings, force
+        self._file = self._folder / FINISHED
+        self._stamps: dict[str, Stamp] = {}
+        self._digests: dict[str, set[str]] = {}
+        self.again = False
+        for _, line in () if force else self._lines():
+            if line is None:
+                self._stamps.clear()
+                continue
+            self._stamps[line.regions.name] = line.stamp
+            for name, digest in line.outputs.items():
+                self._digests.setdefault(name, set()).add(digest)
         if self._stamps:
-            refuse_changes(out, read_settings(folder / SETTINGS, advice=ADVICE), settings, advice=ADVICE)
-        write_settings(folder / SETTINGS, settings)
-        for part in out.rglob(f"{PART_PREFIX}*"):  # temporary files of a killed run
-            part.unlink(missing_ok=True)
+            recorded = read_settings(self._folder / SETTINGS, advice=ADVICE)
+            self.again = changed_keys(recorded, settings) == [again]
+            if self.again:
+                self._stamps.clear()
+            else:
+                refuse_changes(out, recorded, settings, advice=ADVICE)
+
+    def start(self) -> None:
+        """Write the settings and clean up after killed runs."""
+        if self._force:
+            self._file.unlink(missing_ok=True)
         if self._file.exists() and not self._file.read_bytes().endswith(b"\n"):
-            with self._file.open("ab") as file:
-                file.write(b"\n")
+            self._append(b"\n")
+        if self.again:
+            self._append(b'{"again": true}\n')
+        write_settings(self._folder / SETTINGS, self._settings)
+        delete_parts(self._out)
 
     def is_finished(self, name: str, path: Path, outputs: Iterable[Path]) -> bool:
         """Return whether the image is recorded, unchanged since then, and all its outputs exist."""
         stamp = self._stamps.get(name)
         return stamp is not None and stamp == stamp_of(path) and all(output.exists() for output in outputs)
 
-    def add(self, stamp: Stamp, regions: Regions) -> None:
-        """Record a finished image."""
-        line = json.dumps({**asdict(stamp), **asdict(regions)})
-        with self._file.open("a", encoding="utf-8") as file:
-            file.write(f"{line}\n")
+    def is_foreign(self, output: Path) -> bool:
+        """Return whether a file exists that differs from what a run has written."""
+        if self._force or not output.is_file():
+            return False
+        return digest_of(output) not in self._digests.get(self._name(output), ())
 
-    def regions(self, *, without: set[str]) -> Iterator[Regions]:
-        """Yield the regions of every finished image in natural order of the names."""
-        offsets = {regions.name: offset for offset, _, regions in self._lines()}
-        if not offsets:
-            return
-        with self._file.open("rb") as file:
-            for name in sorted(offsets.keys() - without, key=natural_order):
-                file.seek(offsets[name])
-                record = _parse(file.readline())
-                assert record is not None
-                yield record[1]
+    def add(self, stamp: Stamp, regions: Regions, parts: Parts) -> None:
+        """Record an image whose complete outputs are about to get their names."""
+        outputs = {self._name(path): digest_of(part) for part, path in parts}
+        self._append(f"{json.dumps({**asdict(stamp), **asdict(regions), 'outputs': outputs})}\n".encode())
 
-    def _lines(self) -> Iterator[tuple[int, Stamp, Regions]]:
-        """Yield the byte offset and content of each valid line."""
+    def regions(self, *, instead: Mapping[str, Regions | None]) -> Iterator[Regions]:
+        """Yield the regions of every finished image in natural order of the names.
+
+        Args:
+            instead: Regions of images whose record does not count; None leaves the image out.
+        """
+        offsets: dict[str, int] = {}
+        for offset, line in self._lines():
+            if line is None:
+                offsets.clear()
+            else:
+                offsets[line.regions.name] = offset
+        for name in sorted(offsets.keys() | instead.keys(), key=natural_order):
+            if name in instead:
+                found = instead[name]
+            else:
+                with self._file.open("rb") as file:
+                    file.seek(offsets[name])
+                    line = _parse(file.readline())
+                found = line.regions if line else None
+            if found is not None:
+                yield found
+
+    def _append(self, line: bytes) -> None:
+        with self._file.open("ab") as file:
+            file.write(line)
+
+    def _name(self, output: Path) -> str:
+        return output.relative_to(self._out).as_posix()
+
+    def _lines(self) -> Iterator[tuple[int, _Line | None]]:
+        """Yield the byte offset and content of each valid line; None for one that voids those before it."""
         if not self._file.exists():
             return
         with self._file.open("rb") as file:
             offset = 0
             for line in file:
-                record = _parse(line)
-                if record is not None:
-                    yield offset, *record
+                if line == b'{"again": true}\n':
+                    yield offset, None
+                elif record := _parse(line):
+                    yield offset, record
                 offset += len(line)
 
 
-def _parse(line: bytes) -> tuple[Stamp, Regions] | None:
+def digest_of(path: Path) -> str:
+    """Return 16 hexadecimal digits of a file's content."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:16]
+
+
+def _parse(line: bytes) -> _Line | None:
     try:
         record = json.loads(line)
         regions = tuple(Region(**region) for region in record["regions"])
-        stamp = Stamp(record["size"], record["mtime_ns"])
-        return stamp, Regions(record["name"], record["height"], record["width"], regions)
-    except (ValueError, KeyError, TypeError):
+        found = Regions(record["name"], record["height"], record["width"], regions)
+        outputs = dict(record["outputs"])
+        types = [type(value) for value in (found.name, found.height, found.width)]
+        types += [type(value) for region in regions for value in (region.category, region.counts, region.score)]
+        types += [type(value) for item in outputs.items() for value in item]
+        if types != [str, int, int, *[int, str, float] * len(regions), *[str] * 2 * len(outputs)]:
+            return None
+        return _Line(Stamp(record["size"], record["mtime_ns"]), found, outputs)
+    except (ValueError, KeyError, TypeError, RecursionError):
         return None

@@ -20,6 +20,9 @@ def saliency_folder(
     saliency: Saliency,
     formats: Sequence[str] = ("probability",),
     force: bool = False,
+    follow_links: bool = False,
+    memory: str | int | None = None,
+    dry_run: bool = False,
     progress: Progress | None = None,
 ) -> Report:
     """Write the saliency map of each image to `out`; interrupted runs resume.
@@ -31,12 +34,14 @@ def saliency_folder(
     from likewise.predict.saliency import SALIENT
 
     return process_images(
-        list_images(images, exclude=[out]),
+        list_images(images, exclude=[out], follow_links=follow_links),
         lambda pixels, _: saliency.segment(pixels),
         out,
         formats=formats,
         classes=SALIENT,
         settings=saliency.settings,
         force=force,
+        memory=memory,
+        dry_run=dry_run,
         progress=progress,
     )

@@ -23,6 +23,9 @@ def segment_folder(
     few_shot: FewShot,
     formats: Sequence[str] = ("mask",),
     force: bool = False,
+    follow_links: bool = False,
+    memory: str | int | None = None,
+    dry_run: bool = False,
     progress: Progress | None = None,
     **marks: Unpack[Marks],
 ) -> Report:
@@ -45,7 +48,7 @@ def segment_folder(
     examples, concepts = collect_examples(like, **marks)
     masks = [path for example in examples for path in (example.mask, example.scribbles) if isinstance(path, str | Path)]
     inputs = [*masks, *(example.image for example in examples), *concepts]
-    found = list_images(images, exclude=[out, *masks])
+    found = list_images(images, exclude=[out, *masks], follow_links=follow_links)
     concept = merge_concepts(few_shot, examples, concepts, strict=marks.get("strict", False))
     settings = {**few_shot.settings, "edges": few_shot.edges, "concept": concept.digest()}
     segmenter = few_shot.prepare(concept)
@@ -57,6 +60,8 @@ def segment_folder(
         classes=concept.classes,
         settings=settings,
         force=force,
+        memory=memory,
+        dry_run=dry_run,
         protect=[path for path in inputs if isinstance(path, str | Path)],
         progress=progress,
     )

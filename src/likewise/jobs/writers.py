@@ -14,13 +14,14 @@ import numpy as np
 from jaxtyping import Bool, Float32, UInt8
 from pycocotools import mask as coco_mask
 
-from likewise.errors import ArgumentError, check_known
+from likewise.errors import ArgumentError, ImageError, check_known
 from likewise.io.atomic import write_atomically
-from likewise.io.images import save_image, save_pillow
+from likewise.io.images import open_image, save_image, save_pillow
 from likewise.io.paths import OUTPUT_SUFFIXES
 from likewise.viz import draw
 
 Pixels = UInt8[np.ndarray, "h w 3"]
+ESCAPE = "backslashreplace"
 
 
 @runtime_checkable
@@ -140,6 +141,19 @@ def regions_of(name: str, result: Result) -> Regions:
     return Regions(name, height, width, tuple(found))
 
 
+def regions_of_file(name: str, path: Path, classes: tuple[str, ...]) -> Regions | None:
+    """Return the regions of a mask or label file that a person made; None for an unreadable one."""
+    try:
+        labels = np.array(open_image(path)[1].convert("L" if len(classes) == 1 else "P"))
+    except ImageError:
+        return None
+    if len(classes) == 1:
+        labels = labels > 127
+    planes = ((index, labels == index) for index in range(1, len(classes) + 1))
+    height, width = labels.shape
+    return Regions(name, height, width, tuple(Region(index, encode(own), 1.0) for index, own in planes if own.any()))
+
+
 def encode(mask: Bool[np.ndarray, "h w"]) -> str:
     """Return COCO's compressed run lengths of a mask."""
     return coco_mask.encode(np.asfortranarray(mask.astype(np.uint8)))["counts"].decode("ascii")
@@ -187,7 +201,8 @@ def write_coco(images: Iterable[Regions], classes: tuple[str, ...], path: Path) 
 
 def write_areas(images: Iterable[Regions], classes: tuple[str, ...], path: Path) -> None:
     """Write a CSV table with the number of pixels of each class in each image."""
-    with write_atomically(path) as part, part.open("w", newline="", encoding="utf-8") as file:
+    # names of files need not be UTF-8
+    with write_atomically(path) as part, part.open("w", newline="", encoding="utf-8", errors=ESCAPE) as file:
         table = csv.writer(file)
         table.writerow(["image", "width", "height", *classes])
         for image in images:

@@ -16,10 +16,10 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 
-from likewise.errors import ConceptError
-from likewise.io.atomic import write_atomically
+from likewise.errors import ConceptError, check_known
+from likewise.io.atomic import delete_parts, write_atomically
 from likewise.predict.concept_schema import FORMAT, THUMBNAIL, check_rows, parse_fields
 from likewise.predict.result import EqualByValue, png
 from likewise.version import __version__
@@ -97,6 +97,41 @@ class Concept(EqualByValue):
             thumbnails=np.concatenate([concept.thumbnails for concept in concepts]),
         )
 
+    def without(self, name: str) -> Concept:
+        """A concept without the class, or without the examples from the image file, of this name.
+
+        Raises:
+            ConceptError: no such class or example, or nothing would be left.
+        """
+        if name in self.classes:
+            kept = [at for at, own in enumerate(self.class_of) if self.classes[own] != name]
+        else:
+            kept = [at for at, own in enumerate(self.names) if own != name]
+        if not kept:
+            raise ConceptError(f"{name}: nothing else is in the concept; delete its file instead")
+        if len(kept) == len(self):
+            check_known(name, [*self.classes, *dict.fromkeys(self.names)], "class or example", ConceptError)
+        classes = tuple(own for index, own in enumerate(self.classes) if any(self.class_of[at] == index for at in kept))
+        return replace(
+            self,
+            classes=classes,
+            class_of=tuple(classes.index(self.classes[self.class_of[at]]) for at in kept),
+            names=tuple(self.names[at] for at in kept),
+            rows={key: rows[kept] for key, rows in self.rows.items()},
+            thumbnails=self.thumbnails[kept],
+        )
+
+    def renamed(self, name: str, new: str) -> Concept:
+        """A concept whose class `name` is called `new`.
+
+        Raises:
+            ConceptError: no such class, or another class of the new name.
+        """
+        check_known(name, self.classes, "class of the concept", ConceptError)
+        if not new or new in self.classes:
+            raise ConceptError(f"{new!r} is no new name; the concept has {', '.join(self.classes)}")
+        return replace(self, classes=tuple(new if own == name else own for own in self.classes))
+
     def check(self, model: str, backbone: str, fingerprint: str, side: int, *, who: str = "the predictor") -> None:
         """Raise a `ConceptError` unless the concept was learned with this model, backbone, weights and side."""
         needed = {"model": model, "backbone": backbone, "input side": side, "weights": fingerprint}
@@ -153,11 +188,13 @@ class Concept(EqualByValue):
             "names": self.names,
         }
         arrays = {f"rows.{name}": np.ascontiguousarray(rows) for name, rows in self.rows.items()}
+        delete_parts(Path(path).parent, below=False)
         with write_atomically(path) as part:
-            save_file(
-                {**arrays, "thumbnails": np.ascontiguousarray(self.thumbnails)},
-                part,
-                {key: value if isinstance(value, str) else json.dumps(value) for key, value in header.items()},
+            part.write_bytes(
+                save(
+                    {**arrays, "thumbnails": np.ascontiguousarray(self.thumbnails)},
+                    {key: value if isinstance(value, str) else json.dumps(value) for key, value in header.items()},
+                )
             )
 
     @classmethod

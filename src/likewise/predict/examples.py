@@ -5,6 +5,7 @@ arguments -> find_examples -> Example (an image with a mask, a box or scribbles)
 
 from __future__ import annotations
 
+import os
 import re
 from collections import deque
 from collections.abc import Iterable, Sequence
@@ -211,8 +212,9 @@ def find_examples(texts: Sequence[str | Path], **marks: Unpack[Marks]) -> tuple[
         ArgumentError: boxes or scribbles that are not one for each image, or both at once.
     """
     boxes, scribbles = marks.get("boxes", ()), marks.get("scribbles", ())
-    concepts = [Path(text) for text in texts if Path(text).suffix == ".concept"]
-    others = [str(text) for text in texts if Path(text).suffix != ".concept"]
+    names = [os.path.expanduser(text) for text in texts]  # noqa: PTH111, Path.expanduser fails without a home
+    concepts = [Path(name) for name in names if Path(name).suffix == ".concept"]
+    others = [name for name in names if Path(name).suffix != ".concept"]
     if boxes and scribbles:
         raise ArgumentError("boxes and scribbles were both given; give one of them")
     instead, drawn = ("boxes", len(boxes)) if boxes else ("scribbles", len(scribbles))
@@ -376,7 +378,8 @@ def _no_mask(image: Path) -> str:
 
 def _split_pair(text: str) -> tuple[Path, Path]:
     """The two files, or two folders, of ``image=mask``; the names themselves may contain ``=``."""
-    splits = [(text[: at.start()], text[at.end() :]) for at in re.finditer("=", text)]
+    # a shell expands a tilde at the start only
+    splits = [(text[: at.start()], os.path.expanduser(text[at.end() :])) for at in re.finditer("=", text)]  # noqa: PTH111
     paths = [(Path(a), Path(b)) for a, b in splits if a and b]
     pairs = [(a, b) for a, b in paths if (a.is_file() and b.is_file()) or (a.is_dir() and b.is_dir())]
     if len(pairs) == 1:

@@ -1,4 +1,7 @@
+import os
+import sys
 import unicodedata
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -88,6 +91,69 @@ def test_a_folder_reached_by_a_link_is_entered_once(photos: Path) -> None:
     except OSError:
         pytest.skip("no symbolic links here")
     assert names(find_images([photos])) == ["a.jpg"]
+
+
+def test_links_out_of_the_folder_are_followed_only_if_asked(photos: Path, tmp_path: Path) -> None:
+    save_flat(photos / "a.jpg")
+    store = tmp_path / "store"
+    for name in ("b.jpg", "deep/c.jpg"):
+        save_flat(store / name)
+    (photos / "folder").symlink_to(store)
+    (photos / "file.jpg").symlink_to(store / "b.jpg")
+    (photos / "inside.jpg").symlink_to("a.jpg")
+    with pytest.warns(UserWarning, match=r"photos: .*: 2; --follow-links"):
+        assert names(find_images([photos])) == ["a.jpg"]
+    assert names(find_images([photos], follow_links=True)) == ["a.jpg", "file.jpg", "folder/deep/c.jpg"]
+    assert names(find_images([photos / "folder"])) == ["b.jpg", "deep/c.jpg"], "a link that is given is followed"
+    assert names(find_images([photos / "file.jpg"])) == ["file.jpg"]
+
+
+@pytest.mark.parametrize("follow_links", [False, True])
+def test_links_to_themselves_and_to_nothing_do_not_end_the_search(photos: Path, follow_links: bool) -> None:
+    save_flat(photos / "a.jpg")
+    for name, target in {"self": "self", "x.jpg": "x.jpg", "gone.jpg": "nothing.jpg", "gone": "nothing"}.items():
+        (photos / name).symlink_to(target)
+    found = find_images([photos, photos / "x.jpg"], follow_links=follow_links)
+    assert names(found) == ["a.jpg", "gone.jpg", "x.jpg"], "reading the last two fails with a reason"
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="the administrator reads every folder")
+def test_an_unreadable_folder_is_skipped_with_a_warning(photos: Path) -> None:
+    save_flat(photos / "a.jpg")
+    closed = photos / "closed"
+    closed.mkdir(mode=0)
+    with pytest.warns(UserWarning, match="closed"):
+        assert names(find_images([photos])) == ["a.jpg"]
+
+
+def test_a_folder_that_the_system_refuses_is_skipped_with_a_warning(
+    photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save_flat(photos / "a.jpg")
+    (photos / "closed").mkdir()
+    original = Path.iterdir
+
+    def refusing(path: Path) -> Iterator[Path]:
+        if path.name == "closed":
+            raise PermissionError(13, "Permission denied")
+        return original(path)
+
+    monkeypatch.setattr(Path, "iterdir", refusing)
+    with pytest.warns(UserWarning, match="closed"):
+        assert names(find_images([photos])) == ["a.jpg"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems refuse such names")
+def test_a_name_that_is_not_utf8_is_found(photos: Path) -> None:
+    save_flat(photos / "a.jpg")
+    (photos / "a.jpg").rename(photos / os.fsdecode(b"\xff\xfe.jpg"))
+    assert names(find_images([photos])) == ["\udcff\udcfe.jpg"]
+
+
+def test_a_tilde_is_the_home_folder(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(photos.resolve()))
+    save_flat(photos / "a.jpg")
+    assert names(find_images(["~/a.jpg"])) == ["a.jpg"]
 
 
 def test_equal_names_below_two_roots_are_extended_by_their_folders(photos: Path) -> None:

@@ -23,3 +23,14 @@ def test_an_exception_comes_at_the_turn_of_its_item() -> None:
     with pytest.raises(ValueError, match="x"):
         broken.result()
     assert next(stream)[1].result() == 3
+
+
+@pytest.mark.parametrize(("budget", "most"), [(0, 1), (25, 2), (45, 4), (1000, 6)])
+def test_items_are_read_ahead_within_the_budget(budget: int, most: int) -> None:
+    read: list[int] = []
+    for index, (_, future) in enumerate(
+        prefetch(range(20), lambda item: read.append(item), ahead=4, cost=lambda item: 10, budget=budget)
+    ):
+        future.result()
+        assert len(read) <= index + most
+    assert read == list(range(20))

@@ -12,7 +12,7 @@ def test_written_settings_are_read_back(tmp_path: Path) -> None:
     assert read_settings(tmp_path / "run" / "settings.json", advice="") == settings
 
 
-@pytest.mark.parametrize("content", [None, "{", "[1]", "\xff"])
+@pytest.mark.parametrize("content", [None, "{", "[1]", "\xff", "[" * 20_000, '{"a":' * 5000 + "1" + "}" * 5000])
 def test_missing_and_damaged_settings_raise_the_given_error_with_the_path_and_the_advice(
     tmp_path: Path, content: str | None
 ) -> None:

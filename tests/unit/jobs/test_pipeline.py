@@ -78,7 +78,7 @@ def test_every_format_of_every_image_is_written(seven: list[ImageFile]) -> None:
     assert report.seconds > 0
     stems = ["0", "2", "4", "6", "sub/1", "sub/3", "sub/5"]
     suffixes = [suffix for suffix, _ in WRITERS.values()]
-    records = {".likewise/finished.jsonl", ".likewise/settings.json", "coco.json"}
+    records = {".likewise/finished.jsonl", ".likewise/lock", ".likewise/settings.json", "coco.json"}
     assert files_of() == {stem + suffix for stem in stems for suffix in suffixes} | records
     assert calls == [(settled, 7) for settled in range(8)]
     with Image.open("out/sub/3.mask.png") as mask:
@@ -232,6 +232,80 @@ def test_foreign_masks_are_kept_unless_forced(photos: Path) -> None:
     assert run(find_images([photos]), never, out=photos).skipped == 1
 
 
+def test_a_mask_drawn_into_the_output_folder_is_kept_and_counted_in_the_coco_file(seven: list[ImageFile]) -> None:
+    run(seven[:3])
+    new = seven[3]
+    drawn = Path("out", new.name).with_suffix(".mask.png")
+    Image.fromarray(np.eye(14, dtype=np.uint8)[:10] * 255).save(drawn)
+    corrected = Path("out", seven[0].name).with_suffix(".mask.png")
+    Image.fromarray(np.eye(14, dtype=np.uint8)[:10] * 255).save(corrected)
+    before = drawn.read_bytes(), corrected.read_bytes()
+    report = run(seven, formats=("mask", "overlay", "coco"))
+    assert (drawn.read_bytes(), corrected.read_bytes()) == before
+    assert sorted(report.kept) == sorted([new.path, seven[0].path])
+    coco = COCO("out/coco.json")
+    areas = {coco.imgs[each["image_id"]]["file_name"]: each["area"] for each in coco.anns.values()}
+    assert areas[new.name] == areas[seven[0].name] == 10
+    assert len(areas) == 7
+    assert Path("out", seven[0].name).with_suffix(".overlay.jpg").exists(), "other outputs are still written"
+    again = run(seven, never, formats=("mask", "overlay", "coco"))
+    assert (len(again.kept), again.skipped) == (2, 5)
+
+
+def test_a_corrected_output_as_example_processes_all_other_images_again(seven: list[ImageFile]) -> None:
+    run(seven, settings={"concept": "1"})
+    corrected = Path("out", seven[0].name).with_suffix(".mask.png")
+    with pytest.raises(OutputError, match="the examples changed"):
+        run(seven, settings={"concept": "2"})
+    before = corrected.read_bytes()
+    report = run(seven, settings={"concept": "2"}, protect=[corrected])
+    assert (report.done, report.again, report.kept) == (6, True, [seven[0].path])
+    assert corrected.read_bytes() == before
+    assert run(seven, never, settings={"concept": "2"}, protect=[corrected]).skipped == 6
+    assert len(COCO("out/coco.json").imgs) == 7
+
+
+def test_a_dry_run_counts_and_writes_nothing(seven: list[ImageFile]) -> None:
+    assert run(seven, never, dry_run=True).planned == 7
+    assert not Path("out").exists()
+    run(seven[:3])
+    before = files_of()
+    report = run(seven, never, dry_run=True)
+    assert (report.planned, report.skipped) == (4, 3)
+    assert files_of() == before
+    with pytest.raises(OutputError, match="model"):
+        run(seven, settings={"model": "hsnet"}, dry_run=True)
+
+
+def test_an_image_that_needs_more_memory_than_allowed_fails_alone(seven: list[ImageFile]) -> None:
+    report = run(seven, memory=13 * 14 * pipeline.BYTES_PER_PIXEL)
+    assert [path.name for path, _ in report.failed] == ["4.png", "6.png", "5.png"], "taller than 13 pixels"
+    assert all("--memory" in reason for _, reason in report.failed)
+
+
+def test_large_images_are_not_read_ahead(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for index in range(6):
+        save_flat(photos / f"{index}.png", size=(40, 40))
+    held, most = 0, 0
+    original = pipeline.read_image
+
+    def reading(path: Path) -> np.ndarray:
+        nonlocal held, most
+        held += 1
+        most = max(most, held)
+        return original(path)
+
+    def segment(image: np.ndarray, file: ImageFile) -> FakeResult:
+        nonlocal held
+        time.sleep(0.02)
+        held -= 1
+        return bright(image)
+
+    monkeypatch.setattr(pipeline, "read_image", reading)
+    assert run(find_images([photos]), segment, memory=1600 * pipeline.BYTES_PER_PIXEL).done == 6
+    assert most == 1
+
+
 def test_an_output_that_is_a_file_is_refused(seven: list[ImageFile]) -> None:
     Path("out").write_text("")
     with pytest.raises(OutputError, match="out"):
@@ -250,7 +324,7 @@ def _write_failing_from(count: int, error: OSError) -> tuple[str, Callable[..., 
     return suffix, failing
 
 
-@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EACCES, errno.EROFS])
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EACCES, errno.EROFS, errno.EFBIG])
 def test_a_full_or_read_only_disk_stops_the_run_and_finished_images_are_kept(
     seven: list[ImageFile], monkeypatch: pytest.MonkeyPatch, code: int
 ) -> None:
@@ -351,8 +425,7 @@ def test_a_killed_run_resumes_and_ends_with_the_files_of_an_uninterrupted_run(ph
                     image.load()
     assert not Path("out/coco.json").exists()
     with finished.open("ab") as file:
-        file.write(b'{"size": 12, "mtime_')  # a kill within a write leaves this, and the part file below
-    Path("out/.likewise-part-0.mask.png").write_bytes(b"half")
+        file.write(b'{"size": 12, "mtime_')  # a kill within a write leaves this
 
     report = run(images, formats=formats)
     assert report.skipped >= 15
@@ -416,6 +489,45 @@ def test_jobs_and_viz_do_not_import_torch() -> None:
     )
     environment = {**os.environ, "PYTHONPATH": str(SRC)}
     assert subprocess.run([sys.executable, "-c", program], env=environment, check=False).returncode == 0
+
+
+@pytest.mark.slow
+def test_four_runs_with_random_kills_write_each_image_once(photos: Path) -> None:
+    generator = np.random.default_rng(0)
+    for index in range(40):
+        Image.fromarray(generator.integers(0, 256, (50, 60, 3), dtype=np.uint8)).save(photos / f"{index}.png")
+    program = KILLED.format(path=[str(Path(__file__).parent), str(TESTS), str(SRC)])
+    words = [sys.executable, "-c", program]
+    running: list[subprocess.Popen[bytes]] = []
+    codes: list[int] = []
+    kills = 0
+    while 0 not in codes:
+        running += [subprocess.Popen(words, stderr=subprocess.PIPE) for _ in range(4 - len(running))]
+        time.sleep(generator.uniform(0.2, 1.5))
+        if kills < 6:
+            running[generator.integers(4)].kill()
+            kills += 1
+        for process in [each for each in running if each.poll() is not None]:
+            errors = process.communicate()[1].decode()
+            assert process.returncode in (0, -signal.SIGKILL) or "another run (process" in errors, errors
+            codes.append(process.returncode)
+            running.remove(process)
+    for process in running:
+        process.kill()
+        process.communicate()
+    images = find_images([photos])
+    formats = ("mask", "overlay", "cutout", "coco")
+    assert run(images, never, formats=formats).skipped == 40
+    run(images, formats=formats, out="fresh")
+    names = files_of("fresh")
+    assert {name for name in files_of("out") if not name.startswith(".likewise/")} == {
+        name for name in names if not name.startswith(".likewise/")
+    }
+    for name in names - {".likewise/finished.jsonl"}:
+        assert Path("out", name).read_bytes() == Path("fresh", name).read_bytes(), name
+    lines = [json.loads(line)["name"] for line in Path("out/.likewise/finished.jsonl").read_text().splitlines() if line]
+    assert len(set(lines)) == 40
+    assert len(lines) <= 40 + kills, "a kill costs one image at most"
 
 
 def test_the_model_gets_the_file_of_each_image_and_its_errors_concern_that_image(seven: list[ImageFile]) -> None:

@@ -91,6 +91,31 @@ def test_a_folder_of_pairs_is_a_class_and_its_subfolders_are_classes(photos: Pat
     assert {example.class_name for example in find_examples(["."])[0]} == {"pets", "cats", "dogs"}
 
 
+def test_linked_class_folders_are_named_after_their_links(photos: Path) -> None:
+    for name in ("red", "blue"):
+        save_flat(photos / f"store/{name}/images/1.jpg")
+        save_flat(photos / f"store/{name}/images/1.png")
+        (photos / "pets").mkdir(exist_ok=True)
+        (photos / "pets" / name).symlink_to(f"../store/{name}/images")
+    assert {example.class_name for example in find_examples([photos / "pets"])[0]} == {"red", "blue"}
+    (photos / "cats").symlink_to("store/red/images")
+    assert [example.class_name for example in find_examples([photos / "cats"])[0]] == ["cats"]
+
+
+def test_a_link_back_up_does_not_repeat_examples(photos: Path) -> None:
+    image, mask = save_flat(photos / "pets/ball/1.jpg"), save_flat(photos / "pets/ball/1.png")
+    (photos / "pets/ball/up").symlink_to("..")
+    (photos / "pets/ball/self").symlink_to("self")
+    assert find_examples([photos / "pets"])[0] == [Example(image, mask=mask, class_name="ball")]
+
+
+def test_a_tilde_is_the_home_folder_on_both_sides_of_a_pair(photos: Path, monkeypatch) -> None:
+    monkeypatch.setenv("HOME", str(photos))
+    image, mask = save_flat(photos / "cat.jpg"), save_flat(photos / "cat.mask.png")
+    assert find_examples(["~/cat.jpg=~/cat.mask.png"])[0] == [Example(image, mask=mask)]
+    assert find_examples(["~/cat.jpg"])[0] == [Example(image, mask=mask)]
+
+
 def test_boxes_and_scribbles_take_the_place_of_masks_in_order(photos: Path) -> None:
     cat, dog = save_flat(photos / "cat.jpg"), save_flat(photos / "dog.jpg")
     save_flat(photos / "dog.png")
