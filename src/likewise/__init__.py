@@ -7,6 +7,7 @@ concept = few_shot.learn([Example("cat.jpg", mask="cat.png")])
 few_shot.segment("another.jpg", concept).mask
 """
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -43,6 +44,15 @@ if TYPE_CHECKING:
     from likewise.predict.result import Result, SceneResult
     from likewise.predict.saliency import Saliency
     from likewise.predict.scene_parser import SceneParser
+
+# torch asks for the user's name when it is imported; a container's user may have none
+if os.name == "posix" and not any(os.environ.get(name) for name in ("LOGNAME", "USER", "LNAME", "USERNAME")):
+    import pwd
+
+    try:
+        pwd.getpwuid(os.getuid())
+    except KeyError:
+        os.environ["USER"] = str(os.getuid())
 
 _MODULES = {
     "errors": (

@@ -1,12 +1,15 @@
 """The command line. Each command is a call of the library, which loads when the command runs."""
 
 import sys
+import traceback
 import warnings
+from io import TextIOWrapper
+from types import MethodType
 from typing import Annotated
 
 import typer
 
-from likewise.cli import evaluate, memory, weights
+from likewise.cli import concept, console, evaluate, memory, weights
 from likewise.cli.backbones import backbones
 from likewise.cli.commands import command
 from likewise.cli.console import print_error, print_line
@@ -25,7 +28,7 @@ app = typer.Typer(
     name="likewise",
     help="Show it one; it segments the rest: masks in an image, found by looking at other images.",
     no_args_is_help=True,
-    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
 )
@@ -47,28 +50,40 @@ def options(
 ) -> None: ...
 
 
-FORMAT = ("--format", "-f")
-MARKS = ("--box", "--scribbles")
-app.command(cls=command("--like", *MARKS, *FORMAT, resumes=True))(segment)
-app.command(cls=command(*MARKS))(learn)
-app.command(cls=command(*FORMAT, resumes=True))(cosegment)
-app.command(cls=command(*FORMAT, resumes=True))(saliency)
-app.command(cls=command(*FORMAT, "--scales", resumes=True))(parse)
+app.command(cls=command(resumes=True))(segment)
+app.command(cls=command())(learn)
+app.command(cls=command(resumes=True))(cosegment)
+app.command(cls=command(resumes=True))(saliency)
+app.command(cls=command(resumes=True))(parse)
 app.command(cls=command())(demo)
 app.command(cls=command())(models)
 app.command(cls=command())(backbones)
 app.command(cls=command(resumes=True))(train)
 app.command(cls=command())(recipes)
 app.add_typer(evaluate.app, name="evaluate")
+app.add_typer(concept.app, name="concept")
 app.add_typer(memory.app, name="memory")
 app.add_typer(weights.app, name="weights")
 
 
 def main() -> None:
     """Run the command line. A `LikewiseError` becomes one line and exit code 2; any other error shows a traceback."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # a terminal or file may not hold every letter
+            stream.reconfigure(errors="backslashreplace")
+    console.verbosity = 0
     warnings.showwarning = lambda message, *_: print_error(f"likewise: warning: {message}")
     try:
-        app()
-    except LikewiseError as error:
-        print_error(f"likewise: {error}")
+        sys.exit(app(prog_name="likewise", standalone_mode=False))
+    except (LikewiseError, MemoryError) as error:
+        print_error(f"likewise: {error or 'out of memory; allow less with --memory'}")
+        if console.verbosity > 0 and error.__cause__:
+            for line in "".join(traceback.format_exception(error.__cause__)).splitlines():
+                print_error(line)
+        sys.exit(2)
+    except Exception as error:
+        if not isinstance(show := getattr(error, "format_message", None), MethodType):
+            raise
+        context = getattr(error, "ctx", None)  # a wrong word on the command line; click's class is private to typer
+        print_error(f"likewise: {show()}" + (f" See {context.command_path} -h." if context else ""))
         sys.exit(2)

@@ -1,37 +1,55 @@
-"""The command class: options with several values, and the message after an interruption."""
+"""The command class: options with several values, options of all commands, and the message after an interruption."""
 
+import re
+from pathlib import Path
 from typing import Any
 
 from typer.core import TyperCommand
 
-from likewise.cli.console import print_error
+from likewise.cli import console
 from likewise.errors import requires_extra
+
+WORDS = "[a-z]+"
+NUMBERS = "[-+0-9.,e]+"
+SEVERAL = {"--format": WORDS, "-f": WORDS, "--box": NUMBERS, "--scales": NUMBERS}
+"""Options that take all following values of this form, up to a file: ``--format mask overlay``."""
+
+LEVELS = {"-q": -1, "--quiet": -1, "-v": 1, "--verbose": 1}
+"""Options of all commands, and the `likewise.cli.console.verbosity` that they set."""
 
 
 class Command(TyperCommand):
     """A command of the program.
 
-    Options in `several` take all values up to the next option: ``--format mask overlay``. `resumes` says whether the
-    same command continues after an interruption.
+    `resumes` says whether the same command continues after an interruption.
     """
 
-    several: tuple[str, ...] = ()
     resumes: bool = False
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.epilog = self.epilog or "-q, --quiet: print errors only. -v, --verbose: print details."
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         expanded: list[str] = []
         option, values = None, 0
         names = {name for parameter in self.params for name in parameter.opts}
+        valued = {name for each in self.params if not getattr(each, "is_flag", True) for name in each.opts}
         for position, argument in enumerate(args):
             if argument == "--":
                 return super().parse_args(ctx, expanded + args[position:])
-            if option is not None and not values and argument in names:
-                ctx.fail(f"Option '{option}' requires an argument.")
+            if argument in LEVELS:
+                console.verbosity = LEVELS[argument]
+                continue
+            if argument in names and expanded and expanded[-1] in valued:
+                ctx.fail(f"Option '{expanded[-1]}' requires an argument.")
             if argument.startswith("-") and len(argument) > 1:
-                option, values = (argument, 0) if argument in self.several else (None, 0)
+                option, values = (argument, 0) if argument in names & SEVERAL.keys() else (None, 0)
             elif option is not None:
-                if values:
+                if values and re.fullmatch(SEVERAL[option], argument) and not Path(argument).exists():
                     expanded.append(option)
+                elif values:
+                    option = None
                 values += 1
             expanded.append(argument)
         return super().parse_args(ctx, expanded)
@@ -41,10 +59,10 @@ class Command(TyperCommand):
             with requires_extra("torch", f"`{ctx.command_path}`"):
                 return super().invoke(ctx)
         except KeyboardInterrupt:
-            print_error("interrupted; run the same command again to resume" if self.resumes else "interrupted")
+            console.print_error("interrupted; run the same command again to resume" if self.resumes else "interrupted")
             raise
 
 
-def command(*several: str, resumes: bool = False) -> type[Command]:
-    """Return a command class with these attributes."""
-    return type("Command", (Command,), {"several": several, "resumes": resumes})
+def command(*, resumes: bool = False) -> type[Command]:
+    """Return a command class with this attribute."""
+    return type("Command", (Command,), {"resumes": resumes})

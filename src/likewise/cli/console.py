@@ -1,33 +1,49 @@
-"""Console output: lines, tables, progress and reports."""
+"""Console output: lines, tables, progress and reports. All text is shown by `likewise.errors.printable`."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from time import monotonic
 from typing import TYPE_CHECKING
 
 import typer
+
+from likewise.errors import counted, printable
 
 if TYPE_CHECKING:
     from rich.table import Table
 
     from likewise.jobs.pipeline import Report
 
+SECONDS_BETWEEN_LINES = 10.0
+"""Time between two lines of progress where the output is no terminal."""
+
+verbosity = 0
+"""-1 for --quiet: errors only; 1 for --verbose: details of the model and the causes of errors."""
+
 
 def print_line(text: str) -> None:
     """Print a line to standard output, without wrapping or markup."""
     from rich.console import Console
 
-    Console(soft_wrap=True, highlight=False, markup=False).print(text)
+    Console(soft_wrap=True, highlight=False, markup=False).print(printable(text))
 
 
-def print_error(text: str) -> None:
+def print_error(text: str, *, style: str | None = "red") -> None:
     """Print a line to standard error, in red on a terminal."""
     from rich.console import Console
 
-    Console(stderr=True, soft_wrap=True, highlight=False, markup=False).print(text, style="red")
+    Console(stderr=True, soft_wrap=True, highlight=False, markup=False).print(printable(text), style=style)
+
+
+def print_detail(text: str) -> None:
+    """Print a line to standard error with --verbose."""
+    if verbosity > 0:
+        print_error(text, style=None)
 
 
 def new_table(*columns: str) -> Table:
@@ -35,8 +51,15 @@ def new_table(*columns: str) -> Table:
     from rich.box import SIMPLE_HEAD
     from rich.table import Column, Table
 
-    names = (Column(name, overflow="fold", no_wrap=index == 0) for index, name in enumerate(columns))
+    names = (Column(printable(name), overflow="fold", no_wrap=index == 0) for index, name in enumerate(columns))
     return Table(*names, box=SIMPLE_HEAD)
+
+
+def cell(text: str) -> str:
+    """Return text of a file or a user for a cell of a table, which otherwise holds markup."""
+    from rich.markup import escape
+
+    return escape(printable(text))
 
 
 def print_table(table: Table) -> None:
@@ -48,15 +71,20 @@ def print_table(table: Table) -> None:
 
 @contextmanager
 def stage_progress() -> Iterator[Callable[[str, int, int], None]]:
-    """Yield a function of stage, done and total that draws a bar for each stage, with rate and time left."""
+    """Yield a function of stage, done and total that shows progress on standard error.
+
+    On a terminal it draws a bar for each stage, with rate and time left; elsewhere it prints a line now and then.
+    """
+    if not sys.stderr.isatty():
+        yield plain_progress(print_error)
+        return
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
     rate = TextColumn("{task.fields[rate]}")
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), rate, TimeRemainingColumn())
-    console = Console(stderr=True)
     tasks: dict[str, TaskID] = {}
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+    with Progress(*columns, console=Console(stderr=True), transient=True, disable=verbosity < 0) as progress:
 
         def update(stage: str, done: int, total: int) -> None:
             if stage not in tasks:
@@ -67,21 +95,46 @@ def stage_progress() -> Iterator[Callable[[str, int, int], None]]:
         yield update
 
 
+def plain_progress(print_text: Callable[[str], None]) -> Callable[[str, int, int], None]:
+    """Return a function of stage, done and total that prints a line every `SECONDS_BETWEEN_LINES`."""
+    last = monotonic()
+
+    def update(stage: str, done: int, total: int) -> None:
+        nonlocal last
+        if monotonic() - last >= SECONDS_BETWEEN_LINES and verbosity >= 0:
+            last = monotonic()
+            print_text(f"{stage}: {done} of {total}")
+
+    return update
+
+
 @contextmanager
 def progress_bar(stage: str) -> Iterator[Callable[[int, int], None]]:
-    """Yield a function of done and total that draws a bar."""
+    """Yield a function of done and total that shows progress."""
     with stage_progress() as update:
         yield partial(update, stage)
 
 
 def print_report(report: Report, action: str, out: Path) -> None:
     """Print the outcome of a run; if an image failed, list the failures and exit with code 1."""
-    rate = f", {report.done / report.seconds:.1f} images per second" if report.done else ""
-    skipped = f", {report.skipped} already finished" if report.skipped else ""
-    images = "1 image" if report.done == 1 else f"{report.done} images"
-    print_line(f"{images} {action} into {out}{skipped}{rate}")
+    if str(out) != "-" and verbosity >= 0:
+        for line in report_lines(report, action, out):
+            print_line(line)
     if report.failed:
         print_error(f"{len(report.failed)} failed:")
         for path, reason in report.failed:
             print_error(f"  {path}: {reason}")
         raise typer.Exit(1)
+
+
+def report_lines(report: Report, action: str, out: Path) -> Iterator[str]:
+    """Yield what a run did, in sentences."""
+    if report.again:
+        yield f"{out}: the examples changed, so all images but the corrected ones are {action} again"
+    rate = f", {report.done / report.seconds:.1f} images per second" if report.done else ""
+    skipped = f", {report.skipped} already finished" if report.skipped else ""
+    kept = f", {counted(len(report.kept), 'manual output')} kept" if report.kept else ""
+    if report.planned is None:
+        yield f"{counted(report.done, 'image')} {action} into {out}{skipped}{kept}{rate}"
+    else:
+        yield f"{counted(report.planned, 'image')} would be {action} into {out}{skipped}{kept}; nothing is written"

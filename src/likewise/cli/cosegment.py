@@ -27,6 +27,9 @@ def cosegment(
     engine: options.Engine = "auto",
     device: options.Device = "auto",
     edges: options.Edges = True,
+    follow_links: options.FollowLinks = False,
+    memory: options.Memory = None,
+    dry_run: options.DryRun = False,
     force: options.Force = False,
 ) -> None:
     """Segment what the images of each folder share, without an example.
@@ -52,6 +55,9 @@ def cosegment(
             then=few_shot,
             shots=shots,
             formats=format or ["mask"],
+            follow_links=follow_links,
+            memory=memory,
+            dry_run=dry_run,
             force=force,
             progress=progress,
         )

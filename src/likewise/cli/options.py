@@ -12,6 +12,16 @@ if TYPE_CHECKING:
 
 Paths = Annotated[list[str], typer.Argument(metavar="PATHS...", help="Images, folders (searched recursively), globs.")]
 Out = Annotated[Path, typer.Option("--out", "-o", help="Folder for the results; created if missing.")]
+FollowLinks = Annotated[bool, typer.Option("--follow-links", help="Follow links that lead out of a folder in PATHS.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Check everything and count the images; write nothing.")]
+Memory = Annotated[
+    str | None,
+    typer.Option(
+        "--memory",
+        metavar="SIZE",
+        help="Memory for images in work, such as 4G. \\[half of what is free]",
+    ),
+]
 Force = Annotated[bool, typer.Option("--force", help="Process finished images again and overwrite existing files.")]
 
 
@@ -25,10 +35,10 @@ Like = Annotated[
     list[str],
     typer.Option(
         "--like",
-        metavar="EXAMPLE...",
-        help="What to find: [bold]image=mask[/bold]; an image with its mask beside it (x.mask.png, x_mask.png, or "
-        "x.png beside x.jpg) or in masks/ beside images/; a folder of such pairs, whose subfolders are classes; a "
-        ".concept file.",
+        metavar="EXAMPLE",
+        help="What to find; may be repeated: [bold]image=mask[/bold]; an image with its mask beside it (x.mask.png, "
+        "x_mask.png, or x.png beside x.jpg) or in masks/ beside images/; a folder of such pairs, whose subfolders are "
+        "classes; a .concept file.",
     ),
 ]
 Boxes = Annotated[
@@ -36,14 +46,15 @@ Boxes = Annotated[
     typer.Option(
         "--box",
         metavar="X0,Y0,X1,Y1...",
-        help="Boxes in pixels instead of masks, one for each example image, in order; or several for one image.",
+        help="Boxes in pixels instead of masks, one for each example image, in order; or several for one image. "
+        "Everything outside counts as not the object, also a second one; use --box-only or strokes where that is wrong.",
     ),
 ]
 Scribbles = Annotated[
     list[Path] | None,
     typer.Option(
         "--scribbles",
-        metavar="FILE...",
+        metavar="FILE",
         help="Strokes instead of masks, one file for each example image, in order: green on the object, red on the "
         "background.",
     ),

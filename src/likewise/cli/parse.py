@@ -33,6 +33,9 @@ def parse(
     overlap: Annotated[float, typer.Option("--overlap", help="Minimum overlap of windows, as a fraction.")] = 0.25,
     side: ShortSide = None,
     device: options.Device = "auto",
+    follow_links: options.FollowLinks = False,
+    memory: options.Memory = None,
+    dry_run: options.DryRun = False,
     force: options.Force = False,
 ) -> None:
     """Label every pixel of all PATHS with a class of the model.
@@ -48,5 +51,15 @@ def parse(
     parser = SceneParser(model, side=side, scales=scales, mirror=mirror, window=window, overlap=overlap, device=device)
     formats = format or ["labels", "overlay"]
     with progress_bar("parsing") as progress:
-        report = parse_folder(paths, out, parser=parser, formats=formats, force=force, progress=progress)
+        report = parse_folder(
+            paths,
+            out,
+            parser=parser,
+            formats=formats,
+            force=force,
+            follow_links=follow_links,
+            memory=memory,
+            dry_run=dry_run,
+            progress=progress,
+        )
     print_report(report, "parsed", out)

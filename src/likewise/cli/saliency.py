@@ -22,6 +22,9 @@ def saliency(
     engine: options.Engine = "auto",
     device: options.Device = "auto",
     edges: options.Edges = True,
+    follow_links: options.FollowLinks = False,
+    memory: options.Memory = None,
+    dry_run: options.DryRun = False,
     force: options.Force = False,
 ) -> None:
     """Map what is salient in each image on its own.
@@ -36,5 +39,15 @@ def saliency(
     network = Saliency(model, engine=engine, device=device, edges=edges)
     formats = format or ["probability"]
     with progress_bar("mapping") as progress:
-        report = saliency_folder(paths, out, saliency=network, formats=formats, force=force, progress=progress)
+        report = saliency_folder(
+            paths,
+            out,
+            saliency=network,
+            formats=formats,
+            force=force,
+            follow_links=follow_links,
+            memory=memory,
+            dry_run=dry_run,
+            progress=progress,
+        )
     print_report(report, "mapped", out)

@@ -28,6 +28,9 @@ def segment(
     device: options.Device = "auto",
     precision: options.Precision = "float32",
     edges: options.Edges = True,
+    follow_links: options.FollowLinks = False,
+    memory: options.Memory = None,
+    dry_run: options.DryRun = False,
     force: options.Force = False,
 ) -> None:
     """Segment the objects of the examples in all images of PATHS.
@@ -52,6 +55,9 @@ def segment(
             invert=invert,
             strict=strict,
             formats=format or ["mask"],
+            follow_links=follow_links,
+            memory=memory,
+            dry_run=dry_run,
             force=force,
             progress=progress,
         )

@@ -1,5 +1,6 @@
 """`likewise segment` and `likewise learn`: exit codes, output and files."""
 
+import io
 import json
 import signal
 import subprocess
@@ -63,7 +64,7 @@ def test_one_masked_image_segments_the_others_in_every_format(likewise, discs):
     [
         ("photos/disc0.jpg=photos/disc0.mask.png",),
         ("photos/disc0.jpg",),
-        ("photos/disc0.jpg", "photos/disc0.mask.png"),
+        ("photos/disc0.jpg", "--like", "photos/disc0.mask.png"),
         ("pets",),
         ("red.concept",),
         ("photos/disc0.jpg", "--box", "18,18,62,62"),
@@ -123,7 +124,7 @@ def test_a_second_run_skips_finished_images_and_refuses_other_examples_unless_fo
     other = (*words[:3], f"{discs}/disc0.jpg", "--box", "0,0,20,20", "-o", "out")
     code, _, err = likewise(*other)
     assert code == 2
-    assert "concept" in err
+    assert "the examples changed" in err
     assert "--force" in err
     assert likewise(*other, "--force")[0] == 0
 
@@ -213,7 +214,9 @@ def test_a_training_run_learns_and_segments(likewise, discs):
     run = make_hsnet_run(Path("run"))
     words = ("--model", run, "--side", "96", "--precision", "bfloat16")
     assert likewise("learn", discs / "disc0.jpg", "-o", "red", "--model", run, "--side", "96")[0] == 0
-    code, out, err = likewise("segment", discs, "--like", "red.concept", discs / "disc0.jpg", "-o", "out", *words)
+    code, out, err = likewise(
+        "segment", discs, "--like", "red.concept", "--like", discs / "disc0.jpg", "-o", "out", *words
+    )
     assert (code, err) == (0, "")
     assert out.startswith("3 images segmented")
     assert mask_of(Path("out/disc1.mask.png")).shape == (96, 128)
@@ -249,3 +252,108 @@ def test_results_with_and_without_edges_differ_and_do_not_share_a_folder(likewis
     code, _, err = likewise(*words, "-o", "along", "--no-edges")
     assert code == 2
     assert "edges was True and is now False" in err
+
+
+def test_options_may_come_before_the_images(likewise, discs):
+    code, out, err = likewise("segment", "-o", "out", "-f", "mask", "overlay", "--like", discs / "disc0.jpg", discs)
+    assert (code, err) == (0, "")
+    assert out.startswith("3 images segmented into out")
+    assert Path("out/disc1.overlay.jpg").exists()
+    assert likewise("segment", "-o", "one", "--like", discs / "disc0.jpg", "-f", "mask", discs / "disc1.jpg")[0] == 0
+
+
+def test_examples_are_given_by_repeated_options(likewise, discs):
+    assert likewise("segment", discs / "disc1.jpg", "--like", discs / "disc0.jpg", "-o", "out")[0] == 0
+    words = ("segment", "--like", discs / "disc0.jpg", "--like", f"{discs}/disc0.jpg={discs}/disc0.mask.png", "-o", "b")
+    code, out, _ = likewise(*words, discs / "disc1.jpg")
+    assert code == 0
+    assert out.startswith("1 image segmented into b")
+
+
+def test_a_corrected_output_as_example_does_the_rest_again(likewise, discs):
+    words = ("segment", discs, "--like", discs / "disc0.jpg", "-o", "out")
+    assert likewise(*words)[0] == 0
+    corrected = Path("out/disc1.mask.png")
+    mask = np.zeros((96, 128), bool)
+    mask[28:72, 58:102] = True
+    Image.fromarray(mask).save(corrected)
+    before = corrected.read_bytes()
+    code, out, err = likewise(*words, "--like", f"{discs}/disc1.jpg={corrected}")
+    assert (code, err) == (0, "")
+    assert "the examples changed" in out
+    assert "2 images segmented into out, 1 manual output kept" in out
+    assert corrected.read_bytes() == before
+
+
+def test_an_image_goes_from_standard_input_to_standard_output(discs):
+    words = [HERE / "likewise", "segment", "-", "-o", "-", "--like", "photos/disc0.jpg"]
+    image = (discs / "disc1.jpg").read_bytes()
+    found = subprocess.run(words, input=image, capture_output=True, check=True)
+    assert np.array(Image.open(io.BytesIO(found.stdout)))[50, 80]
+    assert found.stderr == b""
+    assert not Path("-").exists()
+    broken = subprocess.run(words, input=image[:200], capture_output=True, check=False)
+    assert (broken.returncode, broken.stdout) == (2, b"")
+    assert b"stdin" in broken.stderr
+    several = subprocess.run([*words, "-f", "coco"], input=image, capture_output=True, check=False)
+    assert b"one file" in several.stderr
+
+
+def test_a_dry_run_writes_nothing(likewise, discs):
+    code, out, _ = likewise("segment", discs, "--like", discs / "disc0.jpg", "-o", "out", "--dry-run")
+    assert (code, out) == (0, "3 images would be segmented into out; nothing is written\n")
+    assert not Path("out").exists()
+
+
+def test_quiet_prints_nothing_and_verbose_the_cause(likewise, discs):
+    assert likewise("segment", discs, "-q", "--like", discs / "disc0.jpg", "-o", "out") == (0, "", "")
+    Path("out/.likewise/settings.json").write_text("{")
+    _, _, err = likewise("segment", discs, "--like", discs / "disc0.jpg", "-o", "out", "-v")
+    assert "JSONDecodeError" in err
+
+
+def test_codes_for_terminals_are_shown_escaped(likewise, discs):
+    evil = "\x1b[2J\x1b]0;owned\x07"
+    (discs / "disc0.jpg").rename(discs / f"{evil}.jpg")
+    (discs / "disc0.mask.png").rename(discs / f"{evil}.mask.png")
+    (discs / f"{evil}b.jpg").write_bytes(b"")
+    folder = Path(evil)
+    folder.mkdir()
+    for name in (f"{evil}.jpg", f"{evil}.mask.png"):
+        (folder / name).write_bytes((discs / name).read_bytes())
+    for words in (
+        ("segment", discs, "--like", folder, "-o", evil + "out"),
+        ("learn", folder, "-o", evil),
+        ("concept", "show", f"{evil}.concept"),
+        ("segment", discs, "--like", folder, "-o", "o", "--" + evil),
+        ("train", evil),
+        (evil,),
+    ):
+        _, out, err = likewise(*words)
+        assert "\x1b" not in out + err, words
+        assert "x1b[2J" in out + err, words
+
+
+def test_a_concept_is_shown_and_changed(likewise, discs):
+    for name in ("red", "blue"):
+        Path("pets", name).mkdir(parents=True)
+        for file in ("disc0.jpg", "disc0.mask.png"):
+            Path("pets", name, file).write_bytes((discs / file).read_bytes())
+    likewise("learn", "pets", "-o", "pets.concept")
+    code, out, err = likewise("concept", "show", "pets.concept", "-o", "examples.png")
+    assert (code, err) == (0, "")
+    assert "disc0.jpg" in out
+    assert Image.open("examples.png").size == (2 * 96, 96)
+    assert "concept of blue (1), rot (1)" in likewise("concept", "rename", "pets.concept", "red", "rot")[1]
+    assert "concept of rot (1)" in likewise("concept", "remove", "pets.concept", "blue", "-o", "rot.concept")[1]
+    assert Concept.load("pets.concept").classes == ("blue", "rot")
+    assert Concept.load("rot.concept").classes == ("rot",)
+    assert "'ret'" in likewise("concept", "rename", "pets.concept", "ret", "x")[2]
+    assert "'grey'" in likewise("concept", "remove", "pets.concept", "grey")[2]
+    assert likewise("concept", "remove", "rot.concept", "rot")[0] == 2
+
+
+def test_a_name_close_to_a_run_is_suggested(likewise, discs):
+    make_hsnet_run(Path("runs/street"))
+    _, _, err = likewise("segment", discs, "--like", discs / "disc0.jpg", "-o", "out", "--model", "runs/stret")
+    assert "did you mean runs/street" in err
