@@ -47,7 +47,7 @@ Boxes = Annotated[
         "--box",
         metavar="X0,Y0,X1,Y1...",
         help="Boxes in pixels instead of masks, one for each example image, in order; or several for one image. "
-        "Everything outside counts as not the object, also a second one; use --box-only or strokes where that is wrong.",
+        "All outside counts as not the object, also a second one; use --box-only or strokes where that is wrong.",
     ),
 ]
 Scribbles = Annotated[
