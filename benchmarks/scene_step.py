@@ -16,7 +16,7 @@ from torch import nn
 from likewise.backbones.specs import BACKBONES
 from likewise.models.fcn import FCN
 from likewise.models.mcibi import MCIBI, MCIBIConfig
-from likewise.train.kernels.depthwise import use_fast_depthwise
+from likewise.train.kernels import use_fast_depthwise
 from likewise.train.tasks.build import learn_only
 from likewise.weights.imagenet import load_backbone
 

@@ -77,42 +77,12 @@ _MODULES = {
 """Module to the public names in it."""
 
 __all__ = [
-    "ArgumentError",
-    "CoSaliency",
-    "Concept",
-    "ConceptError",
-    "DataSetError",
-    "Example",
-    "ExampleError",
-    "FewShot",
-    "Group",
-    "GroupReport",
-    "ImageError",
-    "LikewiseError",
-    "MemoryMismatchError",
-    "MissingExtraError",
-    "ModelError",
-    "OutputError",
-    "PredictionError",
-    "RecipeError",
-    "Report",
-    "Result",
-    "RunError",
-    "Saliency",
-    "SceneParser",
-    "SceneResult",
-    "Segmenter",
-    "TrainingError",
-    "WeightsError",
-    "__version__",
-    "cosegment_folder",
-    "find_examples",
-    "learn_concept",
-    "parse_folder",
-    "read_image",
-    "saliency_folder",
-    "segment_folder",
-]
+    "ArgumentError", "CoSaliency", "Concept", "ConceptError", "DataSetError", "Example", "ExampleError", "FewShot",
+    "Group", "GroupReport", "ImageError", "LikewiseError", "MemoryMismatchError", "MissingExtraError", "ModelError",
+    "OutputError", "PredictionError", "RecipeError", "Report", "Result", "RunError", "Saliency", "SceneParser",
+    "SceneResult", "Segmenter", "TrainingError", "WeightsError", "__version__", "cosegment_folder", "find_examples",
+    "learn_concept", "parse_folder", "read_image", "saliency_folder", "segment_folder",
+]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:

@@ -1,7 +1,7 @@
 """Errors about user input, with one base class. The command line catches `LikewiseError` and nothing else."""
 
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from difflib import get_close_matches
@@ -86,6 +86,12 @@ def requires_extra(extra: str, purpose: str) -> Iterator[None]:
         ) from error
 
 
+def first_of(names: Sequence[object], most: int = 12, rest: str = ", ...") -> str:
+    """Return the first names, with `rest` after them if there are more than `most`; "{more}" is their number."""
+    shown = ", ".join(map(str, names[:most]))
+    return shown + rest.format(more=len(names) - most) * (len(names) > most)
+
+
 def did_you_mean(name: str, known: Iterable[str], *, count: int = 3) -> str:
     """Return ``; did you mean a, b?`` for the names closest to `name` in any case; empty where none is close."""
     by_lower = {candidate.lower(): candidate for candidate in known}
@@ -103,9 +109,8 @@ def check_known(
     """
     known = list(known)
     if given not in known:
-        names = [str(name) for name in known]
-        listed = ", ".join(names[:12]) + (f" and {len(names) - 12} more" if len(names) > 12 else "")
-        raise error(f"unknown {noun} {given!r}{did_you_mean(str(given), names) or '.'} Known: {listed}")
+        hint = did_you_mean(str(given), map(str, known)) or "."
+        raise error(f"unknown {noun} {given!r}{hint} Known: {first_of(known, rest=' and {more} more')}")
 
 
 def printable(text: str) -> str:

@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 
 from likewise.backbones.specs import backbone_spec
 from likewise.models.hsnet import HSNet, HSNetConfig
-from likewise.train.recipes.model_sections import HSNetModel
+from likewise.train.recipes.sections import HSNetModel
 from likewise.weights.imagenet import load_backbone
 
 FIRST_TAP = "blocks.2.0"

@@ -223,8 +223,6 @@ def _levels(name: str, indices: tuple[int, ...]) -> tuple[dict[str, Any], int, l
         try:
             net(torch.empty(1, 3, 4 * multiple, 6 * multiple, device="meta"))
         except Exception as error:  # any error inside the network
-            raise ModelError(
-                f"timm's {name} takes images of a fixed size ({error}), so it cannot be a backbone; choose another"
-            ) from error
+            raise ModelError(f"timm's {name} needs images of one size ({error}); choose another backbone") from error
         return options, multiple, net.feature_info.get_dicts()
     raise ModelError(f"timm's {name} has no feature maps, so it cannot be a backbone; choose another")

@@ -1,7 +1,5 @@
 """`likewise cosegment`: segment what the images of a folder share."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated
 

@@ -1,7 +1,5 @@
 """`likewise demo`: two photographs, segmented from one example each."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated
 

@@ -1,7 +1,5 @@
 """`likewise evaluate episodes`: write the episode lists for another program."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from likewise.cli import evaluate_options as evaluation

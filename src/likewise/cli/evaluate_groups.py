@@ -1,7 +1,5 @@
 """`likewise evaluate groups`: score co-saliency maps."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated
 

@@ -1,7 +1,5 @@
 """`likewise evaluate predict`: write the masks of all episodes."""
 
-from __future__ import annotations
-
 from typing import Annotated, Any
 
 import typer

@@ -1,7 +1,5 @@
 """`likewise evaluate scenes`: score scene parsing."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated, Any
 

@@ -1,7 +1,5 @@
 """`likewise evaluate score`: score the masks of a run."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated
 

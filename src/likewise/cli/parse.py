@@ -1,7 +1,5 @@
 """`likewise parse`: label every pixel of images."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 import typer

@@ -1,7 +1,5 @@
 """`likewise saliency`: map what is salient in each image."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 import typer

@@ -1,7 +1,5 @@
 """`likewise train` and `likewise recipes`."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated
 

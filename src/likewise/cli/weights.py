@@ -1,7 +1,5 @@
 """`likewise weights`: checkpoints of the published programs."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated
 

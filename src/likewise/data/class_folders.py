@@ -9,46 +9,32 @@ from jaxtyping import Bool
 from likewise.data.class_masks import folder_class_set, read_grey_mask
 from likewise.data.episodes import EpisodeSet
 from likewise.data.layout import find_home, folders_in, images_by_folder, images_by_stem, images_in, labels_by_stem
-from likewise.errors import DataSetError, check_known
+from likewise.errors import DataSetError
 from likewise.io.class_lists import read_lines
 from likewise.io.masks import read_labels, read_mask
 from likewise.io.paths import pairing_key
 
-FSS_CLASSES = {"trn": 520, "val": 240, "test": 240}
-"""Number of classes of the splits of FSS-1000 (Li et al., CVPR 2020)."""
+FSS_CLASSES = 240
+"""Number of test classes of FSS-1000 (Li et al., CVPR 2020)."""
 
 
-def fss1000(root: Path | str, split: str = "test", lists: Path | str | None = None) -> EpisodeSet:
-    """Return FSS-1000 (Li et al., CVPR 2020), from `<class>/<n>.jpg` and `<class>/<n>.png`, n = 1 to 10.
+def fss1000(root: Path | str) -> EpisodeSet:
+    """Return the test split of FSS-1000, from `<class>/<n>.jpg` and `<class>/<n>.png`, n = 1 to 10.
 
-    Args:
-        split: "trn", "val" or "test"; "all" takes every class folder and needs no list.
-        lists: a folder of `{trn,val,test}.txt` with one class name a line; None looks for `splits/fss` in the root
-            and beside the data.
+    The classes are listed in `splits/fss/test.txt`, in the root or beside the data.
     """
-    check_known(split, (*FSS_CLASSES, "all"), "split of FSS-1000", DataSetError)
     home = fss_home(root)
-    if split == "all":
-        classes = [folder.name for folder in folders_in(home)]
-    else:
-        places = [Path(lists)] if lists is not None else [p / "splits/fss" for p in (Path(root), home, home.parent)]
-        classes = fss_classes([place / f"{split}.txt" for place in places], split)
+    places = [place / "splits/fss/test.txt" for place in (Path(root), home, home.parent)]
+    path = next((place for place in places if place.is_file()), None)
+    if path is None:
+        raise DataSetError(f"no list of the test classes of FSS-1000: looked for {', '.join(map(str, places))}")
+    classes = read_lines(path)
+    if len(classes) != FSS_CLASSES:
+        raise DataSetError(f"{path} lists {len(classes)} classes; the test split of FSS-1000 has {FSS_CLASSES}")
     names = [f"{name}/{n}" for name in classes for n in range(1, 11)]
     images = {name: home / f"{name}.jpg" for name in names}
     masks = {name: home / f"{name}.png" for name in names}
-    return folder_class_set("FSS-1000", split, home, images, masks, read_grey_mask)
-
-
-def fss_classes(candidates: list[Path], split: str) -> list[str]:
-    """Return the class names in the first of these list files that exists."""
-    path = next((candidate for candidate in candidates if candidate.is_file()), None)
-    if path is None:
-        places = ", ".join(map(str, candidates))
-        raise DataSetError(f"no class list of FSS-1000 {split}: looked for {places}; split 'all' needs no list")
-    classes = read_lines(path)
-    if len(classes) != FSS_CLASSES[split]:
-        raise DataSetError(f"{path} lists {len(classes)} classes; FSS-1000 {split} has {FSS_CLASSES[split]}")
-    return classes
+    return folder_class_set("FSS-1000", "test", home, images, masks, read_grey_mask)
 
 
 def fss_home(root: Path | str) -> Path:

@@ -27,17 +27,12 @@ Instances = dict[str, tuple[tuple[int, int], dict[str, list[dict[str, Any]]]]]
 
 
 def coco20i(
-    root: Path | str,
-    fold: int,
-    split: str = "val",
-    folds: str = "interleaved",
-    year: int = 2014,
-    drop_leaking: bool = False,
+    root: Path | str, fold: int, split: str = "val", folds: str = "interleaved", drop_leaking: bool = False
 ) -> EpisodeSet:
     """Return a split of COCO-20i, from mask PNGs or instance JSON.
 
-    Layout: `{train,val}<year>/*.jpg`, and `annotations/{train,val}<year>/*.png` (labels 0, 1 to 80 in the order of the
-    category ids, 255 ignored) or else `annotations/instances_{train,val}<year>.json`. A class with at least 2048 pixels
+    Layout: `{train,val}2014/*.jpg`, and `annotations/{train,val}2014/*.png` (labels 0, 1 to 80 in the order of the
+    category ids, 255 ignored) or else `annotations/instances_{train,val}2014.json`. A class with at least 2048 pixels
     in an image is an entry; for JSON the areas of its instances are added. The mask of a class is the union of its
     instances; crowd regions, which are not outlined, are IGNORE.
 
@@ -50,8 +45,8 @@ def coco20i(
     check_known(fold, range(4), "fold of COCO-20i", DataSetError)
     check_known(split, ("trn", "val"), "split of COCO-20i", DataSetError)
     check_known(folds, FOLD_CONVENTIONS, "fold convention of COCO-20i", DataSetError)
-    part = f"{'train' if split == 'trn' else 'val'}{year}"
-    home = find_home(root, (".", "COCO", "coco", f"COCO{year}"), (part, "annotations"), f"COCO-20i ({year})")
+    part = "train2014" if split == "trn" else "val2014"
+    home = find_home(root, (".", "COCO", "coco", "COCO2014"), (part, "annotations"), "COCO-20i (2014)")
     novel = COCO[fold::4] if folds == "interleaved" else COCO[20 * fold : 20 * fold + 20]
     pngs, instances_json = home / "annotations" / part, home / "annotations" / f"instances_{part}.json"
     if pngs.is_dir():

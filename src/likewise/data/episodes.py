@@ -157,18 +157,14 @@ def draw_episode(dataset: EpisodeSet, shots: int, ways: int, generator: np.rando
     """
     drawable = [name for name, images in dataset.images_of.items() if len(images) > shots]
     if len(drawable) < ways:
-        raise DataSetError(
-            f"{dataset.name} has {len(drawable)} classes with more than {shots} images; {ways}-way needs {ways}"
-        )
+        raise DataSetError(f"{ways}-way: {dataset.name} has {len(drawable)} classes with more than {shots} images")
     classes = [drawable[i] for i in generator.permutation(len(drawable))[:ways]]
     taken: set[str] = set()
 
     def draw(name: str, count: int) -> tuple[str, ...]:
         free = [image for image in dataset.images_of[name] if image not in taken]
         if len(free) < count:
-            raise DataSetError(
-                f"class {name!r} of {dataset.name} has too few images for {shots} shots that no other way shows"
-            )
+            raise DataSetError(f"class {name!r} of {dataset.name} has too few images that no other way shows")
         drawn = tuple(free[i] for i in generator.permutation(len(free))[:count])
         taken.update(drawn)
         return drawn

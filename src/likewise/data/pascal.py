@@ -15,18 +15,16 @@ from likewise.errors import DataSetError, check_known
 from likewise.io.class_lists import PASCAL, read_lines
 
 
-def pascal5i(
-    root: Path | str, fold: int | None, split: str = "val", lists: Path | str | None = None, drop_leaking: bool = False
-) -> EpisodeSet:
+def pascal5i(root: Path | str, fold: int | None, split: str = "val", drop_leaking: bool = False) -> EpisodeSet:
     """Return a split of PASCAL-5i, from `JPEGImages/*.jpg` and `SegmentationClassAug/*.png`; 255 is IGNORE.
+
+    Entries are listed in `splits/pascal/{trn,val}/fold{0..3}.txt` near the data, with lines `<image id>__<class 1-20>`.
+    Without lists, every class with at least 2048 pixels in a mask is an entry, for "val" in the images of
+    `ImageSets/Segmentation/val.txt` and for "trn" in all others, or, without that file, in all images for both.
 
     Args:
         fold: 0 to 3: "val" holds classes 5 fold + 1 to 5 fold + 5, "trn" the other fifteen. None: "trn" holds all
             twenty classes, for training without a test on PASCAL.
-        lists: a folder of `{trn,val}/fold{0..3}.txt` with lines `<image id>__<class 1-20>`; None looks for
-            `splits/pascal` below the root. Without lists, every class with at least 2048 pixels in a mask is an entry,
-            for "val" in the images of `ImageSets/Segmentation/val.txt` and for "trn" in all others, or, where that
-            file is missing too, in all images for both.
         drop_leaking: leave out the training images that show a novel class.
     """
     check_known(split, ("trn", "val"), "split of PASCAL-5i", DataSetError)
@@ -34,10 +32,9 @@ def pascal5i(
         check_known(fold, range(4), "fold of PASCAL-5i", DataSetError)
     elif split == "val":
         raise DataSetError("PASCAL-5i has test classes per fold only; give fold 0, 1, 2 or 3")
-    home = pascal_home(root)
+    home, folder = pascal_places(root)
     image_path = partial(file_in, home / "JPEGImages", ".jpg")
     mask_path = partial(file_in, home / "SegmentationClassAug", ".png")
-    folder = pascal_lists(root, home, lists)
     if folder is None:
         entries = entries_by_pixels(voc_images(home, split), PASCAL, mask_path)
     else:
@@ -52,21 +49,12 @@ def novel_classes(fold: int) -> tuple[str, ...]:
     return PASCAL[5 * fold : 5 * fold + 5]
 
 
-def pascal_home(root: Path | str) -> Path:
-    return find_home(
-        root,
-        (".", "VOC2012", "VOCdevkit/VOC2012"),
-        ("JPEGImages", "SegmentationClassAug"),
-        "PASCAL-5i (VOC 2012 with SBD masks)",
-    )
-
-
-def pascal_lists(root: Path | str, home: Path, lists: Path | str | None) -> Path | None:
-    """Return the folder of lists: `lists`, or the first `splits/pascal` near the data; None without any."""
-    if lists is not None:
-        return find_home(lists, (".",), ("trn/fold0.txt", "val/fold0.txt"), "the lists of PASCAL-5i")
-    places = (Path(root) / "splits/pascal", home / "splits/pascal", home.parent / "splits/pascal")
-    return next((place for place in places if (place / "val").is_dir()), None)
+def pascal_places(root: Path | str) -> tuple[Path, Path | None]:
+    """Return the folder of VOC 2012 at or below `root`, and the first `splits/pascal` near it, if there is one."""
+    needs = "JPEGImages", "SegmentationClassAug"
+    home = find_home(root, (".", "VOC2012", "VOCdevkit/VOC2012"), needs, "PASCAL-5i (VOC 2012 with SBD masks)")
+    places = (place / "splits/pascal" for place in (Path(root), home, home.parent))
+    return home, next((place for place in places if (place / "val").is_dir()), None)
 
 
 def list_entries(folder: Path, folds: range | list[int]) -> list[Entry]:
@@ -91,7 +79,10 @@ def voc_images(home: Path, split: str) -> list[str]:
     return [image for image in images if (image in validation) == (split == "val")]
 
 
-def pascal_leakage(lists: Path | str, fold: int) -> Leakage:
-    """Return the leakage of a fold, from the training lists; images are not needed."""
-    check_known(fold, range(4), "fold of PASCAL-5i", DataSetError)
-    return find_leakage(list_entries(Path(lists) / "trn", range(4)), novel_classes(fold))
+def pascal_leakage(root: Path | str) -> list[Leakage]:
+    """Return the leakage of each fold, from the training lists; images are not needed."""
+    _, lists = pascal_places(root)
+    if lists is None:
+        raise DataSetError(f"{root}: no lists in splits/pascal, such as trn/fold0.txt; the count needs them")
+    entries = list_entries(lists / "trn", range(4))
+    return [find_leakage(entries, novel_classes(fold)) for fold in range(4)]

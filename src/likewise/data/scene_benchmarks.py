@@ -116,9 +116,7 @@ def load_mat(path: Path, variable: str) -> np.ndarray:
     try:
         return loadmat(path, variable_names=[variable])[variable]
     except Exception as error:  # on damaged bytes scipy's readers raise almost any type
-        raise ImageError(
-            f"{path} is not a label file of COCO-Stuff 10k with the variable {variable} ({error!r}); download it again"
-        ) from error
+        raise ImageError(f"{path}: no labels of COCO-Stuff 10k ({error!r}); download it again") from error
 
 
 def lip_scenes(root: Path | str, split: str = "val") -> SceneSet:

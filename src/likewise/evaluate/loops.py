@@ -18,7 +18,6 @@ from pathlib import Path
 import numpy as np
 from cachetools import LRUCache, cached
 from jaxtyping import UInt8
-from PIL import Image
 
 from likewise.data.episodes import Episode, EpisodeSet, load_episode
 from likewise.errors import ImageError, check_known
@@ -30,7 +29,7 @@ from likewise.io.atomic import PART_PREFIX, write_atomically
 from likewise.io.images import save_pillow
 from likewise.io.masks import read_labels, read_mask
 from likewise.metrics.scores import Scores, interval
-from likewise.viz.draw import label_palette
+from likewise.viz.draw import paletted
 
 Segment = Callable[[EpisodeSet, Episode], np.ndarray]
 """Returns the labels of an episode's query, uint8 (h, w) with 0 and way + 1, at the size of the protocol."""
@@ -72,7 +71,7 @@ def predict(
                 report.finished_before += 1
             else:
                 with leave_out_corrupt(left_out, fold, line, on_corrupt):
-                    save_labels(segment(run.folds[fold], episode), path, len(episode.classes))
+                    save_pillow(paletted(segment(run.folds[fold], episode)), path)
                     report.done += 1
             if progress:
                 progress(report.done + report.finished_before + report.left_out + len(left_out), total)
@@ -174,13 +173,6 @@ def cached_targets(dataset: EpisodeSet, protocol: Protocol) -> Callable[[Episode
 def mask_name(line: int) -> str:
     """Return the file name of an episode's mask: its line in the list, from 0, in five digits."""
     return f"{line:05d}.png"
-
-
-def save_labels(labels: UInt8[np.ndarray, "h w"], path: Path, ways: int) -> None:
-    """Write a palette PNG whose indices are the labels."""
-    image = Image.fromarray(labels)
-    image.putpalette(label_palette(ways).tobytes())
-    save_pillow(image, path)
 
 
 def read_episode_mask(path: Path, size: tuple[int, ...], ways: int) -> UInt8[np.ndarray, "h w"]:

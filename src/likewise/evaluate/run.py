@@ -95,11 +95,8 @@ def start_run(
     """
     out = Path(out)
     protocol = find_protocol(protocol_name)
-    given = [
-        option
-        for option, value in {"--shots": shots, "--ways": ways, "--count": count, "--seed": seed}.items()
-        if value is not None
-    ]
+    drawing = {"--shots": shots, "--ways": ways, "--count": count, "--seed": seed}
+    given = [option for option, value in drawing.items() if value is not None]
     if episodes is not None and given:
         raise ArgumentError(
             f"{episodes}: an episode list fixes shots, ways, count and seed; leave out --episodes or {', '.join(given)}"
@@ -125,13 +122,7 @@ def start_run(
         "episode list": None if episodes is None else Path(episodes).name,
         "model": dict(model),
         "folds": {
-            str(number): {
-                "name": dataset.name,
-                "listed": dataset.presence.listed,
-                "present": len(dataset.entries),
-                "episodes": len(lists[number]),
-                "digest": digest(lists[number]),
-            }
+            str(number): {**presence_record(dataset), "episodes": len(lists[number]), "digest": digest(lists[number])}
             for number, dataset in folds.items()
         },
     }
@@ -165,7 +156,7 @@ def read_run(folder: Path | str, data: Path | str | None = None) -> Run:
     for key, recorded in settings["folds"].items():
         number = int(key)
         dataset = open_folds(data, number, settings["benchmark"], convention)[number]
-        found = {"name": dataset.name, "listed": dataset.presence.listed, "present": len(dataset.entries)}
+        found = presence_record(dataset)
         if any(recorded[name] != value for name, value in found.items()):
             raise RunError(
                 f"{folder}: the run used {recorded['present']} of {recorded['listed']} entries of {recorded['name']}, "
@@ -178,6 +169,10 @@ def read_run(folder: Path | str, data: Path | str | None = None) -> Run:
         if digest(read_episodes(run.list_path(number))) != settings["folds"][str(number)]["digest"]:
             raise RunError(f"{run.list_path(number)}: differs from the list of the run; start a new run")
     return run
+
+
+def presence_record(dataset: EpisodeSet) -> dict[str, Any]:
+    return {"name": dataset.name, "listed": dataset.presence.listed, "present": len(dataset.entries)}
 
 
 def run_settings(folder: Path) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from likewise.data.scenes import SceneSet
-from likewise.errors import PredictionError
+from likewise.errors import PredictionError, first_of
 from likewise.evaluate.results import Part, Results
 from likewise.evaluate.scoring import score_scenes
 from likewise.io.paths import ImageFile
@@ -73,11 +73,7 @@ def check_classes(parser: SceneParser, scenes: SceneSet) -> None:
     """Raise `PredictionError` unless the model was trained on the classes of the scenes in the same order."""
     if parser.classes != scenes.classes:
         raise PredictionError(
-            f"{parser.model_name} was trained on {len(parser.classes)} classes ({shorten(parser.classes)}), "
-            f"{scenes.name} has {len(scenes.classes)} ({shorten(scenes.classes)}); a score needs the same classes in "
+            f"{parser.model_name} was trained on {len(parser.classes)} classes ({first_of(parser.classes)}), "
+            f"{scenes.name} has {len(scenes.classes)} ({first_of(scenes.classes)}); a score needs the same classes in "
             "the same order"
         )
-
-
-def shorten(names: Sequence[str]) -> str:
-    return ", ".join(names[:12]) + (", ..." if len(names) > 12 else "")

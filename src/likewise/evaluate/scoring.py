@@ -12,7 +12,7 @@ from PIL import Image, ImageOps
 
 from likewise.data.groups import GroupSet
 from likewise.data.scenes import SceneSet
-from likewise.errors import ImageError, PredictionError, check_known
+from likewise.errors import ImageError, PredictionError, check_known, first_of
 from likewise.evaluate.results import Part, Results
 from likewise.io.images import format_size, read_image
 from likewise.io.labels import IGNORE
@@ -83,9 +83,6 @@ def score_scenes(predictions: Path | str, scenes: SceneSet, inference: str = "no
 MAP_ENDINGS = (".png", OUTPUT_SUFFIXES["probability"], OUTPUT_SUFFIXES["mask"])
 """Endings of the file that holds the map of an image: the plain name, and those of `saliency` and `cosegment`."""
 
-LISTED_NAMES = 5
-"""Number of missing files that a message lists."""
-
 
 def map_name(folder: Path, image: str) -> str:
     """Return the file name of an image's map in a folder; `<image>.png` if it has none."""
@@ -99,10 +96,10 @@ def require_files(folder: Path, names: Sequence[str], dataset: str) -> None:
     """Raise `PredictionError` with the first missing names unless every file is in the folder."""
     missing = [name for name in names if not (folder / name).is_file()]
     if missing:
-        more = f" and {len(missing) - LISTED_NAMES} more" if len(missing) > LISTED_NAMES else ""
+        listed = first_of(missing, 5, " and {more} more")
         raise PredictionError(
-            f"{folder}: {len(missing)} of {len(names)} predictions for {dataset} are missing: "
-            f"{', '.join(missing[:LISTED_NAMES])}{more}; scoring needs all of them"
+            f"{folder}: {len(missing)} of {len(names)} predictions for {dataset} are missing: {listed}; scoring needs "
+            "all of them"
         )
 
 

@@ -54,15 +54,11 @@ def episode_segmenter(
         first, *others = [
             learn(dataset, image, episode.classes, way) for way, shots in enumerate(episode.supports) for image in shots
         ]
-        return few_shot.segment(query_of(dataset, episode, protocol), first.merged(*others)).labels
+        alone = Episode(episode.classes, (), episode.query)
+        query = load_episode(dataset, alone, protocol.size, protocol.nearest).query
+        return few_shot.segment(query, first.merged(*others)).labels
 
     return segment
-
-
-def query_of(dataset: EpisodeSet, episode: Episode, protocol: Protocol) -> UInt8[np.ndarray, "h w 3"]:
-    """Return the query image at the size of the protocol."""
-    query = Episode(episode.classes, (), episode.query)
-    return load_episode(dataset, query, protocol.size, protocol.nearest).query
 
 
 def support_example(dataset: EpisodeSet, image: str, classes: tuple[str, ...], way: int, protocol: Protocol) -> Example:

@@ -20,13 +20,6 @@ class Scores:
     intervals: dict[str, tuple[float, float]] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
 
-    def __str__(self) -> str:
-        parts = []
-        for name, value in self.values.items():
-            low, high = self.intervals.get(name, (None, None))
-            parts.append(f"{name} {value:.4f}" + (f" [{low:.4f}, {high:.4f}]" if low is not None else ""))
-        return f"{self.protocol}: {', '.join(parts)}"
-
 
 def interval(resampled: np.ndarray) -> tuple[float, float]:
     """Return the middle 95% of resampled values."""

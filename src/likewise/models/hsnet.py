@@ -30,7 +30,14 @@ from likewise.backbones.taps import Backbone
 from likewise.errors import ModelError
 from likewise.models.blocks.renaming import rename_entry
 from likewise.ops.features import plane_size, resize
-from likewise.ops.hypercorrelation.correlation import CenterPivotConv4d, correlate, masked_unit_features, resize4d, unit
+from likewise.ops.hypercorrelation.correlation import (
+    CenterPivotConv4d,
+    Taps,
+    correlate,
+    masked_unit_features,
+    resize4d,
+    unit,
+)
 
 STRIDES = (8, 16, 32)
 SMALLEST_SIDE = 32
@@ -111,15 +118,13 @@ class HSNet(nn.Module):
         logits = self.decode(encoded, plane_size(query_images))
         return rearrange(logits, "(b s) two h w -> b s two h w", s=shots)
 
-    def support_features(
-        self, taps: list[Float[Tensor, "b _c _h _w"]], foreground: Float[Tensor, "b h w"]
-    ) -> list[Float[Tensor, "b _c _h _w"]]:
+    def support_features(self, taps: Taps, foreground: Float[Tensor, "b h w"]) -> Taps:
         """Return the unit features of every tap, zero outside the mask (section 4.1, equation 1)."""
         if not self.config.mask_support:
             return [unit(tap) for tap in taps]
         return masked_unit_features(taps, self.strides, foreground, rescue=self.config.rescue)
 
-    def taps(self, images: Float[Tensor, "b 3 h w"]) -> list[Float[Tensor, "b _c _h _w"]]:
+    def taps(self, images: Float[Tensor, "b 3 h w"]) -> Taps:
         """Return the backbone's feature maps, of images enlarged to at least 32 pixels a side."""
         height, width = (max(side, SMALLEST_SIDE) for side in images.shape[-2:])
         images = images.contiguous(memory_format=torch.channels_last)
@@ -128,16 +133,12 @@ class HSNet(nn.Module):
     def of_stride(self, taps: list[Tensor], stride: int) -> list[Tensor]:
         return [tap for tap, own in zip(taps, self.strides, strict=True) if own == stride]
 
-    def relate(
-        self, query: list[Float[Tensor, "b _c _hq _wq"]], support: list[Float[Tensor, "b _c _hs _ws"]]
-    ) -> Float[Tensor, "b c hq wq"]:
+    def relate(self, query: Taps, support: Taps) -> Float[Tensor, "b c hq wq"]:
         """Encode the query given the support, at stride 8, from the unit features of all taps."""
         levels = [self.level(query, support, stride) for stride in STRIDES]
         return self.squeeze_and_mix(*levels)
 
-    def level(
-        self, query: list[Float[Tensor, "b _c _hq _wq"]], support: list[Float[Tensor, "b _c _hs _ws"]], stride: int
-    ) -> Float[Tensor, "b t hq wq hs ws"]:
+    def level(self, query: Taps, support: Taps, stride: int) -> Float[Tensor, "b t hq wq hs ws"]:
         """Return the hypercorrelation of one stride: its taps are the channels (section 4.1)."""
         return correlate(self.of_stride(query, stride), self.of_stride(support, stride))
 

@@ -19,7 +19,7 @@ from torch import Tensor
 from likewise.errors import ConceptError
 from likewise.models.hsnet import STRIDES, HSNet
 from likewise.ops.features import plane_size
-from likewise.ops.hypercorrelation.correlation import unit
+from likewise.ops.hypercorrelation.correlation import Taps, unit
 from likewise.ops.hypercorrelation.fast.squeezing import enlarge, mean_over_support, mix, squeeze
 from likewise.ops.hypercorrelation.fast.threads import one_thread_each
 from likewise.ops.hypercorrelation.supports import Support, SupportLevel
@@ -36,7 +36,7 @@ def encode_support(model: HSNet, images: Float[Tensor, "b 3 h w"], foreground: F
 
 
 @torch.inference_mode()
-def encode_query(model: HSNet, images: Float[Tensor, "b 3 h w"]) -> list[Float[Tensor, "b _c _h _w"]]:
+def encode_query(model: HSNet, images: Float[Tensor, "b 3 h w"]) -> Taps:
     """Return the unit features of every tap; several classes can be compared with them in turn."""
     taps = model.taps(images)
     for index, tap in enumerate(taps):
@@ -60,30 +60,21 @@ def segment(
 
 @torch.inference_mode()
 def segment_encoded(
-    model: HSNet, query: list[Float[Tensor, "b _c _h _w"]], supports: list[Support], size: tuple[int, int]
+    model: HSNet, query: Taps, supports: list[Support], size: tuple[int, int]
 ) -> Float[Tensor, "b s 2 ho wo"]:
     """Return a pair of logits at `size` (height, width) for each shot; supports have the query's device and dtype."""
     logits = []
     for index in range(len(query[0])):
         units = [tap[index : index + 1] for tap in query]
-        pairs = [model.decode(shot, size) for shot in relate_shots(model, units, supports)]
+        relate = partial(relate_shot, model, units)
+        # on the CPU several shots run at a time, one thread each
+        shots = one_thread_each(relate, supports) if units[0].device.type == "cpu" else map(relate, supports)
+        pairs = [model.decode(shot, size) for shot in shots]
         logits.append(torch.stack(pairs, dim=1))
     return torch.cat(logits)
 
 
-def relate_shots(
-    model: HSNet, query: list[Float[Tensor, "1 _c _hq _wq"]], supports: list[Support]
-) -> list[Float[Tensor, "1 c hq wq"]]:
-    """Return the encoded query given each shot; on the CPU several shots run at a time, one thread each."""
-    relate = partial(relate_shot, model, query)
-    if query[0].device.type == "cpu":
-        return one_thread_each(relate, supports)
-    return [relate(support) for support in supports]
-
-
-def relate_shot(
-    model: HSNet, query: list[Float[Tensor, "1 _c _hq _wq"]], support: Support
-) -> Float[Tensor, "1 c hq wq"]:
+def relate_shot(model: HSNet, query: Taps, support: Support) -> Float[Tensor, "1 c hq wq"]:
     """Return what `HSNet.relate` computes for one query and one shot, in the model's precision."""
     blocks = {8: model.squeeze8, 16: model.squeeze16, 32: model.squeeze32}
     grids, squeezed = {}, {}

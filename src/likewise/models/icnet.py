@@ -43,6 +43,9 @@ from likewise.ops.features import plane_size, resize, soft_iou_loss
 
 STRIDES = (8, 16, 32)
 
+Maps = list[Float[Tensor, "n _c _h _w"]]
+Levels = dict[int, Float[Tensor, "n _c _h _w"]]
+"""The compared features of a group by stride."""
 Vectors = dict[int, Tensor]
 """Single-image vectors (SIVs) of a group: for each stride `Float[Tensor, "n 2 c"]`, foreground and background, each of
 length one, or zero where a map is empty."""
@@ -121,36 +124,29 @@ class ICNet(nn.Module):
         attended = self.relate(levels, self.vectors(levels, sisms))
         return calibrate(full_size(self.decode(attended, shallow, sisms)[-1])[:, 0], self.config.threshold)
 
-    def features(
-        self, images: Float[Tensor, "n 3 h w"]
-    ) -> tuple[list[Float[Tensor, "n _c _h _w"]], dict[int, Float[Tensor, "n _c _h _w"]]]:
+    def features(self, images: Float[Tensor, "n 3 h w"]) -> tuple[Maps, Levels]:
         """Return three shallow feature maps, from fine to coarse, and the compared features by stride."""
         check_size(images, "images")
         *shallow, tap8, tap16 = (taps := self.backbone(images))[:5]
         if self.config.compressed is None:
             norms = zip(self.standardise, taps[-2:], strict=True)
             deep = [F.normalize(standardise(tap), dim=1) for standardise, tap in norms]
-            return shallow, {stride: resize_and_concat(deep, SIZE // stride) for stride in STRIDES}
+            sizes = {stride: (SIZE // stride, SIZE // stride) for stride in STRIDES}
+            resized = {at: [resize(tap, size, align_corners=True) for tap in deep] for at, size in sizes.items()}
+            return shallow, {stride: torch.cat(taps, dim=1) for stride, taps in resized.items()}
         return shallow, {8: self.compress8(tap8), 16: self.compress16(tap16), 32: self.compress32(taps[-1])}
 
-    def vectors(self, levels: dict[int, Float[Tensor, "n _c _h _w"]], sisms: Float[Tensor, "n hs ws"]) -> Vectors:
+    def vectors(self, levels: Levels, sisms: Float[Tensor, "n hs ws"]) -> Vectors:
         """Return single-image vectors: normalised masked average pooling under the SISM and under its complement."""
         check_size(sisms, "saliency maps")
         return {stride: pool(features, sisms) for stride, features in levels.items()}
 
-    def relate(
-        self, levels: dict[int, Float[Tensor, "n _c _h _w"]], vectors: Vectors
-    ) -> list[Float[Tensor, "n d _h _w"]]:
+    def relate(self, levels: Levels, vectors: Vectors) -> Maps:
         """Return the co-attention features of the images at strides 8, 16 and 32."""
         attentions = {8: self.attend8, 16: self.attend16, 32: self.attend32}
         return [attend(levels[stride], vectors[stride]) for stride, attend in attentions.items()]
 
-    def decode(
-        self,
-        attended: list[Float[Tensor, "n d _h _w"]],
-        shallow: list[Float[Tensor, "n _c _h _w"]],
-        sisms: Float[Tensor, "n hs ws"],
-    ) -> list[Float[Tensor, "n 1 _h _w"]]:
+    def decode(self, attended: Maps, shallow: Maps, sisms: Float[Tensor, "n hs ws"]) -> Maps:
         """Return four predictions, coarse to fine, each at its own size. The first one gates every refinement."""
         attended8, attended16, attended32 = attended
         merged = self.merge32to16(attended16 + resize(attended32, plane_size(attended16), align_corners=True))
@@ -189,11 +185,6 @@ class ICNet(nn.Module):
         levels = {stride: torch.cat([part[1][stride] for part in parts]) for stride in STRIDES}
         found = full_size(self.decode(self.relate(levels, group), shallow, sisms)[-1])[:, 0]
         return calibrate(found, self.config.threshold)
-
-
-def resize_and_concat(parts: list[Float[Tensor, "n _c _h _w"]], side: int) -> Float[Tensor, "n c {side} {side}"]:
-    """Return the features resized to `side` x `side` and concatenated."""
-    return torch.cat([resize(part, (side, side), align_corners=True) for part in parts], dim=1)
 
 
 def concat_vectors(parts: list[Vectors]) -> Vectors:

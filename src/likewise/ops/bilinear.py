@@ -1,7 +1,5 @@
 """Bilinear resizing of planes, by the conventions of the papers' programs."""
 
-from __future__ import annotations
-
 import numpy as np
 from jaxtyping import Float32, Int
 

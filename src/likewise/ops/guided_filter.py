@@ -6,8 +6,6 @@ Sun, "Fast Guided Filter", 2015.
     guide, map --> in windows of a coarse grid: map = a . colour + b --> mean a, b of each window --> a . colour + b
 """
 
-from __future__ import annotations
-
 import numpy as np
 from jaxtyping import Float, Float32, Int
 

@@ -5,8 +5,6 @@ the image, run smoothly over every edge. The guided filter (`likewise.ops.guided
 colours change. It has no trained parts; its settings were chosen on training images (experiments/08-group-settings).
 """
 
-from __future__ import annotations
-
 import numpy as np
 from jaxtyping import Float32, UInt8
 from PIL import Image, ImageFilter

@@ -1,7 +1,5 @@
 """A backbone that keeps the features of recent images, for programs that see the same images again."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Hashable
 from threading import Lock

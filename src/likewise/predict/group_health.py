@@ -1,7 +1,5 @@
 """Checks of a group of images before co-saliency: agreement, outsiders and unreliable saliency maps."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """A folder of existing saliency maps, one for each image."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath

@@ -1,7 +1,5 @@
 """Prepare a trained network for inference."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

@@ -1,7 +1,5 @@
 """What the predictors return: masks and labels at the size of the image, with names and scores. No torch here."""
 
-from __future__ import annotations
-
 import io
 from dataclasses import dataclass, field, fields
 from pathlib import Path

@@ -63,9 +63,7 @@ def train(recipe: Recipe, run: str | Path | None = None, *, progress_bar: bool =
     try:
         fabric.launch(_train, recipe, folder, progress_bar)  # type: ignore[arg-type]
     except torch.multiprocessing.ProcessRaisedException as error:
-        raise TrainingError(
-            f"a process of the run in {folder} failed: {str(error).strip().splitlines()[-1]}"
-        ) from error
+        raise TrainingError(f"{folder}: a process failed: {str(error).strip().splitlines()[-1]}") from error
     return folder
 
 

@@ -40,7 +40,8 @@ def contact_sheet(rows: Sequence[Sequence[Tile]], *, header: str, subtitle: str)
     width = 2 * MARGIN + columns * TILE + (columns - 1) * GAP
     fonts = {name: ImageFont.load_default(size) for name, size in FONT_SIZES.items()}
     top = MARGIN + HEADER + SUBTITLE + BELOW_HEADER
-    heights = [image_height(row) for row in rows]
+    tallest = [max(tile.image.shape[0] / tile.image.shape[1] for tile in row) for row in rows]
+    heights = [round(TILE * min(max(ratio, 0.3), 1.1)) for ratio in tallest]  # bounded for very wide or tall images
     height = top + sum(heights) + len(rows) * (TITLE + CAPTION + GAP) - GAP + MARGIN
     sheet = Image.new("RGB", (width, height), PAPER)
     draw = ImageDraw.Draw(sheet)
@@ -60,12 +61,6 @@ def contact_sheet(rows: Sequence[Sequence[Tile]], *, header: str, subtitle: str)
             write(x, top + TITLE + own + 8, tile.caption, "caption", FAINT_INK, TILE)
         top += TITLE + own + CAPTION + GAP
     return np.array(sheet)
-
-
-def image_height(row: Sequence[Tile]) -> int:
-    """Return the height that fits the images of a row; bounded, for very wide and very tall ones."""
-    tallest = max(tile.image.shape[0] / tile.image.shape[1] for tile in row)
-    return round(TILE * min(max(tallest, 0.3), 1.1))
 
 
 def _fit(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, width: int) -> str:

@@ -26,7 +26,7 @@ def build_model(section: Section, classes: tuple[str, ...] = ()) -> nn.Module:
     """The network of a recipe's model section, its weights random; training then loads ImageNet weights.
 
     Args:
-        section: `likewise.train.recipes.model_sections` as a dict; "name" says which model.
+        section: `likewise.train.recipes.sections` as a dict; "name" says which model.
         classes: of the training data; only scene models depend on them.
     """
     check_known(section["name"], BUILDERS, "model", ModelError)

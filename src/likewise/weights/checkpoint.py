@@ -12,7 +12,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from likewise.errors import WeightsError
+from likewise.errors import WeightsError, first_of
 
 
 def read_state(path: str | Path) -> dict[str, Tensor]:
@@ -93,7 +93,7 @@ def fingerprint(model: nn.Module) -> str:
 
 def list_entries(kind: str, names: list[str]) -> str:
     """The number of entries of a kind and the first four names."""
-    return f"{len(names)} {kind}: {', '.join(names[:4])}{', ...' if len(names) > 4 else ''}"
+    return f"{len(names)} {kind}: {first_of(names, 4)}"
 
 
 def first_line(error: Exception) -> str:

@@ -9,8 +9,6 @@ An exported folder holds `card.json`, `README.md` for people, and one or two `.o
     concept           a few-shot model with a concept: for other programs only
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Collection, Mapping

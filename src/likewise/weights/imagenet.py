@@ -36,16 +36,16 @@ def load_backbone(spec: BackboneSpec, *, weights: str | Path | None = None, froz
         path = _from_hub(spec)
         state, source = read_state(path), str(path)
     else:
-        raise WeightsError(
-            f"backbone {spec.name} has no public ImageNet weights; pass a file with weights=... (--weights FILE)"
-        )
+        raise WeightsError(f"backbone {spec.name} has no public weights; pass weights=... (--weights FILE)")
     backbone = Backbone(spec, frozen=frozen)
     if not backbone.by_hooks:
         backbone.net = _loaded_by_timm(spec, source)
         if frozen:
             backbone.net.requires_grad_(False)
         return backbone.train()
-    kept = {name: value for name, value in state.items() if not _is_left_out(name, backbone)}
+    # the classifier is fc or classifier in torchvision, pre_logits and head in timm's VGG
+    left_out = tuple(f"{part}." for part in (*backbone.left_out, "fc", "classifier"))
+    kept = {name: value for name, value in state.items() if not name.startswith(left_out)}
     load_state(backbone.net, kept, source=source)
     return backbone
 
@@ -73,11 +73,6 @@ def _loaded_by_timm(spec: BackboneSpec, source: str) -> nn.Module:
     if missing:
         raise WeightsError(f"{source}: does not fit {spec.name}; {list_entries('missing', missing)}")
     return net
-
-
-def _is_left_out(name: str, backbone: Backbone) -> bool:
-    # the classifier is fc or classifier in torchvision, pre_logits and head in timm's VGG
-    return name.startswith(tuple(f"{part}." for part in (*backbone.left_out, "fc", "classifier")))
 
 
 def _from_hub(spec: BackboneSpec) -> Path:

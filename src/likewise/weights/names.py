@@ -3,8 +3,6 @@
 `likewise.weights.load` opens them.
 """
 
-from __future__ import annotations
-
 import os
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field

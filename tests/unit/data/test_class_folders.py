@@ -37,21 +37,20 @@ def test_fss_reads_its_classes_from_the_list_and_counts_missing_entries(tmp_path
 
 def test_fss_masks_are_thresholded_at_128(tmp_path: Path) -> None:
     make_fss(tmp_path)
+    write_fss_list(tmp_path / "splits/fss/test.txt", 240)
     mask = np.zeros((60, 80), np.uint8)
     mask[:, :3] = 127, 128, 255
     fakes.write_image(tmp_path / "abacus/1.png", mask)
-    assert fss1000(tmp_path, "all").read_labels("abacus/1", ["abacus"])[0, :4].tolist() == [0, 1, 1, 0]
+    assert fss1000(tmp_path).read_labels("abacus/1", ["abacus"])[0, :4].tolist() == [0, 1, 1, 0]
 
 
 def test_fss_needs_a_list_of_the_right_length(tmp_path: Path) -> None:
     make_fss(tmp_path)
     with pytest.raises(DataSetError, match=r"splits/fss/test\.txt"):
         fss1000(tmp_path)
-    write_fss_list(tmp_path / "lists/test.txt", 20)
+    write_fss_list(tmp_path / "splits/fss/test.txt", 20)
     with pytest.raises(DataSetError, match=r"20 classes.* 240"):
-        fss1000(tmp_path, lists=tmp_path / "lists")
-    with pytest.raises(DataSetError, match="did you mean test"):
-        fss1000(tmp_path, "tst")
+        fss1000(tmp_path)
 
 
 def test_missing_fss_names_the_needed_files_and_the_places(tmp_path: Path) -> None:

@@ -90,7 +90,7 @@ def test_drawn_episodes_repeat_no_image_and_leave_global_generators_alone(datase
 
 
 def test_too_few_classes_or_images_for_an_episode_raise(dataset: EpisodeSet, tmp_path: Path) -> None:
-    with pytest.raises(DataSetError, match=r"9 images.* 1"):
+    with pytest.raises(DataSetError, match=r"1-way.* 9 images"):
         draw_episode(dataset, 9, 1, np.random.default_rng(0))
     entries = tuple(Entry(p, c) for c in ("bus", "car") for p in ("a", "b"))
     twins = replace(dataset, classes=("bus", "car"), entries=entries)

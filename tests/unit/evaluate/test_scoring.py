@@ -5,8 +5,7 @@ import pytest
 from PIL import ExifTags, Image
 
 from likewise.data.groups import GroupSet, cosaliency_groups
-from likewise.data.scene_folders import folder_scenes
-from likewise.data.scenes import SceneSet
+from likewise.data.scenes import SceneSet, folder_scenes
 from likewise.errors import ArgumentError, PredictionError
 from likewise.evaluate.scoring import (
     GROUP_MODES,

@@ -44,8 +44,9 @@ def part_table(results: Results) -> Table:
 def class_table(results: Results) -> Table:
     """Return one row for each class of each fold or set."""
     with_queries = any(part.queries for part in results.parts)
-    metric = f"{class_metric(results)} under {results.protocol}"
-    table = Table("set", class_noun(results), *(["query images"] if with_queries else []), metric, box=SIMPLE_HEAD)
+    metric, noun = class_terms(results)
+    columns = ["set", noun, *(["query images"] if with_queries else []), f"{metric} under {results.protocol}"]
+    table = Table(*columns, box=SIMPLE_HEAD)
     for part in results.parts:
         for index, name in enumerate(part.scores.per_class):
             queries = [str(part.queries[name])] if with_queries else []
@@ -94,20 +95,16 @@ def part_rows(results: Results) -> list[list[str]]:
     named = [(part.name, format_presence(part), part.scores) for part in results.parts]
     if results.mean is not None:
         named.append(("mean over folds", "", results.mean))
-    first = results.parts[0].scores
-    count = next(iter(first.counts))
+    _, _, count, *values = part_columns(results)
     return [
-        [name, presence, str(scores.counts[count]), *(format_value(scores, value) for value in first.values)]
+        [name, presence, str(scores.counts[count]), *(format_value(scores, value) for value in values)]
         for name, presence, scores in named
     ]
 
 
-def class_metric(results: Results) -> str:
-    return "Jaccard" if results.protocol == "co-segmentation" else "IoU"
-
-
-def class_noun(results: Results) -> str:
-    return "group" if results.protocol == "co-segmentation" else "class"
+def class_terms(results: Results) -> tuple[str, str]:
+    """Return the names of the score of a class and of a class."""
+    return ("Jaccard", "group") if results.protocol == "co-segmentation" else ("IoU", "class")
 
 
 def describe(settings: dict[str, Any]) -> str:

@@ -22,7 +22,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
-from likewise.errors import MemoryMismatchError, ModelError, WeightsError
+from likewise.errors import MemoryMismatchError, ModelError, WeightsError, first_of
 from likewise.io.atomic import write_atomically
 from likewise.io.labels import IGNORE
 from likewise.ops.features import plane_size
@@ -138,7 +138,9 @@ class DatasetMemory(nn.Module):
             # one image at a time needs the least memory
             sums = sum(self._sums(*image, resized, equal) for image in zip(features, labels, strict=True))
             assert isinstance(sums, Tensor)
-            total, weight, pixels = _sum_over_processes(sums).split([features.shape[1], 1, 1], dim=2)
+            if torch.distributed.is_available() and torch.distributed.is_initialized():
+                torch.distributed.all_reduce(sums)
+            total, weight, pixels = sums.split([features.shape[1], 1, 1], dim=2)
             return total, weight, pixels
 
         total, weight, pixels = over_the_batch()
@@ -236,25 +238,15 @@ class DatasetMemory(nn.Module):
         return memory
 
 
-def _sum_over_processes(values: Float[Tensor, "..."]) -> Float[Tensor, "..."]:
-    """Return the sum over the process group, if there is one."""
-    if torch.distributed.is_available() and torch.distributed.is_initialized():
-        values = values.contiguous()
-        torch.distributed.all_reduce(values)
-    return values
-
-
 def check_labels(labels: Integer[Tensor, "b h w"], classes: int) -> None:
     """Raise a `MemoryMismatchError` that names and counts the values unless every label is a class or void."""
     wrong = ((labels < 0) | (labels >= classes)) & (labels != IGNORE)
     if wrong.any():
-        values, counts = labels[wrong].unique(return_counts=True)
-        listed = ", ".join(
-            f"{value} ({count} pixels)" for value, count in zip(values[:4].tolist(), counts.tolist(), strict=False)
-        )
+        values, counts = (found.tolist() for found in labels[wrong].unique(return_counts=True))
+        listed = first_of([f"{value} ({count} pixels)" for value, count in zip(values, counts, strict=True)], 4)
         raise MemoryMismatchError(
-            f"labels hold {listed}{', ...' if len(values) > 4 else ''}, but there are {classes} classes: "
-            f"use labels 0 to {classes - 1}, and {IGNORE} for void pixels"
+            f"labels hold {listed}, but there are {classes} classes: use labels 0 to {classes - 1}, and {IGNORE} for "
+            "void pixels"
         )
 
 
@@ -271,7 +263,7 @@ def check_classes(needed: Sequence[str], found: Sequence[str], *, source: str | 
 
 
 def _listed(names: Sequence[str]) -> str:
-    return f"{len(names)} classes ({', '.join(names[:12])}{', ...' if len(names) > 12 else ''})"
+    return f"{len(names)} classes ({first_of(names)})"
 
 
 def polynomial_momentum(progress: float, *, start: float = 0.9, power: float = 0.9) -> float:

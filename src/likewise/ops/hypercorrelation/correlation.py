@@ -9,6 +9,9 @@ from torch import Tensor, nn
 from likewise.errors import warn
 from likewise.ops.features import resize
 
+Taps = list[Float[Tensor, "b _c _h _w"]]
+"""Feature maps, shallow to deep."""
+
 EPS = 1e-5
 """Added to the norm of a feature vector, as in the published program: masked-out positions have correlation 0."""
 
@@ -18,9 +21,7 @@ def unit(features: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
     return features / (features.norm(dim=1, keepdim=True) + EPS)
 
 
-def masked_unit_features(
-    taps: list[Float[Tensor, "b _c _h _w"]], strides: list[int], mask: Float[Tensor, "b h w"], *, rescue: bool
-) -> list[Float[Tensor, "b _c _h _w"]]:
+def masked_unit_features(taps: Taps, strides: list[int], mask: Float[Tensor, "b h w"], *, rescue: bool) -> Taps:
     """Return the unit features of every tap, multiplied by the mask before normalisation (HSNet, equation 1)."""
     planes = {stride: tap.shape[-2:] for stride, tap in zip(strides, taps, strict=True)}
     # Always in single precision: where a sample falls on a pixel up to rounding, its neighbour's weight is 1e-6 or 0,

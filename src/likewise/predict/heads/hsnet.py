@@ -1,7 +1,5 @@
 """HSNet: hypercorrelations of the query with every shot."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import replace
 

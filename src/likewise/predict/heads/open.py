@@ -1,7 +1,5 @@
 """From the name of a few-shot model to its head, on one of two engines."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """The part of `FewShot` that depends on the method."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable

@@ -1,7 +1,5 @@
 """Heads whose networks run on torch."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any

@@ -194,3 +194,6 @@ class SceneData(Section):
         if not 0 < self.scale[0] <= self.scale[1]:
             raise ValueError(f"scale is {list(self.scale)}: write [minimum, maximum], both above 0")
         return self
+
+
+Data = Annotated[EpisodeData | GroupData | ImageData | SceneData, Field(discriminator="kind")]

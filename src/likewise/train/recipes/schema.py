@@ -2,20 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Literal
 
 from pydantic import Field, model_validator
 
-from likewise.train.recipes.data_sections import EpisodeData, GroupData, ImageData, SceneData
-from likewise.train.recipes.model_sections import (
-    FCNModel,
-    HSNetModel,
-    ICNetModel,
-    MCIBIModel,
-    PANetModel,
-    SaliencyModel,
-)
-from likewise.train.recipes.sections import LARGEST_COUNT, SGD, Adam, Reference, Schedule, Section, Validation
+from likewise.train.recipes.data_sections import Data
+from likewise.train.recipes.sections import LARGEST_COUNT, Model, Optimiser, Reference, Schedule, Section, Validation
 
 DATA_KINDS = {
     "panet": "episodes",
@@ -50,11 +42,9 @@ class Recipe(Section):
     name: str
     source: Reference
     licences: tuple[str, ...]
-    model: Annotated[
-        PANetModel | HSNetModel | SaliencyModel | ICNetModel | MCIBIModel | FCNModel, Field(discriminator="name")
-    ]
-    data: Annotated[EpisodeData | GroupData | ImageData | SceneData, Field(discriminator="kind")]
-    optimiser: Annotated[SGD | Adam, Field(discriminator="name")]
+    model: Model
+    data: Data
+    optimiser: Optimiser
     schedule: Schedule
     validation: Validation = Validation()
     steps: int = Field(ge=1)
@@ -71,16 +61,12 @@ class Recipe(Section):
     @model_validator(mode="after")
     def _sections_agree(self) -> Recipe:
         if self.batch % self.processes:
-            raise ValueError(
-                f"{self.processes} processes cannot share a batch of {self.batch}: make batch a multiple of processes"
-            )
+            raise ValueError(f"{self.processes} processes cannot share a batch of {self.batch}: set a multiple")
         kind = DATA_KINDS[self.model.name]
         if self.data.kind != kind:
             raise ValueError(f"{self.model.name} trains on {kind}, not on {self.data.kind}: set data.kind={kind}")
         if self.validation.classes and self.data.kind != "episodes":
-            raise ValueError(
-                f"validation.classes applies to episodes, not to {self.data.kind}: set validation.classes=[]"
-            )
+            raise ValueError(f"validation.classes needs episodes, not {self.data.kind}: set validation.classes=[]")
         if self.model.name == "hsnet" and self.data.kind == "episodes" and self.data.ways != 1:
             raise ValueError(f"HSNet trains on 1-way episodes, not {self.data.ways}-way: set data.ways=1")
         return self

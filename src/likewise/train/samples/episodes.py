@@ -88,9 +88,7 @@ class TrainingEpisodes(TrainingData):
 def split_off(sources: TrainingSources, classes: tuple[str, ...]) -> tuple[TrainingSources, EpisodeSet]:
     """Return the sources without `classes` and the images that show them, and the set of `classes` alone."""
     if len(sources.sets) > 1:
-        raise DataSetError(
-            "validation.classes needs a single data set, since other sets of a mixture can show the same classes"
-        )
+        raise DataSetError("validation.classes needs a single data set: other sets can show the same classes")
     weight, base = sources.sets[0]
     for name in classes:
         check_known(name, base.classes, f"class of {base.name} to validate on", DataSetError)

@@ -10,6 +10,7 @@ import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
+from likewise.data.augmentation import random_crop
 from likewise.data.episodes import EpisodeSet
 from likewise.data.groups import cosaliency_groups
 from likewise.errors import DataSetError
@@ -17,7 +18,6 @@ from likewise.io.images import read_image
 from likewise.io.resize import resize_grey, resize_image, resize_labels
 from likewise.train.recipes.data_sections import GroupData
 from likewise.train.recipes.schema import Recipe
-from likewise.train.samples.cropping import random_crop
 from likewise.train.samples.sources import TrainingSources
 from likewise.train.samples.training_data import TRAINING, TrainingData, draw_readable
 from likewise.weights.checkpoint import fingerprint

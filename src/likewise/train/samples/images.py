@@ -8,11 +8,10 @@ import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
-from likewise.data.augmentation import Augmentation
+from likewise.data.augmentation import Augmentation, random_crop
 from likewise.io.images import read_image
 from likewise.train.recipes.data_sections import ImageData
 from likewise.train.recipes.schema import Recipe
-from likewise.train.samples.cropping import random_crop
 from likewise.train.samples.sources import TrainingSources, read_merged
 from likewise.train.samples.training_data import TRAINING, TrainingData, draw_readable
 

@@ -14,8 +14,7 @@ from torch import Tensor
 
 from likewise.data.augmentation import Augmentation
 from likewise.data.benchmarks import SCENES, open_scenes
-from likewise.data.scene_folders import folder_scenes
-from likewise.data.scenes import Scene, SceneSet
+from likewise.data.scenes import Scene, SceneSet, folder_scenes
 from likewise.errors import DataSetError, ImageError
 from likewise.io.images import TRANSPOSED, format_size, read_image, read_size
 from likewise.io.labels import IGNORE

@@ -5,7 +5,7 @@ from typing import Any
 
 from likewise.backbones.taps import Backbone
 from likewise.errors import ModelError, check_known
-from likewise.train.recipes.model_sections import HSNetModel, PANetModel, SaliencyModel, SceneModel
+from likewise.train.recipes.sections import HSNetModel, PANetModel, SaliencyModel, SceneModel
 from likewise.weights.build import build_model
 from likewise.weights.imagenet import load_backbone
 

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from likewise.errors import TrainingError
 from likewise.models.icnet import ICNet
-from likewise.train.recipes.model_sections import ICNetModel
+from likewise.train.recipes.sections import ICNetModel
 from likewise.train.samples.groups import Batch
 from likewise.train.samples.training_data import Progress
 from likewise.train.tasks.build import learn_only

@@ -14,9 +14,8 @@ from likewise.models.blocks.dataset_memory import DatasetMemory, coupled_momentu
 from likewise.models.blocks.scene_heads import total_pixel_weight
 from likewise.models.fcn import FCN
 from likewise.models.mcibi import MCIBI
-from likewise.train.kernels.depthwise import use_fast_depthwise
-from likewise.train.kernels.shared_batch_norm import share_batch_norms
-from likewise.train.recipes.model_sections import FCNModel, MCIBIModel, SceneModel
+from likewise.train.kernels import share_batch_norms, use_fast_depthwise
+from likewise.train.recipes.sections import FCNModel, MCIBIModel, SceneModel
 from likewise.train.samples.scenes import Batch
 from likewise.train.samples.training_data import Progress
 from likewise.train.tasks.build import build_trainable
@@ -42,7 +41,8 @@ def build_scene_model(section: SceneModel, classes: tuple[str, ...]) -> Any:
     """Return MCIBI or the baseline on a backbone with ImageNet weights, with fast depthwise convolutions."""
     model = build_trainable(section, classes)
     use_fast_depthwise(model.backbone)
-    return share_batch_norms(model)
+    share_batch_norms(model)
+    return model
 
 
 def losses(model: MCIBI, section: MCIBIModel, batch: Batch, progress: Progress) -> dict[str, Float[Tensor, ""]]:

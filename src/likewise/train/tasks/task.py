@@ -19,7 +19,7 @@ from likewise.train.samples.groups import TrainingGroups
 from likewise.train.samples.images import TrainingImages
 from likewise.train.samples.scenes import TrainingScenes
 from likewise.train.samples.training_data import STARTING, Batch, Progress, TrainingData, torch_seed
-from likewise.train.tasks import hsnet, icnet, mcibi, panet
+from likewise.train.tasks import few_shot, icnet, mcibi
 from likewise.train.tasks.build import build_trainable
 
 
@@ -43,8 +43,8 @@ def saliency_losses(model: Any, section: Any, batch: Batch, progress: Progress) 
 
 
 TASKS: dict[str, Task] = {
-    "panet": Task(build_trainable, panet.losses, partial(TrainingEpisodes, predict=panet.predict)),
-    "hsnet": Task(build_trainable, hsnet.losses, partial(TrainingEpisodes, predict=hsnet.predict)),
+    "panet": Task(build_trainable, few_shot.panet_losses, partial(TrainingEpisodes, predict=few_shot.panet_predict)),
+    "hsnet": Task(build_trainable, few_shot.hsnet_losses, partial(TrainingEpisodes, predict=few_shot.hsnet_predict)),
     "saliency": Task(build_trainable, saliency_losses, TrainingImages),
     "icnet": Task(icnet.build, icnet.losses, partial(TrainingGroups, size=ICNET_SIZE)),
     "mcibi": Task(mcibi.build, mcibi.losses, TrainingScenes, mcibi.save_memory),

@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import save_file
 
 from likewise.errors import ModelError, TrainingError
-from likewise.train.recipes.model_sections import ICNetModel
+from likewise.train.recipes.sections import ICNetModel
 from likewise.train.samples.groups import Batch
 from likewise.train.samples.training_data import Progress
 from likewise.train.tasks import icnet

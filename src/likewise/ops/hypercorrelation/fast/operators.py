@@ -8,6 +8,7 @@ controls two optimisations that are not operators: `one_thread_each` in `fast.th
 """
 
 import functools
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
@@ -54,22 +55,22 @@ def column_moments(rows: Float[Tensor, "n w"]) -> tuple[Float32[Tensor, " w"], F
 @functools.cache
 def has_onednn_convolution() -> bool:
     """Return whether the 3D convolution of oneDNN runs in float32 in this build of torch, on this processor."""
-    try:
-        with torch.inference_mode():
-            x = torch.ones(1, 2, 3, 3, 2).contiguous(memory_format=torch.channels_last_3d)
-            weight = torch.ones(2, 2, 3, 3, 1)
-            torch.ops.aten.mkldnn_convolution(x, weight, None, (1, 1, 0), (1, 1, 1), (1, 1, 1), 1)
-    except (RuntimeError, AttributeError):  # NotImplementedError is a RuntimeError
-        return False
-    return True
+    x = torch.ones(1, 2, 3, 3, 2).contiguous(memory_format=torch.channels_last_3d)
+    shape = (1, 1, 0), (1, 1, 1), (1, 1, 1), 1
+    return _runs(lambda: torch.ops.aten.mkldnn_convolution(x, torch.ones(2, 2, 3, 3, 1), None, *shape))
 
 
 @functools.cache
 def has_column_moments(dtype: torch.dtype) -> bool:
     """Return whether torch runs `batch_norm_update_stats` on rows of the given type."""
+    rows = torch.ones(3, 2, dtype=dtype)
+    return _runs(lambda: torch.ops.aten.batch_norm_update_stats(rows, *torch.zeros(2, 2), 0.0))
+
+
+def _runs(operator: Callable[[], object]) -> bool:
     try:
         with torch.inference_mode():
-            torch.ops.aten.batch_norm_update_stats(torch.ones(3, 2, dtype=dtype), *torch.zeros(2, 2), 0.0)
-    except (RuntimeError, AttributeError):
+            operator()
+    except (RuntimeError, AttributeError):  # NotImplementedError is a RuntimeError
         return False
     return True

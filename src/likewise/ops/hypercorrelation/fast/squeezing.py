@@ -23,6 +23,12 @@ from likewise.ops.hypercorrelation.fast.norms import merge_moments, moments, nor
 from likewise.ops.hypercorrelation.fast.operators import convolve3d
 from likewise.ops.hypercorrelation.supports import SupportLevel
 
+Level = Float[Tensor, "_b _c _hs _ws _q"]
+"""A hypercorrelation whose query plane is flattened and last."""
+
+Plane = tuple[int, int]
+"""Height and width."""
+
 TILE = 1 << 21
 """Correlations that are held at a time: few enough to stay in the processor's cache."""
 
@@ -78,12 +84,10 @@ class Patch(NamedTuple):
     outside: Float[Tensor, " c"]
     rows: Window
     columns: Window
-    plane: tuple[int, int]
+    plane: Plane
 
 
-def squeeze(
-    block: nn.Sequential, query: list[Float[Tensor, "q _c"]], grid: tuple[int, int], support: SupportLevel
-) -> Float[Tensor, "1 d ho wo q"]:
+def squeeze(block: nn.Sequential, query: list[Float[Tensor, "q _c"]], grid: Plane, support: SupportLevel) -> Level:
     """A squeeze block on the hypercorrelation of a query and a support, which never exists as a whole.
 
     `query` has the unit features of the taps of one stride, its plane, of size `grid`, flattened.
@@ -95,7 +99,7 @@ def squeeze(
     return normalise(third_norm, convolve(third, x, grid))
 
 
-def mix(block: nn.Sequential, x: Float[Tensor, "b c hs ws q"], grid: tuple[int, int]) -> Float[Tensor, "b d hs ws q"]:
+def mix(block: nn.Sequential, x: Level, grid: Plane) -> Level:
     """A mix block: center-pivot convolutions, each followed by group norm and ReLU."""
     layers: Any = block
     for convolution, norm in zip(layers[::3], layers[1::3], strict=True):
@@ -104,7 +108,7 @@ def mix(block: nn.Sequential, x: Float[Tensor, "b c hs ws q"], grid: tuple[int, 
 
 
 def convolve_correlation(
-    kernel: CenterPivotConv4d, query: list[Float[Tensor, "q _c"]], grid: tuple[int, int], support: SupportLevel
+    kernel: CenterPivotConv4d, query: list[Float[Tensor, "q _c"]], grid: Plane, support: SupportLevel
 ) -> Patch:
     """The first layer, from the features: correlations of one tile of query positions at a time."""
     side, stride, taps, positions = kernel.support.kernel_size[0], kernel.stride, len(query), len(query[0])
@@ -133,12 +137,11 @@ def convolve_correlation(
         planes = over_query_axes(kernel.query.weight, center, grid)
         for inside, added in zip(tiles, planes.split(tile, dim=4), strict=True):
             inside[:, :, out_rows, out_columns] += added
-    return Patch(tiles, bias, rows, columns, strided(support.plane, stride))
+    height, width = support.plane
+    return Patch(tiles, bias, rows, columns, ((height - 1) // stride + 1, (width - 1) // stride + 1))
 
 
-def convolve_patch(
-    kernel: CenterPivotConv4d, norm: nn.GroupNorm, patch: Patch, grid: tuple[int, int]
-) -> Float[Tensor, "1 d ho wo q"]:
+def convolve_patch(kernel: CenterPivotConv4d, norm: nn.GroupNorm, patch: Patch, grid: Plane) -> Level:
     """Apply group norm over the whole level, ReLU and a layer: to the constant outside, plus to the difference inside.
 
     The constant counts in the norm once for each position outside.
@@ -171,9 +174,7 @@ def convolve_patch(
     return x
 
 
-def convolve_constant(
-    kernel: CenterPivotConv4d, constant: Float[Tensor, " c"], plane: tuple[int, int], grid: tuple[int, int]
-) -> Float[Tensor, "1 d ho wo q"]:
+def convolve_constant(kernel: CenterPivotConv4d, constant: Float[Tensor, " c"], plane: Plane, grid: Plane) -> Level:
     """Apply a layer to a constant level; the result differs at the borders of both planes, through the padding."""
     side, even, positions = kernel.support.kernel_size[0], constant[None, :, None, None], math.prod(grid)
     over_support = F.conv2d(
@@ -187,9 +188,7 @@ def convolve_constant(
     return channels_second(x.view(1, height, width, positions, channels))
 
 
-def convolve(
-    kernel: CenterPivotConv4d, x: Float[Tensor, "b c hs ws q"], grid: tuple[int, int]
-) -> Float[Tensor, "b d ho wo q"]:
+def convolve(kernel: CenterPivotConv4d, x: Level, grid: Plane) -> Level:
     """A center-pivot convolution of a whole level."""
     side, stride = kernel.support.kernel_size[0], kernel.stride
     rows, columns = (Window.over(0, length - 1, length, side, stride) for length in x.shape[2:4])
@@ -198,11 +197,8 @@ def convolve(
 
 
 def over_support_axes(
-    kernel: CenterPivotConv4d,
-    x: Float[Tensor, "b c hs ws q"],
-    windows: tuple[Window, Window],
-    bias: Float[Tensor, " d"] | None = None,
-) -> Float[Tensor, "b d ho wo q"]:
+    kernel: CenterPivotConv4d, x: Level, windows: tuple[Window, Window], bias: Float[Tensor, " d"] | None = None
+) -> Level:
     rows, columns = windows
     weight, strides = kernel.support.weight[..., None], (kernel.stride, kernel.stride, 1)
     padding = (rows.padding, columns.padding, 0)
@@ -210,31 +206,27 @@ def over_support_axes(
     return planes[:, :, : rows.span, : columns.span]
 
 
-def over_query_axes(
-    weight: Float[Tensor, "d c k k"], x: Float[Tensor, "b c hs ws q"], grid: tuple[int, int]
-) -> Float[Tensor, "b d hs ws q"]:
+def over_query_axes(weight: Float[Tensor, "d c k k"], x: Level, grid: Plane) -> Level:
     planes = F.conv2d(as_query_planes(x, grid), weight, padding=weight.shape[-1] // 2)
     return from_query_planes(planes, x.shape)
 
 
-def as_query_planes(x: Float[Tensor, "b c hs ws q"], grid: tuple[int, int]) -> Float[Tensor, "n c hq wq"]:
+def as_query_planes(x: Level, grid: Plane) -> Float[Tensor, "n c hq wq"]:
     """One channels-last plane for each support position; no copy when `x` is whole and has its channels last."""
     x = x.contiguous(memory_format=torch.channels_last_3d)
     return x.permute(0, 2, 3, 4, 1).reshape(-1, *grid, x.shape[1]).permute(0, 3, 1, 2)
 
 
-def from_query_planes(planes: Float[Tensor, "n d hq wq"], shape: torch.Size) -> Float[Tensor, "b d hs ws q"]:
+def from_query_planes(planes: Float[Tensor, "n d hq wq"], shape: torch.Size) -> Level:
     channels_last = planes.permute(0, 2, 3, 1).reshape(shape[0], shape[2], shape[3], -1, planes.shape[1])
     return channels_second(channels_last)
 
 
-def channels_second(x: Float[Tensor, "b hs ws q c"]) -> Float[Tensor, "b c hs ws q"]:
+def channels_second(x: Float[Tensor, "b hs ws q c"]) -> Level:
     return x.permute(0, 4, 1, 2, 3)
 
 
-def enlarge(
-    x: Float[Tensor, "b c hs ws q"], grid: tuple[int, int], to: tuple[int, int], plane: tuple[int, int]
-) -> Float[Tensor, "b c ho wo qo"]:
+def enlarge(x: Level, grid: Plane, to: Plane, plane: Plane) -> Level:
     """The query plane from `grid` to `to`, and the support plane to `plane`, bilinear with corners aligned."""
     planes = resize(as_query_planes(x, grid), to, align_corners=True)
     x = from_query_planes(planes.contiguous(memory_format=torch.channels_last), x.shape)
@@ -244,7 +236,7 @@ def enlarge(
     return rearrange(resize(planes, plane, align_corners=True), "b (c q) hs ws -> b c hs ws q", c=x.shape[1])
 
 
-def mean_over_support(x: Float[Tensor, "b c hs ws q"], grid: tuple[int, int]) -> Float[Tensor, "b c hq wq"]:
+def mean_over_support(x: Level, grid: Plane) -> Float[Tensor, "b c hq wq"]:
     """The mean over the support plane, by the order in which `x` lies in memory."""
     flat = x.permute(0, 2, 3, 4, 1).flatten(3).flatten(1, 2)
     return rearrange(flat.mean(dim=1), "b (hq wq c) -> b c hq wq", hq=grid[0], wq=grid[1])
@@ -254,7 +246,3 @@ def biases(kernel: CenterPivotConv4d) -> Float[Tensor, " d"]:
     assert kernel.query.bias is not None
     assert kernel.support.bias is not None
     return kernel.query.bias + kernel.support.bias
-
-
-def strided(plane: tuple[int, int], stride: int) -> tuple[int, int]:
-    return (plane[0] - 1) // stride + 1, (plane[1] - 1) // stride + 1

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from likewise.data.class_names import LIP, mirrored_pairs
-from likewise.data.scene_folders import folder_scenes
+from likewise.data.scenes import folder_scenes
 from likewise.errors import DataSetError, ImageError
 from support import fakes
 from support.scene_files import first_row, write_pair

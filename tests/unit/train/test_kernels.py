@@ -8,7 +8,7 @@ from torch import nn
 
 from likewise.backbones.specs import BACKBONES
 from likewise.backbones.taps import Backbone
-from likewise.train.kernels.depthwise import FastDepthwiseConv2d, use_fast_depthwise
+from likewise.train.kernels import FastDepthwiseConv2d, use_fast_depthwise
 
 
 def both(side: int, dilation: int, size: tuple[int, int]) -> tuple[nn.Conv2d, nn.Conv2d, torch.Tensor]:

@@ -3,11 +3,11 @@ import torch
 import torch.nn.functional as F
 
 from likewise.models.hsnet import HSNet
-from likewise.train.recipes.model_sections import HSNetModel
+from likewise.train.recipes.sections import HSNetModel
 from likewise.train.samples.episodes import Batch
 from likewise.train.samples.training_data import Progress
-from likewise.train.tasks import hsnet
 from likewise.train.tasks.build import build_trainable
+from likewise.train.tasks.few_shot import hsnet_inputs, hsnet_losses, hsnet_predict
 from likewise.weights.imagenet import load_backbone
 from support.fake_runs import FIRST_TAP
 
@@ -38,8 +38,8 @@ def test_the_backbone_has_imagenet_weights_and_is_frozen(model: HSNet) -> None:
 def test_the_loss_is_the_cross_entropy_of_the_queries(model: HSNet) -> None:
     batch = random_batch(2)
     with torch.no_grad():
-        losses = hsnet.losses(model, SECTION, batch, Progress(0, 1))
-        logits = model(*hsnet.inputs(model, batch))[:, 0]
+        losses = hsnet_losses(model, SECTION, batch, Progress(0, 1))
+        logits = model(*hsnet_inputs(model, batch))[:, 0]
     assert losses.keys() == {"cross-entropy"}
     assert losses["cross-entropy"].item() == pytest.approx(F.cross_entropy(logits, batch.targets.long()).item())
 
@@ -47,7 +47,7 @@ def test_the_loss_is_the_cross_entropy_of_the_queries(model: HSNet) -> None:
 def test_predicted_masks_have_the_size_of_the_queries(model: HSNet) -> None:
     batch = random_batch(2)
     with torch.no_grad():
-        masks = hsnet.predict(model, batch)
-        foreground = model(*hsnet.inputs(model, batch))[:, 0].argmax(dim=1)
+        masks = hsnet_predict(model, batch)
+        foreground = model(*hsnet_inputs(model, batch))[:, 0].argmax(dim=1)
     assert masks.dtype == torch.uint8
     assert (masks == foreground).all()

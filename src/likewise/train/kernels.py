@@ -1,18 +1,23 @@
-"""Depthwise convolution with a backward pass that is fast on a CPU and correct in bfloat16.
+"""Layers that replace torch's in training, in place: the state dict stays the same.
 
-torch's backward pass of a dilated depthwise convolution takes ten times as long as the forward pass on a CPU, and its
-weight gradient in bfloat16 with channels last is wrong (torch 2.12). Here the input gradient is the forward pass with
-the flipped kernel. The weight gradient is torch's for a convolution without dilation, applied to the positions of
-equal remainder modulo the dilation, which are independent of each other.
+**Depthwise convolution.** torch's backward pass of a dilated depthwise convolution takes ten times as long as the
+forward pass on a CPU, and its weight gradient in bfloat16 with channels last is wrong (torch 2.12). Here the input
+gradient is the forward pass with the flipped kernel. The weight gradient is torch's for a convolution without dilation,
+applied to the positions of equal remainder modulo the dilation, which are independent of each other.
+
+**Batch norm** over the batch of all processes, on any device; `nn.SyncBatchNorm` requires an accelerator.
 """
 
 from typing import Any
 
 import torch
+import torch.distributed
 import torch.nn.functional as F
 from einops import rearrange
 from jaxtyping import Float
+from timm.layers import BatchNormAct2d
 from torch import Tensor, nn
+from torch.distributed.nn.functional import all_reduce
 from torch.nn.grad import conv2d_weight
 
 
@@ -81,3 +86,38 @@ def _split_by_remainder(planes: Float[Tensor, "b c h w"], dilation: int) -> Floa
     padded = F.pad(planes, (0, -width % dilation, 0, -height % dilation))
     pattern = "b c (h y) (w x) -> (b y x) c h w"
     return rearrange(padded, pattern, y=dilation, x=dilation).contiguous(memory_format=torch.channels_last)
+
+
+class SharedBatchNorm2d(nn.BatchNorm2d):
+    """A batch norm with the statistics of all processes in training."""
+
+    def forward(self, input: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
+        found = self.synchronised(input) if self.training else super().forward(input)
+        for name in ("drop", "act"):  # timm's dropout and activation
+            found = getattr(self, name, nn.Identity())(found)
+        return found
+
+    def synchronised(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
+        assert self.running_mean is not None
+        assert self.running_var is not None
+        assert self.num_batches_tracked is not None
+        assert self.momentum is not None
+        values = x.float()
+        count = values.new_tensor([x.shape[0] * x.shape[2] * x.shape[3]])
+        sums = all_reduce(torch.cat([values.sum(dim=(0, 2, 3)), count]))
+        mean = (sums[:-1] / sums[-1])[:, None, None]
+        deviation = all_reduce((values - mean).square().sum(dim=(0, 2, 3)))
+        with torch.no_grad():
+            self.running_mean.lerp_(mean[:, 0, 0], self.momentum)
+            self.running_var.lerp_(deviation / (sums[-1] - 1).clamp_min(1), self.momentum)
+            self.num_batches_tracked.add_(1)
+        scale = (self.weight * (deviation / sums[-1] + self.eps).rsqrt())[:, None, None]
+        return ((values - mean) * scale + self.bias[:, None, None]).to(x.dtype)
+
+
+def share_batch_norms(network: nn.Module) -> None:
+    """Turn each batch norm of the network into a `SharedBatchNorm2d` if there are several processes, in place."""
+    if torch.distributed.is_initialized() and torch.distributed.get_world_size() > 1:
+        for module in network.modules():
+            if type(module) in (nn.BatchNorm2d, BatchNormAct2d):
+                module.__class__ = SharedBatchNorm2d
