@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.table import Table
 
 from likewise.backbones.specs import backbone_spec
-from likewise.data.episodes import Episode, EpisodeSet, load_episode
+from likewise.data.episodes import EpisodeSet, read_pair
 from likewise.data.pascal import pascal5i
 from likewise.models.panet import PANet, PANetConfig
 from likewise.ops.features import resize
@@ -68,10 +68,10 @@ class Features:
         """The taps of an image, and its labels for one class: 0, 1 and 255."""
         key = (image, class_name)
         if key not in self.kept:
-            loaded = load_episode(dataset, Episode((class_name,), ((image,),), image), SIZE)
-            features = self.backbone(self.backbone.normalise(torch.from_numpy(loaded.query.copy())[None]))
+            pixels, labels = read_pair(dataset, image, (class_name,), SIZE)
+            features = self.backbone(self.backbone.normalise(torch.from_numpy(pixels.copy())[None]))
             taps = {name: feature.half() for name, feature in zip(TAPS, features, strict=True)}
-            self.kept[key] = taps, torch.from_numpy(loaded.target.copy())
+            self.kept[key] = taps, torch.from_numpy(labels.copy())
         return self.kept[key]
 
 

@@ -41,18 +41,6 @@ class Episode:
 
 
 @dataclass(frozen=True)
-class LoadedEpisode:
-    """The pixels of an episode. Labels hold 0, way + 1, and IGNORE."""
-
-    episode: Episode
-    # axes have no names: each support has its own size
-    supports: tuple[tuple[UInt8[np.ndarray, "_ _ 3"], ...], ...]
-    support_labels: tuple[tuple[UInt8[np.ndarray, "_ _"], ...], ...]
-    query: UInt8[np.ndarray, "hq wq 3"]
-    target: UInt8[np.ndarray, "hq wq"]
-
-
-@dataclass(frozen=True)
 class EpisodeSet:
     """An index of (image, class) entries.
 
@@ -119,35 +107,22 @@ class EpisodeSet:
         return replace(self, classes=kept, entries=tuple(e for e in self.entries if e.class_name in kept))
 
 
-def load_episode(
-    dataset: EpisodeSet, episode: Episode, size: int | None = None, nearest: Nearest = "floor"
-) -> LoadedEpisode:
-    """Return the pixels of an episode, all resized to `size` x `size`, or at their own size for None.
+def read_pair(
+    dataset: EpisodeSet, image: str, classes: Sequence[str], size: int | None = None, nearest: Nearest = "floor"
+) -> tuple[UInt8[np.ndarray, "h w 3"], UInt8[np.ndarray, "h w"]]:
+    """Return an image and its labels, resized to `size` x `size`, or at their own size for None.
 
     Label maps are resized by `nearest` (`resize_labels`). An image and a mask of different sizes raise `ImageError`.
     """
-
-    def read(image: str) -> tuple[np.ndarray, np.ndarray]:
-        pixels = read_image(dataset.image_path(image))
-        labels = dataset.read_labels(image, episode.classes)
-        if pixels.shape[:2] != labels.shape:
-            raise ImageError(
-                f"{dataset.image_path(image)}: the image is {format_size(*pixels.shape[:2])}, its mask "
-                f"{format_size(*labels.shape)}; both must have the same size"
-            )
-        if size is None:
-            return pixels, labels
-        return resize_image(pixels, size, size), resize_labels(labels, size, size, nearest)
-
-    supports = [[read(image) for image in shots] for shots in episode.supports]
-    query, target = read(episode.query)
-    return LoadedEpisode(
-        episode,
-        tuple(tuple(image for image, _ in shots) for shots in supports),
-        tuple(tuple(labels for _, labels in shots) for shots in supports),
-        query,
-        target,
-    )
+    pixels, labels = read_image(dataset.image_path(image)), dataset.read_labels(image, classes)
+    if pixels.shape[:2] != labels.shape:
+        raise ImageError(
+            f"{dataset.image_path(image)}: the image is {format_size(*pixels.shape[:2])}, its mask "
+            f"{format_size(*labels.shape)}; both must have the same size"
+        )
+    if size is None:
+        return pixels, labels
+    return resize_image(pixels, size, size), resize_labels(labels, size, size, nearest)
 
 
 def draw_episode(dataset: EpisodeSet, shots: int, ways: int, generator: np.random.Generator) -> Episode:

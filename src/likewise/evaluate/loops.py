@@ -19,7 +19,7 @@ import numpy as np
 from cachetools import LRUCache, cached
 from jaxtyping import UInt8
 
-from likewise.data.episodes import Episode, EpisodeSet, load_episode
+from likewise.data.episodes import Episode, EpisodeSet, read_pair
 from likewise.errors import ImageError, check_known
 from likewise.evaluate.protocols import Protocol
 from likewise.evaluate.results import EpisodeScore, Part, Results
@@ -164,8 +164,7 @@ def cached_targets(dataset: EpisodeSet, protocol: Protocol) -> Callable[[Episode
 
     @cached(cache, key=lambda episode: (episode.query, episode.classes))
     def target_of(episode: Episode) -> UInt8[np.ndarray, "h w"]:
-        query = Episode(episode.classes, (), episode.query)
-        return load_episode(dataset, query, protocol.size, protocol.nearest).target
+        return read_pair(dataset, episode.query, episode.classes, protocol.size, protocol.nearest)[1]
 
     return target_of
 

@@ -12,7 +12,7 @@ import numpy as np
 from cachetools import LRUCache, cached
 from jaxtyping import UInt8
 
-from likewise.data.episodes import Episode, EpisodeSet, load_episode
+from likewise.data.episodes import Episode, EpisodeSet, read_pair
 from likewise.errors import ImageError
 from likewise.evaluate.protocols import Likewise1, Protocol
 from likewise.io.images import format_size
@@ -54,8 +54,7 @@ def episode_segmenter(
         first, *others = [
             learn(dataset, image, episode.classes, way) for way, shots in enumerate(episode.supports) for image in shots
         ]
-        alone = Episode(episode.classes, (), episode.query)
-        query = load_episode(dataset, alone, protocol.size, protocol.nearest).query
+        query, _ = read_pair(dataset, episode.query, episode.classes, protocol.size, protocol.nearest)
         return few_shot.segment(query, first.merged(*others)).labels
 
     return segment
@@ -66,8 +65,7 @@ def support_example(dataset: EpisodeSet, image: str, classes: tuple[str, ...], w
 
     If no background is left, pixels of the other ways are background.
     """
-    loaded = load_episode(dataset, Episode(classes, (), image), protocol.size, protocol.nearest)
-    labels, pixels = loaded.target, loaded.query
+    pixels, labels = read_pair(dataset, image, classes, protocol.size, protocol.nearest)
     foreground = labels == way + 1
     if not foreground.any():
         raise ImageError(f"{dataset.image_path(image)}: does not show {classes[way]} at {format_size(*labels.shape)}")

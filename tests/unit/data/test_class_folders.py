@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from likewise.data.class_folders import class_folders, davis_sequences, fss1000
-from likewise.data.episodes import Episode, load_episode
+from likewise.data.episodes import read_pair
 from likewise.errors import DataSetError
 from support import fakes
 
@@ -88,9 +88,9 @@ def test_class_folders_read_heic_images_and_tiff_masks(tmp_path: Path) -> None:
     pillow_heif.from_pillow(Image.fromarray(fakes.noise(0))).save(tmp_path / "cat/a.heic")
     fakes.write_image(tmp_path / "cat/a.tif", fakes.block(255, 0, border=0))
     dataset = class_folders(tmp_path)
-    loaded = load_episode(dataset, Episode(("cat",), (), "cat/a"))
-    assert loaded.query.shape == (60, 80, 3)
-    np.testing.assert_array_equal(loaded.target, fakes.block(1, 0, border=0))
+    image, labels = read_pair(dataset, "cat/a", ["cat"])
+    assert image.shape == (60, 80, 3)
+    np.testing.assert_array_equal(labels, fakes.block(1, 0, border=0))
 
 
 def make_davis(root: Path) -> Path:

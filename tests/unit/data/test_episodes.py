@@ -7,10 +7,9 @@ import pytest
 from likewise.data.class_folders import class_folders
 from likewise.data.episodes import (
     Entry,
-    Episode,
     EpisodeSet,
     draw_episode,
-    load_episode,
+    read_pair,
 )
 from likewise.data.pascal import pascal5i
 from likewise.errors import DataSetError, ImageError
@@ -41,36 +40,35 @@ def test_a_set_of_fewer_classes_keeps_their_entries_only(dataset: EpisodeSet) ->
         dataset.only(["cars"])
 
 
-def test_an_episode_loads_at_the_given_size_or_at_its_own(dataset: EpisodeSet) -> None:
-    episode = Episode(("bus", "car"), (("2007_006000",), ("2007_007000", "2007_007001")), "2007_006001")
-    own, small = load_episode(dataset, episode), load_episode(dataset, episode, 32)
-    assert own.query.shape == (60, 80, 3)
-    assert small.query.shape == (32, 32, 3)
-    assert small.target.shape == (32, 32)
-    assert [len(shots) for shots in small.supports] == [1, 2]
-    np.testing.assert_array_equal(own.target, fakes.block(1, 1))
-    np.testing.assert_array_equal(own.support_labels[1][1], fakes.block(2, 1))
+def test_labels_are_the_places_of_the_classes(dataset: EpisodeSet) -> None:
+    for name, way in ("2007_006001", 1), ("2007_007001", 2):
+        np.testing.assert_array_equal(read_pair(dataset, name, ["bus", "car"])[1], fakes.block(way, 1))
 
 
-def test_images_of_one_episode_may_differ_in_size(dataset: EpisodeSet) -> None:
+def test_an_image_is_read_at_its_own_size_or_at_a_given_one(dataset: EpisodeSet) -> None:
     fakes.write_image(dataset.image_path("2007_006000"), fakes.noise(0, 70, 90))
     mask = dataset.image_path("2007_006000").parents[1] / "SegmentationClassAug/2007_006000.png"
     fakes.write_image(mask, fakes.block(6, 0, 70, 90))
-    loaded = load_episode(dataset, Episode(("bus",), (("2007_006000", "2007_001000"),), "2007_006001"))
-    assert [image.shape for image in loaded.supports[0]] == [(70, 90, 3), (60, 80, 3)]
+    for name, size, shape in (
+        ("2007_006000", None, (70, 90)),
+        ("2007_001000", None, (60, 80)),
+        ("2007_006000", 50, (50, 50)),
+    ):
+        image, labels = read_pair(dataset, name, ["bus"], size)
+        assert image.shape[:2] == labels.shape == shape
 
 
 def test_a_corrupt_image_is_named(dataset: EpisodeSet) -> None:
     path = dataset.image_path("2007_006001")
     path.write_bytes(path.read_bytes()[:200])
     with pytest.raises(ImageError, match=r"2007_006001\.jpg"):
-        load_episode(dataset, Episode(("bus",), (("2007_006000",),), "2007_006001"))
+        read_pair(dataset, "2007_006001", ["bus"])
 
 
 def test_a_mask_of_another_size_than_its_image_raises(dataset: EpisodeSet) -> None:
     fakes.write_image(dataset.image_path("2007_006001"), fakes.noise(0, 30, 40))
     with pytest.raises(ImageError, match=r"2007_006001\.jpg.* 40x30 .* 80x60"):
-        load_episode(dataset, Episode(("bus",), (("2007_006000",),), "2007_006001"))
+        read_pair(dataset, "2007_006001", ["bus"])
 
 
 def test_drawn_episodes_repeat_no_image_and_leave_global_generators_alone(dataset: EpisodeSet) -> None:
@@ -103,5 +101,6 @@ def test_episodes_of_class_folders_load(tmp_path: Path) -> None:
         fakes.write_image(tmp_path / "cat" / f"{i}.jpg", fakes.noise(i))
         fakes.write_image(tmp_path / "cat" / f"{i}.png", fakes.block(1, i, border=0))
     dataset = class_folders(tmp_path)
-    loaded = load_episode(dataset, draw_episode(dataset, 2, 1, np.random.default_rng(0)))
-    assert set(np.unique(loaded.target)) == {0, 1}
+    drawn = draw_episode(dataset, 2, 1, np.random.default_rng(0))
+    _, labels = read_pair(dataset, drawn.query, drawn.classes)
+    assert set(np.unique(labels)) == {0, 1}

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from likewise.data.episodes import Episode, EpisodeSet, load_episode
+from likewise.data.episodes import Episode, EpisodeSet, read_pair
 from likewise.evaluate.loops import predict, score
 from likewise.evaluate.results import Results
 from likewise.evaluate.run import Run, start_run
@@ -20,7 +20,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     asked = iter(range(100))
 
     def segment(dataset: EpisodeSet, episode: Episode) -> np.ndarray:
-        target = load_episode(dataset, episode).target
+        _, target = read_pair(dataset, episode.query, episode.classes)
         labels = np.where(target == 255, 0, target).astype(np.uint8)
         labels[55 - next(asked) :] = 0
         return labels

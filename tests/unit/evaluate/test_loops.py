@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from likewise.data.episodes import Episode, EpisodeSet, load_episode
+from likewise.data.episodes import Episode, EpisodeSet, read_pair
 from likewise.errors import ArgumentError, ImageError, PredictionError
 from likewise.evaluate.loops import Report, mask_name, predict, score
 from likewise.evaluate.protocols import PROTOCOLS
@@ -37,7 +37,9 @@ class Truth:
     def __call__(self, dataset: EpisodeSet, episode: Episode) -> np.ndarray:
         self.calls += 1
         chosen = self.run.protocol
-        target = load_episode(dataset, episode, chosen.size, chosen.nearest).target
+        images = (*episode.supports[0], episode.query)
+        pairs = [read_pair(dataset, image, episode.classes, chosen.size, chosen.nearest) for image in images]
+        _, target = pairs[-1]
         labels = np.where(target == 255, 0, target).astype(np.uint8)
         labels[:, self.cut :] *= self.cut is None
         return labels
@@ -67,7 +69,8 @@ def test_scores_are_those_of_the_protocols_metric_on_the_same_masks(root: Path, 
     for fold, part in zip(run.folds, results.parts, strict=True):
         dataset, metric = run.folds[fold], run.protocol.metric(run.folds[fold].classes)
         for episode in read_episodes(run.list_path(fold)):
-            metric.update(segment(dataset, episode), load_episode(dataset, episode, 400).target, episode)
+            _, target = read_pair(dataset, episode.query, episode.classes, 400)
+            metric.update(segment(dataset, episode), target, episode)
         assert replace(part.scores, intervals={}) == metric.compute()
     values = [part.scores.values["mIoU"] for part in results.parts]
     assert results.mean is not None

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
-from likewise.data.episodes import load_episode
+from likewise.data.episodes import read_pair
 from likewise.evaluate.loops import read_episode_mask
 from likewise.evaluate.results import EpisodeScore
 from likewise.evaluate.run import Run
@@ -42,15 +42,14 @@ def episode_images(run: Run, scores: Iterable[EpisodeScore]) -> list[EpisodeImag
     """Return the images of these episodes, with the aspect of their files."""
     found = []
     for score in scores:
-        episode = score.episode
-        loaded = load_episode(run.folds[score.fold], episode)
+        episode, dataset = score.episode, run.folds[score.fold]
         colours = palette(len(episode.classes)).tolist()
         supports = []
-        for way, (images, labels) in enumerate(zip(loaded.supports, loaded.support_labels, strict=True)):
-            for image, own in zip(images, labels, strict=True):
-                small, mask = resize_pair(image, own, SUPPORT_SIDE)
-                supports.append(outline(small, mask == way + 1, tuple(colours[way])))
-        image, target = resize_pair(loaded.query, loaded.target, QUERY_SIDE)
+        for way, shots in enumerate(episode.supports):
+            for name in shots:
+                small, labels = resize_pair(*read_pair(dataset, name, episode.classes), SUPPORT_SIDE)
+                supports.append(outline(small, labels == way + 1, tuple(colours[way])))
+        image, target = resize_pair(*read_pair(dataset, episode.query, episode.classes), QUERY_SIDE)
         size = Image.open(score.mask).size
         prediction = read_episode_mask(score.mask, (size[1], size[0]), len(episode.classes))
         drawn = overlay(image, resize_labels(prediction, *target.shape))

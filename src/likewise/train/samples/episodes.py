@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from likewise.data.augmentation import Augmentation
-from likewise.data.episodes import Episode, EpisodeSet, draw_episode, load_episode
+from likewise.data.episodes import Episode, EpisodeSet, draw_episode, read_pair
 from likewise.errors import DataSetError, check_known
 from likewise.metrics.few_shot import FoldIoU
 from likewise.train.recipes.data_sections import EpisodeData
@@ -127,20 +127,17 @@ def read_episode(
     """
     crop = None if data.scale == (1.0, 1.0) else data.size
     augment = Augmentation(scale=data.scale, crop=crop, jitter=data.jitter, mirror=data.mirror)
-    loaded = load_episode(dataset, episode, data.size)
 
-    def augmented(image: np.ndarray, labels: np.ndarray, way: int | None) -> tuple[np.ndarray, np.ndarray]:
+    def read(name: str, way: int | None) -> tuple[np.ndarray, np.ndarray]:
+        image, labels = read_pair(dataset, name, episode.classes, data.size)
         if generator is None:
             return image, labels
         new_image, new_labels = augment(image, labels, int(generator.integers(2**32)))
         lost = way is not None and (labels == way).any() and not (new_labels == way).any()
         return (image, labels) if lost else (new_image, new_labels)
 
-    supports = [
-        [augmented(image, labels, way) for image, labels in zip(*shots, strict=True)]
-        for way, shots in enumerate(zip(loaded.supports, loaded.support_labels, strict=True), start=1)
-    ]
-    query, target = augmented(loaded.query, loaded.target, None)
+    supports = [[read(name, way) for name in shots] for way, shots in enumerate(episode.supports, start=1)]
+    query, target = read(episode.query, None)
     return Batch(
         torch.from_numpy(np.array([[[image for image, _ in shots] for shots in supports]])),
         torch.from_numpy(np.array([[[labels for _, labels in shots] for shots in supports]])),

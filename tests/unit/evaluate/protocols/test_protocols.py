@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from likewise.data.episodes import EpisodeSet, load_episode
+from likewise.data.episodes import EpisodeSet, read_pair
 from likewise.data.pascal import pascal5i
 from likewise.errors import ArgumentError, DataSetError
 from likewise.evaluate.protocols import PROTOCOLS, find_protocol
@@ -64,10 +64,11 @@ def test_episodes_load_at_the_size_of_the_protocol(dataset: EpisodeSet) -> None:
     dataset = replace(dataset, entries=dataset.entries[:25])
     for name, shape in ("hsnet-2021", (400, 400)), ("panet-2019", (417, 417)), ("likewise-1", (60, 80)):
         chosen = find_protocol(name)
-        loaded = load_episode(dataset, chosen.episodes(dataset, count=5)[0], chosen.size, chosen.nearest)
-        assert loaded.query.shape == (*shape, 3)
-        assert loaded.target.shape == loaded.support_labels[0][0].shape == shape
-        assert set(np.unique(loaded.target)) == {0, 1, 255}
+        drawn = chosen.episodes(dataset, count=5)[0]
+        image, labels = read_pair(dataset, drawn.query, drawn.classes, chosen.size, chosen.nearest)
+        assert image.shape == (*shape, 3)
+        assert labels.shape == shape
+        assert set(np.unique(labels)) == {0, 1, 255}
 
 
 @pytest.mark.parametrize("name", PROTOCOLS)
@@ -75,7 +76,7 @@ def test_a_perfect_prediction_scores_one_under_every_protocol(dataset: EpisodeSe
     chosen = find_protocol(name)
     metric = chosen.metric(dataset.classes)
     for episode in chosen.episodes(dataset, count=25):
-        target = load_episode(dataset, episode, 20).target
+        _, target = read_pair(dataset, episode.query, episode.classes, 20)
         metric.update(np.where(target == 255, 0, target).astype(np.uint8), target, episode)
     scores = metric.compute()
     assert isinstance(scores, Scores)
