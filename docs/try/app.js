@@ -4,6 +4,7 @@ import { startWorker } from "./compute.js";
 import { maskToPng, save, zip } from "./download.js";
 import { radioGroup } from "./controls.js";
 import { drawMasked, maskAt } from "./draw.js";
+import { LARGEST } from "./edges.js";
 import { droppedFiles, openImage, readsTruePixels } from "./files.js";
 import { Marks, pixelsInside } from "./marks.js";
 import { megabytes, report, showEngine, showProgress } from "./messages.js";
@@ -47,12 +48,11 @@ async function addFiles(files) {
     if (!images.includes(image)) continue;
     showProgress(index / added.length, `Reading images: ${index} of ${added.length}`);
     try {
-      const { element, file, key } = image;
-      const found = await call("add", { key, file, height: element.naturalHeight, width: element.naturalWidth });
-      image.marks = new Marks(found.height, found.width);
-      speed.features.push(found.milliseconds);
+      const { file, key, marks } = image;
+      speed.features.push(await call("add", { key, file, height: marks.height, width: marks.width }));
+      image.isRead = true;
       image.tile.classList.remove("waiting");
-      if (image === selected) select(image);
+      image.finishReading();
     } catch (error) {
       remove(image);
       report([`${image.file.name}: damaged or truncated (${error.message}); copy or download it again`]);
@@ -67,7 +67,11 @@ function addImage(file, element) {
   tile.className = "waiting";
   tile.innerHTML = `<button type="button" class="open"><canvas></canvas><span class="name"></span><span class="score"></span></button>
     <button type="button" class="remove" title="Remove">&times;</button>`;
-  const image = { key: nextKey++, file, element, tile, marks: null, shot: null, result: null, score: null };
+  const reduction = Math.min(1, LARGEST / Math.min(element.naturalHeight, element.naturalWidth));
+  const [height, width] = [element.naturalHeight, element.naturalWidth].map((length) => Math.round(length * reduction));
+  const image = { key: nextKey++, file, element, tile, marks: new Marks(height, width), isRead: false };
+  Object.assign(image, { shot: null, result: null, score: null });
+  image.reading = new Promise((resolve) => (image.finishReading = resolve));
   tile.querySelector(".name").textContent = file.name;
   tile.querySelector(".open").addEventListener("click", () => select(image));
   const removing = tile.querySelector(".remove");
@@ -134,6 +138,7 @@ async function afterMarks(image) {
   if (last && !last.grown) {
     stage.show(image);
     const points = marks.clicks.map(({ x, y, object }) => ({ x: x / marks.width, y: y / marks.height, object }));
+    await image.reading;
     if (points.some(({ object }) => object)) last.grown = await call("grow", { key: image.key, points });
     marks.changed();
   }
@@ -144,8 +149,9 @@ async function afterMarks(image) {
 /** Learn the examples whose marks changed, then segment all images again. A later call stops an earlier one. */
 async function update() {
   const mine = ++round;
+  if (!images.some(({ isRead }) => isRead)) return;
   for (const image of images) {
-    if (!image.marks || image.shot?.version === image.marks.version) continue;
+    if (!image.isRead || image.shot?.version === image.marks.version) continue;
     const { version } = image.marks;
     const statistics = await learn(image);
     if (mine !== round) return;
@@ -161,7 +167,7 @@ async function update() {
   const order = [...images].sort((a, b) => Number(Boolean(a.shot?.statistics)) - Number(Boolean(b.shot?.statistics)));
   for (const [index, image] of order.entries()) {
     if (mine !== round) return;
-    if (!image.marks) continue;
+    if (!image.isRead) continue;
     showProgress(index / order.length, `Segmenting: ${index} of ${order.length}`);
     const found = await call("segment", { key: image.key }).catch((error) =>
       report([`${image.file.name}: ${error.message}`]),
@@ -232,19 +238,19 @@ function showCounts() {
   $("#download").disabled = !done;
   $("#rest-title").textContent = done ? `${done} ${done === 1 ? "mask" : "masks"}` : "The rest";
   const given = `${examples} ${examples === 1 ? "example" : "examples"}`;
-  const times = `network ${mean(speed.features)} ms, mask ${mean(speed.masks)} ms an image`;
+  const times = `network ${median(speed.features)} ms, mask ${median(speed.masks)} ms an image`;
   if (images.length === 1) $("#status").textContent = "Add more images: their masks appear on the right.";
   else if (examples) $("#status").textContent = `${given} · ${times} · nothing left this machine`;
   else $("#status").textContent = "Nothing leaves this machine: the page loads only its own files.";
 }
 
-function mean(values) {
-  return Math.round(values.reduce((sum, value) => sum + value, 0) / values.length);
+function median(values) {
+  return Math.round([...values].sort((a, b) => a - b)[Math.floor(values.length / 2)]);
 }
 
 function showHint() {
   const { marks } = selected;
-  const steps = marks?.steps ?? [];
+  const { steps } = marks;
   $("#undo").disabled = $("#clear").disabled = !steps.length;
   const shown = {
     click: "Click on the object. Alt click: not this.",
@@ -253,7 +259,7 @@ function showHint() {
     not: "Paint over what is not the object.",
   };
   const last = steps.at(-1);
-  let hint = marks ? shown[stage.tool] : "Reading this image …";
+  let hint = shown[stage.tool];
   if (last?.kind === "box") {
     const [x, y, width, height] = pixelsInside(last);
     const full = selected.element.naturalWidth / marks.width;
@@ -283,8 +289,8 @@ radioGroup(".views", (chosen) => {
   images.forEach(drawTile);
 });
 
-const undo = () => selected?.marks?.steps.length && (selected.marks.undo(), afterMarks(selected));
-const clear = () => selected?.marks?.steps.length && (selected.marks.clear(), afterMarks(selected));
+const undo = () => selected?.marks.steps.length && (selected.marks.undo(), afterMarks(selected));
+const clear = () => selected?.marks.steps.length && (selected.marks.clear(), afterMarks(selected));
 const resizeBrush = (value) => {
   $("#brush").value = value;
   stage.brush = Number($("#brush").value);

@@ -50,13 +50,17 @@ export function growFromClicks(features, image, points) {
     foreground = plane((x, y, i) => parts.data[i] || certain.data[i]);
     background = plane((x, y, i) => !foreground.data[i]);
   }
-  const allowed = plane((x, y, i) => foreground.data[i]);
   const refined = refineEdges(probability(odds, image.height, image.width), image);
-  return Uint8Array.from(refined.data, (value, i) => {
-    const x = Math.floor(((i % image.width) * width) / image.width);
-    const y = Math.floor((Math.floor(i / image.width) * height) / image.height);
-    return value > 0.5 && allowed.data[y * width + x] ? 1 : 0;
-  });
+  const across = (i) => Math.floor(((i % image.width) * width) / image.width);
+  const down = (i) => Math.floor((Math.floor(i / image.width) * height) / image.height);
+  const at = (mask, i) => mask.data[down(i) * width + across(i)];
+  const mask = { ...refined, data: Uint8Array.from(refined.data, (p, i) => (p > 0.5 && !at(excluded, i) ? 1 : 0)) };
+  const scale = { x: image.width / width, y: image.height / height };
+  const found = clickedParts(
+    mask,
+    objects.map(({ x, y }) => ({ x: x * scale.x, y: y * scale.y })),
+  ).data;
+  return found.includes(1) ? found : found.map((_, i) => at(certain, i));
 }
 
 /** Return the connected parts of a mask that contain one of the clicks. */

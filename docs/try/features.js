@@ -51,9 +51,8 @@ export async function openFeatures(onProgress, requested = "auto") {
     about.graphics = "unusable";
     try {
       const onGraphics = new Network(ort, await open("webgpu"));
-      const faster = await agreesAndIsFaster(onGraphics, onProcessor);
-      about.graphics = faster ? "faster" : "slower or unequal";
-      if (faster) [network, about.engine] = [onGraphics, "WebGPU"];
+      about.graphics = await compare(onGraphics, onProcessor);
+      if (about.graphics === "faster") [network, about.engine] = [onGraphics, "WebGPU"];
     } catch (error) {
       console.warn("WebGPU cannot be used:", error);
     }
@@ -78,7 +77,8 @@ class Network {
   }
 }
 
-async function agreesAndIsFaster(candidate, reference) {
+/** Return whether a network is "faster" or "slower" than another, or its features are "unequal". */
+async function compare(candidate, reference) {
   const data = Uint8Array.from({ length: SIDE * SIDE * 3 }, (_, i) => (i * 7919) % 251);
   const image = { data, height: SIDE, width: SIDE, channels: 3 };
   const [found, expected] = [await timed(candidate, image), await timed(reference, image)];
@@ -86,7 +86,8 @@ async function agreesAndIsFaster(candidate, reference) {
     const largest = level.data.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
     return level.data.every((value, i) => Math.abs(value - found.levels[index].data[i]) <= AGREEMENT * largest);
   });
-  return agrees && found.milliseconds < expected.milliseconds;
+  if (!agrees) return "unequal";
+  return found.milliseconds < expected.milliseconds ? "faster" : "slower";
 }
 
 async function timed(network, image) {

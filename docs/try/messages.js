@@ -34,7 +34,8 @@ export function showEngine({ engine, graphics, version, bytes }) {
     engine === "WebGPU" ? "the graphics card (WebGPU)" : "the processor (WebAssembly with SIMD, one thread)";
   const why = {
     faster: "It was faster than the processor on a test image, with equal features.",
-    "slower or unequal": "The graphics card was slower on a test image, or its features differed.",
+    slower: "The graphics card was slower on a test image.",
+    unequal: "On the graphics card, the features of a test image were other ones.",
     unusable: "The graphics card was refused by ONNX Runtime Web.",
   }[graphics];
   const size = `The program and the network are ${megabytes(bytes)} MB, loaded once and kept by the browser.`;

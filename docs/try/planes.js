@@ -178,7 +178,8 @@ function boxBlurLine(data, start, stride, length, radius, passes, [line, next]) 
     for (let i = 1; i < window; i++) sum += line[i];
     for (let i = 0; i < length; i++) {
       const right = line[i + window];
-      next[i + whole + 1] = (sum * inner + (line[i] + right) * outer + 2 ** 23) * 2 ** -24;
+      // below 2^32, so arithmetic modulo 2^32 is exact
+      next[i + whole + 1] = (Math.imul(sum, inner) + Math.imul(line[i] + right, outer) + (1 << 23)) >>> 24;
       sum += right - line[i + 1];
     }
     [line, next] = [next, line];

@@ -54,7 +54,7 @@ export class Stage {
   }
 
   down(event) {
-    if (!this.image?.marks || (event.button !== 0 && event.button !== 2)) return;
+    if (!this.image || (event.button !== 0 && event.button !== 2)) return;
     this.canvas.setPointerCapture(event.pointerId);
     this.start(this.position(event), event.altKey || event.button === 2);
   }
@@ -69,7 +69,7 @@ export class Stage {
   }
 
   move(event) {
-    if (!this.image?.marks) return;
+    if (!this.image) return;
     this.pointer = this.position(event);
     this.extend(this.pointer);
   }
@@ -94,7 +94,7 @@ export class Stage {
 
   key(event) {
     const directions = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
-    if (!this.image?.marks || event.ctrlKey || event.metaKey) return;
+    if (!this.image || event.ctrlKey || event.metaKey) return;
     const { width, height } = this.image.marks;
     const [x, y] = this.pointer ?? [width / 2, height / 2];
     if (directions[event.key]) {
@@ -124,11 +124,10 @@ export class Stage {
     const ratio = Math.min(window.devicePixelRatio || 1, 2);
     canvas.width = width * ratio;
     canvas.height = height * ratio;
-    const marked = image.marks?.steps.length > 0;
+    const marked = image.marks.steps.length > 0;
     this.drawBelow(marked, width * ratio, height * ratio);
     const context = canvas.getContext("2d");
     context.drawImage(this.below, 0, 0);
-    if (!image.marks) return;
     const zoom = canvas.width / image.marks.width;
     context.setTransform(zoom, 0, 0, zoom, 0, 0);
     if (marked) {

@@ -2,7 +2,7 @@
 //
 // Requests are { id, call, ... }; answers are { id, result } or { id, error }. An image is known by its `key`.
 
-import { LARGEST, refineEdges } from "./edges.js";
+import { refineEdges } from "./edges.js";
 import { growFromClicks } from "./clicks.js";
 import { inputSize, openFeatures } from "./features.js";
 import { resizeMask } from "./planes.js";
@@ -24,21 +24,20 @@ const calls = {
     return opened.about;
   },
 
-  /** Decode an image and compute its features; return its size here. Large photographs are reduced. */
+  /** Decode an image at a size and compute its features; return the milliseconds that these took. */
   async add({ key, file, height, width }) {
-    const reduction = Math.min(1, LARGEST / Math.min(height, width));
-    files.set(key, { file, height: Math.round(height * reduction), width: Math.round(width * reduction) });
+    files.set(key, { file, height, width });
     const image = await decode(key);
     const started = performance.now();
     levels.set(key, await network.features(image));
-    return { height: image.height, width: image.width, milliseconds: performance.now() - started };
+    return performance.now() - started;
   },
 
   remove({ key }) {
     for (const kept of [files, levels, pixels]) kept.delete(key);
   },
 
-  /** Return the statistics of an example whose masks have the size that `add` returned. */
+  /** Return the statistics of an example whose masks have the size of the image. */
   learn({ key, foreground, background }) {
     const { height, width } = files.get(key);
     const size = inputSize(height, width);

@@ -5,13 +5,13 @@ from __future__ import annotations
 import base64
 import io
 import json
-import statistics
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 from PIL import Image
 from playwright.sync_api import Page
@@ -28,6 +28,9 @@ SHOTS_TOLERANCE = 1e-3
 """Relative: one step of half precision, where rounding falls on the other side."""
 LARGEST_DIFFERENCE = 1e-4
 """Of a probability, through the network, half-precision statistics and self-support."""
+
+MOST_SECONDS = 0.25
+"""Processor time of an image on the thread that computes; unlike the clock, it hardly depends on other programs."""
 
 
 def array(value: dict[str, Any]) -> np.ndarray:
@@ -104,7 +107,7 @@ def test_probabilities_of_a_photograph_equal_pythons(page: Page, shots: int, cap
     expected = few_shot.segment(task.query, concept).probability
 
     examples = [encoded(index, image, np.asarray(mask, bool)) for index, (image, mask) in enumerate(given)]
-    arguments = {"examples": examples, "query": encoded(9, task.query), "repeats": 1}
+    arguments = {"examples": examples, "query": encoded(9, task.query)}
     answer = page.evaluate((HERE / "segment.js").read_text(encoding="utf-8"), arguments)
     difference = np.abs(np.reshape(answer["probability"], expected.shape) - expected)
     pixels = np.count_nonzero((np.reshape(answer["probability"], expected.shape) > 0.5) != (expected > 0.5))
@@ -114,15 +117,36 @@ def test_probabilities_of_a_photograph_equal_pythons(page: Page, shots: int, cap
     assert pixels <= 10
 
 
-def test_the_time_of_an_image_is_printed(page: Page, capsys: pytest.CaptureFixture) -> None:
+def processor_seconds() -> dict[int, float]:
+    """Processor time of each thread of Chromium's renderers."""
+    renderers = [each for each in psutil.Process().children(recursive=True) if "--type=renderer" in each.cmdline()]
+    threads = [thread for renderer in renderers for thread in renderer.threads()]
+    return {thread.id: thread.user_time + thread.system_time for thread in threads}
+
+
+def test_an_image_takes_a_quarter_of_a_second_on_one_thread(page: Page, capsys: pytest.CaptureFixture) -> None:
     image = np.ascontiguousarray(data.coffee()[:375, :500])
     cup = np.zeros(image.shape[:2], bool)
     cup[80:300, 150:420] = True
-    arguments = {"examples": [encoded(0, image, cup)], "query": encoded(1, image), "repeats": 12}
+    arguments = {"examples": [encoded(0, image, cup)], "query": encoded(1, image)}
     answer = page.evaluate((HERE / "segment.js").read_text(encoding="utf-8"), arguments)
-    network, masks = (statistics.median(answer["times"][name]) / 1000 for name in ("features", "masks"))
+    page.evaluate("window.answer(10)")  # Chromium compiles what runs often a second time
+    times: dict[str, list[float]] = {"features": [], "masks": []}
+    groups, count = [], 5
+    for _ in range(4):  # the fastest group counts: programs on the same core slow the others down
+        before = processor_seconds()
+        for name, some in page.evaluate(f"window.answer({count})").items():
+            times[name] += some
+        after = processor_seconds()
+        groups.append(max(seconds - before.get(thread, 0) for thread, seconds in after.items()) / count)
+    used = min(groups)
+    network, mask = (min(times[name]) / 1000 for name in ("features", "masks"))
+    engine = answer["about"]["engine"]
     with capsys.disabled():
-        engine = answer["about"]["engine"]
-        print(f"\n{engine}, one thread, 500x375: network {network:.3f} s, mask {masks:.3f} s an image")
-    assert answer["about"]["engine"] == "WASM"
-    assert network + masks < 5  # of a machine that does much else; docs/few-shot.md states the time of a quiet one
+        print(
+            f"\n{engine}, one thread, 500x375, decoded: {used:.3f} s of processor time an image (groups of {count}: "
+            f"{', '.join(f'{each:.3f}' for each in groups)}); fastest on the clock: {network:.3f} s for the network, "
+            f"{mask:.3f} s for the mask"
+        )
+    assert engine == "WASM"
+    assert used <= MOST_SECONDS
