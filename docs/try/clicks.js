@@ -9,8 +9,11 @@ const RADIUS = 0.05;
 /** Width of the frame of the image that counts as background at first, and the distance that it keeps from clicks. */
 const FRAME = 0.06;
 const DISTANCE = 0.25;
-/** Times that the mask found becomes the example. */
-const ROUNDS = 2;
+/**
+ * Times that the odds are computed; each time but the first, the mask found is the example. This number, and the frame
+ * as background rather than all but the disc, were chosen on 60 training images of PASCAL VOC.
+ */
+const ROUNDS = 3;
 
 /**
  * Return the mask (0 or 1 at each pixel of the image) of the objects that were clicked on.
