@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 import likewise
+from support.scene_runs import write_run
 
 HIDDEN = (
     "torch", "torchvision", "timm", "einops", "huggingface_hub", "scipy", "kornia", "skimage", "jinja2",
@@ -29,11 +30,12 @@ from likewise.cli import main
 main()
 """
 
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(likewise.__file__).parents[1])}
+
 
 def run(*words: object, folder: Path) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "PYTHONPATH": str(Path(likewise.__file__).parents[1])}
     command = [sys.executable, "-c", PROGRAM, *map(str, words)]
-    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    return subprocess.run(command, cwd=folder, env=ENVIRONMENT, capture_output=True, text=True, check=False)
 
 
 @pytest.fixture
@@ -75,6 +77,27 @@ def test_what_images_share_is_segmented(photos: Path) -> None:
         mask = np.array(Image.open(photos / words[1] / "1.mask.png")) > 127
         truth = np.array(Image.open(photos / "photos/1_mask.png"))
         assert (mask & truth).sum() / (mask | truth).sum() > 0.6
+
+
+@pytest.mark.slow
+def test_exported_models_segment_learn_and_parse(photos: Path) -> None:
+    write_run(photos / "run")
+    for model, out in (("prototypes-lite0", "own"), ("run", "scenes")):
+        command = [sys.executable, "-m", "likewise", "export", model, "-o", out]
+        subprocess.run(command, cwd=photos, env=ENVIRONMENT, check=True)
+    for words in (
+        ("segment", "photos/*.jpg", "--like", "photos/0.jpg", "-o", "out", "--model", "own"),
+        ("learn", "photos/0.jpg", "-o", "red", "--model", "own"),
+        ("segment", "photos/2.jpg", "--like", "red.concept", "-o", "again"),
+        ("parse", "photos/*.jpg", "-o", "parsed", "--model", "scenes", "--mirror"),
+    ):
+        found = run(*words, folder=photos)
+        assert found.returncode == 0, found.stderr
+    assert len(list((photos / "parsed").glob("*.labels.png"))) == 3
+    found = run("parse", "photos", "-o", "never", "--model", "run", folder=photos)
+    assert "likewise[torch]" in found.stderr
+    found = run("export", "panet", "-o", "never", folder=photos)
+    assert "likewise[export]" in found.stderr
 
 
 def test_models_are_listed(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from likewise.cli.commands import command
 from likewise.cli.console import print_error, print_line
 from likewise.cli.cosegment import cosegment
 from likewise.cli.demo import demo
+from likewise.cli.export import export
 from likewise.cli.learn import learn
 from likewise.cli.models import models
 from likewise.cli.parse import parse
@@ -55,6 +56,7 @@ app.command(cls=command())(learn)
 app.command(cls=command(resumes=True))(cosegment)
 app.command(cls=command(resumes=True))(saliency)
 app.command(cls=command(resumes=True))(parse)
+app.command(cls=command())(export)
 app.command(cls=command())(demo)
 app.command(cls=command())(models)
 app.command(cls=command())(backbones)

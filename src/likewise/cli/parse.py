@@ -8,7 +8,12 @@ from likewise.cli import options
 from likewise.cli.console import print_report, progress_bar
 
 Formats = options.format_option("labels overlay", "labels, overlay, probability, areas, coco")
-SceneModel = Annotated[str, typer.Option("--model", metavar="RUN", help="A run of [bold]likewise train[/bold].")]
+SceneModel = Annotated[
+    str,
+    typer.Option(
+        "--model", metavar="FOLDER", help="A run of [bold]likewise train[/bold], or of [bold]likewise export[/bold]."
+    ),
+]
 Scales = Annotated[
     list[float] | None,
     typer.Option("--scales", metavar="SCALE...", help="Image scales whose probabilities are averaged. \\[1]"),
@@ -30,6 +35,7 @@ def parse(
     window: Window = 768,
     overlap: Annotated[float, typer.Option("--overlap", help="Minimum overlap of windows, as a fraction.")] = 0.25,
     side: ShortSide = None,
+    engine: options.Engine = "auto",
     device: options.Device = "auto",
     follow_links: options.FollowLinks = False,
     memory: options.Memory = None,
@@ -46,7 +52,16 @@ def parse(
     from likewise.predict.scene_parser import SceneParser
 
     scales = scales or [1.0]
-    parser = SceneParser(model, side=side, scales=scales, mirror=mirror, window=window, overlap=overlap, device=device)
+    parser = SceneParser(
+        model,
+        side=side,
+        scales=scales,
+        mirror=mirror,
+        window=window,
+        overlap=overlap,
+        engine=engine,
+        device=device,
+    )
     formats = format or ["labels", "overlay"]
     with progress_bar("parsing") as progress:
         report = parse_folder(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from likewise.errors import ModelError, WeightsError
 from likewise.io.resize import resize_image
 
 BACKBONE, SALIENCY, SCENE = "likewise backbone", "likewise saliency", "likewise scene"
-VECTORS, GROUP_MASK = "likewise group vectors", "likewise group mask"
+VECTORS, GROUP_MASK, CONCEPT = "likewise group vectors", "likewise group mask", "likewise concept"
 """Values of `kind` in the metadata of the files that `likewise.export` writes."""
 FORMAT = 1
 """Version of the metadata."""
@@ -126,6 +127,23 @@ class OnnxGroupNetwork:
         """Return the probability of the group's common object."""
         vectors = {f"vectors{stride}": value for stride, value in group.items()}
         return self.second.run({"images": image[None], "maps": sism[None], **vectors})[0][0]
+
+
+class OnnxSceneNetwork:
+    """A scene network, as a `SceneNetwork`; arguments and errors are those of `OnnxGraph`."""
+
+    engine = "onnx"
+
+    def __init__(self, path: str | Path, *, device: str = "cpu") -> None:
+        self.graph = OnnxGraph(path, SCENE, device=device)
+        self.name, self.fingerprint = self.graph.name, self.graph.fingerprint
+        card = self.graph.card
+        self.classes, self.side = tuple(json.loads(card["classes"])), int(card["side"])
+        self.labels = tuple(json.loads(card["labels"]))
+
+    def probabilities(self, images: UInt8[np.ndarray, "b h w 3"]) -> Float32[np.ndarray, "b k h w"]:
+        """Return the probability of each class at every pixel, for images of any size."""
+        return self.graph.run({"images": images})[0]
 
 
 def open_session(path: Path, device: str) -> Any:

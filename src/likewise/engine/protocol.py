@@ -77,3 +77,28 @@ class GroupNetwork(Protocol):
     ) -> Float32[np.ndarray, "s s"]:
         """Return the probability of the common object, given the vectors of all images of the group."""
         ...
+
+
+@runtime_checkable
+class SceneNetwork(Protocol):
+    """A scene network.
+
+    Attributes:
+        name: of the model, for records.
+        fingerprint: of its weights.
+        engine: "onnx" or "torch".
+        classes: the names of its classes.
+        labels: the label of each class in the files that it was trained on.
+        side: the short side, in pixels, to which training resized images; 0 if it did not.
+    """
+
+    name: str
+    fingerprint: str
+    engine: str
+    classes: tuple[str, ...]
+    labels: tuple[int, ...]
+    side: int
+
+    def probabilities(self, images: UInt8[np.ndarray, "b h w 3"]) -> Float32[np.ndarray, "b k h w"]:
+        """Return the probability of each class at every pixel, for images of any size."""
+        ...

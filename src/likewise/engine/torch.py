@@ -90,6 +90,23 @@ class TorchGroupNetwork:
         return images, torch.tensor(sism, device=images.device)[None]
 
 
+class TorchSceneNetwork:
+    """A scene network (`likewise.models.mcibi`, `likewise.models.fcn`), ready for inference, as a `SceneNetwork`."""
+
+    engine = "torch"
+
+    def __init__(
+        self, network: Any, name: str, fingerprint: str, classes: tuple[str, ...], labels: tuple[int, ...], side: int
+    ) -> None:
+        self.network, self.name, self.fingerprint = network, name, fingerprint
+        self.classes, self.labels, self.side = classes, labels, side
+
+    @torch.inference_mode()
+    def probabilities(self, images: UInt8[np.ndarray, "b h w 3"]) -> Float32[np.ndarray, "b k h w"]:
+        """Return the probability of each class at every pixel, for images of any size."""
+        return self.network(normalised(self.network.backbone, images)).float().softmax(dim=1).cpu().numpy()
+
+
 def normalised(backbone: Any, images: UInt8[np.ndarray, "b h w 3"]) -> Tensor:
     """Return images normalised for a backbone, on its device and in its precision."""
     weight = next(backbone.parameters())

@@ -8,7 +8,6 @@ from __future__ import annotations
 import copy
 from typing import Any
 
-import torch
 import torch.nn.functional as F
 from jaxtyping import Float, UInt8
 from timm.layers import Conv2dSame
@@ -116,9 +115,3 @@ class SceneGraph(nn.Module):
 
     def forward(self, images: UInt8[Tensor, "b h w 3"]) -> Float[Tensor, "b k h w"]:
         return self.network(self.network.backbone.normalise(images)).softmax(dim=1)
-
-
-def sorted_by_topk(graph: Any, values: Any, stable: Any, dim: Any, descending: Any) -> Any:
-    """ONNX for a stable descending argsort of a vector, which the exporter lacks: TopK orders ties by their index."""
-    length = graph.op("Gather", graph.op("Shape", values), graph.op("Constant", value_t=torch.tensor([0])))
-    return graph.op("TopK", values, length, axis_i=0, largest_i=1, sorted_i=1, outputs=2)[1]

@@ -9,7 +9,8 @@ from typing import Any
 import torch
 
 from likewise.backbones.taps import Backbone
-from likewise.engine.onnx import BACKBONE, GROUP_MASK, SALIENCY, SCENE, VECTORS
+from likewise.engine.onnx import BACKBONE, CONCEPT, GROUP_MASK, SALIENCY, SCENE, VECTORS
+from likewise.export.concept import ConceptGraph
 from likewise.export.graphs import BackboneGraph, GroupMaskGraph, SaliencyGraph, SceneGraph, VectorsGraph
 from likewise.export.write import write_graph
 from likewise.models.blocks.coattention import SIZE
@@ -108,4 +109,17 @@ def export_scenes(network: Any, path: str | Path, *, card: Card) -> None:
         outputs=["probabilities"],
         axes={"images": {0: "b", 1: "h", 2: "w"}, "probabilities": {0: "b", 2: "h", 3: "w"}},
         card={"kind": SCENE, "fingerprint": fingerprint_of(network), **card},
+    )
+
+
+def export_concept(module: ConceptGraph, path: str | Path, *, card: Card) -> None:
+    """Write a concept's graph, for other programs."""
+    write_graph(
+        module,
+        [torch.full((1, 96, 128, 3), 127, dtype=torch.uint8)],
+        path,
+        inputs=["images"],
+        outputs=["probabilities"],
+        axes={"images": {1: "h", 2: "w"}, "probabilities": {0: "b", 1: "k", 2: "h", 3: "w"}},
+        card={"kind": CONCEPT, **card},
     )

@@ -16,11 +16,11 @@ from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
 from likewise.engine.onnx import FORMAT
-from likewise.export.graphs import sorted_by_topk
+from likewise.export.symbols import antialiased_resize, sorted_by_topk
 from likewise.io.atomic import write_atomically
 
-OPSET = 17
-"""ONNX operator set: ONNX Runtime reads it from 1.12 on."""
+OPSET = 18
+"""ONNX operator set, the first with antialiased resizes; ONNX Runtime reads it from 1.14 on."""
 
 Axes = dict[str, dict[int, str]]
 """The free axes of inputs and outputs, by name and position."""
@@ -50,6 +50,7 @@ def write_graph(
         with warnings.catch_warnings(), torch.inference_mode():
             warnings.simplefilter("ignore")  # the tracer's, about branches on sizes that the graph's contract fixes
             torch.onnx.register_custom_op_symbolic("aten::argsort", sorted_by_topk, OPSET)
+            torch.onnx.register_custom_op_symbolic("aten::_upsample_bilinear2d_aa", antialiased_resize, OPSET)
             torch.onnx.export(
                 module.eval(),
                 tuple(examples),

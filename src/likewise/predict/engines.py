@@ -7,12 +7,12 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 
-from likewise.engine.onnx import PROVIDERS, OnnxGroupNetwork, OnnxSaliencyNetwork
-from likewise.engine.protocol import GroupNetwork, SaliencyNetwork
+from likewise.engine.onnx import PROVIDERS, OnnxGroupNetwork, OnnxSaliencyNetwork, OnnxSceneNetwork
+from likewise.engine.protocol import GroupNetwork, SaliencyNetwork, SceneNetwork
 from likewise.errors import MissingExtraError, ModelError, check_known, requires_extra
 from likewise.predict.onnx_saliency import OnnxSaliency
 from likewise.weights.exported import ExportedModel, find_exported
-from likewise.weights.names import CO_SALIENCY, MODELS, SALIENCY, check_model
+from likewise.weights.names import CO_SALIENCY, MODELS, SALIENCY, SCENES, check_model
 
 ENGINES = ("auto", "onnx", "torch")
 
@@ -43,8 +43,9 @@ def choose_exported(
         )
     if engine == "onnx" and (exported is None or changed):
         served = ", ".join(name for name, entry in MODELS.items() if entry.onnx and entry.method in methods)
+        bundled = f"{served}, with their own weights in float32, and " if served else ""
         raise ModelError(
-            f"engine 'onnx' runs {served}, with their own weights in float32, and folders of `likewise export`; "
+            f"engine 'onnx' runs {bundled}folders of `likewise export`; "
             f"{' with '.join([str(model), *changed[:1]])} needs engine 'torch' (pip install 'likewise[torch]')"
         )
     if exported is None or changed or engine == "torch":
@@ -95,6 +96,15 @@ def open_groups(
     with needs_torch(model, engine=engine, device=device, changed=changed):
         from likewise.predict.torch_networks import open_torch_groups
     return open_torch_groups(model, weights, device)
+
+
+def open_scenes(model: str | Path, *, engine: str = "auto", device: str = "auto") -> SceneNetwork:
+    """Open the network that `SceneParser`'s arguments name; errors as there."""
+    if exported := choose_exported(model, SCENES, engine=engine, device=device):
+        return OnnxSceneNetwork(exported.files["scenes"], device=onnx_device(device))
+    with needs_torch(model, engine=engine, device=device):
+        from likewise.predict.torch_networks import open_torch_scenes
+    return open_torch_scenes(model, device)
 
 
 def onnx_device(device: str) -> str:

@@ -13,29 +13,21 @@ of windows is in memory at a time.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from jaxtyping import Float, Float32, UInt8
-from torch import Tensor
+from jaxtyping import Float32, UInt8
 
 from likewise.data.class_names import mirrored_pairs
-from likewise.errors import ArgumentError, ModelError, WeightsError
+from likewise.errors import ArgumentError, ModelError
 from likewise.io.images import Source, read_image
-from likewise.io.labels import IGNORE
 from likewise.io.resize import LARGEST_SIDE, resize_image
-from likewise.ops.features import resize
-from likewise.predict.devices import torch_device
-from likewise.predict.ready import prepare_network
+from likewise.ops.bilinear import neighbours, resize_bilinear
+from likewise.predict.engines import open_scenes
 from likewise.predict.result import SceneResult
-from likewise.weights.checkpoint import fingerprint, read_header
-from likewise.weights.load import open_model, read_recipe, weights_file
-from likewise.weights.names import SCENES
 
 WINDOW = 768
 """Default side of a window in pixels. Larger windows are slower: each position attends to all others of its window."""
@@ -55,14 +47,14 @@ class SceneParser:
     """Labels every pixel of an image with one of the classes that a network was trained on.
 
     Args:
-        model: a folder of `likewise train`, or the `weights.safetensors` of one.
+        model: a folder of `likewise train`, the `weights.safetensors` of one, or a folder of `likewise export`.
         side: the short side, in pixels, to which images are resized; 0 keeps their size. Defaults to the side of
             training. Sides need not be multiples of the network's stride.
         scales: relative sizes at which each window is parsed; the probabilities are averaged.
         mirror: parse the mirror image too and average. Left and right classes are swapped in it.
         window: the side, in pixels, of the windows into which larger images are cut.
         overlap: the smallest fraction of a window's side that its neighbour shares, in [0, 0.5].
-        device: see `likewise.FewShot`.
+        engine, device: see `likewise.FewShot`.
 
     Raises:
         ModelError: a model of another method, more than 254 classes, or an unknown device.
@@ -79,9 +71,9 @@ class SceneParser:
         mirror: bool = False,
         window: int = WINDOW,
         overlap: float = 0.25,
+        engine: str = "auto",
         device: str = "auto",
     ) -> None:
-        self.device = torch_device(device)
         if not scales or not all(0 < scale <= LARGEST_SCALE for scale in scales):
             raise ArgumentError(f"scales are {list(scales)}; give one or more factors, each up to {LARGEST_SCALE:g}")
         if window < LEAST_WINDOW:
@@ -92,16 +84,13 @@ class SceneParser:
             raise ArgumentError(
                 f"side is {side} pixels; give the short side, up to {LARGEST_SIDE}, or 0 for each image's own size"
             )
-        opened = open_model(model, SCENES)
-        self.network, names = opened.network, opened.trained_classes
+        self.network = open_scenes(model, engine=engine, device=device)
+        self.model_name, self.fingerprint, names = self.network.name, self.network.fingerprint, self.network.classes
         if len(names) > MOST_CLASSES:
             raise ModelError(f"{model} has {len(names)} classes; labels are 8-bit, so {MOST_CLASSES} is the most")
-        self.model_name = opened.name
-        prepare_network(self.network, self.device)
-        self.classes, self.stored = names, stored_labels(model, len(names))
-        self.side = training_side(model) if side is None else side
+        self.classes, self.stored = names, self.network.labels
+        self.side = self.network.side if side is None else side
         self.scales, self.mirror, self.window, self.overlap = tuple(map(float, scales)), mirror, window, overlap
-        self.fingerprint = fingerprint(self.network)
         self.partner = list(range(len(names)))
         for left, right in mirrored_pairs(names):
             self.partner[left], self.partner[right] = right, left
@@ -119,7 +108,6 @@ class SceneParser:
             "overlap": self.overlap,
         }
 
-    @torch.inference_mode()
     def parse(self, image: Source) -> SceneResult:
         """Label every pixel of the image.
 
@@ -131,20 +119,18 @@ class SceneParser:
         labels, probability = np.empty((height, width), np.uint8), np.empty((height, width), np.float32)
         row = 0
         for band in self._bands(pixels):
-            highest, index = band.max(dim=0)
             rows = slice(row, row + band.shape[1])
-            labels[rows], probability[rows] = index.to(torch.uint8).cpu().numpy(), highest.clamp(0, 1).cpu().numpy()
+            labels[rows], probability[rows] = band.argmax(axis=0), band.max(axis=0).clip(0, 1)
             row = rows.stop
         return SceneResult(labels, probability, self.classes, pixels, stored=self.stored)
 
-    @torch.inference_mode()
     def probabilities(self, image: Source) -> Float32[np.ndarray, "k h w"]:
         """The probability of each class at every pixel; they sum to 1. 4 bytes per class and pixel.
 
         Raises:
             ImageError: a file that cannot be read.
         """
-        return torch.cat(list(self._bands(read_image(image))), dim=1).cpu().numpy()
+        return np.concatenate(list(self._bands(read_image(image))), axis=1)
 
     def network_size(self, height: int, width: int) -> tuple[int, int]:
         """The height and width to which an image is resized."""
@@ -153,7 +139,7 @@ class SceneParser:
             factor = min(factor, max(1.0, self.side * (LARGEST_ENLARGED / (height * width)) ** 0.5))
         return max(1, round(height * factor)), max(1, round(width * factor))
 
-    def _bands(self, image: UInt8[np.ndarray, "h w 3"]) -> Iterator[Float[Tensor, "k _rows w"]]:
+    def _bands(self, image: UInt8[np.ndarray, "h w 3"]) -> Iterator[Float32[np.ndarray, "k _rows w"]]:
         """The probabilities at the size of the image, in bands of rows from top to bottom."""
         own = (image.shape[0], image.shape[1])
         size = self.network_size(*own)
@@ -162,16 +148,16 @@ class SceneParser:
             return
         yield from resize_bands(self._bands_at_network_size(resize_image(image, *size)), size[0], own)
 
-    def _bands_at_network_size(self, image: UInt8[np.ndarray, "h w 3"]) -> Iterator[Float[Tensor, "k _rows w"]]:
+    def _bands_at_network_size(self, image: UInt8[np.ndarray, "h w 3"]) -> Iterator[Float32[np.ndarray, "k _rows w"]]:
         """The probabilities at the size of the resized image; a band ends where the next row of windows begins."""
         height, width = image.shape[:2]
         down, across = (axis_windows(length, self.window, self.overlap) for length in (height, width))
-        waiting: Float[Tensor, "k rows w"] | None = None
+        waiting: Float32[np.ndarray, "k rows w"] | None = None
         for index, (top, weights_down) in enumerate(down):
-            band = torch.zeros(len(self.classes), len(weights_down), width, device=self.device)
+            band = np.zeros((len(self.classes), len(weights_down), width), np.float32)
             for left, weights_across in across:
                 part = image[top : top + len(weights_down), left : left + len(weights_across)]
-                weight = torch.outer(weights_down, weights_across).to(self.device)
+                weight = weights_down[:, None] * weights_across
                 band[:, :, left : left + len(weights_across)] += self._window(part) * weight
             if waiting is not None:
                 band[:, : waiting.shape[1]] += waiting
@@ -179,95 +165,64 @@ class SceneParser:
             yield band[:, :done]
             waiting = band[:, done:]
 
-    def _window(self, image: UInt8[np.ndarray, "h w 3"]) -> Float[Tensor, "k h w"]:
+    def _window(self, image: UInt8[np.ndarray, "h w 3"]) -> Float32[np.ndarray, "k h w"]:
         """The mean of the probabilities over scales and mirror images."""
         size = (image.shape[0], image.shape[1])
-        total = torch.zeros(len(self.classes), *size, device=self.device)
+        total = np.zeros((len(self.classes), *size), np.float32)
         for scale in self.scales:
             scaled = [max(1, round(length * scale)) for length in size]
-            pixels = torch.from_numpy(np.array(resize_image(image, *scaled)))[None].to(self.device)
-            images = self.network.backbone.normalise(pixels)
-            if self.mirror:
-                images = torch.cat([images, images.flip(3)])
-            found = self.network(images).float().softmax(dim=1)
-            if self.mirror:
-                found = torch.stack([found[0], found[1].flip(2)[self.partner]])
-            total += resize(found.mean(dim=0, keepdim=True), size, align_corners=False)[0]
+            pixels = resize_image(image, *scaled)
+            found = self.network.probabilities(np.stack([pixels, pixels[:, ::-1]] if self.mirror else [pixels]))
+            own = (found[0] + found[1][self.partner, :, ::-1]) / 2 if self.mirror else found[0]
+            total += resize_bilinear(own, size)
         return total / len(self.scales)
 
 
 def resize_bands(
-    bands: Iterator[Float[Tensor, "k _rows _w"]], height: int, size: tuple[int, int]
-) -> Iterator[Float[Tensor, "k _rows wo"]]:
-    """Resize planes to `size` (height, width) as `likewise.ops.features.resize` does, a few rows at a time.
+    bands: Iterator[Float32[np.ndarray, "k _rows _w"]], height: int, size: tuple[int, int]
+) -> Iterator[Float32[np.ndarray, "k _rows wo"]]:
+    """Resize planes to `size` (height, width) as `likewise.ops.bilinear.resize_bilinear` does, a few rows at a time.
 
     Args:
         bands: rows of the planes from top to bottom, `height` in all.
     """
-    position = ((torch.arange(size[0], dtype=torch.float64) + 0.5) * (height / size[0]) - 0.5).clamp(0, height - 1)
-    above = position.floor().long()
-    below, weight = (above + 1).clamp(max=height - 1), (position - above).float()
-    kept: Float[Tensor, "k rows w"] | None = None
+    above, below, weight = neighbours(height, size[0], align_corners=False)
+    kept: Float32[np.ndarray, "k rows w"] | None = None
     first = done = 0
     for band in bands:
-        kept = band if kept is None else torch.cat([kept, band], dim=1)
-        ready = int(torch.searchsorted(below, first + kept.shape[1]))
+        kept = band if kept is None else np.concatenate([kept, band], axis=1)
+        ready = int(np.searchsorted(below, first + kept.shape[1]))
         rows = max(1, RESIZED // (4 * len(band) * size[1]))
         for start in range(done, ready, rows):
             part = slice(start, min(start + rows, ready))
-            share = weight[part, None].to(kept.device)
-            found = torch.lerp(kept[:, above[part] - first], kept[:, below[part] - first], share)
-            yield resize(found[None], (found.shape[1], size[1]), align_corners=False)[0]
+            share = weight[part, None]
+            found = kept[:, above[part] - first] * (1 - share) + kept[:, below[part] - first] * share
+            yield resize_bilinear(found, (found.shape[1], size[1]))
         done = ready
         if done < size[0]:
             needless = min(int(above[done]) - first, kept.shape[1])
             kept, first = kept[:, needless:], first + needless
 
 
-def training_side(model: str | Path) -> int:
-    """The short side, in pixels, to which training resized images; 0 if it did not."""
-    path = weights_file(model)
-    data = read_recipe(path, read_header(path)).get("data")
-    side = data.get("side") if isinstance(data, dict) else None
-    if side is not None and not (type(side) is int and 0 <= side <= LARGEST_SIDE):
-        raise WeightsError(f"{path}: its recipe's data.side is {side!r}, not 0 to {LARGEST_SIDE}")
-    return side or 0
-
-
-def stored_labels(model: str | Path, classes: int) -> tuple[int, ...]:
-    """The label of each class in the files that the model was trained on."""
-    path = weights_file(model)
-    try:
-        labels = json.loads(read_header(path).get("labels", json.dumps([*range(classes)])))
-        if (
-            sorted({label for label in labels if type(label) is int and 0 <= label <= IGNORE}) == sorted(labels)
-            and len(labels) == classes
-        ):
-            return tuple(labels)
-    except (ValueError, TypeError, RecursionError):
-        pass
-    raise WeightsError(f"{path}: its header's labels are not one different label from 0 to {IGNORE} for each class")
-
-
-def axis_windows(length: int, window: int, overlap: float) -> list[tuple[int, Float[Tensor, " side"]]]:
+def axis_windows(length: int, window: int, overlap: float) -> list[tuple[int, Float32[np.ndarray, " side"]]]:
     """The start of each window along an axis of `length` pixels, and the weights of its pixels.
 
     The smallest number of windows with at least this overlap, at equal distances; the last one ends at the end of the
     axis. Weights change linearly where windows overlap, and sum to 1 over the windows at every pixel.
     """
     if length <= window:
-        return [(0, torch.ones(length))]
+        return [(0, np.ones(length, np.float32))]
     count = math.ceil((length - window) / (window * (1 - overlap))) + 1
     starts = [round(index * (length - window) / (count - 1)) for index in range(count)]
-    weights, total = [], torch.zeros(length)
+    weights, total = [], np.zeros(length, np.float32)
     for index, start in enumerate(starts):
-        weight = torch.ones(window)
+        weight = np.ones(window, np.float32)
         if index > 0:
             shared = starts[index - 1] + window - start
-            weight[:shared] = torch.arange(1, shared + 1) / (shared + 1)
+            weight[:shared] = np.arange(1, shared + 1, dtype=np.float32) / (shared + 1)
         if index + 1 < count:
             shared = start + window - starts[index + 1]
-            weight[window - shared :] *= torch.arange(shared, 0, -1) / (shared + 1)
+            weight[window - shared :] *= np.arange(shared, 0, -1, dtype=np.float32) / (shared + 1)
         weights.append(weight)
         total[start : start + window] += weight
     return [(start, weight / total[start : start + window]) for start, weight in zip(starts, weights, strict=True)]

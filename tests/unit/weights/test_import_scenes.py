@@ -46,8 +46,8 @@ def test_what_is_imported_is_the_same_network(tmp_path: Path, choices):
     assert out == tmp_path / "theirs.safetensors"
     parser = SceneParser(out, device="cpu")
     assert parser.classes == NAMES
-    assert parser.network.config == model.config
-    own = parser.network.state_dict()
+    assert parser.network.network.config == model.config
+    own = parser.network.network.state_dict()
     assert all(torch.equal(own[name], value) for name, value in model.state_dict().items())
 
 
@@ -55,7 +55,7 @@ def test_what_is_imported_is_the_same_network(tmp_path: Path, choices):
 def test_the_baseline_is_imported_with_its_convolutions(tmp_path: Path):
     model = FCN(mcibi.resnet(50, NAMES).backbone, NAMES, convolutions=1, channels=16)
     torch.save(published(model), tmp_path / "fcn.pth")
-    network = SceneParser(import_scene_checkpoint(tmp_path / "fcn.pth", NAMES), device="cpu").network
+    network = SceneParser(import_scene_checkpoint(tmp_path / "fcn.pth", NAMES), device="cpu").network.network
     assert isinstance(network, FCN)
     assert all(torch.equal(network.state_dict()[name], value) for name, value in model.state_dict().items())
 

@@ -48,7 +48,7 @@ def test_a_run_loads_as_a_parser_with_its_classes_and_a_filled_memory(unbroken, 
     parser = SceneParser(unbroken, device="cpu")
     assert parser.classes == ("red", "green", "blue")
     assert parser.parse(folder / "images/0.png").labels.shape == (50, 70)
-    assert parser.network.memory.seen.all()
+    assert parser.network.network.memory.seen.all()
     record = json.loads((unbroken / "record.json").read_text())
     assert "2 images excluded from training" in record["selection"]
     assert record["data"]["validation"]["images"] == 2
@@ -108,7 +108,7 @@ def test_a_class_that_never_occurs_stays_unseen_and_does_not_affect_reading(tmp_
     recipe = small(tmp_path, "data.classes=[red, green, blue, unicorn]", "data.keep_every=null", "steps=2")
     with pytest.warns(UserWarning, match="unicorn"):
         run = train(recipe, tmp_path / "run", progress_bar=False)
-    memory = SceneParser(run, device="cpu").network.memory
+    memory = SceneParser(run, device="cpu").network.network.memory
     assert memory.seen[:, 0].tolist() == [True, True, True, False]
     assert not memory.vectors[3].any()
     only_unicorn = torch.tensor([0, 0, 0, 1.0]).reshape(1, 4, 1, 1)
