@@ -90,7 +90,7 @@ def test_a_baked_concept_needs_an_image_only(model: str, work: Path, examples: l
     done = export_baked(work / "ab.concept", work / f"baked-{model}", check=True)
     assert done.differences[0].largest < 0.05  # Pillow and ONNX Runtime resize single pixels differently
     session = onnxruntime.InferenceSession(done.files[0])
-    for size in ((96, 64), (33, 47)):  # both resize alike
+    for size in ((96, 64), (33, 47)):  # both resize equally here
         (found,) = session.run(None, {"images": sample(*size)[None]})
         assert found.shape == (1, 3, *size)
         np.testing.assert_allclose(found.sum(axis=1), 1, atol=1e-5)
