@@ -1,0 +1,118 @@
+"""The bundled models on ONNX Runtime against torch: features, probabilities, masks."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from likewise import Concept, CoSaliency, Example, FewShot, Saliency
+from likewise.data.groups import cosaliency_groups
+from likewise.jobs.demo import Task, coins, motorcycle
+from likewise.predict.heads.prototypes import PANetHead, PrototypesHead
+
+RELATIVE = 1e-5
+MODELS = ("prototypes-lite0", "panet-lite0")
+
+
+@pytest.fixture(scope="module", params=MODELS)
+def engines(request: pytest.FixtureRequest) -> tuple[FewShot, FewShot]:
+    """One model on ONNX Runtime and on torch."""
+    by_onnx = FewShot(request.param, engine="onnx", edges=False)
+    by_torch = FewShot(request.param, engine="torch", device="cpu", edges=False)
+    assert (by_onnx.engine, by_torch.engine) == ("onnx", "torch")
+    assert by_onnx.settings == by_torch.settings
+    return by_onnx, by_torch
+
+
+def photograph(height: int, width: int, seed: int) -> np.ndarray:
+    """A smooth image with noise and a bright block."""
+    generator = np.random.default_rng(seed)
+    rows, columns = np.mgrid[:height, :width]
+    waves = [np.sin(rows / (7 + 3 * c + seed) + columns / (11 + c)) for c in range(3)]
+    image = 120 + 60 * np.stack(waves, axis=2) + generator.normal(0, 12, (height, width, 3))
+    image[height // 4 : height // 2, width // 4 : width // 2] += (70, -40, -60)
+    return image.clip(0, 255).astype(np.uint8)
+
+
+def block(height: int, width: int) -> np.ndarray:
+    mask = np.zeros((height, width), bool)
+    mask[height // 4 : height // 2, width // 4 : width // 2] = True
+    return mask
+
+
+def head_of(few_shot: FewShot) -> PrototypesHead | PANetHead:
+    assert isinstance(few_shot.head, PrototypesHead | PANetHead)
+    return few_shot.head
+
+
+@pytest.mark.parametrize(("height", "width"), [(32, 32), (96, 160), (224, 288), (256, 448), (288, 384), (320, 320)])
+def test_features_agree_at_every_size(engines: tuple[FewShot, FewShot], height: int, width: int) -> None:
+    images = photograph(height, width, 1)[None]
+    found, expected = (head_of(few_shot).extractor.features(images) for few_shot in engines)
+    for own, reference in zip(found, expected, strict=True):
+        assert abs(own - reference).max() <= RELATIVE * abs(reference).max()
+
+
+@pytest.mark.parametrize("shots", [1, 2, 5, 7])
+@pytest.mark.parametrize("classes", [1, 3])
+def test_probabilities_agree_for_shots_and_classes(engines: tuple[FewShot, FewShot], shots: int, classes: int) -> None:
+    examples = [
+        Example(
+            image := photograph(200 + 10 * shot, 260, 10 * index + shot), block(*image.shape[:2]), class_name=f"{index}"
+        )
+        for index in range(classes)
+        for shot in range(shots)
+    ]
+    compare_probabilities(engines, examples, [photograph(180, 320, 99), photograph(131, 77, 98)])
+
+
+def test_probabilities_agree_for_tiny_masks(engines: tuple[FewShot, FewShot]) -> None:
+    examples = []
+    for seed, side in enumerate((1, 3)):
+        mask = np.zeros((240, 240), bool)
+        mask[100 : 100 + side, 60 : 60 + side] = True
+        examples.append(Example(photograph(240, 240, seed), mask))
+    for some in (examples[:1], examples):
+        compare_probabilities(engines, some, [photograph(240, 240, 5)])
+
+
+def compare_probabilities(engines: tuple[FewShot, FewShot], examples: list[Example], images: list[np.ndarray]) -> None:
+    concepts: list[Concept] = [few_shot.learn(examples) for few_shot in engines]
+    for name, rows in concepts[0].rows.items():  # half precision rounds to 5e-4
+        np.testing.assert_allclose(rows, concepts[1].rows[name], rtol=1e-3, atol=1e-3 * abs(rows).max())
+    for image in images:
+        found, expected = (few_shot.segment(image, concepts[0]).probability for few_shot in engines)
+        assert abs(found - expected).max() <= 5 * RELATIVE
+
+
+@pytest.mark.parametrize("task", [motorcycle, coins])
+@pytest.mark.parametrize("model", MODELS)
+def test_masks_of_the_demo_differ_by_at_most_ten_pixels(model: str, task: type[Task]) -> None:
+    shown = task()
+    results = []
+    for engine in ("onnx", "torch"):
+        few_shot = FewShot(model, engine=engine, device="cpu")
+        results.append(few_shot.segment(shown.query, few_shot.learn(shown.example)))
+    assert (results[0].mask != results[1].mask).sum() <= 10
+
+
+def test_groups_and_saliency_agree(shared_data: Path) -> None:
+    groups = cosaliency_groups(shared_data / "VOC-coseg")
+    groups = replace(groups, groups={name: groups.groups[name][:3] for name in list(groups.groups)[:2]})
+    for group, images in groups.groups.items():
+        paths = [groups.image_path(group, image) for image in images]
+        saliency = [
+            [Saliency(engine=engine, edges=False, device="cpu").segment(path) for path in paths]
+            for engine in ("onnx", "torch")
+        ]
+        for own, reference in zip(*saliency, strict=True):
+            assert abs(own.probability - reference.probability).max() <= RELATIVE
+        both = [CoSaliency(engine=engine, device="cpu") for engine in ("onnx", "torch")]
+        learned = [cosaliency.learn(paths) for cosaliency in both]
+        for stride, vectors in learned[0].vectors.items():
+            assert abs(vectors - learned[1].vectors[stride]).max() <= RELATIVE
+        for path in paths:
+            own, reference = (each.segment(path, group) for each, group in zip(both, learned, strict=True))
+            # positions of nearly equal attention may swap
+            assert (own.mask != reference.mask).sum() <= 10
