@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         TrainingError,
         WeightsError,
     )
+    from likewise.io.annotations import AnnotatedImage, Object, write_annotations
     from likewise.io.images import read_image
     from likewise.jobs.cosegment import GroupReport, cosegment_folder
     from likewise.jobs.parse import parse_folder
@@ -39,8 +40,10 @@ if TYPE_CHECKING:
     from likewise.jobs.segment import learn_concept, segment_folder
     from likewise.predict.co_saliency import CoSaliency, Group
     from likewise.predict.concept import Concept
-    from likewise.predict.examples import Example, find_examples
+    from likewise.predict.dataset import Dataset, read_annotations
+    from likewise.predict.examples import Example
     from likewise.predict.few_shot import FewShot, Segmenter
+    from likewise.predict.find_examples import find_examples
     from likewise.predict.result import Result, SceneResult
     from likewise.predict.saliency import Saliency
     from likewise.predict.scene_parser import SceneParser
@@ -60,6 +63,7 @@ _MODULES = {
         "MemoryMismatchError", "MissingExtraError", "ModelError", "OutputError", "PredictionError", "RecipeError",
         "RunError", "TrainingError", "WeightsError",
     ),
+    "io.annotations": ("AnnotatedImage", "Object", "write_annotations"),
     "io.images": ("read_image",),
     "jobs.cosegment": ("GroupReport", "cosegment_folder"),
     "jobs.parse": ("parse_folder",),
@@ -68,8 +72,10 @@ _MODULES = {
     "jobs.segment": ("learn_concept", "segment_folder"),
     "predict.co_saliency": ("CoSaliency", "Group"),
     "predict.concept": ("Concept",),
-    "predict.examples": ("Example", "find_examples"),
+    "predict.dataset": ("Dataset", "read_annotations"),
+    "predict.examples": ("Example",),
     "predict.few_shot": ("FewShot", "Segmenter"),
+    "predict.find_examples": ("find_examples",),
     "predict.result": ("Result", "SceneResult"),
     "predict.saliency": ("Saliency",),
     "predict.scene_parser": ("SceneParser",),
@@ -77,11 +83,12 @@ _MODULES = {
 """Module to the public names in it."""
 
 __all__ = [
-    "ArgumentError", "CoSaliency", "Concept", "ConceptError", "DataSetError", "Example", "ExampleError", "FewShot",
-    "Group", "GroupReport", "ImageError", "LikewiseError", "MemoryMismatchError", "MissingExtraError", "ModelError",
-    "OutputError", "PredictionError", "RecipeError", "Report", "Result", "RunError", "Saliency", "SceneParser",
+    "AnnotatedImage", "ArgumentError", "CoSaliency", "Concept", "ConceptError", "DataSetError", "Dataset", "Example",
+    "ExampleError", "FewShot", "Group", "GroupReport", "ImageError", "LikewiseError", "MemoryMismatchError", "MissingExtraError", "ModelError",
+    "Object", "OutputError", "PredictionError", "RecipeError", "Report", "Result", "RunError", "Saliency", "SceneParser",
     "SceneResult", "Segmenter", "TrainingError", "WeightsError", "__version__", "cosegment_folder", "find_examples",
-    "learn_concept", "parse_folder", "read_image", "saliency_folder", "segment_folder",
+    "learn_concept", "parse_folder", "read_annotations", "read_image", "saliency_folder", "segment_folder",
+    "write_annotations",
 ]  # fmt: skip
 
 

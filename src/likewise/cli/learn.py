@@ -19,6 +19,7 @@ def learn(
     scribbles: options.Scribbles = None,
     label: options.Label = None,
     palette: options.Palette = None,
+    classes: options.Classes = None,
     invert: options.Invert = False,
     strict: options.Strict = False,
     model: options.Model = DEFAULT_MODEL,
@@ -45,6 +46,7 @@ def learn(
         scribbles=scribbles or (),
         label=label,
         palette=palette,
+        classes=options.names(classes),
         invert=invert,
         strict=strict,
     )

@@ -38,7 +38,8 @@ Like = Annotated[
         metavar="EXAMPLE",
         help="What to find; may be repeated: [bold]image=mask[/bold]; an image with its mask beside it (x.mask.png, "
         "x_mask.png, or x.png beside x.jpg) or in masks/ beside images/; a folder of such pairs, whose subfolders are "
-        "classes; a .concept file.",
+        "classes; an annotation file or folder (COCO, YOLO, VOC, labelme, CVAT, Label Studio, cellpose, GeoJSON); a "
+        ".concept file.",
     ),
 ]
 Boxes = Annotated[
@@ -74,6 +75,9 @@ Palette = Annotated[
         metavar="FILE",
         help="Names and colours for --label: CVAT's labelmap.txt, a table, or voc. \\[a file beside the mask]",
     ),
+]
+Classes = Annotated[
+    str | None, typer.Option("--classes", metavar="NAME,NAME", help="Classes to take from the examples. \\[all]")
 ]
 Invert = Annotated[bool, typer.Option("--invert/--no-invert", help="The masks of the examples are inverted.")]
 Strict = Annotated[
@@ -115,6 +119,11 @@ Precision = Annotated[
     ),
 ]
 Edges = Annotated[bool, typer.Option("--edges/--no-edges", help="Refine outlines to image edges.")]
+
+
+def names(text: str | None) -> list[str]:
+    """Return the names in a list separated by commas."""
+    return [name.strip() for name in (text or "").split(",") if name.strip()]
 
 
 def open_few_shot(

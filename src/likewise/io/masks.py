@@ -262,6 +262,15 @@ def _stored_values(source: MaskSource) -> _Stored:
     return _Stored(name, np.asarray(colours), None, lossy)
 
 
+def read_stored(path: Path) -> np.ndarray:
+    """Return the values of a mask file as stored: ``(h w)`` palette indices or grey values, or ``(h w 3 or 4)``.
+
+    Raises:
+        ImageError: The file cannot be read.
+    """
+    return _stored_values(path).values
+
+
 def read_array(path: Path) -> np.ndarray:
     """Return the array in a .npy file, or the only one in a .npz file (or its ``mask``).
 

@@ -28,6 +28,7 @@ OUTPUT_SUFFIXES = {
     "probability": ".probability.png",
     "overlay": ".overlay.jpg",
     "cutout": ".cutout.png",
+    "instance": ".instance.png",
 }
 """Output format to the suffix of its files: ``cat.mask.png`` is the mask of ``cat.jpg``."""
 
@@ -178,7 +179,12 @@ def visible_entries(folder: Path) -> list[Path]:
     except OSError as error:
         warn(f"{folder}: cannot be read ({error.strerror}) and is skipped; check its permissions")
         return []
-    return [entry for entry in entries if not entry.name.startswith(".") and entry.name.lower() not in SYSTEM_NAMES]
+    return [entry for entry in entries if not is_hidden(entry.name)]
+
+
+def is_hidden(name: str) -> bool:
+    """Return whether a file or folder is hidden or left by a system."""
+    return name.startswith(".") or name.lower() in SYSTEM_NAMES
 
 
 def pairing_key(name: str) -> str:

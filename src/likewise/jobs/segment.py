@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Unpack
 
 from likewise.jobs.outputs import Images, list_images
 from likewise.jobs.pipeline import Progress, Report, process_images
-from likewise.predict.examples import Example, Marks, find_examples
+from likewise.predict.examples import Example
+from likewise.predict.find_examples import Marks, find_examples
 
 if TYPE_CHECKING:
     from likewise.predict.concept import Concept

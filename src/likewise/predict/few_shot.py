@@ -19,7 +19,7 @@ import numpy as np
 from jaxtyping import Float32, UInt8
 from PIL import Image
 
-from likewise.errors import ArgumentError, ExampleError, ImageError, warn, warnings_about
+from likewise.errors import ArgumentError, ExampleError, ImageError, LikewiseError, warn, warnings_about
 from likewise.io.images import Source, format_size, read_image
 from likewise.io.prefetch import prefetch
 from likewise.io.resize import LARGEST_SIDE
@@ -150,7 +150,7 @@ class FewShot:
                 with warnings_about(example.name):
                     image, foreground, background = mark(example)
                     rows.append(self.head.learn(self._resize(image), foreground, background))
-            except (ImageError, ExampleError) as error:
+            except LikewiseError as error:
                 left_out.append(example)
                 if strict or {each.class_name for each in examples if each not in left_out} != set(classes):
                     raise

@@ -9,7 +9,8 @@ import pytest
 from PIL import Image
 
 from likewise.errors import ArgumentError, ExampleError, ImageError
-from likewise.predict.examples import Example, find_examples, mark
+from likewise.predict.examples import Example, mark
+from likewise.predict.find_examples import find_examples
 from support.fakes import noise, save_flat, write_image
 
 

@@ -1,0 +1,142 @@
+"""Annotated images, whatever file they came from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Bool
+
+from likewise.errors import ArgumentError, DataSetError, check_known
+from likewise.io.annotations.shapes import Box, Shape, Size
+from likewise.io.images import read_image, read_size
+
+
+@dataclass(frozen=True)
+class Object:
+    """One object, or a region of many (`crowd`).
+
+    Attributes:
+        score: Confidence in [0, 1] of a prediction.
+        crowd: Whether the shape is a region whose objects are not separated: neither one of them nor background.
+    """
+
+    class_name: str
+    shape: Shape
+    score: float | None = None
+    crowd: bool = False
+
+
+@dataclass(frozen=True)
+class AnnotatedImage:
+    """An image and its objects.
+
+    Attributes:
+        name: Path relative to the folder of the images, with forward slashes.
+        objects: In the order of the file; a later one covers an earlier one in label images.
+        image: The file, or its bytes if the annotation contains them; None if it is absent.
+        size_given: Height and width that the annotation states.
+    """
+
+    name: str
+    objects: tuple[Object, ...]
+    image: Path | bytes | None = None
+    size_given: Size | None = None
+
+    @cached_property
+    def size(self) -> Size:
+        """Height and width: those of the annotation, else of the upright image.
+
+        Raises:
+            DataSetError: Neither is known.
+        """
+        if self.size_given is not None:
+            return self.size_given
+        if isinstance(self.image, Path):
+            return read_size(self.image)[0]
+        if self.image is None:
+            raise DataSetError(f"{self.name}: its size is unknown without the image; put it beside its annotation")
+        height, width = read_image(self.image).shape[:2]
+        return height, width
+
+    def mask(self, class_name: str, *, crowd: bool = False) -> Bool[np.ndarray, "h w"]:
+        """Return the pixels of all objects of a class, or of all its crowds."""
+        found = np.zeros(self.size, bool)
+        for one in self.objects:
+            if one.class_name == class_name and one.crowd == crowd:
+                found |= self.mask_of(one)
+        return found
+
+    def mask_of(self, one: Object) -> Bool[np.ndarray, "h w"]:
+        """Return the pixels of an object.
+
+        Raises:
+            DataSetError: The annotation's size is not the mask's.
+        """
+        mask = one.shape.mask(self.size)
+        if mask.shape != self.size:
+            raise DataSetError(f"{self.name}: its mask is {mask.shape}, its image {self.size} (height, width)")
+        return mask
+
+    def boxes(self, class_name: str) -> list[Box]:
+        """Return the boxes of a class, empty if one of its objects has another shape."""
+        shapes = [one.shape for one in self.objects if one.class_name == class_name and not one.crowd]
+        boxes = [shape for shape in shapes if isinstance(shape, Box)]
+        return boxes if len(boxes) == len(shapes) else []
+
+
+@dataclass(frozen=True)
+class ObjectMask:
+    """The mask of a class in an annotated image, computed when it is read."""
+
+    image: AnnotatedImage
+    class_name: str
+    crowd: bool = False
+
+    def __call__(self) -> Bool[np.ndarray, "h w"]:
+        return self.image.mask(self.class_name, crowd=self.crowd)
+
+
+@dataclass(frozen=True)
+class Annotations:
+    """Annotated images and their classes.
+
+    Attributes:
+        classes: In the order of the file.
+        format: Name of the format that was read.
+    """
+
+    images: Sequence[AnnotatedImage]
+    classes: tuple[str, ...]
+    format: str = ""
+
+    def __len__(self) -> int:
+        """The number of images."""
+        return len(self.images)
+
+    def __repr__(self) -> str:
+        names = ", ".join(self.classes[:6]) + ", ..." * (len(self.classes) > 6)
+        return f"<{type(self).__name__} of {len(self.images)} images, {self.format}: {names}>"
+
+    @property
+    def absent(self) -> list[str]:
+        """The names of the images that are not there."""
+        return [image.name for image in self.images if image.image is None]
+
+    def only(self, classes: Iterable[str]) -> Annotations:
+        """Return the objects of these classes; images without any stay.
+
+        Raises:
+            ArgumentError: A class that is not in `classes`.
+        """
+        chosen = tuple(dict.fromkeys(classes))
+        for name in chosen:
+            check_known(name, self.classes, "class", ArgumentError)
+        images = [
+            replace(image, objects=tuple(one for one in image.objects if one.class_name in chosen))
+            for image in self.images
+        ]
+        return replace(self, images=images, classes=chosen)

@@ -1,0 +1,199 @@
+"""Files of annotations: the images that they name, and paths that stay in their folder."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable
+from pathlib import Path, PurePosixPath
+from typing import Any
+from xml.etree import ElementTree
+
+from likewise.errors import DataSetError
+from likewise.io.atomic import write_atomically
+from likewise.io.paths import (
+    IMAGE_FOLDERS,
+    IMAGE_SUFFIXES,
+    MASK_FOLDERS,
+    Listings,
+    is_hidden,
+    natural_order,
+    pairing_key,
+    visible_entries,
+)
+
+JSON_FORMATS = {
+    "coco": ("COCO", ("images", "annotations", "categories")),
+    "labelme": ("labelme", ("shapes", "imagePath")),
+    "label-studio": ("Label Studio", ("data", "annotations")),
+    "geojson": ("GeoJSON", ("type", "features")),
+}
+"""JSON format to its name and the keys that it needs."""
+
+_MARKS = {
+    "coco": ('"categories"', '"category_id"', '"file_name"', '"bbox"'),
+    "labelme": ('"shapes"', '"imagePath"', '"shape_type"'),
+    "label-studio": ('"from_name"', '"original_width"', '"predictions"', '"to_name"'),
+    "geojson": ('"FeatureCollection"', '"geometry"', '"coordinates"'),
+}
+"""Words by which a damaged file is recognised."""
+
+
+def safe_name(name: str, source: Path | str) -> str:
+    """Return a relative path with forward slashes.
+
+    Raises:
+        DataSetError: The path is absolute or leads out of its folder.
+    """
+    path = PurePosixPath(name.replace("\\", "/"))
+    if path.is_absolute() or ".." in path.parts or re.match(r"[A-Za-z]:", name) or "\0" in name or not path.name:
+        raise DataSetError(f"{source}: the file name {name!r} leads out of the folder of the images; make it relative")
+    return str(path)
+
+
+def output_path(folder: Path, name: str, suffix: str) -> Path:
+    """Return the file of an image in an output folder: ``folder/sub/cat.json`` for sub/cat.jpg.
+
+    Raises:
+        DataSetError: The name leads out of the folder.
+    """
+    return folder / f"{PurePosixPath(safe_name(name, folder)).with_suffix('')}{suffix}"
+
+
+class ImageFinder:
+    """Finds the images that an annotation names.
+
+    Args:
+        root: The folder of the annotation.
+        images: The folder of the images; None searches the root, folders of images in it, and those next to it.
+    """
+
+    def __init__(self, root: Path, images: Path | None = None) -> None:
+        self.root = images or root
+        self.places = [self.root]
+        if images is None:
+            inner = {*MASK_FOLDERS, "annotations", "labelme"}
+            above = [root.parent, *_folders(root.parent, IMAGE_FOLDERS)] if root.name.lower() in inner else []
+            self.places += [*_folders(root, IMAGE_FOLDERS), *above]
+        self._index: dict[str, list[Path]] | None = None
+        self._listings = Listings()
+
+    def find(self, name: str) -> Path | None:
+        """Return the image of this relative path, or the only one of its name anywhere in the folder; None if absent.
+
+        Case and the Unicode normal form do not matter.
+        """
+        for place in self.places:
+            if (path := place / name).is_file():
+                return path
+        if self._index is None:
+            self._index = {}
+            for place in self.places:
+                for path in images_below(place):
+                    self._index.setdefault(pairing_key(path.name), []).append(path)
+        found = list(dict.fromkeys(self._index.get(pairing_key(PurePosixPath(name).name), [])))
+        ending = pairing_key(f"/{name}")
+        return next((path for path in found if pairing_key(path.as_posix()).endswith(ending)), None) or (
+            found[0] if len(found) == 1 else None
+        )
+
+    def of_stem(self, path: Path, stem: str | None = None) -> Path | None:
+        """Return the image that an annotation file is named after: beside it, or where images are.
+
+        Args:
+            stem: The image's path without suffix, relative to the folder of the images; None takes that of the file.
+        """
+        for place in (path.with_suffix(""), *(place / (stem or path.stem) for place in self.places)):
+            for entry in self._listings.named(place.parent, place.name):
+                if entry != path and entry.suffix.lower() in IMAGE_SUFFIXES:
+                    return entry
+        return None
+
+
+def _folders(folder: Path, names: Iterable[str]) -> list[Path]:
+    return [entry for entry in visible_entries(folder) if entry.name.lower() in names and entry.is_dir()]
+
+
+def images_below(folder: Path) -> list[Path]:
+    """Return the images in a folder and its subfolders, in natural order, without hidden ones."""
+    return files_below(folder, *IMAGE_SUFFIXES)
+
+
+def files_below(folder: Path, *suffixes: str) -> list[Path]:
+    """Return the files with one of these suffixes in a folder and its subfolders, in natural order."""
+    files = [path for path in folder.rglob("*") if path.suffix.lower() in suffixes and path.is_file()]
+    files = [path for path in files if not any(map(is_hidden, path.relative_to(folder).parts))]
+    return sorted(files, key=lambda path: natural_order(path.as_posix()))
+
+
+def read_json(path: Path) -> Any:
+    """Return the content of a JSON file.
+
+    Raises:
+        DataSetError: It cannot be read or is no JSON; the message says which format it looks like.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataSetError(f"{path}: cannot be read ({error}); check the file") from error
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        counts = {name: sum(text.count(mark) for mark in marks) for name, marks in _MARKS.items()}
+        best = max(counts, key=lambda name: counts[name])
+        looks = f"looks like {JSON_FORMATS[best][0]}" if counts[best] else "looks like no known annotation format"
+        raise DataSetError(f"{path}: {looks}, but is damaged or cut off ({error}); export it again") from error
+
+
+def json_format(document: Any, path: Path) -> str:
+    """Return the format of a JSON document, a key of `JSON_FORMATS`.
+
+    Raises:
+        DataSetError: No known format; the message names the nearest one and what is missing.
+    """
+    if isinstance(document, list) and document and all(isinstance(one, dict) for one in document):
+        keys = set(document[0])
+        if "data" in keys or {"id", "label", "image"} <= keys:
+            return "label-studio"
+        if document[0].get("type") == "Feature":
+            return "geojson"
+        if {"image_id", "category_id"} <= keys:
+            raise DataSetError(f"{path}: COCO results, which lack images and categories; give the file with these too")
+    elif isinstance(document, dict):
+        keys = set(document)
+        if document.get("type") in ("FeatureCollection", "Feature"):
+            return "geojson"
+        nearest = max(JSON_FORMATS, key=lambda name: len(keys & set(JSON_FORMATS[name][1])))
+        title, needed = JSON_FORMATS[nearest]
+        missing = [key for key in needed if key not in keys]
+        if not missing or (nearest == "labelme" and "shapes" in keys):
+            return nearest
+        if len(missing) < len(needed):
+            raise DataSetError(f"{path}: looks like {title}, but lacks {' and '.join(missing)}; export it again")
+    known = ", ".join(title for title, _ in JSON_FORMATS.values())
+    shown = ", ".join(sorted(map(str, document))[:6]) if isinstance(document, dict) else type(document).__name__
+    raise DataSetError(f"{path}: no known annotation format (its content: {shown}); known are {known}")
+
+
+def read_xml(path: Path) -> ElementTree.Element:
+    """Return the root of an XML file.
+
+    Raises:
+        DataSetError: It cannot be read or is no XML.
+    """
+    try:
+        return ElementTree.parse(path).getroot()
+    except (OSError, ElementTree.ParseError, ValueError, LookupError) as error:
+        raise DataSetError(f"{path}: damaged or cut off XML ({error}); export it again") from error
+
+
+def write_json(path: Path, document: Any, **options: Any) -> None:
+    """Write JSON atomically, in UTF-8."""
+    with write_atomically(path) as part:
+        part.write_text(json.dumps(document, ensure_ascii=False, **options), encoding="utf-8")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text atomically, in UTF-8."""
+    with write_atomically(path) as part:
+        part.write_text(text, encoding="utf-8", newline="\n")

@@ -1,0 +1,59 @@
+"""GeoJSON in pixels, as QuPath writes it: polygons with holes, one file an image.
+
+https://qupath.readthedocs.io/en/stable/docs/advanced/exporting_annotations.html
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from likewise.errors import DataSetError, warn
+from likewise.io.annotations.dataset import AnnotatedImage, Annotations, Object
+from likewise.io.annotations.files import ImageFinder, files_below, read_json
+from likewise.io.annotations.shapes import Polygons, ring_of
+
+NAMES = ("class", "label", "category", "type", "name")
+"""Properties of a feature that may hold its class, after QuPath's ``classification``."""
+
+UNNAMED = "object"
+
+
+def read(path: Path, finder: ImageFinder, document: Any = None) -> Annotations:
+    """Return the image of a file, or those of all .geojson files in a folder. The image has the stem of its file."""
+    files = [path] if path.is_file() else files_below(path, ".geojson")
+    images = [_read_image(file, finder, document) for file in files]
+    classes = dict.fromkeys(one.class_name for image in images for one in image.objects)
+    return Annotations(images, tuple(classes), "geojson")
+
+
+def _read_image(path: Path, finder: ImageFinder, document: Any) -> AnnotatedImage:
+    document = read_json(path) if document is None else document
+    features = document if isinstance(document, list) else document.get("features", [document])
+    objects, left_out = [], 0
+    try:
+        for feature in features:
+            geometry = feature["geometry"]
+            parts = {"Polygon": [geometry["coordinates"]], "MultiPolygon": geometry["coordinates"]}.get(
+                geometry["type"]
+            )
+            if parts is None:
+                left_out += 1
+                continue
+            rings = tuple(
+                tuple(ring_of(number for point in ring for number in point[:2]) for ring in part) for part in parts
+            )
+            objects.append(Object(_class_name(feature.get("properties") or {}), Polygons(rings)))
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+        raise DataSetError(f"{path}: looks like GeoJSON, but a feature lacks or has a wrong {error}") from error
+    if left_out:
+        warn(f"{path}: {left_out} points or lines have no area, and are left out")
+    image = finder.of_stem(path)
+    return AnnotatedImage(image.name if image else f"{path.stem}.tif", tuple(objects), image)
+
+
+def _class_name(properties: dict[str, Any]) -> str:
+    given = properties.get("classification")
+    if isinstance(given, dict) and given.get("name"):
+        return str(given["name"])
+    return next((str(properties[name]) for name in NAMES if isinstance(properties.get(name), str)), UNNAMED)

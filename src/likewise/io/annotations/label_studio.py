@@ -1,0 +1,211 @@
+"""Label Studio's JSON and JSON_MIN: brush masks, polygons, rectangles and ellipses.
+
+https://labelstud.io/guide/predictions
+"""
+
+from __future__ import annotations
+
+import re
+import urllib.parse
+from collections.abc import Iterable, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any
+from xml.sax.saxutils import quoteattr
+
+import numpy as np
+from jaxtyping import Bool, UInt8
+
+from likewise.errors import DataSetError, warn
+from likewise.io.annotations.dataset import AnnotatedImage, Annotations, Object
+from likewise.io.annotations.files import ImageFinder, read_json, safe_name, write_json, write_text
+from likewise.io.annotations.outlines import outline, single_ring
+from likewise.io.annotations.shapes import Box, Polygons, Shape, Size, ellipse, encode, ring_of, turn
+
+KINDS = {"brush": "brushlabels", "polygon": "polygonlabels", "rectangle": "rectanglelabels", "ellipse": "ellipselabels"}
+CONFIG = "label-studio-config.xml"
+"""The labelling interface that the written file belongs to."""
+
+LOCAL_FILES = "/data/local-files/?d="
+"""Prefix of an image in Label Studio's local file storage."""
+
+_UPLOAD = re.compile(r"[0-9a-f]{8}-(?=.)")
+
+
+def read(path: Path, finder: ImageFinder, document: Any = None) -> Annotations:
+    """Return the images of an export. The last annotation of a task counts; where a task has none, its predictions.
+
+    Raises:
+        DataSetError: A task that names no image, or a result that lacks a field.
+    """
+    tasks = read_json(path) if document is None else document
+    images, left_out = [], 0
+    try:
+        for task in tasks if isinstance(tasks, list) else [tasks]:
+            name = _image_name(task, path)
+            results, predicted = _results(task)
+            objects: list[Object] = []
+            size: Size | None = None
+            for result in results:
+                kind = next((kind for kind, key in KINDS.items() if key in _value(result)), None)
+                if kind is None:
+                    left_out += 1
+                    continue
+                size = int(result["original_height"]), int(result["original_width"])
+                label = _value(result)[KINDS[kind]]
+                score = result.get("score") if predicted else None
+                objects.append(Object(str(label[0]), _shape(kind, _value(result), size), score))
+            image = finder.find(name) or finder.find(_UPLOAD.sub("", name))
+            images.append(AnnotatedImage(name, tuple(objects), image, size))
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+        if isinstance(error, DataSetError):
+            raise
+        raise DataSetError(f"{path}: looks like Label Studio, but a task lacks or has a wrong {error}") from error
+    if left_out:
+        warn(f"{path}: {left_out} results are no brush, polygon, rectangle or ellipse with a label, and are left out")
+    classes = dict.fromkeys(one.class_name for image in images for one in image.objects)
+    return Annotations(images, tuple(classes), "label-studio")
+
+
+def _image_name(task: dict[str, Any], path: Path) -> str:
+    data = task.get("data", task)
+    address = next((str(data[key]) for key in ("image", "img", "photo", "$undefined$") if data.get(key)), None)
+    if address is None:
+        raise DataSetError(f"{path}: looks like Label Studio, but a task has no image: {', '.join(map(str, data))}")
+    parts = urllib.parse.urlparse(address)
+    place = urllib.parse.parse_qs(parts.query).get("d", [parts.path])[0]
+    if parts.scheme or "?d=" not in address:
+        return PurePosixPath(urllib.parse.unquote(place).replace("\\", "/")).name
+    return safe_name(urllib.parse.unquote(place), path)
+
+
+def _results(task: dict[str, Any]) -> tuple[list[dict[str, Any]], bool]:
+    """Return the results of a task, and whether they are a prediction."""
+    if "data" not in task:  # JSON_MIN
+        keys = ("label", "tag", "labels", *KINDS)
+        return next((task[key] for key in keys if isinstance(task.get(key), list)), []), False
+    done = [one for one in task.get("annotations") or task.get("completions") or () if not one.get("was_cancelled")]
+    if done:
+        return done[-1]["result"], False
+    predictions = [one for one in task.get("predictions") or () if isinstance(one, dict)]
+    return (predictions[-1]["result"], True) if predictions else ([], False)
+
+
+def _value(result: dict[str, Any]) -> dict[str, Any]:
+    return result.get("value", result)
+
+
+def _shape(kind: str, value: dict[str, Any], size: Size) -> Shape:
+    height, width = size
+    scale = np.array([width, height]) / 100
+    if kind == "brush":
+        return encode(decode_brush(value["rle"], size))
+    if kind == "polygon":
+        return Polygons(((ring_of(np.ravel(value["points"])) * scale,),))
+    turned, x, y = float(value.get("rotation", 0)), value["x"] * scale[0], value["y"] * scale[1]
+    if kind == "ellipse":
+        return Polygons(((ellipse(x, y, value["radiusX"] * scale[0], value["radiusY"] * scale[1], turned),),))
+    right, bottom = x + value["width"] * scale[0], y + value["height"] * scale[1]
+    if not turned:
+        return Box((float(x), float(y), float(right), float(bottom)))
+    return Polygons(((turn(ring_of([x, y, right, y, right, bottom, x, bottom]), (float(x), float(y)), turned),),))
+
+
+def decode_brush(coded: Sequence[int], size: Size) -> Bool[np.ndarray, "h w"]:
+    """Return the mask of a brush: where the RGBA image that the bits encode is not transparent.
+
+    The bits are: 32 for the number of values, 5 for the bits of a value less one, four times 4 for the bits of a length
+    less one. Then for each run: 1 bit for its kind, 2 for which of the lengths follows, the length less one, and one
+    value for a run of equal values, or as many values as the length says.
+    """
+    bits = "".join(f"{byte:08b}" for byte in coded)
+    at = 0
+
+    def take(count: int) -> int:
+        nonlocal at
+        at += count
+        if at > len(bits):
+            raise ValueError("rle, which ends early")
+        return int(bits[at - count : at], 2)
+
+    count, value_bits = take(32), take(5) + 1
+    if count != size[0] * size[1] * 4:
+        raise ValueError(f"rle of {count} values for an image of {size[0]} x {size[1]} pixels of four")
+    lengths = [take(4) + 1 for _ in range(4)]
+    values, done = np.zeros(count, np.uint8), 0
+    while done < count:
+        same = take(1)
+        length = take(lengths[take(2)]) + 1
+        if same:
+            values[done : done + length] = take(value_bits)
+        else:
+            values[done : done + length] = [take(value_bits) for _ in range(length)]
+        done += length
+    return values.reshape(*size, 4)[..., 3] > 0
+
+
+LENGTH_BITS = (3, 8, 13, 16)
+"""Bits of the lengths of runs that are written."""
+
+
+def encode_brush(mask: Bool[np.ndarray, "h w"]) -> list[int]:
+    """Return the bits of a brush, as `decode_brush` reads them, of a mask in white."""
+    values: UInt8[np.ndarray, " n"] = np.repeat(mask.ravel(), 4).astype(np.uint8) * 255
+    edges = np.concatenate([[0], np.flatnonzero(values[1:] != values[:-1]) + 1, [len(values)]])
+    bits = [f"{len(values):032b}", f"{7:05b}", *(f"{length - 1:04b}" for length in LENGTH_BITS)]
+    for start, end in zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True):
+        while start < end:
+            length = min(end - start, 1 << LENGTH_BITS[-1])
+            which = next(index for index, width in enumerate(LENGTH_BITS) if length <= 1 << width)
+            bits.append(f"1{which:02b}{length - 1:0{LENGTH_BITS[which]}b}{values[start]:08b}")
+            start += length
+    text = "".join(bits)
+    text += "0" * (-len(text) % 8)
+    return [int(text[at : at + 8], 2) for at in range(0, len(text), 8)]
+
+
+def write(images: Iterable[AnnotatedImage], classes: tuple[str, ...], path: Path, tolerance: float) -> None:
+    """Write predictions, ready to import, and the labelling interface that they belong to (`CONFIG`).
+
+    An object in one part without holes is a polygon or rectangle, any other a brush mask. Crowds become objects.
+    """
+    tasks = []
+    for image in images:
+        results = [_written(image, one, tolerance) for one in image.objects]
+        scores = [one.score for one in image.objects if one.score is not None]
+        prediction: dict[str, Any] = {"model_version": "likewise", "result": results}
+        if scores:
+            prediction["score"] = min(scores)
+        tasks.append({"data": {"image": LOCAL_FILES + image.name}, "predictions": [prediction]})
+    write_json(path, tasks)
+    labels = "".join(f"\n    <Label value={quoteattr(name)}/>" for name in classes)
+    controls = "".join(
+        f'\n  <{tag} name="{name}" toName="image">{labels}\n  </{tag}>'
+        for tag, name in (("BrushLabels", "brush"), ("PolygonLabels", "polygon"), ("RectangleLabels", "rectangle"))
+    )
+    write_text(path.with_name(CONFIG), f'<View>\n  <Image name="image" value="$image"/>{controls}\n</View>\n')
+
+
+def _written(image: AnnotatedImage, one: Object, tolerance: float) -> dict[str, Any]:
+    height, width = image.size
+    polygons = one.shape
+    if not isinstance(one.shape, Box | Polygons):
+        polygons = outline(image.mask_of(one), tolerance)
+    value: dict[str, Any]
+    if isinstance(one.shape, Box):
+        left, top, right, bottom = one.shape.edges
+        kind, value = "rectangle", {"x": left / width * 100, "y": top / height * 100, "rotation": 0}
+        value |= {"width": (right - left) / width * 100, "height": (bottom - top) / height * 100}
+    elif isinstance(polygons, Polygons) and (ring := single_ring(polygons)) is not None:
+        kind, value = "polygon", {"points": (ring / (width, height) * 100).tolist(), "closed": True}
+    else:
+        kind, value = "brush", {"format": "rle", "rle": encode_brush(image.mask_of(one))}
+    result = {
+        "from_name": kind,
+        "to_name": "image",
+        "type": KINDS[kind],
+        "original_width": width,
+        "original_height": height,
+        "image_rotation": 0,
+        "value": value | {KINDS[kind]: [one.class_name]},
+    }
+    return result if one.score is None else result | {"score": one.score}

@@ -1,0 +1,136 @@
+"""Images with mask files: masks of one class, label images with a legend, maps of object ids with a table."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from likewise.errors import DataSetError
+from likewise.io.annotations.dataset import AnnotatedImage, Annotations, Object
+from likewise.io.annotations.files import ImageFinder, output_path
+from likewise.io.annotations.shapes import Bitmap, bounds, encode_values
+from likewise.io.atomic import write_atomically
+from likewise.io.class_lists import LEGEND, NamedLabel, read_palette, voc_palette
+from likewise.io.images import save_image, save_pillow
+from likewise.io.labels import IGNORE
+from likewise.io.masks import read_labels, read_stored
+from likewise.io.paths import OUTPUT_SUFFIXES, Listings, find_images, find_mask
+
+TABLE = "table.csv"
+COLUMNS = ("image", "id", "class", "score", "left", "top", "width", "height", "area")
+
+
+def read(path: Path, finder: ImageFinder) -> Annotations:
+    """Return the images of a folder that have a mask file (`find_mask`).
+
+    With ``legend.csv`` a mask is a label image, and x.instance.png holds ids of the objects in ``table.csv``; else it
+    shows one class, named like the folder.
+
+    Raises:
+        DataSetError: No image has a mask.
+    """
+    legend = {named.label: named for named in read_palette(path / LEGEND)} if (path / LEGEND).is_file() else {}
+    table = _read_table(path / TABLE) if (path / TABLE).is_file() else {}
+    listings, images = Listings(), []
+    for file in find_images([path]):
+        ids = next((each for each in listings.named(file.path.parent, f"{file.path.stem}.instance")), None)
+        mask = ids or find_mask(file.path, listings)
+        if mask is None:
+            continue
+        if ids is not None:
+            numbers = encode_values(read_stored(ids).astype(np.int64))
+            rows = (
+                (shape, table.get((file.name, number), (path.resolve().name, None)))
+                for number, shape in numbers.items()
+            )
+            objects = tuple(Object(name, shape, score) for shape, (name, score) in rows)
+        elif legend:
+            objects = _labelled(mask, legend)
+        else:
+            objects = (Object(path.resolve().name, Bitmap(mask)),)
+        images.append(AnnotatedImage(file.name, objects, file.path))
+    if not images:
+        raise DataSetError(f"{path}: no image in this folder has a mask")
+    used = [one.class_name for image in images for one in image.objects]
+    named = [each.name for label, each in legend.items() if label != 0 or each.name != "background"]
+    return Annotations(images, tuple(dict.fromkeys((*named, *used))), "mask")
+
+
+def _labelled(mask: Path, legend: dict[int | None, NamedLabel]) -> tuple[Object, ...]:
+    present = [value for value in np.unique(read_labels(mask)).tolist() if value != IGNORE]
+    named = [(legend[value].name if value in legend else str(value), value) for value in present]
+    return tuple(Object(name, Bitmap(mask, value)) for name, value in named if value or name != "background")
+
+
+def _read_table(path: Path) -> dict[tuple[str, int], tuple[str, float | None]]:
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            rows = list(csv.DictReader(file))
+        return {
+            (row["image"], int(row["id"])): (row["class"], float(row["score"]) if row.get("score") else None)
+            for row in rows
+        }
+    except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
+        raise DataSetError(f"{path}: no table of objects; its columns are {', '.join(COLUMNS)} ({error})") from error
+
+
+def write(images: Iterable[AnnotatedImage], classes: tuple[str, ...], folder: Path, tolerance: float) -> None:
+    """Write x.mask.png: 0 and 255 for one class, else a palette PNG of labels and ``legend.csv``.
+
+    Where objects overlap, the later one covers the earlier one. Objects of a class are united.
+    """
+    if len(classes) >= IGNORE:
+        raise DataSetError(f"{len(classes)} classes; a palette PNG has room for {IGNORE - 1}")
+    colours = voc_palette()
+    for image in images:
+        labels = np.zeros(image.size, np.uint8)
+        for one in image.objects:
+            labels[image.mask_of(one)] = IGNORE if one.crowd else classes.index(one.class_name) + 1
+        path = output_path(folder, image.name, OUTPUT_SUFFIXES["mask"])
+        if len(classes) == 1:
+            save_image(labels == 1, path)
+            continue
+        drawn = Image.fromarray(labels)
+        drawn.putpalette([number for colour in colours for number in colour])
+        save_pillow(drawn, path)
+    if len(classes) != 1:
+        rows = [(label, name, *colours[label]) for label, name in enumerate(("background", *classes))]
+        _write_rows(folder / LEGEND, ("label", "class", "red", "green", "blue"), rows)
+
+
+def write_instances(images: Iterable[AnnotatedImage], classes: tuple[str, ...], folder: Path, tolerance: float) -> None:
+    """Write x.instance.png, 16-bit ids from 1 in the order of the objects, and ``table.csv``. Crowds are lost."""
+    images = list(images)
+    for image in images:
+        ids = np.zeros(image.size, np.uint16)
+        objects = [one for one in image.objects if not one.crowd]
+        if len(objects) > np.iinfo(np.uint16).max:
+            raise DataSetError(f"{image.name}: {len(objects)} objects; 16 bits have room for 65535")
+        for number, one in enumerate(objects, start=1):
+            ids[image.mask_of(one)] = number
+        save_image(ids, output_path(folder, image.name, OUTPUT_SUFFIXES["instance"]))
+    write_table(images, classes, folder / TABLE, tolerance)
+
+
+def write_table(images: Iterable[AnnotatedImage], classes: tuple[str, ...], path: Path, tolerance: float) -> None:
+    """Write a CSV table with a row for each object: its id in the image, class, score, box and area in pixels."""
+    rows: list[tuple[object, ...]] = []
+    for image in images:
+        for number, one in enumerate((one for one in image.objects if not one.crowd), start=1):
+            mask = image.mask_of(one)
+            left, top, right, bottom = bounds(mask)
+            score = "" if one.score is None else f"{one.score:.6g}"
+            box = left, top, right - left, bottom - top
+            rows.append((image.name, number, one.class_name, score, *box, int(mask.sum())))
+    _write_rows(path, COLUMNS, rows)
+
+
+def _write_rows(path: Path, columns: Iterable[str], rows: Iterable[Iterable[object]]) -> None:
+    with write_atomically(path) as part, part.open("w", newline="", encoding="utf-8") as file:
+        table = csv.writer(file)
+        table.writerow(columns)
+        table.writerows(rows)

@@ -1,0 +1,157 @@
+"""Shapes of objects, and their masks.
+
+Coordinates are in pixels from the top left corner of the image: the pixel in row r and column c covers c to c + 1 and r
+to r + 1. A pixel belongs to a shape if its centre does.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Float64, Integer
+from pycocotools import mask as coco_mask
+
+from likewise.io.masks import Label, read_mask
+
+Size = tuple[int, int]
+"""Height and width in pixels."""
+
+Ring = Float64[np.ndarray, "_n 2"]
+"""The corners ``(x, y)`` of a closed outline."""
+
+Edges = tuple[float, float, float, float]
+"""Left, top, right and bottom."""
+
+
+@dataclass(frozen=True, eq=False)
+class Polygons:
+    """Parts of an object, each an outer ring and the rings of its holes."""
+
+    parts: tuple[tuple[Ring, ...], ...]
+
+    def mask(self, size: Size) -> Bool[np.ndarray, "h w"]:
+        found = np.zeros(size, bool)
+        for rings in self.parts:
+            found |= fill(rings, size)
+        return found
+
+
+@dataclass(frozen=True)
+class Box:
+    """A rectangle with upright edges."""
+
+    edges: Edges
+
+    def mask(self, size: Size) -> Bool[np.ndarray, "h w"]:
+        left, top, right, bottom = self.edges
+        return fill([ring_of([left, top, right, top, right, bottom, left, bottom])], size)
+
+
+@dataclass(frozen=True)
+class RunLengths:
+    """COCO's compressed run lengths of a mask."""
+
+    size: Size
+    counts: str
+
+    def mask(self, size: Size) -> Bool[np.ndarray, "h w"]:
+        return coco_mask.decode({"size": list(self.size), "counts": self.counts.encode("ascii")}).astype(bool)
+
+
+@dataclass(frozen=True)
+class Bitmap:
+    """A mask file, read as `likewise.io.masks.read_mask` does."""
+
+    path: Path
+    label: Label | None = None
+
+    def mask(self, size: Size) -> Bool[np.ndarray, "h w"]:
+        return read_mask(self.path, label=self.label, size=size)
+
+
+Shape = Polygons | Box | RunLengths | Bitmap
+"""What an object covers."""
+
+
+def encode(mask: Bool[np.ndarray, "h w"]) -> RunLengths:
+    """Return the run lengths of a mask."""
+    coded = coco_mask.encode(np.asfortranarray(mask, np.uint8))
+    return RunLengths((mask.shape[0], mask.shape[1]), coded["counts"].decode("ascii"))
+
+
+def encode_counts(counts: Sequence[int], size: Size) -> RunLengths:
+    """Return COCO's uncompressed run lengths, down the columns from a background run, compressed."""
+    coded = coco_mask.frPyObjects({"size": list(size), "counts": list(counts)}, *size)
+    return RunLengths(size, coded["counts"].decode("ascii"))
+
+
+def encode_values(values: Integer[np.ndarray, "h w"]) -> dict[int, RunLengths]:
+    """Return the run lengths of the pixels of each value but 0, in ascending order of the values."""
+    size = values.shape[0], values.shape[1]
+    flat = values.ravel(order="F")
+    starts = np.flatnonzero(np.concatenate([[True], flat[1:] != flat[:-1]]))
+    ends = np.append(starts[1:], flat.size)
+    order = np.argsort(flat[starts], kind="stable")
+    present, first = np.unique(flat[starts][order], return_index=True)
+    found = {}
+    for value, runs in zip(present.tolist(), np.split(order, first[1:]), strict=True):
+        if value:
+            edges = np.stack([starts[runs], ends[runs]], axis=1).ravel()
+            counts = np.diff(edges, prepend=0, append=flat.size).tolist()
+            found[value] = encode_counts(counts if counts[-1] else counts[:-1], size)
+    return found
+
+
+def ring_of(numbers: Iterable[Any]) -> Ring:
+    """Return the ring of numbers x, y, x, y, ..."""
+    return np.array([*numbers], np.float64).reshape(-1, 2)
+
+
+def ellipse(x: float, y: float, across: float, down: float, degrees: float = 0.0) -> Ring:
+    """Return the ring of an ellipse with this centre, these radii, turned clockwise."""
+    count = max(16, math.ceil(2 * math.pi * max(across, down)))
+    angles = np.arange(count) * (2 * np.pi / count)
+    return turn(np.stack([x + across * np.cos(angles), y + down * np.sin(angles)], axis=1), (x, y), degrees)
+
+
+def turn(ring: Ring, centre: tuple[float, float], degrees: float) -> Ring:
+    """Return the ring turned clockwise around a point."""
+    cosine, sine = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
+    return (ring - centre) @ np.array([[cosine, sine], [-sine, cosine]]) + centre
+
+
+def fill(rings: Iterable[Ring], size: Size) -> Bool[np.ndarray, "h w"]:
+    """Return the pixels whose centres lie inside an odd number of rings."""
+    height, width = size
+    found = np.zeros(size, bool)
+    rings = [ring for ring in rings if len(ring) > 2]
+    if not rings:
+        return found
+    start, end = np.concatenate(rings), np.concatenate([np.roll(ring, -1, axis=0) for ring in rings])
+    low, high = (np.ceil(each - 0.5).clip(0, height).astype(int) for each in np.sort([start[:, 1], end[:, 1]], axis=0))
+    counts = high - low
+    if not counts.any():
+        return found
+    edge = np.repeat(np.arange(len(start)), counts)
+    rows = np.arange(len(edge)) - np.repeat(np.cumsum(counts) - counts, counts) + low[edge]
+    slope = (end - start)[edge]
+    x = start[edge, 0] + (rows + 0.5 - start[edge, 1]) * slope[:, 0] / slope[:, 1]
+    columns = np.ceil(x - 0.5).clip(0, width).astype(int)
+    (top, bottom), (left, right) = ((values.min(), values.max() + 1) for values in (rows, columns))
+    crossings = np.zeros((bottom - top, right - left), np.uint8)
+    np.bitwise_xor.at(crossings, (rows - top, columns - left), 1)
+    found[top:bottom, left : right - 1] = np.bitwise_xor.accumulate(crossings, axis=1)[:, :-1]
+    return found
+
+
+def bounds(mask: Bool[np.ndarray, "h w"]) -> tuple[int, int, int, int]:
+    """Return left, top, right and bottom of a mask, the last two exclusive; zeros if it is empty."""
+    if not mask.any():
+        return 0, 0, 0, 0
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
