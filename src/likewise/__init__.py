@@ -83,12 +83,12 @@ _MODULES = {
 """Module to the public names in it."""
 
 __all__ = [
-    "AnnotatedImage", "ArgumentError", "CoSaliency", "Concept", "ConceptError", "DataSetError", "Dataset", "Example",
-    "ExampleError", "FewShot", "Group", "GroupReport", "ImageError", "LikewiseError", "MemoryMismatchError", "MissingExtraError", "ModelError",
-    "Object", "OutputError", "PredictionError", "RecipeError", "Report", "Result", "RunError", "Saliency", "SceneParser",
-    "SceneResult", "Segmenter", "TrainingError", "WeightsError", "__version__", "cosegment_folder", "find_examples",
-    "learn_concept", "parse_folder", "read_annotations", "read_image", "saliency_folder", "segment_folder",
-    "write_annotations",
+    "AnnotatedImage", "ArgumentError", "CoSaliency", "Concept", "ConceptError", "DataSetError", "Dataset",
+    "Example", "ExampleError", "FewShot", "Group", "GroupReport", "ImageError", "LikewiseError",
+    "MemoryMismatchError", "MissingExtraError", "ModelError", "Object", "OutputError", "PredictionError",
+    "RecipeError", "Report", "Result", "RunError", "Saliency", "SceneParser", "SceneResult", "Segmenter",
+    "TrainingError", "WeightsError", "__version__", "cosegment_folder", "find_examples", "learn_concept",
+    "parse_folder", "read_annotations", "read_image", "saliency_folder", "segment_folder", "write_annotations",
 ]  # fmt: skip
 
 
