@@ -10,7 +10,12 @@ NPM_PACKAGES := tools/try_page/node_modules/.package-lock.json
 NUMERICAL := -q -m "not double_precision" tests/golden tests/unit/models tests/unit/ops tests/unit/predict \
 	tests/unit/evaluate/test_segmenter.py
 
-.PHONY: demo test test-fast test-portable test-avx2 test-baseline test-browser check format lint types bench docs docs-serve \
+# Tests of inputs that fail.
+ROBUSTNESS := tests/robustness tests/unit/predict/test_concept_schema.py tests/unit/weights/test_load.py \
+	tests/unit/io/test_paths.py tests/unit/io/test_atomic.py tests/unit/jobs/test_records.py \
+	tests/unit/jobs/test_pipeline.py tests/unit/train/test_loop.py tests/integration/cli/test_segment.py
+
+.PHONY: demo test robustness test-fast test-portable test-avx2 test-baseline test-browser check format lint types bench docs docs-serve \
 	results clean
 
 demo: $(VENV)/installed
@@ -36,6 +41,11 @@ test-baseline: $(VENV)/installed-dev
 # docs/try in Debian's Chromium (/usr/bin/chromium), on the site that `make docs` built.
 test-browser: $(VENV)/installed-browser
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/browser
+
+# Damaged inputs, kills, limits and equal runs; writes the table in docs/robustness.md.
+robustness: $(VENV)/installed-dev
+	LIKEWISE_FUZZ_EXAMPLES=2000 LIKEWISE_KILLS=20 LIKEWISE_EQUAL_RUNS=20 LIKEWISE_ROBUSTNESS_DOCS=1 \
+	$(BIN)/python -m pytest -q -p no:cacheprovider -p support.robustness_table $(ROBUSTNESS)
 
 check: format lint types test
 

@@ -6,10 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import timm
-import torch
-from torch import nn
-
 from likewise.backbones.normalisation import IMAGENET_MEAN, IMAGENET_STD
 from likewise.errors import ModelError, did_you_mean
 
@@ -56,7 +52,7 @@ class BackboneSpec:
     mean: tuple[float, float, float] = IMAGENET_MEAN
     std: tuple[float, float, float] = IMAGENET_STD
     options: dict[str, Any] = field(default_factory=dict)
-    alter: Callable[[nn.Module], None] | None = None
+    alter: Callable[[Any], None] | None = None
     multiple: int = 1
     joined: bool = False
     weights: str = "hub"
@@ -137,12 +133,14 @@ def _vgg16(name: str, *, dilated: bool, about: str) -> BackboneSpec:
     return BackboneSpec(name, "vgg16.tv_in1k", taps, alter=_dilate_vgg16 if dilated else None, about=about)
 
 
-def _dilate_vgg16(net: nn.Module) -> None:
+def _dilate_vgg16(net: Any) -> None:
+    from torch import nn
+
     features = net.get_submodule("features")
     for index, stride in ((4, 2), (9, 2), (16, 2), (23, 1)):
-        features[index] = nn.MaxPool2d(3, stride=stride, padding=1)  # type: ignore[operator]
+        features[index] = nn.MaxPool2d(3, stride=stride, padding=1)
     for index in (24, 26, 28):
-        convolution = features[index]  # type: ignore[index]
+        convolution = features[index]
         convolution.dilation = convolution.padding = (2, 2)
 
 
@@ -180,6 +178,8 @@ def backbone_spec(name: str, *, taps: tuple[str, ...] = ()) -> BackboneSpec:
     """
     if name in BACKBONES:
         return BACKBONES[name].with_taps(*taps) if taps else BACKBONES[name]
+    import timm
+
     if not timm.is_model(name):
         hint = did_you_mean(name, [*BACKBONES, *timm.list_models()]) or "; see `likewise backbones`"
         raise ModelError(f"unknown backbone {name!r}{hint}")
@@ -199,6 +199,9 @@ def backbone_spec(name: str, *, taps: tuple[str, ...] = ()) -> BackboneSpec:
 
 
 def _level_index(name: str, tap: str) -> int:
+    import timm
+    import torch
+
     with torch.device("meta"):
         net: Any = timm.create_model(name, pretrained=False, features_only=True)
     count = len(net.feature_info.info)
@@ -212,6 +215,9 @@ def _levels(name: str, indices: tuple[int, ...]) -> tuple[dict[str, Any], int, l
 
     The multiple is the largest stride of the network.
     """
+    import timm
+    import torch
+
     for any_size in ({"dynamic_img_size": True}, {"strict_img_size": False}, {}):
         options: dict[str, Any] = {"features_only": True, "out_indices": indices, **any_size}
         try:

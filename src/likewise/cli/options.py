@@ -25,7 +25,7 @@ Memory = Annotated[
 Force = Annotated[bool, typer.Option("--force", help="Process finished images again and overwrite existing files.")]
 
 
-def format_option(default: str, names: str = "mask, labels, probability, overlay, cutout, coco, areas") -> Any:
+def format_option(default: str, names: str = "mask, labels, probability, overlay, cutout, coco, areas, scores") -> Any:
     """Return the type of a `--format` option with this default, for its help text."""
     help = f"{names}. \\[{default}]"
     return Annotated[list[str] | None, typer.Option("--format", "-f", metavar="FORMAT...", help=help)]
@@ -50,6 +50,9 @@ Boxes = Annotated[
         help="Boxes in pixels instead of masks, one for each example image, in order; or several for one image. "
         "All outside counts as not the object, also a second one; use --box-only or strokes where that is wrong.",
     ),
+]
+BoxOnly = Annotated[
+    bool, typer.Option("--box-only", help="Only a ring around each box counts as not the object; all else is unknown.")
 ]
 Scribbles = Annotated[
     list[Path] | None,

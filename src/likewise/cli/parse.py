@@ -48,6 +48,9 @@ def parse(
 
     [dim]likewise parse photos/ --model runs/mcibi -o parsed/ --format labels overlay areas[/dim]
     """
+    from likewise.weights.names import SCENES, check_model
+
+    check_model(model, SCENES)  # before torch, which takes seconds
     from likewise.jobs.parse import parse_folder
     from likewise.predict.scene_parser import SceneParser
 

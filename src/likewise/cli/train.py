@@ -25,15 +25,21 @@ def train(
 ) -> None:
     """Train a model by a recipe.
 
+    Recipes of scenes (mcibi, fcn) read a folder of your own, data.root=street: street/images/ has photographs,
+    street/labels/ has PNGs or TIFFs with the same stems and sizes, 0 for the first class, 1 for the second, 255 for
+    ignored pixels; data.classes=[sky,road] names the classes. Recipes of objects (panet, hsnet, icnet, saliency) read
+    data.set=class_folders: pets/cat/1.jpg with its mask pets/cat/1.png, a folder for each class.
+
     Interrupted runs resume from the last checkpoint and end with the same weights as an uninterrupted run.
 
     [dim]likewise train panet-voc-small data.root=PASCAL data.fold=1 -o runs/fold1[/dim]
     """
     with requires_extra("train", "training"):
-        from likewise.train.loop import train as run_training
         from likewise.train.recipes.load import load_recipe
 
-    chosen = load_recipe(recipe, overrides or ())
+        chosen = load_recipe(recipe, overrides or ())
+        from likewise.train.loop import train as run_training  # after the recipe, since torch takes seconds
+
     folder = run_training(chosen, out)
     use = f"likewise {COMMANDS.get(chosen.model.name, 'segment')} --model {folder}"
     print_line(f"{folder}: weights.safetensors, record.json, metrics.csv; use it with {use}")

@@ -114,7 +114,11 @@ def folder_scenes(
     images, labels = Path(images), Path(labels)
     for folder in images, labels:
         if not folder.is_dir():
-            raise DataSetError(f"a folder of images and labels: the folder {folder} does not exist")
+            raise DataSetError(
+                f"a folder of images and labels: the folder {folder} does not exist; put photographs into {images} and "
+                f"into {labels} PNGs or TIFFs with the same stems and sizes: 0 for the first class, 1 for the second, "
+                f"..., {IGNORE} for ignored pixels"
+            )
     pairs = pair_by_stem(images, labels)
     if classes is None:
         values: set[int] = set()

@@ -211,10 +211,23 @@ def write_areas(images: Iterable[Regions], classes: tuple[str, ...], path: Path)
             table.writerow([image.name, image.width, image.height, *areas.values()])
 
 
+def write_scores(images: Iterable[Regions], classes: tuple[str, ...], path: Path) -> None:
+    """Write a CSV table with the pixels and the score of each class in each image; 0 for a class without pixels."""
+    with write_atomically(path) as part, part.open("w", newline="", encoding="utf-8", errors=ESCAPE) as file:
+        table = csv.writer(file)
+        table.writerow(["image", "class", "pixels", "score"])
+        for image in images:
+            found = {region.category: (coco_mask.area(coded), region.score) for region, coded in image.coded_masks()}
+            for index, name in enumerate(classes, start=1):
+                pixels, score = found.get(index, (0, 0.0))
+                table.writerow([image.name, name, pixels, f"{score:.4f}"])
+
+
 # format: (name of its file, writer)
 SUMMARIES: dict[str, tuple[str, Callable[[Iterable[Regions], tuple[str, ...], Path], None]]] = {
     "coco": ("coco.json", write_coco),
     "areas": ("areas.csv", write_areas),
+    "scores": ("scores.csv", write_scores),
 }
 FORMATS = (*WRITERS, *SUMMARIES)
 

@@ -19,6 +19,8 @@ from likewise.io.masks import Label, MaskSource, box_mask, read_mask, read_scrib
 from likewise.predict.result import EqualByValue, png
 from likewise.viz.draw import overlay
 
+RING = 0.25
+"""Width of the background around a box alone, as a share of the box's sides."""
 DEFAULT_CLASS = "object"
 """The class of an example that names none."""
 
@@ -42,6 +44,8 @@ class Example(EqualByValue):
         class_name: the name of the object's class; examples with the same name are shots of one class.
         label: the value or colour of the object in a mask of several classes; "nonzero" for all but 0.
         invert: the mask is true where the object is not.
+        box_only: only a ring around each box counts as background, a quarter of its sides wide; all else is unknown,
+            since more of the same objects may be there.
     """
 
     image: Source
@@ -52,6 +56,7 @@ class Example(EqualByValue):
     class_name: str = DEFAULT_CLASS
     label: Label | None = None
     invert: bool = False
+    box_only: bool = False
 
     def __repr__(self) -> str:
         given = [name for name in ("mask", "box", "scribbles", "ignore") if getattr(self, name) is not None]
@@ -120,6 +125,8 @@ def mark(
     elif example.box is not None:
         boxes = example.box if np.ndim(example.box) > 1 else [example.box]
         foreground = np.any([box_mask(box, size) for box in boxes], axis=0)  # type: ignore[arg-type]
+        if example.box_only:
+            background = np.any([ring_mask(box, size) for box in boxes], axis=0) & ~foreground  # type: ignore[arg-type]
     else:
         assert example.mask is not None
         foreground = read_mask(example.mask, label=example.label, size=size) ^ example.invert
@@ -144,3 +151,10 @@ def mark(
                     f"--{'no-' * example.invert}invert (invert={not example.invert})"
                 )
     return image, foreground, background
+
+
+def ring_mask(box: Box, size: tuple[int, int]) -> Bool[np.ndarray, "h w"]:
+    """Return the box widened by `RING` of its sides in each direction, within the image of `size` (height, width)."""
+    across, down = (RING * (box[at + 2] - box[at]) for at in (0, 1))
+    x0, y0, x1, y1 = box[0] - across, box[1] - down, box[2] + across, box[3] + down
+    return box_mask((max(0, x0), max(0, y0), min(size[1], x1), min(size[0], y1)), size)

@@ -48,7 +48,8 @@ class Marks(TypedDict, total=False):
 
     Attributes:
         boxes: ``x0,y0,x1,y1`` for each example image, in order, instead of masks. The boxes of one image, given several
-            times or alone, are one example.
+            times or alone, are one example. With fewer boxes than images, those of images that have no mask.
+        box_only: see `Example.box_only`.
         scribbles: a file of strokes for each example image, in order, instead of masks.
         label: the object in every mask: a value, a colour, "nonzero" (`likewise.io.masks.parse_label`), or a name in
             `palette`.
@@ -61,6 +62,7 @@ class Marks(TypedDict, total=False):
     """
 
     boxes: Sequence[str]
+    box_only: bool
     scribbles: Sequence[Path]
     label: str | Label | None
     palette: str | Path | None
@@ -98,6 +100,10 @@ def find_examples(texts: Sequence[str | Path], **marks: Unpack[Marks]) -> tuple[
     examples = _Finder(masks_required=not drawn, strict=marks.get("strict", False)).examples(others)
     if boxes and len({str(example.image) for example in examples}) == 1:
         examples = examples[:1] * len(boxes)
+    masked: list[Example] = []
+    if drawn and drawn == sum(example.mask is None for example in examples):
+        masked = [example for example in examples if example.mask is not None]
+        examples = [example for example in examples if example.mask is None]
     if drawn and drawn != len(examples):
         raise ArgumentError(f"example images: {len(examples)}, {instead}: {drawn}; give one for each image, in order")
     if boxes:
@@ -107,21 +113,23 @@ def find_examples(texts: Sequence[str | Path], **marks: Unpack[Marks]) -> tuple[
         examples = list({str(example.image): example for example in examples}.values())
         own = [by_image[str(example.image)] for example in examples]
         examples = [
-            replace(example, mask=None, box=found[0] if len(found) == 1 else found)
+            replace(
+                example, mask=None, box=found[0] if len(found) == 1 else found, box_only=marks.get("box_only", False)
+            )
             for example, found in zip(examples, own, strict=True)
         ]
     elif scribbles:
         examples = [
             replace(example, mask=None, scribbles=strokes) for example, strokes in zip(examples, scribbles, strict=True)
         ]
-    else:
-        unique = {(example.image, example.mask, example.class_name): example for example in examples}
+    if masked or not drawn:
+        unique = {(each.image, each.mask, each.class_name): each for each in (masked or examples)}
         chosen = partial(_chosen_label, marks.get("label"), marks.get("palette"))
         invert = marks.get("invert", False)
         examples = [
             example if isinstance(example.mask, ObjectMask) else replace(example, label=chosen(example), invert=invert)
             for example in unique.values()
-        ]
+        ] + (examples if masked else [])
     if chosen_classes := marks.get("classes"):
         known = dict.fromkeys(example.class_name for example in examples)
         for name in chosen_classes:

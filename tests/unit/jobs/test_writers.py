@@ -17,6 +17,8 @@ from likewise.jobs.writers import (
     FORMATS,
     SUMMARIES,
     WRITERS,
+    Region,
+    Regions,
     check_formats,
     coco_document,
     encode,
@@ -24,6 +26,7 @@ from likewise.jobs.writers import (
     write_areas,
     write_coco,
     write_labels,
+    write_scores,
 )
 from likewise.predict.result import SceneResult
 from likewise.viz.draw import palette
@@ -182,3 +185,15 @@ def test_label_images_of_scenes_keep_the_labels_of_the_training_data(tmp_path: P
     result.save(tmp_path / "y.png")
     for name in ("x.png", "y.png"):
         np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / name)), np.array([7, 38])[labels])
+
+
+def test_scores_have_a_line_for_each_image_and_class(tmp_path: Path) -> None:
+    full = Region(2, encode(np.ones((4, 5), bool)), 0.75)
+    write_scores([Regions("a.jpg", 4, 5, (full,)), Regions("\udcff.jpg", 4, 5, ())], ("x", "y"), tmp_path / "s.csv")
+    assert (tmp_path / "s.csv").read_text(encoding="utf-8").splitlines() == [
+        "image,class,pixels,score",
+        "a.jpg,x,0,0.0000",
+        "a.jpg,y,20,0.7500",
+        "\\udcff.jpg,x,0,0.0000",
+        "\\udcff.jpg,y,0,0.0000",
+    ]

@@ -125,14 +125,32 @@ def test_boxes_and_scribbles_take_the_place_of_masks_in_order(photos: Path) -> N
         [],
     )
     assert find_examples([cat], scribbles=[Path("strokes.png")])[0] == [Example(cat, scribbles=Path("strokes.png"))]
-    with pytest.raises(ArgumentError, match=r"2, boxes: 1;"):
-        find_examples([cat, dog], boxes=["1,2,3,4"])
+    with pytest.raises(ArgumentError, match=r"2, boxes: 3;"):
+        find_examples([cat, dog], boxes=["1,2,3,4"] * 3)
     with pytest.raises(ArgumentError, match=r"1, scribbles: 2;"):
         find_examples([cat], scribbles=[Path("a.png"), Path("b.png")])
     with pytest.raises(ArgumentError):
         find_examples([cat], boxes=["1,2,3,4"], scribbles=[Path("a.png")])
     with pytest.raises(ValueError, match="1,2,3"):
         find_examples([cat], boxes=["1,2,3"])
+
+
+def test_a_box_is_for_the_image_without_a_mask(photos: Path) -> None:
+    cat, mask = save_flat(photos / "cat.jpg"), save_flat(photos / "cat.png")
+    dog = save_flat(photos / "dog.jpg")
+    found = find_examples([cat, dog], boxes=["1,2,3,4"])[0]
+    assert sorted(found, key=lambda example: example.name) == [Example(cat, mask=mask), Example(dog, box=(1, 2, 3, 4))]
+
+
+def test_beside_a_box_alone_all_but_a_ring_is_unknown() -> None:
+    example = Example(np.zeros((40, 60, 3), np.uint8), box=(20, 8, 40, 24), box_only=True)
+    _, foreground, background = mark(example)
+    assert foreground.sum() == 20 * 16
+    expected = np.zeros((40, 60), bool)
+    expected[4:28, 15:45] = True
+    np.testing.assert_array_equal(background, expected & ~foreground)
+    corner = Example(np.zeros((40, 60, 3), np.uint8), box=[(0, 0, 8, 8), (52, 32, 60, 40)], box_only=True)
+    assert mark(corner)[2].sum() == 2 * (100 - 64)
 
 
 def test_the_error_for_an_image_without_a_mask_lists_the_names_tried(photos: Path) -> None:
