@@ -22,6 +22,8 @@ MOST_CLASSES = 254
 LARGEST_VALUE = 65504.0
 """The largest number of half precision; sums of products of larger ones could become infinite."""
 
+LONGEST = 1000
+"""The largest number of letters in the name of a model or backbone."""
 TEXTS = ("model", "backbone", "fingerprint")
 DTYPES = ("float16", "float32", "int16", "int32")
 
@@ -36,7 +38,7 @@ def parse_fields(header: Mapping[str, str], arrays: Mapping[str, np.ndarray]) ->
     if found > FORMAT:
         raise ValueError(f"it has format {found}, and this version of likewise reads {FORMAT}; update likewise")
     fields: dict[str, Any] = {
-        **{name: _field(header, name) for name in TEXTS},
+        **{name: _text(header, name) for name in TEXTS},
         "side": _number(header, "side"),
         "classes": _list(header, "classes", str),
         "class_of": _list(header, "class_of", int),
@@ -89,6 +91,13 @@ def _field(header: Mapping[str, str], name: str) -> str:
     if not header.get(name):
         raise ValueError(f"its header lacks {name!r}")
     return header[name]
+
+
+def _text(header: Mapping[str, str], name: str) -> str:
+    text = _field(header, name)
+    if len(text) > LONGEST:
+        raise ValueError(f"{name} has {len(text)} letters")
+    return text
 
 
 def _number(header: Mapping[str, str], name: str) -> int:
