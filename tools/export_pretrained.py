@@ -20,6 +20,7 @@ from pathlib import Path
 from likewise.export.networks import export_backbone, export_groups, export_saliency
 from likewise.weights import PRETRAINED
 from likewise.weights.checkpoint import fingerprint
+from likewise.weights.imagenet import load_semantic
 from likewise.weights.load import open_model
 from likewise.weights.names import CO_SALIENCY, FEW_SHOT, SALIENCY
 
@@ -42,7 +43,13 @@ def card_of(name: str) -> dict[str, str]:
 def main() -> None:
     name = "panet-lite0"
     network = open_model(name, FEW_SHOT).network
-    export_backbone(network.backbone, PRETRAINED / f"{name}.onnx", fingerprint=fingerprint(network), card=card_of(name))
+    export_backbone(
+        network.backbone,
+        PRETRAINED / f"{name}.onnx",
+        semantic=load_semantic(),
+        fingerprint=fingerprint(network),
+        card=card_of(name),
+    )
     name = "saliency-lite0"
     export_saliency(
         open_model(name, SALIENCY).network,

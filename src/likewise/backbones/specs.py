@@ -165,6 +165,10 @@ BACKBONES: dict[str, BackboneSpec] = {
 }
 
 
+SEMANTIC = BACKBONES["lite0"].with_taps("blocks.6.0")
+"""The source of the semantic map of the bundled few-shot models: its last block, with ImageNet weights."""
+
+
 def backbone_spec(name: str, *, taps: tuple[str, ...] = ()) -> BackboneSpec:
     """The backbone with this name: one of `BACKBONES`, or any timm model with feature maps.
 

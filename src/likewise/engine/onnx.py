@@ -11,13 +11,15 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float32, UInt8
 
-from likewise.engine.protocol import Vectors
+from likewise.engine.protocol import Features, Vectors
 from likewise.errors import ModelError, WeightsError
 from likewise.io.resize import resize_image
 
 BACKBONE, SALIENCY, SCENE = "likewise backbone", "likewise saliency", "likewise scene"
 VECTORS, GROUP_MASK, CONCEPT = "likewise group vectors", "likewise group mask", "likewise concept"
 """Values of `kind` in the metadata of the files that `likewise.export` writes."""
+SEMANTIC = "semantic"
+"""Name of a backbone's last output if that is no tap (`likewise.engine.protocol.Features`)."""
 FORMAT = 1
 """Version of the metadata."""
 OLDEST = (1, 17)
@@ -76,11 +78,15 @@ class OnnxBackbone:
         self.graph = OnnxGraph(path, BACKBONE, device=device)
         self.name, self.fingerprint, self.card = self.graph.name, self.graph.fingerprint, self.graph.card
         self.multiple = int(self.card["multiple"])
-        self.channels = sum(output.shape[1] for output in self.graph.session.get_outputs())
+        outputs = self.graph.session.get_outputs()
+        self.taps = sum(output.name != SEMANTIC for output in outputs)
+        self.channels = sum(output.shape[1] for output in outputs[: self.taps])
+        self.semantic_channels = outputs[-1].shape[1]
 
-    def features(self, images: UInt8[np.ndarray, "b h w 3"]) -> list[Float32[np.ndarray, "b _c _h _w"]]:
-        """Return each tap's feature map, shallow to deep, of RGB images whose sides are multiples of `multiple`."""
-        return self.graph.run({"images": images})
+    def features(self, images: UInt8[np.ndarray, "b h w 3"]) -> Features:
+        """Return the features of RGB images whose sides are multiples of `multiple`."""
+        outputs = self.graph.run({"images": images})
+        return Features(outputs[: self.taps], outputs[-1])
 
     def __repr__(self) -> str:
         return f"OnnxBackbone({self.name!r})"

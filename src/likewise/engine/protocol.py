@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float32, UInt8
@@ -10,6 +10,19 @@ from jaxtyping import Float32, UInt8
 Vectors = dict[int, np.ndarray]
 """Vectors of the images of a group (ICNet's single-image vectors): for each stride `Float32[np.ndarray, "n 2 c"]`,
 foreground and background, each of length one, or zero where a map is empty."""
+
+
+class Features(NamedTuple):
+    """The features of a batch of images.
+
+    Attributes:
+        levels: each tap's feature map, shallow to deep.
+        semantic: the map that says what is where in the image (`likewise.ops.presence`): of the deepest tap, or of a
+            network that training did not change.
+    """
+
+    levels: list[Float32[np.ndarray, "b _c _h _w"]]
+    semantic: Float32[np.ndarray, "b _c _h _w"]
 
 
 @runtime_checkable
@@ -21,6 +34,7 @@ class FeatureExtractor(Protocol):
         fingerprint: of the weights; concepts state it. Equal for the same weights in every engine.
         multiple: both sides of an input image are multiples of this.
         channels: of all taps together.
+        semantic_channels: of the semantic map.
         engine: "onnx" or "torch".
     """
 
@@ -28,10 +42,11 @@ class FeatureExtractor(Protocol):
     fingerprint: str
     multiple: int
     channels: int
+    semantic_channels: int
     engine: str
 
-    def features(self, images: UInt8[np.ndarray, "b h w 3"]) -> list[Float32[np.ndarray, "b _c _h _w"]]:
-        """Return each tap's feature map, shallow to deep, of RGB images whose sides are multiples of `multiple`."""
+    def features(self, images: UInt8[np.ndarray, "b h w 3"]) -> Features:
+        """Return the features of RGB images whose sides are multiples of `multiple`."""
         ...
 
 

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float32, UInt8
 from torch import Tensor
 
-from likewise.engine.protocol import Vectors
+from likewise.engine.protocol import Features, Vectors
 from likewise.io.resize import resize_image
 
 
@@ -20,20 +20,25 @@ class TorchBackbone:
         backbone: a `Backbone`, or one with a cache around it; frozen, in evaluation mode, on its device and in its
             precision.
         fingerprint: of the weights, taken before batch norm was folded.
+        semantic: a second network, likewise ready, whose deepest tap is the semantic map. Defaults to the backbone.
     """
 
     engine = "torch"
 
-    def __init__(self, backbone: Any, fingerprint: str) -> None:
-        self.backbone, self.fingerprint = backbone, fingerprint
+    def __init__(self, backbone: Any, fingerprint: str, semantic: Any = None) -> None:
+        self.backbone, self.fingerprint, self.semantic = backbone, fingerprint, semantic
         self.name = f"{backbone.spec.name}@{'+'.join(tap.module for tap in backbone.taps)}"
         self.multiple = max(tap.stride for tap in backbone.taps)
         self.channels = sum(tap.channels for tap in backbone.taps)
+        self.semantic_channels = (backbone if semantic is None else semantic).taps[-1].channels
 
     @torch.inference_mode()
-    def features(self, images: UInt8[np.ndarray, "b h w 3"]) -> list[Float32[np.ndarray, "b _c _h _w"]]:
-        """Return each tap's feature map, shallow to deep, of RGB images whose sides are multiples of `multiple`."""
-        return [level.float().cpu().numpy() for level in self.backbone(normalised(self.backbone, images))]
+    def features(self, images: UInt8[np.ndarray, "b h w 3"]) -> Features:
+        """Return the features of RGB images whose sides are multiples of `multiple`."""
+        inputs = normalised(self.backbone, images)
+        levels = self.backbone(inputs)
+        deepest = levels[-1] if self.semantic is None else self.semantic(inputs)[-1]
+        return Features([level.float().cpu().numpy() for level in levels], deepest.float().cpu().numpy())
 
     def __repr__(self) -> str:
         return f"TorchBackbone({self.name!r}, {next(self.backbone.parameters()).device})"

@@ -55,14 +55,16 @@ def exportable(network: Any, *, any_size: bool = False) -> Any:
 
 
 class BackboneGraph(nn.Module):
-    """A backbone's taps."""
+    """A backbone's taps, then the deepest tap of a second one with the same normalisation, if there is one."""
 
-    def __init__(self, backbone: Any) -> None:
+    def __init__(self, backbone: Any, semantic: Any = None) -> None:
         super().__init__()
-        self.backbone = exportable(backbone)
+        self.backbones = nn.ModuleList(map(exportable, [backbone] if semantic is None else [backbone, semantic]))
 
     def forward(self, images: UInt8[Tensor, "b h w 3"]) -> list[Float[Tensor, "b _c _h _w"]]:
-        return self.backbone(self.backbone.normalise(images))
+        first: Any = self.backbones[0]
+        inputs = first.normalise(images)
+        return [*first(inputs), *(own(inputs)[-1] for own in self.backbones[1:])]
 
 
 class SaliencyGraph(nn.Module):

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from likewise.backbones.taps import Backbone
-from likewise.engine.onnx import BACKBONE, CONCEPT, GROUP_MASK, SALIENCY, SCENE, VECTORS
+from likewise.engine.onnx import BACKBONE, CONCEPT, GROUP_MASK, SALIENCY, SCENE, SEMANTIC, VECTORS
 from likewise.export.concept import ConceptGraph
 from likewise.export.graphs import BackboneGraph, GroupMaskGraph, SaliencyGraph, SceneGraph, VectorsGraph
 from likewise.export.write import write_graph
@@ -22,18 +22,25 @@ Card = Mapping[str, str]
 
 
 def export_backbone(
-    backbone: Backbone, path: str | Path, *, fingerprint: str | None = None, card: Card | None = None
+    backbone: Backbone,
+    path: str | Path,
+    *,
+    semantic: Backbone | None = None,
+    fingerprint: str | None = None,
+    card: Card | None = None,
 ) -> None:
     """Write a backbone for `likewise.engine.onnx.OnnxBackbone`; its input's sides are multiples of its deepest stride.
 
     Args:
+        semantic: a second network whose deepest tap is the semantic map; layers with the same weights run once.
         fingerprint: of the network that the backbone belongs to; concepts state it. Its own by default.
         card: further entries of the metadata, such as licence and commit.
     """
     multiple = max(tap.stride for tap in backbone.taps)
-    outputs = [tap.module for tap in backbone.taps]
+    taps = [tap.module for tap in backbone.taps]
+    outputs = [*taps, *([] if semantic is None else [SEMANTIC])]
     write_graph(
-        BackboneGraph(backbone),
+        BackboneGraph(backbone, semantic),
         [torch.zeros(1, 4 * multiple, 6 * multiple, 3, dtype=torch.uint8)],
         path,
         inputs=["images"],
@@ -41,7 +48,7 @@ def export_backbone(
         axes={"images": {0: "b", 1: "h", 2: "w"}} | {name: {0: "b", 2: "h", 3: "w"} for name in outputs},
         card={
             "kind": BACKBONE,
-            "name": f"{backbone.spec.name}@{'+'.join(outputs)}",
+            "name": f"{backbone.spec.name}@{'+'.join(taps)}",
             "fingerprint": fingerprint or fingerprint_of(backbone),
             "multiple": str(multiple),
             **(card or {}),

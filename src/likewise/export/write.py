@@ -65,6 +65,7 @@ def write_graph(
             )
         model = onnx.load(part)
         halve_weights(model, {} if weights is None else locate_entries(weights))
+        merge_equal_nodes(model)
         onnx.helper.set_model_props(model, {"format": str(FORMAT), **card})
         part.write_bytes(model.SerializeToString())
 
@@ -92,6 +93,35 @@ def halve_weights(model: Any, entries: Mapping[bytes, tuple[str, int, int]]) -> 
     nodes = [*casts, *model.graph.node]
     del model.graph.initializer[:], model.graph.node[:]
     model.graph.initializer.extend(kept)
+    model.graph.node.extend(nodes)
+
+
+def merge_equal_nodes(model: Any) -> None:
+    """Keep one of several equal weights, and one of several nodes with the same operator, inputs and attributes."""
+    names: dict[str, str] = {}
+    seen: dict[Any, Any] = {}
+    weights, nodes = [], []
+    for weight in model.graph.initializer:
+        content = onnx.TensorProto()
+        content.CopyFrom(weight)
+        content.ClearField("name")
+        first = seen.setdefault(content.SerializeToString(), weight)
+        names[weight.name] = first.name
+        if first is weight:
+            weights.append(weight)
+    outputs = {output.name for output in model.graph.output}
+    for node in model.graph.node:
+        inputs = [names.get(name, name) for name in node.input]
+        del node.input[:]
+        node.input.extend(inputs)
+        attributes = sorted(attribute.SerializeToString() for attribute in node.attribute)
+        first = seen.setdefault((node.op_type, tuple(inputs), tuple(attributes)), node)
+        if first is node or outputs & set(node.output):
+            nodes.append(node)
+        else:
+            names |= zip(node.output, first.output, strict=True)
+    del model.graph.initializer[:], model.graph.node[:]
+    model.graph.initializer.extend(weights)
     model.graph.node.extend(nodes)
 
 

@@ -53,6 +53,8 @@ weight (experiments/06-unseen-kinds)."""
 PRIOR_WEIGHT = 0.35
 """Weight of the area's log-odds for one example; for more it is divided by the square root of their number
 (experiments/01-ablation)."""
+ABSENT = -30.0
+"""Log-odds of a class that is absent: a probability of 1e-13."""
 AREA_CELL = 8
 """Side in pixels of the cells in which an object's area is counted; a cell counts if the object touches it."""
 
@@ -230,6 +232,29 @@ def cosine(vectors: Float32[np.ndarray, "k c"], features: Float32[np.ndarray, "c
     """Return the cosine of each vector with the feature at each position; 0 for a zero vector."""
     norms = np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-8)
     return vectors @ features / norms / np.maximum(np.linalg.norm(features, axis=0), 1e-8)
+
+
+def join_classes(
+    odds: Sequence[Float32[np.ndarray, "h w"]], logits: Sequence[float], present: Sequence[bool]
+) -> list[Float32[np.ndarray, "h w"]]:
+    """Return the log-odds of classes that compete for an image.
+
+    The odds of each class lose what its presence lacks of the likeliest class's, so that classes of separate examples
+    compare. A position that only one class claims keeps its class. Absent classes get no position.
+
+    Args:
+        logits: for each class, the log-odds that it is in the image.
+        present: for each class, whether it is taken to be there.
+    """
+    highest = max(logits)
+    if len(odds) > 1:
+        claimed = [plane > 0 for plane in odds]
+        several = np.sum(claimed, axis=0) > 1
+        odds = [
+            np.where(several & own, np.maximum(plane + logit - highest, 1e-3), plane)
+            for plane, own, logit in zip(odds, claimed, logits, strict=True)
+        ]
+    return [plane if there else np.full_like(plane, ABSENT) for plane, there in zip(odds, present, strict=True)]
 
 
 def probabilities(odds: Sequence[Float32[np.ndarray, "h w"]], size: tuple[int, int]) -> Float32[np.ndarray, "k ho wo"]:

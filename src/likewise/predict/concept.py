@@ -62,15 +62,30 @@ class Concept(EqualByValue):
         return len(self.class_of)
 
     def __str__(self) -> str:
-        shots = ", ".join(f"{name} ({self.class_of.count(index)})" for index, name in enumerate(self.classes))
+        negative = [self.is_negative(position) for position in range(len(self))]
+        counts = [
+            [
+                sum(own == index and absent is kind for own, absent in zip(self.class_of, negative, strict=True))
+                for kind in (False, True)
+            ]
+            for index in range(len(self.classes))
+        ]
+        shots = ", ".join(
+            f"{name} ({shown}{f', {absent} negative' if absent else ''})"
+            for name, (shown, absent) in zip(self.classes, counts, strict=True)
+        )
         return f"concept of {shots}; {self.model} on {self.backbone}"
 
     def __repr__(self) -> str:
         return f"<{self}>"
 
+    def is_negative(self, position: int) -> bool:
+        """Whether an example shows what its class is not."""
+        return "absent" in self.rows and bool(self.rows["absent"][position])
+
     def of_class(self, index: int) -> dict[str, np.ndarray]:
-        """The rows of the examples of one class."""
-        chosen = [position for position, own in enumerate(self.class_of) if own == index]
+        """The rows of the examples of one class, without negatives."""
+        chosen = [at for at, own in enumerate(self.class_of) if own == index and not self.is_negative(at)]
         return {name: rows[chosen] for name, rows in self.rows.items()}
 
     def merged(self, *others: Concept) -> Concept:

@@ -32,7 +32,7 @@ Box = tuple[float, float, float, float]
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Example(EqualByValue):
-    """One image and where its object is: exactly one of a mask, a box or scribbles.
+    """One image and where its object is: exactly one of a mask, a box or scribbles; a negative may have none.
 
     Attributes:
         image: a path, a Pillow image, an array, or anything else that `likewise.io.images.read_image` takes.
@@ -40,6 +40,7 @@ class Example(EqualByValue):
         box: `(x0, y0, x1, y1)` in pixels, the last two exclusive, or several such boxes; every pixel inside counts as
             object.
         scribbles: strokes as `likewise.io.masks.read_scribbles` takes them; pixels without a stroke are unknown.
+        absent: a negative: the object is not in the image, or, with a mask, a box or scribbles, not there.
         ignore: a mask of pixels that are unknown, neither object nor background, whatever else marks them.
         class_name: the name of the object's class; examples with the same name are shots of one class.
         label: the value or colour of the object in a mask of several classes; "nonzero" for all but 0.
@@ -53,6 +54,7 @@ class Example(EqualByValue):
     box: Box | Sequence[Box] | None = None
     scribbles: Source | None = None
     ignore: MaskSource | None = None
+    absent: bool = False
     class_name: str = DEFAULT_CLASS
     label: Label | None = None
     invert: bool = False
@@ -60,7 +62,8 @@ class Example(EqualByValue):
 
     def __repr__(self) -> str:
         given = [name for name in ("mask", "box", "scribbles", "ignore") if getattr(self, name) is not None]
-        return f"Example({self.name!r}, {self.class_name!r}, {' and '.join(given) or 'unmarked'})"
+        kind = ", absent" if self.absent else ""
+        return f"Example({self.name!r}, {self.class_name!r}, {' and '.join(given) or 'unmarked'}{kind})"
 
     @property
     def name(self) -> str:
@@ -104,6 +107,8 @@ def mark(
 ) -> tuple[UInt8[np.ndarray, "h w 3"], Bool[np.ndarray, "h w"], Bool[np.ndarray, "h w"]]:
     """The example's image, its foreground and its background; a pixel in neither is unknown.
 
+    The foreground of a negative is what the object is not: the marked region, or the whole image.
+
     Scribbles without a background stroke make all other pixels background. Warns if there is no background, or if a
     mask is probably inverted.
 
@@ -113,14 +118,16 @@ def mark(
         ArgumentError: an impossible box.
     """
     given = [name for name in ("mask", "box", "scribbles") if getattr(example, name) is not None]
-    if len(given) != 1:
+    if len(given) != 1 and not (example.absent and not given):
         raise ExampleError(
             f"{example.name}: give exactly one of a mask, a box or scribbles; got {' and '.join(given) or 'none'}"
         )
     image = read_image(example.image)
     size = (image.shape[0], image.shape[1])
     background = None
-    if example.scribbles is not None:
+    if not given:
+        foreground = np.ones(size, bool)
+    elif example.scribbles is not None:
         foreground, background = read_scribbles(example.scribbles, size=size)
     elif example.box is not None:
         boxes = example.box if np.ndim(example.box) > 1 else [example.box]
@@ -138,7 +145,7 @@ def mark(
     if not foreground.any():
         raise ExampleError(f"{example.name}: the mask is empty; mark at least one pixel of the object")
     with warnings_about(example.name):
-        if not background.any():
+        if not background.any() and not example.absent:
             warn(
                 "the mask covers the whole image, so it shows no background; leave some background, or add an example "
                 "that has some"

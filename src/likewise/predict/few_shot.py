@@ -19,7 +19,17 @@ import numpy as np
 from jaxtyping import Float32, UInt8
 from PIL import Image
 
-from likewise.errors import ArgumentError, ExampleError, ImageError, LikewiseError, warn, warnings_about
+from likewise.engine.protocol import FeatureExtractor
+from likewise.errors import (
+    ArgumentError,
+    ConceptError,
+    ExampleError,
+    ImageError,
+    LikewiseError,
+    ModelError,
+    warn,
+    warnings_about,
+)
 from likewise.io.images import Source, format_size, read_image
 from likewise.io.prefetch import prefetch
 from likewise.io.resize import LARGEST_SIDE
@@ -28,12 +38,15 @@ from likewise.predict.concept_schema import MOST_CLASSES
 from likewise.predict.edges import refine_edges
 from likewise.predict.examples import Example, mark
 from likewise.predict.heads.open import open_head
+from likewise.predict.presence import Judged
 from likewise.predict.result import Result
 from likewise.viz.draw import overlay
 from likewise.weights import DEFAULT_MODEL
 
 SMALLEST_IMAGE = 16
 """Images with a shorter side, in pixels, are refused: they have no feature position of their own."""
+PRESENCE = 0.5
+"""Default of `FewShot`'s `presence`: as likely there as not."""
 BATCH = 8
 """Images in a batch on an accelerator, unless another number is given."""
 
@@ -65,6 +78,9 @@ class FewShot:
         precision: "float32", or "bfloat16" where the device computes in it (torch).
         edges: refine outlines to image edges (`likewise.predict.edges`).
         as_published: merge the shots of HSNet as its paper does, to compare with its numbers.
+        world: a file of `likewise world`: what presence compares classes with, for models that bring none.
+        presence: classes that are less likely than this to be in an image get an empty mask there. 0 marks the most
+            similar region in every image. Models without a world mark it too.
         feature_cache: bytes of backbone features to keep, by image content, so that an image that comes again is not
             computed again (torch). 0 keeps none.
 
@@ -87,6 +103,8 @@ class FewShot:
         precision: str = "float32",
         edges: bool = True,
         as_published: bool = False,
+        world: str | Path | None = None,
+        presence: float = PRESENCE,
         feature_cache: int = 0,
     ) -> None:
         opened = open_head(
@@ -99,11 +117,16 @@ class FewShot:
             precision=precision,
             as_published=as_published,
             feature_cache=feature_cache,
+            world=world,
         )
         self.head, self.model_name, self.trained_classes = opened.head, opened.name, opened.trained_classes
         self.engine, self.device, self.precision = opened.engine, opened.device, precision
         self.backbone_name, self.fingerprint = self.head.backbone, self.head.fingerprint
+        self.world = opened.world
         self.edges, self.as_published = edges, as_published
+        if not 0 <= presence <= 1:
+            raise ArgumentError(f"presence is {presence}; it is a probability, 0 to 1")
+        self.presence = presence if self.world else 0.0
         self.side = self.head.side if side is None else side
         if not self.head.smallest <= self.side <= LARGEST_SIDE:
             raise ArgumentError(f"side is {side} pixels; this backbone needs {self.head.smallest} to {LARGEST_SIDE}")
@@ -120,6 +143,8 @@ class FewShot:
             "weights": self.fingerprint,
             "side": self.side,
             "precision": self.precision,
+            "world": self.world,
+            "presence": self.presence,
         }
 
     def learn(self, examples: Example | Iterable[Example], *, strict: bool = True) -> Concept:
@@ -133,10 +158,12 @@ class FewShot:
 
         Raises:
             ImageError: a file that cannot be read, or a mask of another size than its image.
-            ExampleError: no examples, an example without any object pixel, or one that is not marked exactly once.
+            ExampleError: no examples, an example without any object pixel, one that is not marked exactly once, or one
+                that is given both as positive and as negative.
             ArgumentError: more than 254 classes.
         """
         examples = [examples] if isinstance(examples, Example) else list(examples)
+        _refuse_contradictions(examples)
         if wrong := next((each for each in examples if not isinstance(each, Example)), None):
             raise TypeError(f"{wrong!r} is not an Example; write Example(image, mask=...), or with a box or scribbles")
         if not examples:
@@ -149,13 +176,14 @@ class FewShot:
             try:
                 with warnings_about(example.name):
                     image, foreground, background = mark(example)
-                    rows.append(self.head.learn(self._resize(image), foreground, background))
+                    row = self.head.learn(self._resize(image), foreground, background, absent=example.absent)
             except LikewiseError as error:
                 left_out.append(example)
                 if strict or {each.class_name for each in examples if each not in left_out} != set(classes):
                     raise
                 warn(f"{example.name} is left out: {str(error).removeprefix(f'{example.name}: ')}")
                 continue
+            rows.append(row)
             thumbnails.append(thumbnail(overlay(image, foreground.astype(np.uint8))))
         examples = [example for example in examples if example not in left_out]
         return Concept(
@@ -191,6 +219,12 @@ class FewShot:
         """Raise a `ConceptError` unless the concept was learned with this model, backbone, weights and side."""
         concept.check(self.model_name, self.backbone_name, self.fingerprint, self.side)
         self.head.check(concept)
+        shown = {own for position, own in enumerate(concept.class_of) if not concept.is_negative(position)}
+        if lacking := [name for index, name in enumerate(concept.classes) if index not in shown]:
+            raise ConceptError(
+                f"class {lacking[0]!r} has only negatives; add an example that shows it"
+                + (f" (the examples show {', '.join(concept.classes[index] for index in shown)})" if shown else "")
+            )
 
     def input_size(self, height: int, width: int) -> tuple[int, int]:
         """The (height, width) to which an image is resized: about `side` squared, a multiple of the head's stride.
@@ -282,31 +316,54 @@ class Segmenter:
             batch = [index for index, (_, resized) in enumerate(read) if resized.shape == shape]
             images = np.stack([read[index][1] for index in batch])
             sizes = [(read[index][0].shape[0], read[index][0].shape[1]) for index in batch]
-            found = self.few_shot.head.segment(images, self._prepared, sizes)
-            for index, probabilities in zip(batch, found, strict=True):
+            found = self.few_shot.head.segment(images, self._prepared, sizes, self.few_shot.presence)
+            for index, (probabilities, judged) in zip(batch, found, strict=True):
                 pixels = read[index][0]
-                if self.few_shot.edges:
+                empty = judged is not None and all(one.presence < self.few_shot.presence for one in judged)
+                if self.few_shot.edges and not empty:
                     probabilities = refine_edges(probabilities, pixels)
-                results[index] = to_result(probabilities, self.concept.classes, pixels)
+                results[index] = to_result(probabilities, self.concept.classes, pixels, judged)
         return [results[index] for index in range(len(read))]
 
 
-def to_result(probabilities: Float32[np.ndarray, "k h w"], classes: tuple[str, ...], image: Pixels) -> Result:
-    """Return the result for probabilities of the background and of each class."""
+def _refuse_contradictions(examples: Sequence[Example]) -> None:
+    """Raise an `ExampleError` for an image that both shows a class and, as a whole, does not."""
+    marks = ("mask", "box", "scribbles")
+    positive = {(str(one.image), one.class_name) for one in examples if isinstance(one, Example) and not one.absent}
+    for one in examples:
+        whole = isinstance(one, Example) and one.absent and all(getattr(one, name) is None for name in marks)
+        if whole and isinstance(one.image, str | Path) and (str(one.image), one.class_name) in positive:
+            raise ExampleError(
+                f"{one.name}: given both as an example of {one.class_name!r} and as an image without it; give it once, "
+                "or mark the region that is not the object"
+            )
+
+
+def to_result(
+    probabilities: Float32[np.ndarray, "k h w"],
+    classes: tuple[str, ...],
+    image: Pixels,
+    judged: tuple[Judged, ...] | None = None,
+) -> Result:
+    """Return the result for probabilities of the background and of each class, and what is known of their presence."""
     labels = np.zeros(probabilities.shape[1:], np.uint8)
     highest = probabilities[0].copy()
     for index, own in enumerate(probabilities[1:], start=1):  # faster than argmax over few planes
         labels[own > highest] = index
         np.maximum(highest, own, out=highest)
-    scores = []
+    means = []
     for index in range(1, len(classes) + 1):
         won = probabilities[index][labels == index]
-        scores.append(float(won.mean()) if len(won) else 0.0)
+        means.append(float(won.mean()) if len(won) else 0.0)
+    ious = (
+        [one.expected_iou(mean) if mean else 0.0 for one, mean in zip(judged, means, strict=True)] if judged else means
+    )
     return Result(
         mask=labels > 0,
         probability=(1 - probabilities[0]).clip(0, 1),
         labels=labels,
         classes=classes,
-        scores=tuple(scores),
+        presences=tuple(one.presence for one in judged) if judged else None,
+        expected_ious=tuple(ious),
         image=image,
     )

@@ -51,7 +51,9 @@ class Result(EqualByValue):
         probability: of any of the classes, in [0, 1].
         labels: 0 for background, i + 1 for `classes[i]`.
         classes: the names of the concept's classes.
-        scores: for each class, the mean probability over the pixels with its label; 0 for a class without pixels.
+        presences: for each class, the probability that it is in the image; None for models that do not judge it.
+        expected_ious: for each class, the IoU that its mask is expected to have if the class is in the image; 0 for a
+            class without pixels. Of models that do not judge presence, the mean probability over the mask instead.
         image: the image itself, for `overlay`; not part of `==`.
     """
 
@@ -59,7 +61,8 @@ class Result(EqualByValue):
     probability: Float32[np.ndarray, "h w"]
     labels: UInt8[np.ndarray, "h w"]
     classes: tuple[str, ...]
-    scores: tuple[float, ...]
+    presences: tuple[float, ...] | None
+    expected_ious: tuple[float, ...]
     image: UInt8[np.ndarray, "h w 3"] | None = field(default=None, compare=False)
 
     first_label = 1
@@ -76,8 +79,24 @@ class Result(EqualByValue):
         return tuple(range(1, len(self.classes) + 1))
 
     @property
+    def presence(self) -> float | None:
+        """The probability that the likeliest class is in the image; None for models that do not judge it."""
+        return None if self.presences is None else max(self.presences)
+
+    @property
+    def expected_iou(self) -> float:
+        """The highest of `expected_ious`."""
+        return max(self.expected_ious)
+
+    @property
+    def scores(self) -> tuple[float, ...]:
+        """For each class, presence times expected IoU: one number in [0, 1] to sort by, as in COCO's results."""
+        presences = self.presences or (1.0,) * len(self.classes)
+        return tuple(own * iou for own, iou in zip(presences, self.expected_ious, strict=True))
+
+    @property
     def score(self) -> float:
-        """The highest of the scores, in [0, 1]."""
+        """The highest of the scores."""
         return max(self.scores)
 
     def overlay(self) -> UInt8[np.ndarray, "h w 3"]:

@@ -9,7 +9,7 @@ import torch
 from huggingface_hub import get_hf_file_metadata, hf_hub_download, hf_hub_url, try_to_load_from_cache
 from torch import Tensor, nn
 
-from likewise.backbones.specs import BackboneSpec
+from likewise.backbones.specs import SEMANTIC, BackboneSpec
 from likewise.backbones.taps import Backbone
 from likewise.errors import WeightsError
 from likewise.weights.checkpoint import first_line, list_entries, load_state, read_state
@@ -48,6 +48,11 @@ def load_backbone(spec: BackboneSpec, *, weights: str | Path | None = None, froz
     kept = {name: value for name, value in state.items() if not name.startswith(left_out)}
     load_state(backbone.net, kept, source=source)
     return backbone
+
+
+def load_semantic() -> Backbone:
+    """The network of the bundled models' semantic map, its weights rounded to half precision as in their graph."""
+    return load_backbone(SEMANTIC).half().float()
 
 
 def _loaded_by_timm(spec: BackboneSpec, source: str) -> nn.Module:

@@ -24,6 +24,7 @@ class ModelEntry:
         about: one line for people.
         file: of bundled weights, whose header holds the recipe that says how to build the network.
         onnx: the graphs for ONNX Runtime with the same weights, by their role (`likewise.weights.exported`).
+        world: what presence compares classes with (`likewise.weights.worlds`).
         published: a published network, which needs its authors' checkpoint.
     """
 
@@ -31,10 +32,15 @@ class ModelEntry:
     about: str
     file: Path | None = None
     onnx: Mapping[str, Path] = field(default_factory=dict)
+    world: Path | None = None
     published: bool = False
 
 
-PANET_LITE0 = PRETRAINED / "panet-lite0.safetensors", {"backbone": PRETRAINED / "panet-lite0.onnx"}
+PANET_LITE0 = (
+    PRETRAINED / "panet-lite0.safetensors",
+    {"backbone": PRETRAINED / "panet-lite0.onnx"},
+    PRETRAINED / "panet-lite0.world",
+)
 MODELS: dict[str, ModelEntry] = {
     "prototypes-lite0": ModelEntry(
         "prototypes", "whitened self-support prototypes on the features of panet-lite0", *PANET_LITE0

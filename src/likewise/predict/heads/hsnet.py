@@ -5,10 +5,10 @@ from dataclasses import replace
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float32, UInt8
+from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from likewise.errors import ConceptError
+from likewise.errors import ConceptError, ExampleError
 from likewise.models.hsnet import SMALLEST_SIDE, STRIDES, HSNet
 from likewise.models.hsnet_inference import check_supports, encode_query, encode_support, segment_encoded
 from likewise.ops.features import plane_size, resize
@@ -16,7 +16,7 @@ from likewise.ops.hypercorrelation.supports import Support, check_packed, pack_s
 from likewise.ops.prototypes import resize_mask
 from likewise.ops.shots import compete, foreground_wins, mean_probability, vote
 from likewise.predict.concept import Concept
-from likewise.predict.heads.protocol import Mask
+from likewise.predict.heads.protocol import Found, Mask
 
 LARGEST_INPUT = 4
 """Bound of a resized image's area in `side` squared: twice the largest that rounding to whole positions gives."""
@@ -58,8 +58,12 @@ class HSNetHead:
             raise ConceptError(f"a damaged concept: {error}; learn it again from its examples") from error
 
     @torch.inference_mode()
-    def learn(self, image: UInt8[np.ndarray, "h w 3"], foreground: Mask, background: Mask) -> dict[str, np.ndarray]:
+    def learn(
+        self, image: UInt8[np.ndarray, "h w 3"], foreground: Mask, background: Mask, *, absent: bool = False
+    ) -> dict[str, np.ndarray]:
         """Return the foreground features of one example; HSNet does not use the background."""
+        if absent:
+            raise ExampleError("HSNet does not learn from negatives; leave them out, or choose another model")
         inside = torch.from_numpy(resize_mask(foreground, (image.shape[0], image.shape[1])))
         images = self.normalise(image[None])
         return pack_supports(encode_support(self.network, images, inside[None].to(images.device).float()))
@@ -77,13 +81,17 @@ class HSNetHead:
 
     @torch.inference_mode()
     def segment(
-        self, images: UInt8[np.ndarray, "b h w 3"], prepared: list[list[Support]], sizes: Sequence[tuple[int, int]]
-    ) -> list[Float32[np.ndarray, "k _ho _wo"]]:
+        self,
+        images: UInt8[np.ndarray, "b h w 3"],
+        prepared: list[list[Support]],
+        sizes: Sequence[tuple[int, int]],
+        threshold: float = 0.0,
+    ) -> list[Found]:
         normalised = self.normalise(images)
         taps, plane = encode_query(self.network, normalised), plane_size(normalised)
         queries = ([tap[index : index + 1] for tap in taps] for index in range(len(images)))
         return [
-            self.probabilities(query, prepared, plane, size).cpu().numpy()
+            Found(self.probabilities(query, prepared, plane, size).cpu().numpy())
             for query, size in zip(queries, sizes, strict=True)
         ]
 

@@ -1,6 +1,7 @@
 """From the name of a few-shot model to its head, on one of two engines."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from likewise.engine.onnx import OnnxBackbone
@@ -8,7 +9,8 @@ from likewise.errors import ModelError, WeightsError, check_known
 from likewise.predict.engines import ENGINES, choose_exported, needs_torch, onnx_device
 from likewise.predict.heads.protocol import Head, Opened
 from likewise.predict.heads.prototypes import PANetHead, PrototypesHead
-from likewise.weights.names import FEW_SHOT, check_model
+from likewise.weights.names import FEW_SHOT, MODELS, check_model
+from likewise.weights.worlds import load_world
 
 PRECISIONS = ("float32", "bfloat16")
 
@@ -24,6 +26,7 @@ def open_head(
     precision: str = "float32",
     as_published: bool = False,
     feature_cache: int = 0,
+    world: str | Path | None = None,
 ) -> Opened:
     """Open the model that `FewShot`'s arguments name.
 
@@ -50,7 +53,24 @@ def open_head(
         head: Head = PrototypesHead(extractor)
         if exported.method == "panet":
             head = PANetHead(extractor, **exported.settings)
-        return Opened(head, exported.name, "onnx", device, exported.trained_classes)
-    with needs_torch(model, engine=engine, device=device, changed=changed):
-        from likewise.predict.heads.torch import open_torch_head
-    return open_torch_head(model, backbone, taps, weights, device, precision, as_published, feature_cache)
+        opened = Opened(head, exported.name, "onnx", device, exported.trained_classes)
+    else:
+        with needs_torch(model, engine=engine, device=device, changed=changed):
+            from likewise.predict.heads.torch import open_torch_head
+        opened = open_torch_head(model, backbone, taps, weights, device, precision, as_published, feature_cache)
+    if world is None and model in MODELS and weights is None:
+        world = MODELS[model].world
+    return opened if world is None else with_world(opened, world)
+
+
+def with_world(opened: Opened, path: str | Path) -> Opened:
+    """Return the model with a world, so that it judges presence.
+
+    Raises:
+        ModelError: a method that does not compare features with a world.
+        WeightsError: a world that cannot be read, or of another backbone.
+    """
+    if not isinstance(opened.head, PrototypesHead | PANetHead):
+        raise ModelError(f"{opened.name} does not judge presence, so it takes no world; leave the world out")
+    opened.head.world, digest = load_world(path, opened.head.extractor)
+    return replace(opened, world=digest)

@@ -2,15 +2,28 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Bool, Float32, UInt8
 
 from likewise.predict.concept import Concept
+from likewise.predict.presence import Judged
 
 Mask = Bool[np.ndarray, "hm wm"]
 """Foreground or background of an example, at the size of its original image."""
+
+
+class Found(NamedTuple):
+    """What a head finds in an image.
+
+    Attributes:
+        probabilities: of background and classes, at the size of the image.
+        judged: what is known of each class; None if the head does not judge presence.
+    """
+
+    probabilities: Float32[np.ndarray, "k ho wo"]
+    judged: tuple[Judged, ...] | None = None
 
 
 @runtime_checkable
@@ -34,8 +47,18 @@ class Head(Protocol):
     def check(self, concept: Concept) -> None:
         """Raise a `ConceptError` unless the concept has the rows that this method needs."""
 
-    def learn(self, image: UInt8[np.ndarray, "h w 3"], foreground: Mask, background: Mask) -> dict[str, np.ndarray]:
-        """Return the rows of one example, each with a first axis of length 1; the image has the input's size."""
+    def learn(
+        self, image: UInt8[np.ndarray, "h w 3"], foreground: Mask, background: Mask, *, absent: bool = False
+    ) -> dict[str, np.ndarray]:
+        """Return the rows of one example, each with a first axis of length 1.
+
+        Args:
+            image: at the size of the input.
+            absent: a negative: the foreground is not the object.
+
+        Raises:
+            ExampleError: a negative, if the method does not learn from them.
+        """
         ...
 
     def prepare(self, concept: Concept) -> Any:
@@ -43,9 +66,17 @@ class Head(Protocol):
         ...
 
     def segment(
-        self, images: UInt8[np.ndarray, "b h w 3"], prepared: Any, sizes: Sequence[tuple[int, int]]
-    ) -> list[Float32[np.ndarray, "k _ho _wo"]]:
-        """Return for each image the probabilities of background and classes, at its `sizes` (height, width)."""
+        self,
+        images: UInt8[np.ndarray, "b h w 3"],
+        prepared: Any,
+        sizes: Sequence[tuple[int, int]],
+        threshold: float = 0.0,
+    ) -> list[Found]:
+        """Return what is found in each image, at its `sizes` (height, width).
+
+        Args:
+            threshold: classes with a lower presence get no pixel.
+        """
         ...
 
 
@@ -59,6 +90,7 @@ class Opened:
         engine: "onnx" or "torch".
         device: the device's name.
         trained_classes: the classes that it was trained on, where they are known.
+        world: digest of the world, if presence is judged.
     """
 
     head: Head
@@ -66,3 +98,4 @@ class Opened:
     engine: str
     device: str
     trained_classes: tuple[str, ...] = ()
+    world: str | None = None

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float32, UInt8
+from jaxtyping import Float32, UInt8
 
 from likewise.engine.protocol import FeatureExtractor
 from likewise.ops.bilinear import resize_bilinear
+from likewise.ops.presence import World
 from likewise.ops.prototypes import (
-    Prototypes,
     SupportStatistics,
     concat_levels,
     cosine,
+    join_classes,
     log_odds,
     masked_mean,
     merge_shots,
@@ -23,9 +25,18 @@ from likewise.ops.prototypes import (
     support_statistics,
 )
 from likewise.predict.concept import Concept
+from likewise.predict.heads.protocol import Found, Mask
+from likewise.predict.presence import Judge, needed_rows, semantic_rows
 
 SIDE = 320
 """Default input size in pixels."""
+
+
+class Prepared(NamedTuple):
+    """What images are compared with: the method's own, and the judge of presence if there is a world."""
+
+    own: Any
+    judge: Judge | None
 
 
 class PrototypesHead:
@@ -35,42 +46,54 @@ class PrototypesHead:
 
     Args:
         extractor: computes the features. All its taps are concatenated.
+        world: of its semantic map; without one, presence is not judged.
     """
 
     side = SIDE
 
-    def __init__(self, extractor: FeatureExtractor) -> None:
-        self.extractor = extractor
+    def __init__(self, extractor: FeatureExtractor, world: World | None = None) -> None:
+        self.extractor, self.world = extractor, world
         self.backbone, self.fingerprint = extractor.name, extractor.fingerprint
         self.multiple = self.smallest = extractor.multiple
 
     def check(self, concept: Concept) -> None:
-        channels = self.extractor.channels
-        shapes = {"means": (2, channels), "sums": (2, channels), "shares": (2,), "squares": (channels, channels)}
-        concept.check_rows({**shapes, "area": ()})
+        c = self.extractor.channels
+        own = {"means": (2, c), "sums": (2, c), "shares": (2,), "squares": (c, c), "area": ()}
+        concept.check_rows(own | needed_rows(self.extractor.semantic_channels))
 
     def learn(
-        self,
-        image: UInt8[np.ndarray, "h w 3"],
-        foreground: Bool[np.ndarray, "hm wm"],
-        background: Bool[np.ndarray, "hm wm"],
+        self, image: UInt8[np.ndarray, "h w 3"], foreground: Mask, background: Mask, *, absent: bool = False
     ) -> dict[str, np.ndarray]:
         size = (image.shape[0], image.shape[1])
         inside = resize_mask(foreground, size)
         outside = resize_mask(background, size) & ~inside if background.any() else np.zeros_like(inside)
-        statistics = support_statistics(features_of(self.extractor, image[None])[0], inside, outside)
-        return {name: np.asarray(part, np.float16)[None] for name, part in statistics._asdict().items()}
+        ((features, semantic),) = features_of(self.extractor, image[None])
+        own, other = (np.zeros_like(inside), inside) if absent else (inside, outside)
+        statistics = support_statistics(features, own, other)
+        rows = {name: np.asarray(part, np.float16)[None] for name, part in statistics._asdict().items()}
+        return rows | semantic_rows(semantic, inside, absent=absent)
 
-    def prepare(self, concept: Concept) -> list[Prototypes]:
-        """Return the prototypes of each class."""
+    def prepare(self, concept: Concept) -> Prepared:
+        """Return the prototypes of each class, and the judge."""
         ways = (concept.of_class(index) for index in range(len(concept.classes)))
-        return [merge_shots(SupportStatistics(*(way[name] for name in SupportStatistics._fields))) for way in ways]
+        own = [merge_shots(SupportStatistics(*(way[name] for name in SupportStatistics._fields))) for way in ways]
+        return Prepared(own, None if self.world is None else Judge(concept, self.world))
 
     def segment(
-        self, images: UInt8[np.ndarray, "b h w 3"], prepared: list[Prototypes], sizes: Sequence[tuple[int, int]]
-    ) -> list[Float32[np.ndarray, "k _ho _wo"]]:
-        queries = zip(features_of(self.extractor, images), sizes, strict=True)
-        return [probabilities([log_odds(query, way) for way in prepared], size) for query, size in queries]
+        self,
+        images: UInt8[np.ndarray, "b h w 3"],
+        prepared: Prepared,
+        sizes: Sequence[tuple[int, int]],
+        threshold: float = 0.0,
+    ) -> list[Found]:
+        found = []
+        for (query, semantic), size in zip(features_of(self.extractor, images), sizes, strict=True):
+            odds = [log_odds(query, way) for way in prepared.own]
+            judged = prepared.judge(semantic, odds) if prepared.judge else None
+            if judged:
+                odds = join_classes(odds, [one.logit for one in judged], [one.presence >= threshold for one in judged])
+            found.append(Found(probabilities(odds, size), judged))
+        return found
 
 
 class PANetHead:
@@ -78,6 +101,7 @@ class PANetHead:
 
     Args:
         extractor: computes the features. All its taps are concatenated.
+        world: of its semantic map; without one, presence is not judged.
         scale: factor of the cosine (`likewise.models.panet.PANetConfig`, as the next two).
         pool_at: pool support features at the size of the "mask" or of the "features".
         align_corners: of every resize.
@@ -86,24 +110,27 @@ class PANetHead:
     side = SIDE
 
     def __init__(
-        self, extractor: FeatureExtractor, *, scale: float = 20.0, pool_at: str = "mask", align_corners: bool = False
+        self,
+        extractor: FeatureExtractor,
+        world: World | None = None,
+        *,
+        scale: float = 20.0,
+        pool_at: str = "mask",
+        align_corners: bool = False,
     ) -> None:
-        self.extractor = extractor
+        self.extractor, self.world = extractor, world
         self.scale, self.pool_at, self.align_corners = scale, pool_at, align_corners
         self.backbone, self.fingerprint = extractor.name, extractor.fingerprint
         self.multiple = self.smallest = extractor.multiple
 
     def check(self, concept: Concept) -> None:
-        channels = self.extractor.channels
-        concept.check_rows({"foreground": (channels,), "background": (channels,)})
+        own = {"foreground": (self.extractor.channels,), "background": (self.extractor.channels,)}
+        concept.check_rows(own | needed_rows(self.extractor.semantic_channels))
 
     def learn(
-        self,
-        image: UInt8[np.ndarray, "h w 3"],
-        foreground: Bool[np.ndarray, "hm wm"],
-        background: Bool[np.ndarray, "hm wm"],
+        self, image: UInt8[np.ndarray, "h w 3"], foreground: Mask, background: Mask, *, absent: bool = False
     ) -> dict[str, np.ndarray]:
-        (features,) = features_of(self.extractor, image[None], align_corners=self.align_corners)
+        ((features, semantic),) = features_of(self.extractor, image[None], align_corners=self.align_corners)
         rows = {}
         for name, mask in (("foreground", foreground), ("background", background)):
             weights = mask.astype(np.float32)
@@ -111,33 +138,41 @@ class PANetHead:
                 size = (features.shape[1], features.shape[2])
                 weights = resize_bilinear(weights, size, align_corners=self.align_corners)
             rows[name] = masked_mean(features, weights, align_corners=self.align_corners)[None]
-        return rows
+        return rows | semantic_rows(semantic, foreground, absent=absent)
 
-    def prepare(self, concept: Concept) -> Float32[np.ndarray, "k c"]:
+    def prepare(self, concept: Concept) -> Prepared:
         """Return the background prototype, averaged over classes and shots, then one per class (PANet, section 3.2)."""
         ways = [concept.of_class(index) for index in range(len(concept.classes))]
         background = np.mean([way["background"].astype(np.float32).mean(axis=0) for way in ways], axis=0)
-        return np.stack([background, *(way["foreground"].astype(np.float32).mean(axis=0) for way in ways)])
+        own = np.stack([background, *(way["foreground"].astype(np.float32).mean(axis=0) for way in ways)])
+        return Prepared(own, None if self.world is None else Judge(concept, self.world))
 
     def segment(
         self,
         images: UInt8[np.ndarray, "b h w 3"],
-        prepared: Float32[np.ndarray, "k c"],
+        prepared: Prepared,
         sizes: Sequence[tuple[int, int]],
-    ) -> list[Float32[np.ndarray, "k _ho _wo"]]:
+        threshold: float = 0.0,
+    ) -> list[Found]:
         found = []
-        queries = features_of(self.extractor, images, align_corners=self.align_corners)
-        for query, size in zip(queries, sizes, strict=True):
-            logits = self.scale * cosine(prepared, query.reshape(len(query), -1)).reshape(-1, *query.shape[1:])
-            found.append(softmax(resize_bilinear(logits, size, align_corners=self.align_corners)))
+        encoded = features_of(self.extractor, images, align_corners=self.align_corners)
+        for (query, semantic), size in zip(encoded, sizes, strict=True):
+            logits = self.scale * cosine(prepared.own, query.reshape(len(query), -1)).reshape(-1, *query.shape[1:])
+            judged = prepared.judge(semantic, list(logits[1:] - logits[0])) if prepared.judge else None
+            for way, one in enumerate(judged or (), start=1):
+                if one.presence < threshold:
+                    logits[way] = logits.min()
+            planes = softmax(resize_bilinear(logits, size, align_corners=self.align_corners))
+            found.append(Found(planes, judged))
         return found
 
 
 def features_of(
     extractor: FeatureExtractor, images: UInt8[np.ndarray, "b h w 3"], *, align_corners: bool = False
-) -> list[Float32[np.ndarray, "c hf wf"]]:
-    """Return the concatenated features of each image."""
-    levels = extractor.features(images)
+) -> list[tuple[Float32[np.ndarray, "c hf wf"], Float32[np.ndarray, "d hs ws"]]]:
+    """Return the concatenated taps and the semantic map of each image."""
+    levels, semantic = extractor.features(images)
     return [
-        concat_levels([level[index] for level in levels], align_corners=align_corners) for index in range(len(images))
+        (concat_levels([level[index] for level in levels], align_corners=align_corners), semantic[index])
+        for index in range(len(images))
     ]

@@ -14,8 +14,9 @@ from likewise.predict.heads.protocol import Head, Opened
 from likewise.predict.heads.prototypes import PANetHead, PrototypesHead
 from likewise.predict.ready import prepare_network
 from likewise.weights.checkpoint import fingerprint
+from likewise.weights.imagenet import load_semantic
 from likewise.weights.load import open_model
-from likewise.weights.names import FEW_SHOT
+from likewise.weights.names import FEW_SHOT, MODELS
 
 
 def open_torch_head(
@@ -34,15 +35,19 @@ def open_torch_head(
     opened = open_model(model, FEW_SHOT, weights=weights, backbone=backbone, taps=taps)
     network: Any = opened.network
     digest = fingerprint(network)
+    semantic: Any = None
+    if weights is None and model in MODELS and MODELS[model].world:
+        semantic = prepare_network(load_semantic(), place, dtype)
     prepare_network(network, place, dtype, fold=network.backbone.spec.name in BACKBONES)
     if feature_cache:
         network.backbone = CachedBackbone(network.backbone, feature_cache)
+        semantic = CachedBackbone(semantic, feature_cache) if semantic else None
     head: Head
     if isinstance(network, HSNet):
         head = HSNetHead(network, digest, authors=opened.authors, as_published=as_published)
     elif opened.method == "prototypes":
-        head = PrototypesHead(TorchBackbone(network.backbone, digest))
+        head = PrototypesHead(TorchBackbone(network.backbone, digest, semantic))
     else:
-        config, extractor = network.config, TorchBackbone(network.backbone, digest)
+        config, extractor = network.config, TorchBackbone(network.backbone, digest, semantic)
         head = PANetHead(extractor, scale=config.scale, pool_at=config.pool_at, align_corners=config.align_corners)
     return Opened(head, opened.name, "torch", str(place), opened.trained_classes)
