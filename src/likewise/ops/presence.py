@@ -3,10 +3,10 @@
 One example says what the object is, not what else there is. The world says that: the mean and the covariance of the
 semantic features of images of anything.
 
-    semantic features of world images --> World ----------------------------+
-    semantic features under the examples' masks --> mean of the object -----+--> prepare_detector --> Detector
-    semantic features of negatives --> their centres -----------------------+
-    semantic features of a query, the region that was found --> Evidence --> presence
+    semantic features of images of anything --> World --> Space
+    semantic features under the examples' masks --> object_mean --> prototype ---+
+    semantic features of negatives --> region_centres --> rival_of --> rival ----+--> Evidence for each
+    semantic features of a query, and the region that was found in it -----------+
 
 Directions in which the world varies say little about a class. Features are therefore centred on the world's mean and
 multiplied by the inverse square root of its covariance plus a ridge, as in linear discriminant analysis with one class
@@ -17,13 +17,13 @@ against the world (Hariharan, Malik, Ramanan, "Discriminative Decorrelation for 
   0 as much as the world's mean;
 - the cosine compares the mean feature of the region that was found with the object's mean.
 
-`presence` is a logistic function of the two. Negatives add to the covariance, so the directions that lead to them count
-less.
+Presence is a logistic function of the two (`likewise.predict.presence`). The evidence for the rival, what the negatives
+have in common with the object, counts against it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -34,8 +34,8 @@ from likewise.ops.prototypes import position_weights, resize_mask
 
 RIDGE = 1.0
 """Ridge of the world's covariance, in mean variances (experiments/17-presence)."""
-NEGATIVE_WEIGHT = 0.1
-"""Weight of the negatives' mean outer product beside the world's covariance (experiments/17-presence)."""
+SIMILAR_CENTRES = 2
+"""Centres of a negative that make the rival (experiments/17-presence)."""
 BEST_POSITIONS = 3
 """Query positions whose projection is averaged (experiments/17-presence)."""
 CENTRES = 16
@@ -56,18 +56,20 @@ class World(NamedTuple):
     covariance: Float32[np.ndarray, "c c"]
 
 
-class Detector(NamedTuple):
-    """What decides whether a class is in an image.
+class Space(NamedTuple):
+    """Where features are compared: centred on the world's mean, then whitened by its covariance plus a ridge.
 
     Attributes:
         mean: of the world.
-        whitening: matrix that whitens centred semantic features.
-        prototype: the object's mean, centred and whitened.
+        whitening: inverse square root of the covariance plus the ridge.
     """
 
     mean: Float32[np.ndarray, " c"]
     whitening: Float32[np.ndarray, "c c"]
-    prototype: Float32[np.ndarray, " c"]
+
+    def project(self, unit: Float32[np.ndarray, "p c"]) -> Float32[np.ndarray, "p c"]:
+        """Return unit features in this space."""
+        return (unit - self.mean) @ self.whitening.T
 
 
 class Evidence(NamedTuple):
@@ -86,7 +88,7 @@ def measure_world(maps: Iterable[Float[np.ndarray, "c _h _w"]]) -> World:
     images, total, squares = 0, np.zeros(()), np.zeros(())
     for features in maps:
         unit = unit_features(features)
-        images, total, squares = images + 1, total + unit.mean(axis=1), squares + unit @ unit.T / unit.shape[1]
+        images, total, squares = images + 1, total + unit.mean(axis=0), squares + unit.T @ unit / len(unit)
     if images < 2:
         raise ValueError(f"a world needs several images; got {images}")
     mean = total / images
@@ -94,16 +96,16 @@ def measure_world(maps: Iterable[Float[np.ndarray, "c _h _w"]]) -> World:
     return World(mean.astype(np.float32), covariance.astype(np.float32))
 
 
-def unit_features(features: Float[np.ndarray, "c h w"]) -> Float32[np.ndarray, "c p"]:
+def unit_features(features: Float[np.ndarray, "c h w"]) -> Float32[np.ndarray, "p c"]:
     """Return the feature of each position, of length one."""
-    flat = features.reshape(len(features), -1).astype(np.float32)
-    return flat / np.maximum(np.linalg.norm(flat, axis=0), 1e-12)
+    flat = features.reshape(len(features), -1).T.astype(np.float32)
+    return flat / np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1e-12)
 
 
 def object_mean(features: Float32[np.ndarray, "c h w"], mask: Bool[np.ndarray, "hm wm"]) -> Float32[np.ndarray, "1 c"]:
     """Return the mean unit feature under a mask, which has a pixel."""
     weights = position_weights(mask.astype(np.float32), (features.shape[1], features.shape[2])).ravel()
-    return (unit_features(features) @ (weights / weights.sum()))[None]
+    return (weights / weights.sum() @ unit_features(features))[None]
 
 
 def region_centres(
@@ -111,7 +113,7 @@ def region_centres(
 ) -> Float32[np.ndarray, "k c"]:
     """Return up to `CENTRES` centres of the unit features under a mask, which has a pixel: k-means, always the same."""
     inside = resize_mask(mask, (features.shape[1], features.shape[2])).ravel()
-    unit = unit_features(features)[:, inside].T
+    unit = unit_features(features)[inside]
     centres = unit[np.linspace(0, len(unit) - 1, min(CENTRES, len(unit))).round().astype(int)]
     for _ in range(CENTRE_STEPS):
         nearest = (unit @ centres.T).argmax(axis=1)
@@ -120,39 +122,39 @@ def region_centres(
     return centres
 
 
-def prepare_detector(
-    means: Float32[np.ndarray, "n c"], negatives: Float32[np.ndarray, "m c"], world: World
-) -> Detector:
-    """Return the detector of a class.
-
-    Args:
-        means: the object's mean in each example.
-        negatives: centres of what is not the object, and the means of other classes; m may be 0.
-    """
+def open_space(world: World) -> Space:
+    """Return the space of a world."""
     covariance = world.covariance.astype(np.float64)
     covariance += RIDGE * covariance.trace() / len(covariance) * np.eye(len(covariance))
-    if len(negatives):
-        apart = negatives - world.mean
-        covariance += NEGATIVE_WEIGHT / len(negatives) * apart.T @ apart
     variances, directions = np.linalg.eigh(covariance)
-    whitening = (directions / np.sqrt(variances)).T.astype(np.float32)
-    return Detector(world.mean, whitening, whitening @ (means.mean(axis=0) - world.mean))
+    return Space(world.mean, (directions / np.sqrt(variances)).T.astype(np.float32))
+
+
+def rival_of(
+    prototype: Float32[np.ndarray, " c"], negatives: Sequence[Float32[np.ndarray, "_k c"]]
+) -> Float32[np.ndarray, " c"]:
+    """Return the mean of those centres of each negative that are most similar to the object.
+
+    Args:
+        prototype: the object's mean, like the centres in the space of the world.
+        negatives: the centres of each negative.
+    """
+    similar = [own[np.argsort(own @ prototype)[-SIMILAR_CENTRES:]] for own in negatives]
+    return np.concatenate(similar).mean(axis=0)
+
+
+def found_region(odds: Float32[np.ndarray, "ho wo"], size: tuple[int, int]) -> Bool[np.ndarray, " p"]:
+    """Return the positions where the log-odds of the object are positive, or the two likeliest if none is."""
+    at = resize_bilinear(odds, size).ravel()
+    return at > min(0.0, float(np.sort(at)[-min(3, len(at))])) if len(at) > 2 else np.ones(len(at), bool)
 
 
 def collect_evidence(
-    features: Float32[np.ndarray, "c h w"], odds: Float32[np.ndarray, "ho wo"], detector: Detector
+    query: Float32[np.ndarray, "p c"], region: Bool[np.ndarray, " p"], prototype: Float32[np.ndarray, " c"]
 ) -> Evidence:
-    """Return what a query's semantic features say for a class.
-
-    Args:
-        odds: log-odds of the object; the region is where they are positive, or the two likeliest positions.
-    """
-    size = (features.shape[1], features.shape[2])
-    whitened = detector.whitening @ (unit_features(features) - detector.mean[:, None])
-    squared = max(float(detector.prototype @ detector.prototype), 1e-12)
-    projections = detector.prototype @ whitened / squared
-    at = resize_bilinear(odds, size).ravel()
-    region = at > min(0.0, np.sort(at)[-min(3, len(at))])
-    mean = whitened[:, region if region.any() else at >= at.max()].mean(axis=1)
-    cosine = detector.prototype @ mean / max(np.sqrt(squared) * float(np.linalg.norm(mean)), 1e-12)
+    """Return what a query says for a prototype; all in the space of the world."""
+    length = max(float(np.linalg.norm(prototype)), 1e-6)
+    projections = query @ prototype / length**2
+    mean = query[region].mean(axis=0)
+    cosine = mean @ prototype / max(length * float(np.linalg.norm(mean)), 1e-6)
     return Evidence(float(np.sort(projections)[-BEST_POSITIONS:].mean()), float(cosine))

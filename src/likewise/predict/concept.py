@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -62,17 +63,10 @@ class Concept(EqualByValue):
         return len(self.class_of)
 
     def __str__(self) -> str:
-        negative = [self.is_negative(position) for position in range(len(self))]
-        counts = [
-            [
-                sum(own == index and absent is kind for own, absent in zip(self.class_of, negative, strict=True))
-                for kind in (False, True)
-            ]
-            for index in range(len(self.classes))
-        ]
+        counts = Counter((own, self.is_negative(position)) for position, own in enumerate(self.class_of))
         shots = ", ".join(
-            f"{name} ({shown}{f', {absent} negative' if absent else ''})"
-            for name, (shown, absent) in zip(self.classes, counts, strict=True)
+            f"{name} ({counts[index, False]}{f', {counts[index, True]} negative' if counts[index, True] else ''})"
+            for index, name in enumerate(self.classes)
         )
         return f"concept of {shots}; {self.model} on {self.backbone}"
 

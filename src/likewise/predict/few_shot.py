@@ -38,6 +38,7 @@ from likewise.predict.concept_schema import MOST_CLASSES
 from likewise.predict.edges import refine_edges
 from likewise.predict.examples import Example, mark
 from likewise.predict.heads.open import open_head
+from likewise.predict.heads.prototypes import PANetHead, PrototypesHead
 from likewise.predict.presence import Judged
 from likewise.predict.result import Result
 from likewise.viz.draw import overlay
@@ -226,6 +227,26 @@ class FewShot:
                 + (f" (the examples show {', '.join(concept.classes[index] for index in shown)})" if shown else "")
             )
 
+    @property
+    def extractor(self) -> FeatureExtractor:
+        """The backbone.
+
+        Raises:
+            ModelError: a method that does not compare features with a world.
+        """
+        if not isinstance(self.head, PrototypesHead | PANetHead):
+            raise ModelError(f"{self.model_name} does not judge presence; prototypes and PANet do")
+        return self.head.extractor
+
+    def semantic_map(self, image: Source) -> Float32[np.ndarray, "c h w"]:
+        """The features of an image that presence is judged by (`likewise.ops.presence`).
+
+        Raises:
+            ImageError: an image that cannot be read.
+            ModelError: see `extractor`.
+        """
+        return self.extractor.features(self._resize(read_image(image))[None]).semantic[0]
+
     def input_size(self, height: int, width: int) -> tuple[int, int]:
         """The (height, width) to which an image is resized: about `side` squared, a multiple of the head's stride.
 
@@ -355,9 +376,9 @@ def to_result(
     for index in range(1, len(classes) + 1):
         won = probabilities[index][labels == index]
         means.append(float(won.mean()) if len(won) else 0.0)
-    ious = (
-        [one.expected_iou(mean) if mean else 0.0 for one, mean in zip(judged, means, strict=True)] if judged else means
-    )
+    ious = means
+    if judged:
+        ious = [one.expected_iou(mean) if mean else 0.0 for one, mean in zip(judged, means, strict=True)]
     return Result(
         mask=labels > 0,
         probability=(1 - probabilities[0]).clip(0, 1),

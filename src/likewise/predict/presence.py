@@ -11,13 +11,15 @@ from jaxtyping import Bool, Float32
 
 from likewise.ops.presence import (
     CENTRES,
-    Detector,
     Evidence,
     World,
     collect_evidence,
+    found_region,
     object_mean,
-    prepare_detector,
+    open_space,
     region_centres,
+    rival_of,
+    unit_features,
 )
 from likewise.predict.concept import Concept
 
@@ -86,19 +88,20 @@ class Judged(NamedTuple):
 
 
 class Judge:
-    """Judges which classes of a concept are in an image; other classes and negatives count against a class."""
+    """Judges which classes of a concept are in an image."""
 
     def __init__(self, concept: Concept, world: World) -> None:
+        self.space = open_space(world)
         semantic, absent = concept.rows["semantic"].astype(np.float32), concept.rows["absent"] > 0
-        of_class = [np.array(concept.class_of) == index for index in range(len(concept.classes))]
-        means = [semantic[own & ~absent, 0] for own in of_class]
-        self.shots = [len(own) for own in means]
-        self.detectors: list[Detector] = []
-        for index, own in enumerate(of_class):
-            centres = semantic[own & absent].reshape(-1, semantic.shape[2])
-            others = [mean.mean(axis=0) for other, mean in enumerate(means) if other != index]
-            negatives = np.concatenate([centres[centres.any(axis=1)], *(other[None] for other in others)])
-            self.detectors.append(prepare_detector(means[index], negatives, world))
+        self.prototypes, self.rivals, self.shots = [], [], []
+        for index in range(len(concept.classes)):
+            own = np.array(concept.class_of) == index
+            means = semantic[own & ~absent, 0]
+            prototype = self.space.project(means.mean(axis=0)[None])[0]
+            negatives = [self.space.project(centres[centres.any(axis=1)]) for centres in semantic[own & absent]]
+            self.prototypes.append(prototype)
+            self.rivals.append(rival_of(prototype, negatives) if negatives else None)
+            self.shots.append(len(means))
 
     def __call__(
         self, features: Float32[np.ndarray, "c h w"], odds: Sequence[Float32[np.ndarray, "ho wo"]]
@@ -109,12 +112,21 @@ class Judge:
             features: the image's semantic map.
             odds: for each class, the log-odds of its object.
         """
+        query = self.space.project(unit_features(features))
         judged = []
-        for detector, shots, plane in zip(self.detectors, self.shots, odds, strict=True):
-            evidence = collect_evidence(features, plane, detector)
-            logit = _linear(CALIBRATION.presence, evidence.projection, evidence.cosine, math.log(shots))
+        for plane, prototype, rival, shots in zip(odds, self.prototypes, self.rivals, self.shots, strict=True):
+            region = found_region(plane, (features.shape[1], features.shape[2]))
+            evidence = collect_evidence(query, region, prototype)
+            logit = presence_logit(evidence, shots)
+            if rival is not None:
+                logit -= max(0.0, presence_logit(collect_evidence(query, region, rival), shots) - logit)
             judged.append(Judged(logit, evidence, shots))
         return tuple(judged)
+
+
+def presence_logit(evidence: Evidence, shots: int) -> float:
+    """Return the log-odds that a class is in an image."""
+    return _linear(CALIBRATION.presence, evidence.projection, evidence.cosine, math.log(shots))
 
 
 def logistic(x: float) -> float:

@@ -97,4 +97,4 @@ def map_result(
         found = refine_edges(np.stack([1 - found, found]), image)[1]
     mask = found > 0.5
     score = float(found[mask].mean()) if mask.any() else 0.0
-    return Result(mask, found, mask.astype(np.uint8), classes, (score,), image)
+    return Result(mask, found, mask.astype(np.uint8), classes, None, (score,), image)
