@@ -19,7 +19,7 @@ import torch
 from PIL import Image
 from skimage import data
 
-from likewise.data.class_names import PASCAL
+from likewise.io.class_lists import PASCAL
 from likewise.train.recipes.load import load_recipe
 from likewise.train.recipes.schema import Recipe
 from likewise.train.samples.episodes import Batch

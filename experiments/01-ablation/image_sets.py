@@ -11,7 +11,8 @@ import numpy as np
 from jaxtyping import Bool, Float32
 from PIL import Image
 
-from likewise.data.class_names import CAMVID, PASCAL
+from likewise.data.class_names import CAMVID
+from likewise.io.class_lists import PASCAL
 from likewise.io.labels import IGNORE
 from likewise.io.masks import read_labels
 

@@ -15,7 +15,7 @@ import sys
 from itertools import combinations
 from pathlib import Path
 
-from likewise.data.class_names import PASCAL
+from likewise.io.class_lists import PASCAL
 from likewise.train.loop import train
 from likewise.train.recipes.load import load_recipe
 

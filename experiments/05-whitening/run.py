@@ -22,7 +22,7 @@ import torch
 from jaxtyping import Float32
 from torch.utils.data import DataLoader
 
-from likewise.data.class_names import PASCAL
+from likewise.io.class_lists import PASCAL
 from likewise.data.pascal import pascal5i
 from likewise.io.labels import IGNORE
 from likewise.models.panet import PANet

@@ -17,7 +17,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from likewise.data.class_names import PASCAL
+from likewise.io.class_lists import PASCAL
 from likewise.train.loop import train
 from likewise.train.recipes.load import load_recipe
 from likewise.train.recipes.schema import Recipe

@@ -22,6 +22,7 @@ from likewise.cli.parse import parse
 from likewise.cli.saliency import saliency
 from likewise.cli.segment import segment
 from likewise.cli.train import recipes, train
+from likewise.cli.world import world
 from likewise.errors import LikewiseError
 from likewise.version import __version__
 
@@ -53,6 +54,7 @@ def options(
 
 app.command(cls=command(resumes=True))(segment)
 app.command(cls=command())(learn)
+app.command(cls=command())(world)
 app.command(cls=command(resumes=True))(cosegment)
 app.command(cls=command(resumes=True))(saliency)
 app.command(cls=command(resumes=True))(parse)

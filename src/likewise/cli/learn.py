@@ -15,6 +15,10 @@ from likewise.weights import DEFAULT_MODEL
 def learn(
     examples: Annotated[list[str], typer.Argument(metavar="EXAMPLE...", help="As for --like of [bold]segment[/bold].")],
     out: Annotated[Path, typer.Option("--out", "-o", help="File of the concept; .concept is added if missing.")],
+    unlike: options.Unlike = None,
+    class_name: Annotated[
+        str | None, typer.Option("--class", help="Class of all examples; concepts among them keep theirs.")
+    ] = None,
     box: options.Boxes = None,
     box_only: options.BoxOnly = False,
     scribbles: options.Scribbles = None,
@@ -36,6 +40,7 @@ def learn(
     Concepts among the EXAMPLES are merged, so adding an example or a class needs no training.
 
     [dim]likewise learn pets/ -o pets.concept[/dim]
+    [dim]likewise learn pets.concept more-dogs/ --class dog -o pets.concept[/dim]
     """
     from likewise.jobs.segment import learn_concept
 
@@ -43,6 +48,8 @@ def learn(
     concept = learn_concept(
         few_shot,
         examples,
+        unlike=unlike or (),
+        class_name=class_name,
         boxes=box or (),
         box_only=box_only,
         scribbles=scribbles or (),

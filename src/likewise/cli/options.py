@@ -42,6 +42,23 @@ Like = Annotated[
         ".concept file.",
     ),
 ]
+Unlike = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--unlike",
+        metavar="IMAGE...",
+        help="Negatives: images, folders or globs without the object, or [bold]image=mask[/bold], a mask of what it is "
+        "not.",
+    ),
+]
+Presence = Annotated[
+    float, typer.Option("--presence", help="A class less likely than this to be in an image gets an empty mask there.")
+]
+Always = Annotated[bool, typer.Option("--always", help="Mark the most similar region in every image: --presence 0.")]
+World = Annotated[
+    Path | None,
+    typer.Option("--world", help="File of [bold]likewise world[/bold], for models that bring none."),
+]
 Boxes = Annotated[
     list[str] | None,
     typer.Option(

@@ -13,6 +13,7 @@ def segment(
     paths: options.Paths,
     like: options.Like,
     out: options.Out,
+    unlike: options.Unlike = None,
     box: options.Boxes = None,
     box_only: options.BoxOnly = False,
     scribbles: options.Scribbles = None,
@@ -33,6 +34,9 @@ def segment(
     follow_links: options.FollowLinks = False,
     memory: options.Memory = None,
     dry_run: options.DryRun = False,
+    presence: options.Presence = 0.5,
+    always: options.Always = False,
+    world: options.World = None,
     force: options.Force = False,
 ) -> None:
     """Segment the objects of the examples in all images of PATHS.
@@ -43,13 +47,25 @@ def segment(
     """
     from likewise.jobs.segment import segment_folder
 
-    few_shot = options.open_few_shot(model, backbone, weights, side, device, precision, engine=engine, edges=edges)
+    few_shot = options.open_few_shot(
+        model,
+        backbone,
+        weights,
+        side,
+        device,
+        precision,
+        engine=engine,
+        edges=edges,
+        presence=0.0 if always else presence,
+        world=world,
+    )
     with progress_bar("segmenting") as progress:
         report = segment_folder(
             paths,
             like,
             out,
             few_shot=few_shot,
+            unlike=unlike or (),
             boxes=box or (),
             box_only=box_only,
             scribbles=scribbles or (),

@@ -27,7 +27,7 @@ def world(
     are enough, also those that you will segment.
 
     [dim]likewise world photos/ -o photos.world --backbone resnet50[/dim]
-    [dim]likewise segment photos/ --like cat.jpg -o masks/ --model prototypes --backbone resnet50 --world photos.world[/dim]
+    [dim]likewise segment photos/ --like cat.jpg -o masks/ --backbone resnet50 --world photos.world[/dim]
     """
     from likewise.jobs.world import measure_folder
 

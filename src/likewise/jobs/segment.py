@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
@@ -22,6 +23,7 @@ def segment_folder(
     out: str | Path,
     *,
     few_shot: FewShot,
+    unlike: Iterable[str | Path] = (),
     formats: Sequence[str] = ("mask",),
     force: bool = False,
     follow_links: bool = False,
@@ -37,6 +39,7 @@ def segment_folder(
     Args:
         images: Paths, folders and globs. Masks and scribbles of the examples are skipped.
         like: Examples, concepts, or texts that `likewise.predict.examples.find_examples` reads. Several are merged.
+        unlike: Negatives: see `find_negatives`.
         formats: mask, labels, probability, overlay, cutout, coco, areas.
         force: Process finished images again, also with other settings than before.
         progress: Called with the number of processed images and their total.
@@ -47,10 +50,12 @@ def segment_folder(
         ConceptError: A concept belongs to another model.
     """
     examples, concepts = collect_examples(like, **marks)
-    masks = [path for example in examples for path in (example.mask, example.scribbles) if isinstance(path, str | Path)]
-    inputs = [*masks, *(example.image for example in examples), *concepts]
+    negatives = find_negatives(unlike)
+    given = [*examples, *negatives]
+    masks = [path for example in given for path in (example.mask, example.scribbles) if isinstance(path, str | Path)]
+    inputs = [*masks, *(example.image for example in given), *concepts]
     found = list_images(images, exclude=[out, *masks], follow_links=follow_links)
-    concept = merge_concepts(few_shot, examples, concepts, strict=marks.get("strict", False))
+    concept = merge_concepts(few_shot, examples, concepts, negatives, strict=marks.get("strict", False))
     settings = {**few_shot.settings, "edges": few_shot.edges, "concept": concept.digest()}
     segmenter = few_shot.prepare(concept)
     return process_images(
@@ -71,11 +76,20 @@ def segment_folder(
 def learn_concept(
     few_shot: FewShot,
     like: str | Path | Example | Concept | Iterable[str | Path | Example | Concept],
+    *,
+    unlike: Iterable[str | Path] = (),
+    class_name: str | None = None,
     **marks: Unpack[Marks],
 ) -> Concept:
-    """Return one concept of all examples and concepts in `like`; arguments and errors as for `segment_folder`."""
+    """Return one concept of all examples and concepts in `like`; arguments and errors as for `segment_folder`.
+
+    Args:
+        class_name: The class of all examples, whatever their folders are called; concepts keep their classes.
+    """
     examples, concepts = collect_examples(like, **marks)
-    return merge_concepts(few_shot, examples, concepts, strict=marks.get("strict", False))
+    if class_name is not None:
+        examples = [replace(example, class_name=class_name) for example in examples]
+    return merge_concepts(few_shot, examples, concepts, find_negatives(unlike), strict=marks.get("strict", False))
 
 
 def collect_examples(
@@ -93,14 +107,43 @@ def collect_examples(
     return examples, concepts
 
 
+def find_negatives(texts: Iterable[str | Path]) -> list[Example]:
+    """Return the negatives that the texts name.
+
+    Each text is ``image=mask``, where the mask marks what is not the object, or an image, a folder or a glob of images
+    without the object.
+    """
+    pairs: list[str | Path] = []
+    images: list[str | Path] = []
+    for text in [texts] if isinstance(texts, str | Path) else texts:
+        (pairs if "=" in str(text) and not Path(text).exists() else images).append(text)
+    marked, _ = find_examples(pairs) if pairs else ([], [])
+    whole = [Example(image.path, absent=True) for image in list_images(images)] if images else []
+    return [*(replace(example, absent=True) for example in marked), *whole]
+
+
 def merge_concepts(
-    few_shot: FewShot, examples: Sequence[Example], concepts: Sequence[Path | Concept], *, strict: bool = True
+    few_shot: FewShot,
+    examples: Sequence[Example],
+    concepts: Sequence[Path | Concept],
+    negatives: Sequence[Example] = (),
+    *,
+    strict: bool = True,
 ) -> Concept:
-    """Return the concept of the examples merged with the given ones."""
+    """Return the given concepts merged with that of the examples; old classes keep their numbers.
+
+    Args:
+        negatives: count for every class.
+    """
     from likewise.predict.concept import Concept
 
-    learned = [few_shot.learn(examples, strict=strict)] if examples else []
-    loaded = [Concept.load(concept) if isinstance(concept, Path) else concept for concept in concepts]
-    first, *others = learned + loaded
-    few_shot.check(first)
-    return first.merged(*others)
+    parts = [Concept.load(concept) if isinstance(concept, Path) else concept for concept in concepts]
+    names = dict.fromkeys(name for part in parts for name in part.classes)
+    names |= dict.fromkeys(example.class_name for example in examples)
+    absent = [replace(negative, class_name=name) for name in names for negative in negatives]
+    if learned := [*examples, *absent]:
+        parts.append(few_shot.learn(learned, strict=strict))
+    first, *others = parts
+    merged = first.merged(*others)
+    few_shot.check(merged)
+    return merged

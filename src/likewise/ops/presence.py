@@ -33,11 +33,11 @@ from likewise.ops.bilinear import resize_bilinear
 from likewise.ops.prototypes import position_weights, resize_mask
 
 RIDGE = 1.0
-"""Ridge of the world's covariance, in mean variances (experiments/17-presence)."""
+"""Ridge of the world's covariance, in mean variances (experiments/18-presence)."""
 SIMILAR_CENTRES = 2
-"""Centres of a negative that make the rival (experiments/17-presence)."""
+"""Centres of a negative that make the rival (experiments/18-presence)."""
 BEST_POSITIONS = 3
-"""Query positions whose projection is averaged (experiments/17-presence)."""
+"""Query positions whose projection is averaged (experiments/18-presence)."""
 CENTRES = 16
 """Centres that are kept of a negative: more than the kinds of things in most images."""
 CENTRE_STEPS = 5

@@ -83,7 +83,9 @@ class Concept(EqualByValue):
         return {name: rows[chosen] for name, rows in self.rows.items()}
 
     def merged(self, *others: Concept) -> Concept:
-        """A concept with the examples and classes of this one and the others; classes of the same name become one.
+        """A concept with the examples and classes of this one and the others, in this order.
+
+        Classes of the same name become one, and examples with the same rows of one class count once.
 
         Raises:
             ConceptError: a concept of another model, backbone, weights or side, or of another version of likewise.
@@ -97,13 +99,21 @@ class Concept(EqualByValue):
                 )
         concepts = (self, *others)
         classes = tuple(dict.fromkeys(name for concept in concepts for name in concept.classes))
+        class_of = [classes.index(each.classes[index]) for each in concepts for index in each.class_of]
+        names = [name for concept in concepts for name in concept.names]
+        rows = concatenate([concept.rows for concept in concepts])
+        thumbnails = np.concatenate([concept.thumbnails for concept in concepts])
+        firsts = {
+            (class_of[at], *(row[at].tobytes() for row in rows.values())): at for at in reversed(range(len(names)))
+        }
+        kept = sorted(firsts.values())
         return replace(
             self,
             classes=classes,
-            class_of=tuple(classes.index(each.classes[index]) for each in concepts for index in each.class_of),
-            names=tuple(name for concept in concepts for name in concept.names),
-            rows=concatenate([concept.rows for concept in concepts]),
-            thumbnails=np.concatenate([concept.thumbnails for concept in concepts]),
+            class_of=tuple(class_of[at] for at in kept),
+            names=tuple(names[at] for at in kept),
+            rows={name: row[kept] for name, row in rows.items()},
+            thumbnails=thumbnails[kept],
         )
 
     def without(self, name: str) -> Concept:

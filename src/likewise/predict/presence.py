@@ -39,7 +39,7 @@ class Calibration(NamedTuple):
 
 
 CALIBRATION = Calibration((0.0, 0.0, 0.0, 0.0), (0.0, 0.0, 0.0, 0.0))
-"""Fitted by experiments/17-presence on training images."""
+"""Fitted by experiments/18-presence on training images."""
 
 
 def semantic_rows(features: Float32[np.ndarray, "c h w"], region: Bool[np.ndarray, "hm wm"], *, absent: bool) -> Rows:
