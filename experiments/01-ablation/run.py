@@ -25,6 +25,7 @@ import re
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from unittest.mock import patch
 
 import numpy as np
@@ -34,7 +35,7 @@ from jaxtyping import Float, Float32, UInt8
 from PIL import Image
 
 from likewise import FewShot
-from likewise.engine.protocol import FeatureExtractor
+from likewise.engine.protocol import FeatureExtractor, Features
 from likewise.io.images import read_image
 from likewise.ops import prototypes
 from likewise.ops.bilinear import resize_bilinear
@@ -58,11 +59,12 @@ class CachedExtractor:
 
     def __init__(self, extractor: FeatureExtractor) -> None:
         self.extractor = extractor
-        self.name, self.fingerprint, self.engine = extractor.name, extractor.fingerprint, extractor.engine
-        self.multiple = extractor.multiple
-        self.kept: LRUCache[bytes, list[np.ndarray]] = LRUCache(CACHED_IMAGES)
+        self.kept: LRUCache[bytes, Features] = LRUCache(CACHED_IMAGES)
 
-    def features(self, images: UInt8[np.ndarray, "b h w 3"]) -> list[Float32[np.ndarray, "b _c _h _w"]]:
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.extractor, name)
+
+    def features(self, images: UInt8[np.ndarray, "b h w 3"]) -> Features:
         key = hashlib.sha256(str(images.shape).encode() + images.tobytes()).digest()
         if key not in self.kept:
             self.kept[key] = self.extractor.features(images)
@@ -86,7 +88,9 @@ def learn(few_shot: FewShot, examples: list[Labelled]) -> list[dict[str, np.ndar
 
 
 def merge(rows: list[dict[str, np.ndarray]]) -> Prototypes:
-    return merge_shots(SupportStatistics(**{name: np.concatenate([row[name] for row in rows]) for name in rows[0]}))
+    return merge_shots(
+        SupportStatistics(**{name: np.concatenate([row[name] for row in rows]) for name in SupportStatistics._fields})
+    )
 
 
 def panet_log_odds(query: Float32[np.ndarray, "c h w"], rows: list[dict[str, np.ndarray]]) -> np.ndarray:
@@ -163,7 +167,7 @@ def measure(few_shot: FewShot, panet: FewShot, set_name: str, classes: Classes, 
     for name, labelled, examples, other, other_examples in episodes(set_name, classes, queries):
         random = np.random.default_rng(zlib.crc32(f"{name} {labelled.image.stem}".encode()))
         query, other_query = (
-            features_of(few_shot.head.extractor, pixels(few_shot, image)[None])[0]
+            features_of(few_shot.head.extractor, pixels(few_shot, image)[None])[0][0]
             for image in (labelled.image, other.image)
         )
         own, others, panet_own = learn(few_shot, examples), learn(few_shot, other_examples), learn(panet, examples)

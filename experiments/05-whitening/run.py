@@ -22,8 +22,8 @@ import torch
 from jaxtyping import Float32
 from torch.utils.data import DataLoader
 
-from likewise.io.class_lists import PASCAL
 from likewise.data.pascal import pascal5i
+from likewise.io.class_lists import PASCAL
 from likewise.io.labels import IGNORE
 from likewise.models.panet import PANet
 from likewise.ops.bilinear import resize_bilinear

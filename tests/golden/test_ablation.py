@@ -126,7 +126,7 @@ def scores(few_shot: FewShot, classes: Classes, shots: int) -> dict[str, float]:
 
 def learn(few_shot: FewShot, examples: list[Labelled]) -> Prototypes:
     concept = few_shot.learn([Example(one.image, mask=one.mask, ignore=one.ignored) for one in examples])
-    (learned,) = few_shot.head.prepare(concept)
+    (learned,) = few_shot.head.prepare(concept).own
     return learned
 
 
@@ -135,7 +135,7 @@ def masks(few_shot: FewShot, query: Labelled, models: dict[str, Prototypes]) -> 
     image = read_image(query.image)
     height, width = few_shot.input_size(*image.shape[:2])
     resized = np.array(Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR))
-    (features,) = features_of(few_shot.head.extractor, resized[None])
+    ((features, _),) = features_of(few_shot.head.extractor, resized[None])
     odds = {name: log_odds(features, variant) for name, variant in models.items()}
     with patch.object(prototypes, "self_support_prototypes", lambda query, means, cosines, shots: means):
         odds["no self support"] = log_odds(features, models["whole"])

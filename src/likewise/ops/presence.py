@@ -144,9 +144,11 @@ def rival_of(
 
 
 def found_region(odds: Float32[np.ndarray, "ho wo"], size: tuple[int, int]) -> Bool[np.ndarray, " p"]:
-    """Return the positions where the log-odds of the object are positive, or the two likeliest if none is."""
+    """Return the positions where the log-odds of the object are positive, and the two likeliest."""
     at = resize_bilinear(odds, size).ravel()
-    return at > min(0.0, float(np.sort(at)[-min(3, len(at))])) if len(at) > 2 else np.ones(len(at), bool)
+    region = at > 0
+    region[np.argsort(at)[-2:]] = True
+    return region
 
 
 def collect_evidence(

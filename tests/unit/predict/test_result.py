@@ -17,7 +17,7 @@ def result() -> Result:
     labels[1:3, 2:4], labels[3, 5] = 1, 2
     probability = (labels > 0).astype(np.float32)
     image = np.full((4, 6, 3), 90, np.uint8)
-    return Result(labels > 0, probability, labels, ("cat", "dog"), (0.75, 0.5), image)
+    return Result(labels > 0, probability, labels, ("cat", "dog"), (1.0, 0.5), (0.75, 0.5), image)
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def test_results_are_compared_by_value(result: Result, scene: SceneResult) -> No
 
 
 def test_the_text_of_a_result_is_one_short_line(result: Result, scene: SceneResult) -> None:
-    assert repr(result) == "Result(6x4, 21% of the image; cat 0.75, dog 0.50)"
+    assert repr(result) == "Result(6x4, 21% of the image; cat 0.75, dog 0.25)"
     assert repr(scene) == "SceneResult(6x4; sky 79%, road 17%, car 4%)"
     assert result.score == 0.75
 

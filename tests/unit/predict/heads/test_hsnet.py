@@ -167,7 +167,7 @@ def test_as_published_masks_equal_those_of_the_published_program(rule, golden, m
         ("net_balanced_final_2shot", two, (128, 128)),
     ):
         inputs.append(query)
-        found[case] = head.segment(pixels[None], ways, [size])[0][1]
+        found[case] = head.segment(pixels[None], ways, [size])[0].probabilities[1]
     for case, mask in found.items():
         expected = arrays[case][0]
         assert 0.1 < expected.mean() < 0.9

@@ -1,0 +1,109 @@
+import numpy as np
+import pytest
+
+from likewise.ops.presence import (
+    CENTRES,
+    World,
+    collect_evidence,
+    found_region,
+    measure_world,
+    object_mean,
+    open_space,
+    region_centres,
+    rival_of,
+    unit_features,
+)
+
+CHANNELS = 6
+
+
+def features(seed: int, height: int = 5, width: int = 7) -> np.ndarray:
+    return np.random.default_rng(seed).normal(size=(CHANNELS, height, width)).astype(np.float32)
+
+
+def test_a_world_holds_the_mean_and_covariance_of_unit_features():
+    maps = [features(seed) for seed in range(4)]
+    flat = np.concatenate([unit_features(one) for one in maps]).astype(np.float64)
+    world = measure_world(iter(maps))
+    np.testing.assert_allclose(world.mean, flat.mean(axis=0), atol=1e-6)
+    np.testing.assert_allclose(world.covariance, np.cov(flat.T, bias=True), atol=1e-6)
+
+
+def test_each_image_counts_the_same_in_a_world_whatever_its_size():
+    small, large = features(0, 2, 2), features(1, 9, 9)
+    world = measure_world([small, large])
+    expected = (unit_features(small).mean(axis=0) + unit_features(large).mean(axis=0)) / 2
+    np.testing.assert_allclose(world.mean, expected, atol=1e-6)
+
+
+def test_a_world_of_one_image_raises():
+    with pytest.raises(ValueError, match="1"):
+        measure_world([features(0)])
+
+
+def test_the_mean_of_an_object_is_the_mean_of_its_positions():
+    one, mask = features(2, 4, 4), np.zeros((4, 4), bool)
+    mask[1, 2] = mask[3, 0] = True
+    expected = unit_features(one).reshape(4, 4, CHANNELS)[mask].mean(axis=0)
+    np.testing.assert_allclose(object_mean(one, mask)[0], expected, atol=1e-6)
+
+
+def test_a_space_whitens_the_world():
+    maps = [features(seed, 20, 20) for seed in range(3)]
+    space = open_space(measure_world(maps))
+    projected = space.project(np.concatenate([unit_features(one) for one in maps]))
+    assert np.abs(projected.mean(axis=0)).max() < 1e-4
+    covariance = np.cov(projected.T, bias=True)
+    assert np.abs(covariance - np.diag(np.diag(covariance))).max() < 0.02
+    assert (np.diag(covariance) < 1).all()  # the ridge
+
+
+def test_centres_of_few_positions_are_these_positions():
+    one, mask = features(3, 4, 4), np.zeros((4, 4), bool)
+    mask[:2, :3] = True
+    centres = region_centres(one, mask)
+    expected = unit_features(one).reshape(4, 4, CHANNELS)[mask]
+    assert {tuple(row.round(5)) for row in centres} == {tuple(row.round(5)) for row in expected}
+
+
+def test_many_positions_have_as_many_centres_as_are_kept_always_the_same():
+    one = features(4, 12, 12)
+    first = region_centres(one, np.ones((24, 24), bool))
+    assert first.shape == (CENTRES, CHANNELS)
+    np.testing.assert_array_equal(first, region_centres(one, np.ones((24, 24), bool)))
+
+
+def test_evidence_for_the_examples_own_feature_is_one():
+    prototype = np.arange(1, 4, dtype=np.float32)
+    evidence = collect_evidence(np.stack([prototype] * 5), np.ones(5, bool), prototype)
+    assert evidence == pytest.approx((1, 1))
+
+
+def test_evidence_ignores_positions_outside_the_region_and_beyond_the_best():
+    prototype = np.array([1, 0], np.float32)
+    query = np.array([[3, 0], [2, 0], [1, 0], [0, 5], [-9, 0]], np.float32)
+    evidence = collect_evidence(query, np.array([False, False, False, True, False]), prototype)
+    assert evidence == pytest.approx((2, 0))
+
+
+def test_a_rival_is_made_of_the_centres_most_like_the_object():
+    centres = np.array([[1, 0], [3, 1], [2, 1], [-1, 0]], np.float32)
+    rival = rival_of(np.array([1, 0], np.float32), [centres, np.array([[9, 9]], np.float32)])
+    np.testing.assert_allclose(rival, (centres[1] + centres[2] + 9) / 3)
+
+
+@pytest.mark.parametrize("odds", [np.full((3, 3), -2.0), np.zeros((1, 1))])
+def test_a_region_is_never_empty(odds):
+    assert found_region(odds.astype(np.float32), (3, 3)).any()
+
+
+def test_a_region_is_where_the_odds_are_positive():
+    odds = np.full((4, 4), -1, np.float32)
+    odds[:2, :2] = 1
+    assert found_region(odds, (4, 4)).reshape(4, 4)[:2, :2].all()
+    assert found_region(odds, (4, 4)).sum() == 4
+
+
+def test_a_world_without_variance_still_opens():
+    space = open_space(World(np.zeros(3, np.float32), np.eye(3, dtype=np.float32)))
+    np.testing.assert_allclose(space.whitening @ space.whitening.T, np.eye(3) / 2, atol=1e-6)
