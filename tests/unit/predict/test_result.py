@@ -28,7 +28,7 @@ def scene(result: Result) -> SceneResult:
 def test_results_are_compared_by_value(result: Result, scene: SceneResult) -> None:
     assert result == replace(result, labels=result.labels.copy(), image=None)
     assert result != replace(result, labels=result.labels * 0)
-    assert result != replace(result, scores=(0.75, 0.25))
+    assert result != replace(result, expected_ious=(0.75, 0.25))
     assert result != scene
     assert scene == replace(scene, labels=scene.labels.copy())
 
@@ -55,7 +55,7 @@ def test_saved_labels_are_the_labels_in_memory(result: Result, scene: SceneResul
 
 
 def test_the_mask_of_one_class_is_saved_black_and_white(result: Result, tmp_path: Path) -> None:
-    replace(result, classes=("cat",), scores=(0.75,)).save(tmp_path / "mask.png")
+    replace(result, classes=("cat",), expected_ious=(0.75,)).save(tmp_path / "mask.png")
     np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "mask.png")), result.mask * np.uint8(255))
 
 
