@@ -46,7 +46,7 @@ Unlike = Annotated[
     list[str] | None,
     typer.Option(
         "--unlike",
-        metavar="IMAGE...",
+        metavar="IMAGE",
         help="Negatives: images, folders or globs without the object, or [bold]image=mask[/bold], a mask of what it is "
         "not.",
     ),

@@ -11,7 +11,7 @@ import numpy as np
 from likewise.errors import ArgumentError, ImageError, warn
 from likewise.jobs.outputs import Images, list_images
 from likewise.ops.presence import measure_world
-from likewise.weights.worlds import save_world
+from likewise.predict.worlds import save_world
 
 if TYPE_CHECKING:
     from likewise.predict.few_shot import FewShot
@@ -21,7 +21,7 @@ ENOUGH = 600
 
 
 def measure_folder(images: Images, out: str | Path, *, few_shot: FewShot, about: str = "") -> int:
-    """Write a world (`likewise.weights.worlds`) of the semantic features of images; return their number.
+    """Write a world (`likewise.predict.worlds`) of the semantic features of images; return their number.
 
     Of more than `ENOUGH` images an equally spaced part is read. They may hold anything, also what will be looked for.
     Images that cannot be read are left out with a warning.

@@ -24,7 +24,7 @@ class ModelEntry:
         about: one line for people.
         file: of bundled weights, whose header holds the recipe that says how to build the network.
         onnx: the graphs for ONNX Runtime with the same weights, by their role (`likewise.weights.exported`).
-        world: what presence compares classes with (`likewise.weights.worlds`).
+        world: what presence compares classes with (`likewise.predict.worlds`).
         published: a published network, which needs its authors' checkpoint.
     """
 

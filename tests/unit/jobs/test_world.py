@@ -5,7 +5,7 @@ from likewise import FewShot
 from likewise.errors import ArgumentError
 from likewise.io.images import save_image
 from likewise.jobs.world import measure_folder
-from likewise.weights.worlds import load_world
+from likewise.predict.worlds import load_world
 from support.fakes import noise
 
 

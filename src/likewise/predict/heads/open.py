@@ -9,8 +9,8 @@ from likewise.errors import ModelError, WeightsError, check_known
 from likewise.predict.engines import ENGINES, choose_exported, needs_torch, onnx_device
 from likewise.predict.heads.protocol import Head, Opened
 from likewise.predict.heads.prototypes import PANetHead, PrototypesHead
+from likewise.predict.worlds import load_world
 from likewise.weights.names import FEW_SHOT, MODELS, check_model
-from likewise.weights.worlds import load_world
 
 PRECISIONS = ("float32", "bfloat16")
 

@@ -7,8 +7,8 @@ from safetensors.numpy import save_file
 from likewise.engine.protocol import Features
 from likewise.errors import WeightsError
 from likewise.ops.presence import World
+from likewise.predict.worlds import load_world, save_world
 from likewise.weights.names import MODELS
-from likewise.weights.worlds import load_world, save_world
 
 
 @dataclass
