@@ -49,7 +49,7 @@ def compare_backbone(network: Any, graphs: Mapping[str, Path]) -> dict[str, floa
     largest = 0.0
     for size in SIZES:
         images = sample(*(max(1, length // by_onnx.multiple) * by_onnx.multiple for length in size))[None]
-        levels = zip(by_onnx.features(images), by_torch.features(images), strict=True)
+        levels = zip(by_onnx.features(images).levels, by_torch.features(images).levels, strict=True)
         largest = max(largest, *(difference(found, expected) for found, expected in levels))
     return {"backbone": largest}
 
@@ -95,8 +95,8 @@ def compare_concept(segmenter: Any, graphs: Mapping[str, Path]) -> dict[str, flo
     largest = 0.0
     for size in (*SIZES, *ODD_SIZES):
         image = sample(*size)
-        resized, prepared = few_shot._resize(image)[None], few_shot.head.prepare(segmenter.concept)
-        (expected,) = few_shot.head.segment(resized, prepared, [size])
+        resized, prepared = few_shot._resize(image)[None], few_shot.head.prepare(segmenter.concept)._replace(judge=None)
+        ((expected, _),) = few_shot.head.segment(resized, prepared, [size])
         largest = max(largest, difference(session.run(None, {"images": image[None]})[0][0], expected))
     return {"concept": largest}
 

@@ -3,7 +3,7 @@
     image --> input size (`FewShot.input_size`) --> taps --> prototypes' odds, or PANet's cosines --> probabilities
 
 The steps after the taps are those of `likewise.ops.prototypes` and `likewise.predict.heads.prototypes`, as tensors;
-`likewise.export.check` compares them. Outlines are not refined to image edges.
+`likewise.export.check` compares them. Presence is not judged, and outlines are not refined to image edges.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class ConceptGraph(nn.Module):
     Args:
         few_shot: on torch, with a `PrototypesHead` or a `PANetHead`.
         backbone: of the same model, batch norm not folded.
-        prepared: what the head's `prepare` returns for the concept.
+        prepared: the method's own part of what the head's `prepare` returns for the concept.
     """
 
     def __init__(self, few_shot: FewShot, backbone: Any, prepared: Any) -> None:

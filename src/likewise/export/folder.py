@@ -24,6 +24,7 @@ from likewise.predict.torch_networks import stored_labels, training_side
 from likewise.version import __version__
 from likewise.weights.checkpoint import fingerprint
 from likewise.weights.exported import CARD, CARD_FORMAT
+from likewise.weights.imagenet import load_semantic
 from likewise.weights.load import open_model
 from likewise.weights.names import CO_SALIENCY, FEW_SHOT, MODELS, SALIENCY, SCENES
 
@@ -111,7 +112,13 @@ def export_model(
             export_scenes(network, graphs["scenes"], card=entries | card)
         else:
             graphs = {"backbone": out / "backbone.onnx"}
-            export_backbone(network.backbone, graphs["backbone"], fingerprint=fingerprint(network))
+            bundled = weights is None and str(model) in MODELS and MODELS[str(model)].world is not None
+            export_backbone(
+                network.backbone,
+                graphs["backbone"],
+                semantic=load_semantic() if bundled else None,
+                fingerprint=fingerprint(network),
+            )
             if opened.method == "panet":
                 config = network.config
                 settings = {"scale": config.scale, "pool_at": config.pool_at, "align_corners": config.align_corners}
@@ -156,7 +163,7 @@ def export_baked(
     few_shot.check(concept)
     out = prepare_folder(Path(out), force=force)
     graph = out / "concept.onnx"
-    module = ConceptGraph(few_shot, opened.network.backbone, few_shot.head.prepare(concept))
+    module = ConceptGraph(few_shot, opened.network.backbone, few_shot.head.prepare(concept).own)
     classes = list(concept.classes)
     with exporting(str(path)):
         export_concept(

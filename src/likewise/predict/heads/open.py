@@ -58,8 +58,9 @@ def open_head(
         with needs_torch(model, engine=engine, device=device, changed=changed):
             from likewise.predict.heads.torch import open_torch_head
         opened = open_torch_head(model, backbone, taps, weights, device, precision, as_published, feature_cache)
-    if world is None and model in MODELS and weights is None:
-        world = MODELS[model].world
+    bundled = exported.name if exported else model
+    if world is None and bundled in MODELS and weights is None:
+        world = MODELS[bundled].world
     return opened if world is None else with_world(opened, world)
 
 
