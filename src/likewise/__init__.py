@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     )
     from likewise.io.annotations import AnnotatedImage, Object, write_annotations
     from likewise.io.images import read_image
+    from likewise.jobs.convert import convert_annotations
     from likewise.jobs.cosegment import GroupReport, cosegment_folder
     from likewise.jobs.parse import parse_folder
     from likewise.jobs.pipeline import Report
@@ -65,6 +66,7 @@ _MODULES = {
     ),
     "io.annotations": ("AnnotatedImage", "Object", "write_annotations"),
     "io.images": ("read_image",),
+    "jobs.convert": ("convert_annotations",),
     "jobs.cosegment": ("GroupReport", "cosegment_folder"),
     "jobs.parse": ("parse_folder",),
     "jobs.pipeline": ("Report",),
@@ -87,8 +89,9 @@ __all__ = [
     "Example", "ExampleError", "FewShot", "Group", "GroupReport", "ImageError", "LikewiseError",
     "MemoryMismatchError", "MissingExtraError", "ModelError", "Object", "OutputError", "PredictionError",
     "RecipeError", "Report", "Result", "RunError", "Saliency", "SceneParser", "SceneResult", "Segmenter",
-    "TrainingError", "WeightsError", "__version__", "cosegment_folder", "find_examples", "learn_concept",
-    "parse_folder", "read_annotations", "read_image", "saliency_folder", "segment_folder", "write_annotations",
+    "TrainingError", "WeightsError", "__version__", "convert_annotations", "cosegment_folder", "find_examples",
+    "learn_concept", "parse_folder", "read_annotations", "read_image", "saliency_folder", "segment_folder",
+    "write_annotations",
 ]  # fmt: skip
 
 

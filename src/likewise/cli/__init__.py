@@ -13,6 +13,7 @@ from likewise.cli import concept, console, evaluate, memory, weights
 from likewise.cli.backbones import backbones
 from likewise.cli.commands import command
 from likewise.cli.console import print_error, print_line
+from likewise.cli.convert import convert
 from likewise.cli.cosegment import cosegment
 from likewise.cli.demo import demo
 from likewise.cli.export import export
@@ -58,6 +59,7 @@ app.command(cls=command())(world)
 app.command(cls=command(resumes=True))(cosegment)
 app.command(cls=command(resumes=True))(saliency)
 app.command(cls=command(resumes=True))(parse)
+app.command(cls=command())(convert)
 app.command(cls=command())(export)
 app.command(cls=command())(demo)
 app.command(cls=command())(models)

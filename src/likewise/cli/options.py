@@ -25,7 +25,10 @@ Memory = Annotated[
 Force = Annotated[bool, typer.Option("--force", help="Process finished images again and overwrite existing files.")]
 
 
-def format_option(default: str, names: str = "mask, labels, probability, overlay, cutout, coco, areas, scores") -> Any:
+FORMATS = "mask, labels, instance, probability, overlay, cutout, coco, yolo, voc, labelme, cvat, label-studio, table, areas, scores"
+
+
+def format_option(default: str, names: str = FORMATS) -> Any:
     """Return the type of a `--format` option with this default, for its help text."""
     help = f"{names}. \\[{default}]"
     return Annotated[list[str] | None, typer.Option("--format", "-f", metavar="FORMAT...", help=help)]

@@ -147,8 +147,9 @@ def process_images(
                     instead[job.image.name] = None
                 if progress:
                     progress(index, len(jobs))
+        paths = {image.name: image.path for image in images}
         for format, path in summaries.items():
-            SUMMARIES[format][1](records.regions(instead=instead), classes, path)
+            SUMMARIES[format][1](records.regions(instead=instead), classes, path, paths)
         for path in legend:
             write_legend(classes, labels, path)
     report.seconds = time.perf_counter() - start

@@ -1,12 +1,12 @@
-"""Write results: masks, label maps, probabilities, overlays, cutouts, COCO JSON and a table of areas.
+"""Write results: masks, label maps, ids of objects, probabilities, overlays, cutouts, annotations, a table of areas.
 
-`WRITERS` holds the formats with one file for each image, `SUMMARIES` those with one file for all images.
+`WRITERS` holds the formats with one file for each image, `SUMMARIES` those that are written once for all images.
 """
 
 import csv
-import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -14,8 +14,13 @@ import numpy as np
 from jaxtyping import Bool, Float32, UInt8
 from pycocotools import mask as coco_mask
 
-from likewise.errors import ArgumentError, ImageError, check_known
+from likewise.errors import ArgumentError, ImageError, OutputError, check_known
+from likewise.io.annotations import FORMATS as ANNOTATIONS
+from likewise.io.annotations import AnnotatedImage, Object, RunLengths
+from likewise.io.annotations.outlines import TOLERANCE
+from likewise.io.annotations.shapes import encode_values
 from likewise.io.atomic import write_atomically
+from likewise.io.components import label_pieces
 from likewise.io.images import open_image, save_image, save_pillow
 from likewise.io.paths import OUTPUT_SUFFIXES
 from likewise.viz import draw
@@ -90,6 +95,18 @@ def write_cutout(image: Pixels, result: Result, path: Path) -> None:
     save_image(np.concatenate([image * alpha, alpha * np.uint8(255)], axis=2), path)
 
 
+def write_instance(image: Pixels, result: Result, path: Path) -> None:
+    """Write a 16-bit PNG of the numbers of connected pieces, those of the table's ids.
+
+    Raises:
+        OutputError: More than 65535 pieces.
+    """
+    pieces = label_pieces(result.labels)
+    if pieces.max(initial=0) > np.iinfo(np.uint16).max:
+        raise OutputError(f"{path}: {pieces.max()} objects; 16 bits have room for 65535")
+    save_image(pieces.astype(np.uint16), path)
+
+
 # format: (suffix of its files, writer)
 WRITERS: dict[str, tuple[str, Callable[[Pixels, Result, Path], None]]] = {
     "mask": (OUTPUT_SUFFIXES["mask"], write_mask),
@@ -97,17 +114,18 @@ WRITERS: dict[str, tuple[str, Callable[[Pixels, Result, Path], None]]] = {
     "probability": (OUTPUT_SUFFIXES["probability"], write_probability),
     "overlay": (OUTPUT_SUFFIXES["overlay"], write_overlay),
     "cutout": (OUTPUT_SUFFIXES["cutout"], write_cutout),
+    "instance": (OUTPUT_SUFFIXES["instance"], write_instance),
 }
 
 
 @dataclass(frozen=True)
 class Region:
-    """The pixels of one class in one image.
+    """The connected pixels of one class in one image.
 
     Attributes:
         category: 1 for the first class.
         counts: COCO's compressed run lengths.
-        score: Of the class, in [0, 1].
+        score: The mean probability of its pixels, in [0, 1].
     """
 
     category: int
@@ -131,12 +149,21 @@ class Regions:
 
 
 def regions_of(name: str, result: Result) -> Regions:
-    """Return a region for each class that has a pixel."""
+    """Return a region for each connected piece of a class; for each class of a scene, whose regions are no objects."""
+    pieces = label_pieces(result.labels) if result.first_label else result.labels + 1
+    flat = pieces.ravel()
+    sizes = np.bincount(flat)
+    sums = np.bincount(flat, result.probability.ravel())
+    first = np.zeros(len(sizes), np.uint8)
+    first[flat[::-1]] = result.labels.ravel()[::-1]
     found = []
-    for index, score in enumerate(result.scores):
-        plane = result.labels == index + result.first_label
-        if plane.any():
-            found.append(Region(index + 1, encode(plane), float(score)))
+    for piece, runs in encode_values(pieces).items():
+        index = int(first[piece]) - result.first_label
+        of_class = (first == first[piece]) & (np.arange(len(first)) > 0)
+        mean = sums[of_class].sum() / sizes[of_class].sum()
+        share = sums[piece] / sizes[piece] / mean if mean else 1.0
+        score = min(float(result.scores[index] * share), 1.0) if of_class.sum() > 1 else float(result.scores[index])
+        found.append(Region(index + 1, runs.counts, score))
     height, width = result.labels.shape
     return Regions(name, height, width, tuple(found))
 
@@ -147,59 +174,30 @@ def regions_of_file(name: str, path: Path, classes: tuple[str, ...]) -> Regions 
         labels = np.array(open_image(path)[1].convert("L" if len(classes) == 1 else "P"))
     except ImageError:
         return None
-    if len(classes) == 1:
-        labels = labels > 127
-    planes = ((index, labels == index) for index in range(1, len(classes) + 1))
+    labels = (labels > 127).astype(np.uint8) if len(classes) == 1 else np.where(labels <= len(classes), labels, 0)
+    pieces = label_pieces(labels)
+    runs = encode_values(pieces)
     height, width = labels.shape
-    return Regions(name, height, width, tuple(Region(index, encode(own), 1.0) for index, own in planes if own.any()))
+    found = (Region(int(labels[pieces == piece][0]), coded.counts, 1.0) for piece, coded in runs.items())
+    return Regions(name, height, width, tuple(found))
 
 
-def encode(mask: Bool[np.ndarray, "h w"]) -> str:
-    """Return COCO's compressed run lengths of a mask."""
-    return coco_mask.encode(np.asfortranarray(mask.astype(np.uint8)))["counts"].decode("ascii")
-
-
-def coco_document(images: Iterable[Regions], classes: tuple[str, ...]) -> dict[str, Any]:
-    """Return COCO's detection format; each annotation has a score, as in COCO's results.
-
-    Ids of categories (in the order of `classes`), images and annotations start at 1. An image without an object has no
-    annotations.
-    """
-    entries: list[dict[str, Any]] = []
-    annotations: list[dict[str, Any]] = []
+def annotated(
+    images: Iterable[Regions], classes: tuple[str, ...], paths: Mapping[str, Path]
+) -> Iterator[AnnotatedImage]:
+    """Yield regions as annotated images; `paths` has the files of the images that are known."""
     for image in images:
-        image_id = len(entries) + 1
-        entries.append({"id": image_id, "file_name": image.name, "height": image.height, "width": image.width})
-        for region, coded in image.coded_masks():
-            annotations.append(
-                {
-                    "id": len(annotations) + 1,
-                    "image_id": image_id,
-                    "category_id": region.category,
-                    "segmentation": {"size": coded["size"], "counts": region.counts},
-                    "area": int(coco_mask.area(coded)),
-                    "bbox": [float(edge) for edge in coco_mask.toBbox(coded)],
-                    "iscrowd": 0,
-                    "score": region.score,
-                }
-            )
-    return {
-        "info": {"description": "made by likewise"},
-        "licenses": [],
-        "images": entries,
-        "annotations": annotations,
-        "categories": [{"id": index, "name": name} for index, name in enumerate(classes, start=1)],
-    }
+        size = image.height, image.width
+        objects = (
+            Object(classes[region.category - 1], RunLengths(size, region.counts), region.score)
+            for region in image.regions
+        )
+        yield AnnotatedImage(image.name, tuple(objects), paths.get(image.name), size)
 
 
-def write_coco(images: Iterable[Regions], classes: tuple[str, ...], path: Path) -> None:
-    """Write `coco_document` as JSON."""
-    document = coco_document(images, classes)
-    with write_atomically(path) as part:
-        part.write_text(json.dumps(document))
-
-
-def write_areas(images: Iterable[Regions], classes: tuple[str, ...], path: Path) -> None:
+def write_areas(
+    images: Iterable[Regions], classes: tuple[str, ...], path: Path, paths: Mapping[str, Path] | None = None
+) -> None:
     """Write a CSV table with the number of pixels of each class in each image."""
     # names of files need not be UTF-8
     with write_atomically(path) as part, part.open("w", newline="", encoding="utf-8", errors=ESCAPE) as file:
@@ -207,25 +205,41 @@ def write_areas(images: Iterable[Regions], classes: tuple[str, ...], path: Path)
         table.writerow(["image", "width", "height", *classes])
         for image in images:
             areas = dict.fromkeys(range(1, len(classes) + 1), 0)
-            areas |= {region.category: int(coco_mask.area(coded)) for region, coded in image.coded_masks()}
+            for region, coded in image.coded_masks():
+                areas[region.category] += int(coco_mask.area(coded))
             table.writerow([image.name, image.width, image.height, *areas.values()])
 
 
-def write_scores(images: Iterable[Regions], classes: tuple[str, ...], path: Path) -> None:
+def write_scores(
+    images: Iterable[Regions], classes: tuple[str, ...], path: Path, paths: Mapping[str, Path] | None = None
+) -> None:
     """Write a CSV table with the pixels and the score of each class in each image; 0 for a class without pixels."""
     with write_atomically(path) as part, part.open("w", newline="", encoding="utf-8", errors=ESCAPE) as file:
         table = csv.writer(file)
         table.writerow(["image", "class", "pixels", "score"])
         for image in images:
-            found = {region.category: (coco_mask.area(coded), region.score) for region, coded in image.coded_masks()}
+            found = [
+                (region.category, int(coco_mask.area(coded)), region.score) for region, coded in image.coded_masks()
+            ]
             for index, name in enumerate(classes, start=1):
-                pixels, score = found.get(index, (0, 0.0))
-                table.writerow([image.name, name, pixels, f"{score:.4f}"])
+                own = [(pixels, score) for category, pixels, score in found if category == index]
+                area = sum(pixels for pixels, _ in own)
+                score = sum(pixels * score for pixels, score in own) / max(area, 1)
+                table.writerow([image.name, name, area, f"{score:.4f}"])
 
 
-# format: (name of its file, writer)
-SUMMARIES: dict[str, tuple[str, Callable[[Iterable[Regions], tuple[str, ...], Path], None]]] = {
-    "coco": ("coco.json", write_coco),
+def write_annotated(
+    format: str, images: Iterable[Regions], classes: tuple[str, ...], path: Path, paths: Mapping[str, Path]
+) -> None:
+    """Write the regions of all images in an annotation format."""
+    ANNOTATIONS[format][1](annotated(images, classes, paths), classes, path, TOLERANCE)
+
+
+Summary = Callable[[Iterable[Regions], tuple[str, ...], Path, Mapping[str, Path]], None]
+
+# format: (name of its file or folder, writer)
+SUMMARIES: dict[str, tuple[str, Summary]] = {
+    **{name: (ANNOTATIONS[name][0], partial(write_annotated, name)) for name in ANNOTATIONS if ANNOTATIONS[name][0]},
     "areas": ("areas.csv", write_areas),
     "scores": ("scores.csv", write_scores),
 }

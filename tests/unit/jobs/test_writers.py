@@ -4,14 +4,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis.extra import numpy as hnp
 from PIL import Image
-from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 
 from likewise.errors import ArgumentError
-from likewise.io.images import read_image
+from likewise.io.annotations import read_annotations
+from likewise.io.annotations.shapes import encode
+from likewise.io.images import read_image, save_image
 from likewise.io.masks import read_labels, read_mask
 from likewise.jobs.writers import (
     FORMATS,
@@ -20,11 +19,8 @@ from likewise.jobs.writers import (
     Region,
     Regions,
     check_formats,
-    coco_document,
-    encode,
     regions_of,
     write_areas,
-    write_coco,
     write_labels,
     write_scores,
 )
@@ -110,7 +106,8 @@ def test_an_overlay_has_the_size_of_the_image(tmp_path: Path, image: np.ndarray,
 def test_pycocotools_reads_the_coco_file(tmp_path: Path, one: FakeResult, two: FakeResult) -> None:
     nothing = FakeResult(np.zeros((7, 9), np.uint8), two.classes, (0.1, 0.1, 0.1), np.zeros((7, 9), np.float32))
     results = {"sub/a.jpg": two, "b.jpg": nothing, "c.jpg": one}
-    write_coco((regions_of(name, result) for name, result in results.items()), two.classes, tmp_path / "coco.json")
+    regions = (regions_of(name, result) for name, result in results.items())
+    SUMMARIES["coco"][1](regions, two.classes, tmp_path / "coco.json", {})
 
     coco = COCO(tmp_path / "coco.json")
     assert [category["name"] for category in coco.loadCats([1, 2, 3])] == ["cat", "dog", "horse"]
@@ -126,27 +123,54 @@ def test_pycocotools_reads_the_coco_file(tmp_path: Path, one: FakeResult, two: F
             assert annotation["area"] == mask.sum()
             assert (x, y, x + width, y + height) == (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)
             assert annotation["iscrowd"] == 0
-            assert annotation["score"] == result.scores[annotation["category_id"] - 1]
+            assert annotation["score"] == pytest.approx(result.scores[annotation["category_id"] - 1])
         np.testing.assert_array_equal(labels, result.labels)
     assert not coco.getAnnIds(imgIds=2), "an image without an object has no annotation"
     assert len(coco.loadRes(json.loads((tmp_path / "coco.json").read_text())["annotations"]).anns) == 3
 
 
-@given(hnp.arrays(bool, hnp.array_shapes(min_dims=2, max_dims=2, max_side=24)))
-def test_run_lengths_decode_to_the_mask(mask: np.ndarray) -> None:
-    coded = {"size": list(mask.shape), "counts": encode(mask)}
-    np.testing.assert_array_equal(coco_mask.decode(coded), mask)
-    assert coco_mask.area(coded) == mask.sum()
+def test_connected_pieces_are_objects_with_scores_of_their_own(tmp_path: Path) -> None:
+    labels, probability = np.zeros((20, 40), np.uint8), np.zeros((20, 40), np.float32)
+    for index in range(5):
+        piece = (slice(2, 12), slice(8 * index, 8 * index + 6))
+        labels[piece], probability[piece] = 1, 0.5 + index / 10
+    result = FakeResult(labels, ("ball",), (0.7,), probability)
+    regions = regions_of("five.jpg", result)
+    assert [region.score for region in regions.regions] == pytest.approx([0.5, 0.6, 0.7, 0.8, 0.9])
+    SUMMARIES["coco"][1]([regions], result.classes, tmp_path / "coco.json", {})
+    assert [each["area"] for each in COCO(tmp_path / "coco.json").anns.values()] == [60] * 5
+    SUMMARIES["table"][1]([regions], result.classes, tmp_path / "table.csv", {})
+    rows = (tmp_path / "table.csv").read_text().splitlines()
+    assert rows[1] == "five.jpg,1,ball,0.5,0,2,6,10,60"
+    assert len(rows) == 6
+    write("instance", np.zeros((20, 40, 3), np.uint8), result, tmp_path)
+    ids = np.asarray(Image.open(tmp_path / "x.instance.png"))
+    assert ids.dtype == np.uint16
+    assert [int(ids[5, 8 * index]) for index in range(5)] == [1, 2, 3, 4, 5]
 
 
-def test_a_coco_document_is_plain_json(two: FakeResult) -> None:
-    document = coco_document([regions_of("a.jpg", two)], two.classes)
-    assert json.loads(json.dumps(document)) == document
+def test_a_scene_has_one_region_for_each_class() -> None:
+    labels = np.zeros((6, 9), np.uint8)
+    labels[1, 1] = labels[4, 4] = 1
+    regions = regions_of("x.jpg", SceneResult(labels, np.ones((6, 9), np.float32), ("sky", "ball")))
+    assert [(region.category, region.score) for region in regions.regions] == [(1, 1.0), (2, 1.0)]
+
+
+@pytest.mark.parametrize("name", sorted(SUMMARIES.keys() - {"areas", "table"}))
+def test_every_annotation_format_is_read_back(tmp_path: Path, image: np.ndarray, two: FakeResult, name: str) -> None:
+    folder = tmp_path / ("yolo/images" if name == "yolo" else "")
+    folder.mkdir(parents=True, exist_ok=True)
+    save_image(image, folder / "a.png")
+    target = tmp_path / SUMMARIES[name][0]
+    SUMMARIES[name][1]([regions_of("a.png", two)], two.classes, target, {"a.png": folder / "a.png"})
+    (found,) = read_annotations(target, images=folder).images
+    for index, class_name in enumerate(two.classes, start=1):
+        np.testing.assert_array_equal(found.mask(class_name), two.labels == index)
 
 
 def test_formats_are_checked_by_name() -> None:
     assert check_formats(["coco", "mask", "coco"]) == ("coco", "mask")
-    with pytest.raises(ArgumentError, match=r"'gif'.*mask, labels, probability, overlay, cutout, coco, areas"):
+    with pytest.raises(ArgumentError, match=r"'gif'.*mask, labels, probability, overlay, cutout, instance, coco"):
         check_formats(["mask", "gif", "bmp"])
     with pytest.raises(ArgumentError):
         check_formats([])
@@ -188,7 +212,7 @@ def test_label_images_of_scenes_keep_the_labels_of_the_training_data(tmp_path: P
 
 
 def test_scores_have_a_line_for_each_image_and_class(tmp_path: Path) -> None:
-    full = Region(2, encode(np.ones((4, 5), bool)), 0.75)
+    full = Region(2, encode(np.ones((4, 5), bool)).counts, 0.75)
     write_scores([Regions("a.jpg", 4, 5, (full,)), Regions("\udcff.jpg", 4, 5, ())], ("x", "y"), tmp_path / "s.csv")
     assert (tmp_path / "s.csv").read_text(encoding="utf-8").splitlines() == [
         "image,class,pixels,score",

@@ -40,7 +40,7 @@ FORMATS: dict[str, tuple[str, Writer]] = {
     "instance": ("", masks.write_instances),
     "table": ("table.csv", masks.write_table),
 }
-"""Format to the name of its file or folder below an output folder, and its writer."""
+"""Format to the name of its file or folder below an output folder, and its writer; "" where it has a file an image."""
 
 READERS: dict[str, Callable[[Path, ImageFinder], Annotations]] = {
     "coco": coco.read,

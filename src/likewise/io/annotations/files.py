@@ -188,12 +188,13 @@ def read_xml(path: Path) -> ElementTree.Element:
 
 
 def write_json(path: Path, document: Any, **options: Any) -> None:
-    """Write JSON atomically, in UTF-8."""
+    """Write JSON atomically, in ASCII."""
     with write_atomically(path) as part:
-        part.write_text(json.dumps(document, ensure_ascii=False, **options), encoding="utf-8")
+        part.write_text(json.dumps(document, **options), encoding="utf-8")
 
 
 def write_text(path: Path, text: str) -> None:
     """Write a text atomically, in UTF-8."""
     with write_atomically(path) as part:
-        part.write_text(text, encoding="utf-8", newline="\n")
+        # names of files need not be UTF-8
+        part.write_text(text, encoding="utf-8", errors="backslashreplace", newline="\n")

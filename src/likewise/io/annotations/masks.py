@@ -130,7 +130,10 @@ def write_table(images: Iterable[AnnotatedImage], classes: tuple[str, ...], path
 
 
 def _write_rows(path: Path, columns: Iterable[str], rows: Iterable[Iterable[object]]) -> None:
-    with write_atomically(path) as part, part.open("w", newline="", encoding="utf-8") as file:
+    with (
+        write_atomically(path) as part,
+        part.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file,
+    ):
         table = csv.writer(file)
         table.writerow(columns)
         table.writerows(rows)
