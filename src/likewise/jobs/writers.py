@@ -222,7 +222,7 @@ def write_scores(
                 (region.category, int(coco_mask.area(coded)), region.score) for region, coded in image.coded_masks()
             ]
             for index, name in enumerate(classes, start=1):
-                own = [(pixels, score) for category, pixels, score in found if category == index]
+                own = [(pixels, region.score) for region, pixels in regions if region.category == index]
                 area = sum(pixels for pixels, _ in own)
                 score = sum(pixels * score for pixels, score in own) / max(area, 1)
                 table.writerow([image.name, name, area, f"{score:.4f}"])
