@@ -87,6 +87,11 @@ def main() -> None:
             for line in "".join(traceback.format_exception(error.__cause__)).splitlines():
                 print_error(line)
         sys.exit(2)
+    except OSError as error:  # such as a name that is too long for the system
+        if error.filename is None or console.verbosity > 0:
+            raise
+        print_error(f"likewise: {error.filename}: {error.strerror}; -v shows where")
+        sys.exit(2)
     except Exception as error:
         if not isinstance(show := getattr(error, "format_message", None), MethodType):
             raise

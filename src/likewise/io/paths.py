@@ -88,6 +88,11 @@ def real(path: str | Path) -> Path:
     return Path(os.path.realpath(path))
 
 
+def exists(path: str | Path) -> bool:
+    """Return whether a file or folder exists; unlike `Path.exists` also for a name that is too long."""
+    return os.path.exists(path)  # noqa: PTH110
+
+
 def find_images(
     paths: Iterable[str | Path], *, exclude: Iterable[str | Path] = (), follow_links: bool = False
 ) -> list[ImageFile]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from likewise.errors import ArgumentError, OutputError
-from likewise.io.paths import ImageFile, find_images, real
+from likewise.io.paths import ImageFile, exists, find_images, real
 from likewise.jobs.records import has_records
 from likewise.jobs.writers import SUMMARIES, WRITERS
 
@@ -86,7 +86,7 @@ def refuse_overwriting(targets: Iterable[Path], out: Path, inputs: Iterable[Path
     if force or has_records(out):
         return
     for target in targets:
-        if target.exists():
+        if exists(target):
             raise OutputError(
                 f"{target}: exists and is not the output of an earlier run; write to another folder with -o, or pass "
                 "--force to overwrite it"

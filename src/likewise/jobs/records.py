@@ -18,7 +18,7 @@ from typing import Any
 
 from likewise.errors import OutputError
 from likewise.io.atomic import Parts, delete_parts
-from likewise.io.paths import RECORDS, natural_order
+from likewise.io.paths import RECORDS, exists, natural_order
 from likewise.io.settings import changed_keys, read_settings, refuse_changes, write_settings
 from likewise.jobs.writers import Region, Regions
 
@@ -139,11 +139,11 @@ class Records:
     def is_finished(self, name: str, path: Path, outputs: Iterable[Path]) -> bool:
         """Return whether the image is recorded, unchanged since then, and all its outputs exist."""
         stamp = self._stamps.get(name)
-        return stamp is not None and stamp == stamp_of(path) and all(output.exists() for output in outputs)
+        return stamp is not None and stamp == stamp_of(path) and all(map(exists, outputs))
 
     def is_foreign(self, output: Path) -> bool:
         """Return whether a file exists that differs from what a run has written."""
-        if self._force or not output.is_file():
+        if self._force or not exists(output) or output.is_dir():
             return False
         return digest_of(output) not in self._digests.get(self._name(output), ())
 
