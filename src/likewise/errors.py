@@ -118,6 +118,13 @@ def printable(text: str) -> str:
     return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
 
 
+def unmarked(text: str) -> str:
+    """Return printable text for a table or progress bar, which would otherwise read brackets as markup."""
+    from rich.markup import escape
+
+    return escape(printable(text))
+
+
 def counted(count: int, noun: str) -> str:
     """Return ``1 image`` or ``2 images``."""
     return f"{count} {noun}{'s' * (count != 1)}"

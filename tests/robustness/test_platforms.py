@@ -109,6 +109,26 @@ def test_without_rights_one_line_says_what_cannot_be_read_or_written(ball):
             path.chmod(0o755)
 
 
+READ_ONLY = (
+    *("unshare", "--user", "--map-root-user", "--mount", "sh", "-c"),
+    'mount --bind "$PWD" "$PWD" && mount -t tmpfs -o ro tmpfs /dev/shm && mount -o remount,bind,ro / && '
+    'cd "$PWD" && "$@"',
+    "sh",
+)
+
+
+@pytest.mark.skipif(not shutil.which("unshare"), reason="needs unshare")
+@pytest.mark.parametrize("engine", ["onnx", "torch"])
+def test_a_read_only_root_without_shared_memory_works(ball, engine):
+    if subprocess.run([*READ_ONLY, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("mounts are not allowed here")
+    found = likewise(*SEGMENT, "out", "--engine", engine, "--device", "cpu", prefix=READ_ONLY, unset=("HOME",))
+    assert found.returncode == 0, found.stderr
+    refused = likewise(*SEGMENT, "/likewise-out", prefix=READ_ONLY)
+    assert one_line(refused), refused.stderr
+    assert b"likewise-out" in refused.stderr
+
+
 def test_a_name_of_the_greatest_length_fails_alone(ball):
     (ball / "b.png").rename(ball / ("x" * 250 + ".png"))
     save_flat(ball / "c.jpg", size=(40, 40))

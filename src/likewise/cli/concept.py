@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 
 from likewise.cli.commands import command
-from likewise.cli.console import cell, new_table, print_line, print_table
+from likewise.cli.console import new_table, print_line, print_table
+from likewise.errors import unmarked
 
 app = typer.Typer(no_args_is_help=True, help="Look into saved concepts and change them.")
 File = Annotated[Path, typer.Argument(metavar="FILE", help="A .concept file.")]
@@ -33,7 +34,7 @@ def show(
     print_line(f"{file}: {concept}, input side {concept.side}, weights {concept.fingerprint}")
     table = new_table("example", "class")
     for name, index in zip(concept.names, concept.class_of, strict=True):
-        table.add_row(cell(name), cell(concept.classes[index]))
+        table.add_row(unmarked(name), unmarked(concept.classes[index]))
     print_table(table)
     if out is not None:
         save_image(concept.overlay(), out)

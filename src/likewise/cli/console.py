@@ -55,13 +55,6 @@ def new_table(*columns: str) -> Table:
     return Table(*names, box=SIMPLE_HEAD)
 
 
-def cell(text: str) -> str:
-    """Return text of a file or a user for a cell of a table, which otherwise holds markup."""
-    from rich.markup import escape
-
-    return escape(printable(text))
-
-
 def print_table(table: Table) -> None:
     """Print a table to standard output."""
     from rich.console import Console

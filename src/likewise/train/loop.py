@@ -20,7 +20,7 @@ from lightning_fabric.strategies import DDPStrategy, Strategy
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
-from likewise.errors import TrainingError
+from likewise.errors import TrainingError, printable
 from likewise.train import run as files
 from likewise.train.recipes.schema import Recipe
 from likewise.train.samples.training_data import TRAINING, Progress, loader, torch_seed
@@ -82,7 +82,7 @@ def _loop(fabric: Fabric, recipe: Recipe, folder: Path, progress_bar: bool) -> N
     if progress_bar and fabric.is_global_zero:
         training = data.record()["training"]
         for contents in training if isinstance(training, list) else [training]:
-            print(contents["presence"], file=sys.stderr)
+            print(printable(contents["presence"]), file=sys.stderr)
     module = TrainingModule(recipe, data.classes)
     wrapped, optimiser = fabric.setup(module, make_optimiser(recipe, module))
     wrapped.train()

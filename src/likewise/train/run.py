@@ -7,6 +7,8 @@ import hashlib
 import json
 import platform
 import subprocess
+import sys
+import time
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from importlib.metadata import version
@@ -16,12 +18,13 @@ from typing import Any
 import numpy as np
 import torch
 from pydantic import ValidationError
+from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from safetensors.torch import save
 from torch.optim.swa_utils import AveragedModel
 from torch.utils.tensorboard import SummaryWriter
 
-from likewise.errors import TrainingError, warn
+from likewise.errors import TrainingError, unmarked, warn
 from likewise.io.atomic import write_atomically
 from likewise.io.settings import refuse_changes
 from likewise.train.recipes.schema import Recipe
@@ -126,6 +129,10 @@ def save_weights(folder: Path, module: TrainingModule, recipe: Recipe, data: Tra
         part.write_bytes(save(state, metadata=header))
 
 
+SECONDS_BETWEEN_LINES = 30.0
+"""Time between two lines of progress where the output is no terminal."""
+
+
 class Logs:
     """`metrics.csv`, `validation.csv`, TensorBoard and the progress bar; inactive outside the main process."""
 
@@ -143,8 +150,10 @@ class Logs:
             SummaryWriter(str(self.folder / "tensorboard"), purge_step=self.start + 1)
         )
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        self.progress = self.files.enter_context(Progress(*columns, disable=not self.progress_bar))
-        self.bar = self.progress.add_task(self.recipe.name, total=self.recipe.steps, completed=self.start)
+        self.plain = self.progress_bar and not sys.stderr.isatty()
+        bar = Progress(*columns, console=Console(stderr=True), disable=self.plain or not self.progress_bar)
+        self.progress, self.printed = self.files.enter_context(bar), time.monotonic()
+        self.bar = self.progress.add_task(unmarked(self.recipe.name), total=self.recipe.steps, completed=self.start)
         self.score = ""
         return self
 
@@ -158,8 +167,11 @@ class Logs:
         _append(self.folder / "metrics.csv", row)
         for name, value in (*values.items(), ("learning rate", rate)):
             self.board.add_scalar(name, value, state.step)
-        description = f"{self.recipe.name}  loss {values['loss']:.4f}{self.score}"
+        description = f"{unmarked(self.recipe.name)}  loss {values['loss']:.4f}{self.score}"
         self.progress.update(self.bar, completed=state.step, description=description)
+        if self.plain and time.monotonic() - self.printed >= SECONDS_BETWEEN_LINES:
+            self.printed = time.monotonic()
+            print(f"{description}  step {state.step} of {self.recipe.steps}", file=sys.stderr)
 
     def validation(self, step: int, name: str, score: float) -> None:
         _append(self.folder / "validation.csv", {"step": step, name: score})

@@ -6,6 +6,7 @@ from typing import Any
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
+from likewise.errors import unmarked
 from likewise.evaluate.results import Part, Results
 from likewise.metrics.scores import Scores
 
@@ -21,12 +22,14 @@ def tables(results: Results) -> list[Table]:
 def part_table(results: Results) -> Table:
     """Return one row for each fold or set; a single one is laid out in two columns."""
     table = Table(
-        box=SIMPLE_HEAD, title=f"{results.protocol}: {describe(results.settings)}", caption=results.interval_note
+        box=SIMPLE_HEAD,
+        title=unmarked(f"{results.protocol}: {describe(results.settings)}"),
+        caption=results.interval_note,
     )
     columns, rows = part_columns(results), part_rows(results)
     if len(rows) == 1:
         table.add_column(columns[0])
-        table.add_column(rows[0][0])
+        table.add_column(unmarked(rows[0][0]))
         for name, cell in zip(columns[1:], rows[0][1:], strict=True):
             table.add_row(name, cell)
         return table
@@ -34,7 +37,7 @@ def part_table(results: Results) -> Table:
         # a narrow terminal may wrap the names, not the numbers
         table.add_column(name, min_width=max(len(cells[index]) for cells in rows) if index else None)
     for cells in rows[: len(results.parts)]:
-        table.add_row(*cells)
+        table.add_row(unmarked(cells[0]), *cells[1:])
     if results.mean is not None:
         table.add_section()
         table.add_row(*rows[-1], style="bold")
@@ -50,7 +53,9 @@ def class_table(results: Results) -> Table:
     for part in results.parts:
         for index, name in enumerate(part.scores.per_class):
             queries = [str(part.queries[name])] if with_queries else []
-            table.add_row("" if index else part.name, name, *queries, format_class(part.scores, name))
+            table.add_row(
+                "" if index else unmarked(part.name), unmarked(name), *queries, format_class(part.scores, name)
+            )
         table.add_section()
     return table
 
