@@ -25,7 +25,10 @@ Memory = Annotated[
 Force = Annotated[bool, typer.Option("--force", help="Process finished images again and overwrite existing files.")]
 
 
-FORMATS = "mask, labels, instance, probability, overlay, cutout, coco, yolo, voc, labelme, cvat, label-studio, table, areas, scores"
+FORMATS = (
+    "mask, labels, instance, probability, overlay, cutout, coco, yolo, voc, labelme, cvat, label-studio, table, areas, "
+    "scores"
+)
 
 
 def format_option(default: str, names: str = FORMATS) -> Any:

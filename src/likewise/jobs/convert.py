@@ -76,7 +76,7 @@ def _draw(annotations: Annotations, out: Path, format: str, force: bool, progres
             raise DataSetError(f"its annotation is {labels.shape}, its image {pixels.shape[:2]} (height, width)")
         mask = labels > 0
         scores = tuple(float((labels == index + 1).any()) for index in range(len(annotations.classes)))
-        return Result(mask, mask.astype(np.float32), labels, annotations.classes, scores, pixels)
+        return Result(mask, mask.astype(np.float32), labels, annotations.classes, None, scores, pixels)
 
     files = [ImageFile(image.image, name) for name, image in by_name.items() if isinstance(image.image, Path)]
     settings = {"source": "annotations"}

@@ -218,9 +218,7 @@ def write_scores(
         table = csv.writer(file)
         table.writerow(["image", "class", "pixels", "score"])
         for image in images:
-            found = [
-                (region.category, int(coco_mask.area(coded)), region.score) for region, coded in image.coded_masks()
-            ]
+            regions = [(region, int(coco_mask.area(coded))) for region, coded in image.coded_masks()]
             for index, name in enumerate(classes, start=1):
                 own = [(pixels, region.score) for region, pixels in regions if region.category == index]
                 area = sum(pixels for pixels, _ in own)
