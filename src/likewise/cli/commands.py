@@ -9,7 +9,7 @@ from typer.core import TyperCommand
 from likewise.cli import console
 from likewise.errors import requires_extra
 
-WORDS = "[a-z]+"
+WORDS = "[a-z-]+"
 NUMBERS = "[-+0-9.,e]+"
 SEVERAL = {"--format": WORDS, "-f": WORDS, "--box": NUMBERS, "--scales": NUMBERS}
 """Options that take all following values of this form, up to a file: ``--format mask overlay``."""

@@ -1,11 +1,13 @@
 """What all commands have in common."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from likewise.cli import console
 from likewise.errors import ImageError, LikewiseError, requires_extra
 from likewise.jobs import demo, pipeline
 from support.fakes import save_flat
@@ -101,3 +103,32 @@ def test_an_option_without_its_value_is_named_and_the_next_option_is_not_its_val
     assert code == 2
     assert "--like" in err
     assert "--out" not in err
+
+
+def test_a_shell_completes_commands():
+    environment = {**os.environ, "_LIKEWISE_COMPLETE": "complete_bash", "COMP_WORDS": "likewise seg", "COMP_CWORD": "1"}
+    shown = subprocess.run([PROGRAM], env=environment, capture_output=True, text=True, check=False).stdout
+    assert shown.split() == ["segment"]
+
+
+@pytest.mark.parametrize("words", [("-h",), ("segment", "-h"), ("evaluate", "scenes", "-h"), ("--version",)])
+def test_help_and_version_have_short_forms(likewise, words):
+    code, out, err = likewise(*words)
+    assert (code, err) == (0, "")
+    assert "likewise" in out
+
+
+def test_help_of_training_shows_the_layout_of_the_data(likewise):
+    shown = " ".join(likewise("train", "-h")[1].split())
+    for part in ("street/images/", "street/labels/", "255", "data.classes=[sky,road]", "pets/cat/1.png"):
+        assert part in shown
+
+
+def test_progress_is_printed_in_lines_where_there_is_no_terminal(monkeypatch):
+    lines = []
+    clock = iter([0.0, 5.0, 11.0, 11.0, 12.0, 22.0, 22.0])
+    monkeypatch.setattr(console, "monotonic", lambda: next(clock))
+    update = console.plain_progress(lines.append)
+    for done in range(1, 5):
+        update("segmenting", done, 9)
+    assert lines == ["segmenting: 2 of 9", "segmenting: 4 of 9"]
