@@ -14,12 +14,12 @@ from jaxtyping import UInt8
 
 from likewise.data.episodes import Episode, EpisodeSet, read_pair
 from likewise.errors import ImageError
-from likewise.evaluate.protocols import Likewise1, Protocol
+from likewise.evaluate.protocols import FSCS2022, Likewise1, Protocol
 from likewise.io.images import format_size
 from likewise.io.labels import IGNORE
 from likewise.predict.concept import Concept
 from likewise.predict.examples import Example
-from likewise.predict.few_shot import FewShot
+from likewise.predict.few_shot import PRESENCE, FewShot
 
 MEMORY = 1 << 30
 """Bytes of cached features, and as many of cached concepts."""
@@ -28,10 +28,17 @@ MEMORY = 1 << 30
 def predictor_options(protocol: Protocol) -> dict[str, Any]:
     """Return the options of a `FewShot` for a protocol.
 
-    Under the papers' protocols several shots are merged as in the model's paper, under likewise-1 as for users. Masks
-    are not refined to edges, and the features of recent images are cached.
+    Under the papers' protocols several shots are merged as in the model's paper, under likewise-1 as for users. Where
+    every query shows its class, presence is not judged. Masks are not refined to edges, and the features of recent
+    images are cached.
     """
-    return {"edges": False, "as_published": not isinstance(protocol, Likewise1), "feature_cache": MEMORY}
+    may_be_absent = isinstance(protocol, Likewise1 | FSCS2022)
+    return {
+        "edges": False,
+        "as_published": not isinstance(protocol, Likewise1),
+        "presence": PRESENCE if may_be_absent else 0.0,
+        "feature_cache": MEMORY,
+    }
 
 
 def episode_segmenter(

@@ -18,6 +18,9 @@ from likewise.errors import ArgumentError, DataSetError, PredictionError, check_
 from likewise.metrics.confusion import confusion, intersection_and_union
 from likewise.metrics.scores import Scores, interval
 
+MARKED = (0.005, 0.02, 0.1)
+"""Shares of an image without its classes from which the image counts as marked."""
+
 
 class EpisodeIoU(ABC):
     """Intersections and unions per class, query image and run; by default every label counts, all in one run.
@@ -162,7 +165,7 @@ class LikewiseIoU(EpisodeIoU):
 
     Intersections and unions are summed per class, and so are the false positives of a way that the query lacks while it
     shows another one. Episodes whose query shows none of their classes are reported apart: the mean share of their
-    pixels that the prediction assigns to a class.
+    pixels that the prediction assigns to a class, and the share of episodes with more than each of `MARKED`.
     """
 
     def __init__(self, classes: Sequence[str]) -> None:
@@ -187,6 +190,8 @@ class LikewiseIoU(EpisodeIoU):
         values = {"mIoU": float(np.mean(list(iou.values())))}
         if self.absent:
             values["false-positive area where absent"] = float(np.mean(self.absent))
+            for part in MARKED:
+                values[f"absent with more than {part:.1%} marked"] = float((np.array(self.absent) > part).mean())
         return Scores(
             self.protocol,
             values,
@@ -194,3 +199,23 @@ class LikewiseIoU(EpisodeIoU):
             intervals | {name: interval(drawn) for name, drawn in resampled.items()},
             {"episodes": self.episodes, "episodes where the class is absent": len(self.absent)},
         )
+
+
+class FSCSIoU(EpisodeIoU):
+    """mIoU and exact ratio of `fs-cs-2022`; every false positive counts.
+
+    The exact ratio is the share of episodes whose predicted classes, those with a pixel, are the classes of the target.
+    """
+
+    def __init__(self, classes: Sequence[str]) -> None:
+        super().__init__("fs-cs-2022", classes)
+        self.exact = 0
+
+    def count(self, matrix: Int64[np.ndarray, "k k"], episode: Episode) -> float | None:
+        self.exact += bool(((matrix.sum(axis=0) > 0) == (matrix.sum(axis=1) > 0))[1:].all())
+        return super().count(matrix, episode)
+
+    def compute(self) -> Scores:
+        iou = self.per_class()
+        values = {"mIoU": float(np.mean(list(iou.values()))), "exact ratio": self.exact / max(self.episodes, 1)}
+        return Scores(self.protocol, values, iou, counts={"episodes": self.episodes})

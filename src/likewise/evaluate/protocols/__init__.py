@@ -7,14 +7,16 @@ from its paper and its known flaws. With entries missing, a protocol uses those 
 """
 
 from likewise.errors import check_known
+from likewise.evaluate.protocols.fscs import FSCS2022
 from likewise.evaluate.protocols.likewise1 import Likewise1
 from likewise.evaluate.protocols.papers import FSSHSNet2021, HSNet2021, PANet2019, PFENet2020
 from likewise.evaluate.protocols.protocol import Protocol
 
-__all__ = ["PROTOCOLS", "Likewise1", "Protocol", "find_protocol"]
+__all__ = ["FSCS2022", "PROTOCOLS", "Likewise1", "Protocol", "find_protocol"]
 
 PROTOCOLS: dict[str, Protocol] = {
-    protocol.name: protocol for protocol in (PANet2019(), PFENet2020(), HSNet2021(), FSSHSNet2021(), Likewise1())
+    protocol.name: protocol
+    for protocol in (PANet2019(), PFENet2020(), HSNet2021(), FSSHSNet2021(), FSCS2022(), Likewise1())
 }
 
 

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from likewise.data.episodes import Episode, EpisodeSet
-from likewise.errors import DataSetError
-from likewise.evaluate.protocols.protocol import Protocol, require_images
+from likewise.evaluate.protocols.protocol import Protocol, with_supports
 from likewise.metrics.few_shot import LikewiseIoU
 
 PRESENT_PER_ABSENT = 5
@@ -52,34 +51,13 @@ class Likewise1(Protocol):
             if not queries:
                 queries = [images[j] for j in generator.permutation(len(images))]
             classes = (name, *(others[j] for j in generator.permutation(len(others))[: ways - 1]))
-            turn = [self._with_supports(dataset, classes, queries.pop(), shots, seed, generator)]
+            turn = [with_supports(dataset, classes, queries.pop(), shots, seed, generator)]
             absent = [image for image, names in dataset.classes_of.items() if not set(names) & set(classes)]
             if (i + 1) % PRESENT_PER_ABSENT == 0 and absent:
                 query = absent[generator.integers(len(absent))]
-                turn.append(self._with_supports(dataset, classes, query, shots, seed, generator))
+                turn.append(with_supports(dataset, classes, query, shots, seed, generator))
             turns.append(turn)
         return turns
-
-    def _with_supports(
-        self,
-        dataset: EpisodeSet,
-        classes: tuple[str, ...],
-        query: str,
-        shots: int,
-        seed: int,
-        generator: np.random.Generator,
-    ) -> Episode:
-        taken = {query}
-        supports = []
-        for name in classes:
-            free = [image for image in dataset.images_of[name] if image not in taken]
-            if len(free) < shots:
-                require_images(dataset, name, shots)
-                raise DataSetError(f"class {name!r} of {dataset.name} has too few images that no other way shows")
-            drawn = tuple(free[j] for j in generator.permutation(len(free))[:shots])
-            taken.update(drawn)
-            supports.append(drawn)
-        return Episode(classes, tuple(supports), query, seed)
 
     def metric(self, classes: Sequence[str]) -> LikewiseIoU:
         return LikewiseIoU(classes)

@@ -3,6 +3,8 @@
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
+import numpy as np
+
 from likewise.data.episodes import Episode, EpisodeSet
 from likewise.errors import ArgumentError, DataSetError
 from likewise.io.resize import Nearest
@@ -59,3 +61,25 @@ def require_images(dataset: EpisodeSet, class_name: str, supports: int) -> None:
             f"class {class_name!r} of {dataset.name} has {len(images)} images; an episode needs a query and "
             f"{supports} others"
         )
+
+
+def with_supports(
+    dataset: EpisodeSet,
+    classes: tuple[str, ...],
+    query: str,
+    shots: int,
+    seed: int,
+    generator: np.random.Generator,
+) -> Episode:
+    """Return an episode whose supports are distinct images, none of them the query."""
+    taken = {query}
+    supports = []
+    for name in classes:
+        free = [image for image in dataset.images_of[name] if image not in taken]
+        if len(free) < shots:
+            require_images(dataset, name, shots)
+            raise DataSetError(f"class {name!r} of {dataset.name} has too few images that no other way shows")
+        drawn = tuple(free[j] for j in generator.permutation(len(free))[:shots])
+        taken.update(drawn)
+        supports.append(drawn)
+    return Episode(classes, tuple(supports), query, seed)

@@ -74,3 +74,16 @@ def test_a_class_of_one_image_raises_instead_of_looping_forever(dataset: Episode
     lonely = replace(dataset, entries=(Entry("a", "bird"),))
     with pytest.raises(DataSetError, match=r"'bird' .*1 images; .* 1 others"):
         find_protocol("hsnet-2021").episodes(lonely)
+
+
+def test_every_second_query_of_fs_cs_lacks_the_class_of_its_turn(dataset: EpisodeSet) -> None:
+    episodes = find_protocol("fs-cs-2022").episodes(dataset, shots=2, ways=2, count=40)
+    shows = [episode.query in dataset.images_of[episode.classes[0]] for episode in episodes]
+    assert shows == [True, False] * 20
+    for episode in episodes:
+        assert len({episode.query, *(image for shots in episode.supports for image in shots)}) == 5
+
+
+def test_classes_of_fs_cs_take_turns(dataset: EpisodeSet) -> None:
+    episodes = find_protocol("fs-cs-2022").episodes(dataset, count=2 * len(dataset.classes))
+    assert [episode.classes[0] for episode in episodes[::2]] == list(dataset.classes)
