@@ -27,11 +27,15 @@ from sklearn.linear_model import LogisticRegression
 
 from likewise import FewShot
 from likewise.jobs.world import measure_folder
+from likewise.ops.presence import Evidence
+from likewise.predict.presence import logistic, presence_logit
+from likewise.weights import PRESENCE
 from likewise.weights.names import MODELS
 
 WORLD_IMAGES = 300
 """Images of each world that lacks a fold."""
 RESAMPLES = 1000
+PASCAL_WEIGHT = 8
 MARKED = (0.005, 0.02, 0.1)
 """Shares of an absent image from which it counts as marked."""
 Row = dict[str, Any]
@@ -55,16 +59,27 @@ def collect(data: Path, half: int, model: str, queries: int, with_targets: bool 
 
 
 def calibrate(rows: Sequence[Row]) -> None:
-    """Print the constants of `likewise.predict.presence.CALIBRATION`; each set weighs the same."""
+    """Print the constants of `likewise.predict.presence.CALIBRATION`, and what thresholds do on PASCAL.
+
+    PASCAL weighs as much as `PASCAL_WEIGHT` other sets: its absent images hold similar things, as people's folders do.
+    """
     used = [row for row in rows if not (row["set"] == "ccp" and row["query"] == "same")]
     counts = defaultdict(int)
     for row in used:
         counts[row["set"], row["query"] == "present"] += 1
-    weights = [1 / counts[row["set"], row["query"] == "present"] for row in used]
+    weights = [
+        (PASCAL_WEIGHT if row["set"] == "voc" else 1) / counts[row["set"], row["query"] == "present"] for row in used
+    ]
     inputs = np.array([[row["projection"], row["cosine"], np.log(row["shots"])] for row in used])
     there = np.array([row["query"] == "present" for row in used])
     fitted = LogisticRegression(C=1e3, max_iter=1000).fit(inputs, there, sample_weight=np.array(weights) * len(used))
     print("presence", [round(float(value), 2) for value in (*fitted.coef_[0], fitted.intercept_[0])])
+    for threshold in (0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5):
+        for shots in (1, 5):
+            own = [row for row in rows if (row["set"], row["shots"]) == ("voc", shots)]
+            lacking = [row for row in own if row["query"] != "present"]
+            both = [mean_iou(own, threshold, absent=absent) for absent in (False, True)]
+            print(threshold, shots, "marked", marked(lacking, threshold), "mIoU", [round(value, 3) for value in both])
     seen = [row for row in used if row["query"] == "present" and row["found"]]
     inputs = np.array([[row["probability"], row["cosine"], np.log(row["shots"])] for row in seen])
     ious = np.array([iou(row) for row in seen])
@@ -74,6 +89,11 @@ def calibrate(rows: Sequence[Row]) -> None:
         sample_weight=np.concatenate([ious, 1 - ious]),
     )
     print("quality", [round(float(value), 2) for value in (*both.coef_[0], both.intercept_[0])])
+
+
+def presence_of(row: Row) -> float:
+    """Return the presence that the evidence gives with the present constants."""
+    return logistic(presence_logit(Evidence(row["projection"], row["cosine"]), row["shots"]))
 
 
 def iou(row: Row) -> float:
@@ -139,19 +159,14 @@ def measure(rows: Sequence[Row]) -> dict[str, Any]:
                 table[f"{set_name}, absent from {absent}, {shots}"] = {
                     "AUROC": interval(own, by_presence),
                     "calibration error": round(calibration_error(own), 4),
-                    "marked before": [
-                        round(float(np.mean([row["area"] > part for row in lacking])), 3) for part in MARKED
-                    ],
-                    "marked": [
-                        round(float(np.mean([row["area"] > part and row["presence"] >= 0.5 for row in lacking])), 3)
-                        for part in MARKED
-                    ],
+                    "marked before": marked(lacking, 0),
+                    "marked": marked(lacking, PRESENCE),
                     "mIoU of present, before": round(mean_iou(own, 0, absent=False), 4),
-                    "mIoU of present": round(mean_iou(own, 0.5, absent=False), 4),
+                    "mIoU of present": round(mean_iou(own, PRESENCE, absent=False), 4),
                     "mIoU with absent, before": round(mean_iou(own, 0, absent=True), 4),
-                    "mIoU with absent": round(mean_iou(own, 0.5, absent=True), 4),
+                    "mIoU with absent": round(mean_iou(own, PRESENCE, absent=True), 4),
                     "gain with absent": interval(
-                        own, lambda some: mean_iou(some, 0.5, absent=True) - mean_iou(some, 0, absent=True)
+                        own, lambda some: mean_iou(some, PRESENCE, absent=True) - mean_iou(some, 0, absent=True)
                     ),
                     "episodes": len(lacking),
                 }
@@ -194,6 +209,8 @@ def main() -> None:
         rows = collect(given.data, half, given.model, given.queries, given.world_with_targets)
         if given.rows:
             given.rows.write_text(json.dumps(rows))
+    for row in rows:
+        row["presence"] = presence_of(row)
     if given.what == "calibrate":
         calibrate(rows)
         return

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from likewise.cli import options
 from likewise.cli.console import print_report, progress_bar
-from likewise.weights import DEFAULT_MODEL
+from likewise.weights import DEFAULT_MODEL, PRESENCE
 
 Formats = options.format_option("mask")
 
@@ -34,7 +34,7 @@ def segment(
     follow_links: options.FollowLinks = False,
     memory: options.Memory = None,
     dry_run: options.DryRun = False,
-    presence: options.Presence = 0.5,
+    presence: options.Presence = PRESENCE,
     always: options.Always = False,
     world: options.World = None,
     force: options.Force = False,

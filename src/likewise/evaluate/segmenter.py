@@ -19,7 +19,8 @@ from likewise.io.images import format_size
 from likewise.io.labels import IGNORE
 from likewise.predict.concept import Concept
 from likewise.predict.examples import Example
-from likewise.predict.few_shot import PRESENCE, FewShot
+from likewise.predict.few_shot import FewShot
+from likewise.weights import PRESENCE
 
 MEMORY = 1 << 30
 """Bytes of cached features, and as many of cached concepts."""

@@ -42,12 +42,10 @@ from likewise.predict.heads.prototypes import PANetHead, PrototypesHead
 from likewise.predict.presence import Judged
 from likewise.predict.result import Result
 from likewise.viz.draw import overlay
-from likewise.weights import DEFAULT_MODEL
+from likewise.weights import DEFAULT_MODEL, PRESENCE
 
 SMALLEST_IMAGE = 16
 """Images with a shorter side, in pixels, are refused: they have no feature position of their own."""
-PRESENCE = 0.5
-"""Default of `FewShot`'s `presence`: as likely there as not."""
 BATCH = 8
 """Images in a batch on an accelerator, unless another number is given."""
 

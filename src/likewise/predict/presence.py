@@ -38,7 +38,7 @@ class Calibration(NamedTuple):
     quality: tuple[float, float, float, float]
 
 
-CALIBRATION = Calibration((2.88, 6.5, -0.85, -2.63), (7.66, 0.2, 0.61, -6.49))
+CALIBRATION = Calibration((4.14, 5.65, -0.87, -2.12), (7.66, 0.2, 0.61, -6.49))
 """Fitted by experiments/18-presence on training images."""
 
 
