@@ -54,7 +54,7 @@ def test_settings_of_another_shape_are_refused_by_their_path_or_differ(content, 
         refuse_changes(tmp_path, read_settings(path, advice=""), {"concept": "1", "classes": ["a"]}, advice="")
 
 
-LINE = {"size": 1, "mtime_ns": 2, "name": "a.jpg", "height": 4, "width": 5, "outputs": {},
+LINE = {"size": 1, "mtime_ns": 2, "name": "a.jpg", "height": 4, "width": 5, "outputs": {}, "presences": [0.5],
         "regions": [{"category": 1, "counts": "d0", "score": 0.5}]}  # fmt: skip
 ODD = (
     *(None, True, -1, 0, 1.5, 10**30, "", "x", "\x1b[2J", [], [1], {}, {"a": 1}, [[]], "9" * 5000),

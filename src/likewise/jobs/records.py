@@ -206,7 +206,8 @@ def _parse(line: bytes) -> _Line | None:
     try:
         record = json.loads(line)
         regions = tuple(Region(**region) for region in record["regions"])
-        found = Regions(record["name"], record["height"], record["width"], regions)
+        presences = tuple(map(float, record["presences"]))
+        found = Regions(record["name"], record["height"], record["width"], regions, presences)
         outputs = dict(record["outputs"])
         types = [type(value) for value in (found.name, found.height, found.width)]
         types += [type(value) for region in regions for value in (region.category, region.counts, region.score)]

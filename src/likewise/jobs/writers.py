@@ -135,12 +135,13 @@ class Region:
 
 @dataclass(frozen=True)
 class Regions:
-    """The regions of one image, with its name and size in pixels."""
+    """The regions of one image, its name, its size in pixels, and `presences` of the classes if a model judges them."""
 
     name: str
     height: int
     width: int
     regions: tuple[Region, ...]
+    presences: tuple[float, ...] = ()
 
     def coded_masks(self) -> Iterator[tuple[Region, dict[str, Any]]]:
         """Yield each region with its mask as pycocotools reads it."""
@@ -165,7 +166,7 @@ def regions_of(name: str, result: Result) -> Regions:
         score = min(float(result.scores[index] * share), 1.0) if of_class.sum() > 1 else float(result.scores[index])
         found.append(Region(index + 1, runs.counts, score))
     height, width = result.labels.shape
-    return Regions(name, height, width, tuple(found))
+    return Regions(name, height, width, tuple(found), tuple(getattr(result, "presences", None) or ()))
 
 
 def regions_of_file(name: str, path: Path, classes: tuple[str, ...]) -> Regions | None:
@@ -213,17 +214,18 @@ def write_areas(
 def write_scores(
     images: Iterable[Regions], classes: tuple[str, ...], path: Path, paths: Mapping[str, Path] | None = None
 ) -> None:
-    """Write a CSV table with the pixels and the score of each class in each image; 0 for a class without pixels."""
+    """Write a CSV table with pixels, score (0 without pixels) and presence (if judged) of each class in each image."""
     with write_atomically(path) as part, part.open("w", newline="", encoding="utf-8", errors=ESCAPE) as file:
         table = csv.writer(file)
-        table.writerow(["image", "class", "pixels", "score"])
+        table.writerow(["image", "class", "pixels", "score", "presence"])
         for image in images:
             regions = [(region, int(coco_mask.area(coded))) for region, coded in image.coded_masks()]
             for index, name in enumerate(classes, start=1):
                 own = [(pixels, region.score) for region, pixels in regions if region.category == index]
                 area = sum(pixels for pixels, _ in own)
                 score = sum(pixels * score for pixels, score in own) / max(area, 1)
-                table.writerow([image.name, name, area, f"{score:.4f}"])
+                presence = f"{image.presences[index - 1]:.4f}" if index <= len(image.presences) else ""
+                table.writerow([image.name, name, area, f"{score:.4f}", presence])
 
 
 def write_annotated(

@@ -1,3 +1,4 @@
+import json
 import os
 import platform
 import subprocess
@@ -105,16 +106,18 @@ def test_another_concept_voids_finished_images_but_their_outputs_stay_known(tmp_
     assert [regions.regions[0].score for regions in resumed.regions(instead={})] == [0.7]
 
 
+LINE = {
+    **{"size": 1, "mtime_ns": 1, "name": "a", "height": 8, "width": 12},
+    **{"regions": [], "presences": [], "outputs": {}},
+}
+CHANGES = (
+    *({"name": 3}, {"height": "8"}, {"regions": [1]}, {"outputs": [1]}, {"outputs": {"a": 1}}, {"presences": ["x"]}),
+    {"regions": [{"category": "x", "counts": 1, "score": 0}]},
+)
 HOSTILE = (
-    b"[]", b"{}", b"[" * 20_000, b"\xff", b'{"again": 1}',
-    b'{"size": 1, "mtime_ns": 1, "name": 3, "height": 8, "width": 12, "regions": [], "outputs": {}}',
-    b'{"size": 1, "mtime_ns": 1, "name": "a", "height": "8", "width": 12, "regions": [], "outputs": {}}',
-    b'{"size": 1, "mtime_ns": 1, "name": "a", "height": 8, "width": 12, "regions": [1], "outputs": {}}',
-    b'{"size": 1, "mtime_ns": 1, "name": "a", "height": 8, "width": 12, "regions": [], "outputs": [1]}',
-    b'{"size": 1, "mtime_ns": 1, "name": "a", "height": 8, "width": 12, "regions": [], "outputs": {"a": 1}}',
-    b'{"size": 1, "mtime_ns": 1, "name": "a", "height": 8, "width": 12, "regions": [{"category": "x", "counts": 1, '
-    b'"score": 0}], "outputs": {}}',
-)  # fmt: skip
+    *(b"[]", b"{}", b"[" * 20_000, b"\xff", b'{"again": 1}'),
+    *(json.dumps({**LINE, **change}).encode() for change in CHANGES),
+)
 
 
 @pytest.mark.parametrize("line", HOSTILE)

@@ -213,11 +213,13 @@ def test_label_images_of_scenes_keep_the_labels_of_the_training_data(tmp_path: P
 
 def test_scores_have_a_line_for_each_image_and_class(tmp_path: Path) -> None:
     full = Region(2, encode(np.ones((4, 5), bool)).counts, 0.75)
-    write_scores([Regions("a.jpg", 4, 5, (full,)), Regions("\udcff.jpg", 4, 5, ())], ("x", "y"), tmp_path / "s.csv")
+    write_scores(
+        [Regions("a.jpg", 4, 5, (full,), (0.1, 0.9)), Regions("\udcff.jpg", 4, 5, ())], ("x", "y"), tmp_path / "s.csv"
+    )
     assert (tmp_path / "s.csv").read_text(encoding="utf-8").splitlines() == [
-        "image,class,pixels,score",
-        "a.jpg,x,0,0.0000",
-        "a.jpg,y,20,0.7500",
-        "\\udcff.jpg,x,0,0.0000",
-        "\\udcff.jpg,y,0,0.0000",
+        "image,class,pixels,score,presence",
+        "a.jpg,x,0,0.0000,0.1000",
+        "a.jpg,y,20,0.7500,0.9000",
+        "\\udcff.jpg,x,0,0.0000,",
+        "\\udcff.jpg,y,0,0.0000,",
     ]
