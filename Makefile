@@ -15,7 +15,7 @@ ROBUSTNESS := tests/robustness tests/unit/predict/test_concept_schema.py tests/u
 	tests/unit/io/test_paths.py tests/unit/io/test_atomic.py tests/unit/jobs/test_records.py \
 	tests/unit/jobs/test_pipeline.py tests/unit/train/test_loop.py tests/integration/cli/test_segment.py
 
-.PHONY: demo test robustness test-fast test-portable test-avx2 test-baseline test-browser check format lint types bench docs docs-serve \
+.PHONY: demo test robustness test-fast test-portable test-avx2 test-baseline test-browser test-formats check format lint types bench docs docs-serve \
 	results clean
 
 demo: $(VENV)/installed
@@ -41,6 +41,12 @@ test-baseline: $(VENV)/installed-dev
 # docs/try in Debian's Chromium (/usr/bin/chromium), on the site that `make docs` built.
 test-browser: $(VENV)/installed-browser
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/browser
+
+# Every annotation format, opened by the tools that own it; they are heavy, so they have an environment of their own.
+test-formats:
+	$(PYTHON) -m venv $(VENV)-formats
+	$(VENV)-formats/bin/python -m pip install --quiet --editable . --requirement tests/formats/requirements.txt
+	$(VENV)-formats/bin/python -m pytest -p no:cacheprovider tests/formats
 
 # Damaged inputs, kills, limits and equal runs; writes the table in docs/robustness.md.
 robustness: $(VENV)/installed-dev

@@ -28,7 +28,8 @@ def train(
     Recipes of scenes (mcibi, fcn) read a folder of your own, data.root=street: street/images/ has photographs,
     street/labels/ has PNGs or TIFFs with the same stems and sizes, 0 for the first class, 1 for the second, 255 for
     ignored pixels; data.classes=\\[sky,road] names the classes. Recipes of objects (panet, hsnet, icnet, saliency) read
-    data.set=class_folders: pets/cat/1.jpg with its mask pets/cat/1.png, a folder for each class.
+    data.set=class_folders: pets/cat/1.jpg with its mask pets/cat/1.png, a folder for each class. Both kinds read
+    data.set=annotations data.root=annotations.json: COCO, YOLO, VOC, labelme, CVAT or Label Studio.
 
     Interrupted runs resume from the last checkpoint and end with the same weights as an uninterrupted run.
 

@@ -31,7 +31,7 @@ class Source(Section):
             classes a saliency model was trained on.
     """
 
-    set: Literal["pascal5i", "class_folders", "cosaliency", "davis", "label_folders"]
+    set: Literal["pascal5i", "class_folders", "cosaliency", "davis", "label_folders", "annotations"]
     folder: Path
     weight: float = Field(default=1.0, gt=0)
     without: tuple[str, ...] = ()
@@ -58,7 +58,7 @@ class LabelledData(Section):
 
     Attributes:
         set: kind of data set. "class_folders" is a folder of your own with a folder of images and masks for each
-            class; "mixture" combines `sources`.
+            class; "annotations" a file or folder of another tool (docs/formats.md); "mixture" combines `sources`.
         root: folder of the public download, or your folder.
         sources: the sets of a mixture.
         fold: fold of pascal5i or coco20i, whose novel classes are not trained on. None trains on all classes
@@ -68,7 +68,9 @@ class LabelledData(Section):
         held_out: images to exclude from training.
     """
 
-    set: Literal["pascal5i", "coco20i", "class_folders", "cosaliency", "davis", "label_folders", "mixture"]
+    set: Literal[
+        "pascal5i", "coco20i", "class_folders", "cosaliency", "davis", "label_folders", "annotations", "mixture"
+    ]
     root: Path
     sources: tuple[Source, ...] = ()
     fold: int | None = Field(default=None, ge=0, le=3)
@@ -155,10 +157,12 @@ class SceneData(Section):
     on `val`; there, and for a folder, validation uses a part of the training images.
 
     Attributes:
-        set: kind of data set (`likewise.data.benchmarks.SCENES`), or "folder" for images of your own.
+        set: kind of data set (`likewise.data.benchmarks.SCENES`), "folder" for images of your own, or "annotations" for
+            a file or folder of another tool (docs/formats.md), whose classes follow "background".
         root: folder of the public download, or your folder.
         images, labels: folders of the images and of the label PNGs or TIFFs below the root, for "folder".
-        classes: names of labels 0, 1, ..., or a text file of them, for "folder"; None makes a class of every label.
+        classes: names of labels 0, 1, ..., or a text file of them, for "folder"; None makes a class of every label. For
+            "annotations", names of the classes to learn; None learns all.
         keep_every: keep every n-th training image for validation; None keeps none.
         side: resize images to this short side first, in pixels; None keeps their size.
         scale: range of a random scale factor.
@@ -171,7 +175,7 @@ class SceneData(Section):
     """
 
     kind: Literal["scenes"]
-    set: Literal["voc", "ade20k", "cityscapes", "coco-stuff-10k", "lip", "camvid", "folder"]
+    set: Literal["voc", "ade20k", "cityscapes", "coco-stuff-10k", "lip", "camvid", "folder", "annotations"]
     root: Path
     images: Path = Path("images")
     labels: Path = Path("labels")
@@ -187,7 +191,7 @@ class SceneData(Section):
 
     @model_validator(mode="after")
     def _settings_match_the_set(self) -> SceneData:
-        if self.set != "folder" and self.classes is not None:
+        if self.set not in ("folder", "annotations") and self.classes is not None:
             raise ValueError(f"{self.set} defines its classes: set data.classes=null, or data.set=folder")
         if self.set == "camvid" and self.keep_every is not None:
             raise ValueError("camvid is validated on its val split: set data.keep_every=null")

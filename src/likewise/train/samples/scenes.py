@@ -5,6 +5,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,10 +13,12 @@ import torch
 from jaxtyping import Float, Float32, Int, UInt8
 from torch import Tensor
 
+from likewise.data.annotated import annotated_scenes
 from likewise.data.augmentation import Augmentation
 from likewise.data.benchmarks import SCENES, open_scenes
 from likewise.data.scenes import Scene, SceneSet, folder_scenes
 from likewise.errors import DataSetError, ImageError
+from likewise.io.class_lists import read_class_table
 from likewise.io.images import TRANSPOSED, format_size, read_image, read_size
 from likewise.io.labels import IGNORE
 from likewise.io.resize import resize_image, resize_labels
@@ -120,6 +123,9 @@ def split_scenes(data: SceneData) -> tuple[SceneSet, SceneSet | None]:
     """Return the training images and the validation images, if any, as `SceneData` describes."""
     if data.set == "folder":
         training = folder_scenes(data.root / data.images, data.root / data.labels, data.classes, strict=True)
+    elif data.set == "annotations":
+        names = read_class_table(data.classes).values() if isinstance(data.classes, Path) else data.classes
+        training = annotated_scenes(data.root, None if names is None else tuple(names))
     else:
         assert data.set in SCENES
         training = open_scenes(data.root, data.set, "train")

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import UInt8
 
+from likewise.data.annotated import annotated_classes
 from likewise.data.class_folders import class_folders, davis_sequences
 from likewise.data.coco import coco20i
 from likewise.data.episodes import Entry, EpisodeSet
@@ -29,6 +30,7 @@ OPENERS: dict[str, Callable[[Path], EpisodeSet]] = {
     "cosaliency": lambda root: episodes_of_groups(cosaliency_groups(root)),
     "davis": davis_sequences,
     "label_folders": label_folders,
+    "annotations": annotated_classes,
 }
 """The sets a mixture can contain, each opened with all of its classes."""
 

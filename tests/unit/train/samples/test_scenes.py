@@ -11,6 +11,8 @@ import torch
 from PIL import ExifTags, Image
 
 from likewise.errors import DataSetError, ImageError, RecipeError, TrainingError
+from likewise.io.annotations import AnnotatedImage, Annotations, Object, write_annotations
+from likewise.io.annotations.shapes import encode
 from likewise.metrics.scenes import SceneIoU
 from likewise.train.samples.scenes import (
     Batch,
@@ -278,3 +280,19 @@ def test_labels_with_gaps_are_remembered(tmp_path):
     relabel(folder, (), lambda labels: np.array([7, 38, 40])[labels % 3])
     data = TrainingScenes(small(folder, "data.classes=null"))
     assert (data.classes, data.stored) == (("7", "38", "40"), (7, 38, 40))
+
+
+def test_annotations_of_another_tool_are_scenes(tmp_path):
+    folder = make_folder(tmp_path)
+    images = []
+    for path in sorted(folder.glob("images/*")):
+        labels = np.asarray(Image.open(folder / "labels" / f"{path.stem}.png"))
+        objects = tuple(Object(name, encode(labels == index)) for index, name in ((1, "green"), (2, "blue")))
+        images.append(AnnotatedImage(path.name, objects, path, labels.shape))
+    write_annotations(Annotations(images, ("green", "blue")), folder / "images", "coco")
+    words = ("data.set=annotations", f"data.root={folder}/images/coco.json", "data.classes=null")
+    data = TrainingScenes(small(folder, *words))
+    assert data.classes == ("background", "green", "blue")
+    assert data.pixels.min() > 0
+    assert data.item(0, 0).labels.max() == 2
+    assert TrainingScenes(small(folder, *words[:2], "data.classes=[green]")).classes == ("background", "green")
