@@ -130,7 +130,9 @@ def merge_concepts(
     *,
     strict: bool = True,
 ) -> Concept:
-    """Return the given concepts merged with that of the examples; old classes keep their numbers.
+    """Return the given concepts merged with that of the examples.
+
+    Old classes keep their numbers, and an example that is given twice counts once.
 
     Args:
         negatives: count for every class.
@@ -144,6 +146,6 @@ def merge_concepts(
     if learned := [*examples, *absent]:
         parts.append(few_shot.learn(learned, strict=strict))
     first, *others = parts
-    merged = first.merged(*others)
+    merged = first.merged(*others).without_repeats()
     few_shot.check(merged)
     return merged

@@ -85,7 +85,7 @@ class Concept(EqualByValue):
     def merged(self, *others: Concept) -> Concept:
         """A concept with the examples and classes of this one and the others, in this order.
 
-        Classes of the same name become one, and examples with the same rows of one class count once.
+        Classes of the same name become one.
 
         Raises:
             ConceptError: a concept of another model, backbone, weights or side, or of another version of likewise.
@@ -99,21 +99,25 @@ class Concept(EqualByValue):
                 )
         concepts = (self, *others)
         classes = tuple(dict.fromkeys(name for concept in concepts for name in concept.classes))
-        class_of = [classes.index(each.classes[index]) for each in concepts for index in each.class_of]
-        names = [name for concept in concepts for name in concept.names]
-        rows = concatenate([concept.rows for concept in concepts])
-        thumbnails = np.concatenate([concept.thumbnails for concept in concepts])
-        firsts = {
-            (class_of[at], *(row[at].tobytes() for row in rows.values())): at for at in reversed(range(len(names)))
-        }
-        kept = sorted(firsts.values())
         return replace(
             self,
             classes=classes,
-            class_of=tuple(class_of[at] for at in kept),
-            names=tuple(names[at] for at in kept),
-            rows={name: row[kept] for name, row in rows.items()},
-            thumbnails=thumbnails[kept],
+            class_of=tuple(classes.index(each.classes[index]) for each in concepts for index in each.class_of),
+            names=tuple(name for concept in concepts for name in concept.names),
+            rows=concatenate([concept.rows for concept in concepts]),
+            thumbnails=np.concatenate([concept.thumbnails for concept in concepts]),
+        )
+
+    def without_repeats(self) -> Concept:
+        """The concept with one of several examples of a class that have the same rows."""
+        contents = [(own, *(row[at].tobytes() for row in self.rows.values())) for at, own in enumerate(self.class_of)]
+        kept = sorted({content: at for at, content in reversed(list(enumerate(contents)))}.values())
+        return replace(
+            self,
+            class_of=tuple(self.class_of[at] for at in kept),
+            names=tuple(self.names[at] for at in kept),
+            rows={name: row[kept] for name, row in self.rows.items()},
+            thumbnails=self.thumbnails[kept],
         )
 
     def without(self, name: str) -> Concept:
