@@ -7,6 +7,7 @@ import typer
 
 from likewise.cli import options
 from likewise.cli.console import print_line, print_report, stage_progress
+from likewise.errors import counted
 
 Formats = options.format_option("mask")
 
@@ -61,4 +62,4 @@ def cosegment(
         )
     for folder, names in report.examples.items():
         print_line(f"{folder}: examples are {', '.join(Path(name).name for name in names)}")
-    print_report(report, f"in {len(report.groups)} group{'s' * (len(report.groups) > 1)} segmented", out)
+    print_report(report, f"in {counted(len(report.groups), 'group')} segmented", out)

@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from likewise.data.scenes import SceneSet
-from likewise.errors import PredictionError, first_of
+from likewise.errors import PredictionError, counted, first_of
 from likewise.evaluate.results import Part, Results
 from likewise.evaluate.scoring import score_scenes
 from likewise.io.paths import ImageFile
@@ -55,7 +55,9 @@ def evaluate_scenes(
         report = parse_folder(images, folder, parser=parser, formats=("labels",), progress=report_progress)
         if report.failed:
             path, reason = report.failed[0]
-            raise PredictionError(f"{len(report.failed)} images of {scenes.name} cannot be parsed: {path}: {reason}")
+            raise PredictionError(
+                f"{counted(len(report.failed), 'image')} of {scenes.name} cannot be parsed: {path}: {reason}"
+            )
         results = score_scenes(folder, scenes, inference)
         parts.append(replace(results.parts[0], name=inference))
     settings = {

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from likewise.errors import ArgumentError, DataSetError, OutputError, check_known
+from likewise.errors import ArgumentError, DataSetError, OutputError, check_known, counted
 from likewise.io.annotations import FORMATS, AnnotatedImage, Annotations, read_annotations, write_annotations
 from likewise.io.annotations.outlines import TOLERANCE
 from likewise.io.paths import ImageFile
@@ -86,7 +86,7 @@ def _draw(annotations: Annotations, out: Path, format: str, force: bool, progres
     )  # fmt: skip
     if report.failed:
         path, reason = report.failed[0]
-        raise DataSetError(f"{len(report.failed)} images cannot be converted; {path}: {reason}")
+        raise DataSetError(f"{counted(len(report.failed), 'image')} cannot be converted; {path}: {reason}")
 
 
 def label_map(image: AnnotatedImage, classes: tuple[str, ...]) -> np.ndarray:

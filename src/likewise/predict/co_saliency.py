@@ -20,7 +20,7 @@ import numpy as np
 from jaxtyping import Float32, UInt8
 
 from likewise.engine.protocol import GroupNetwork, Vectors
-from likewise.errors import ArgumentError, ExampleError, ImageError
+from likewise.errors import ArgumentError, ExampleError, ImageError, counted
 from likewise.io.images import Source, read_image
 from likewise.io.paths import ImageFile
 from likewise.io.prefetch import prefetch
@@ -63,7 +63,7 @@ class Group(EqualByValue):
     fingerprint: str
 
     def __repr__(self) -> str:
-        return f"<group of {len(self)} images{f', {len(self.failed)} unreadable' if self.failed else ''}>"
+        return f"<group of {counted(len(self), 'image')}{f', {len(self.failed)} unreadable' if self.failed else ''}>"
 
     def __len__(self) -> int:
         """The number of readable images."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from likewise.data.episodes import Episode, EpisodeSet
-from likewise.errors import ArgumentError, DataSetError
+from likewise.errors import ArgumentError, DataSetError, counted
 from likewise.io.resize import Nearest
 from likewise.metrics.few_shot import EpisodeIoU, FoldIoU
 
@@ -58,7 +58,7 @@ def require_images(dataset: EpisodeSet, class_name: str, supports: int) -> None:
     images = set(dataset.images_of[class_name])
     if len(images) <= supports:
         raise DataSetError(
-            f"class {class_name!r} of {dataset.name} has {len(images)} images; an episode needs a query and "
+            f"class {class_name!r} of {dataset.name} has {counted(len(images), 'image')}; an episode needs a query and "
             f"{supports} others"
         )
 

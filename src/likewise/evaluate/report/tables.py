@@ -6,7 +6,7 @@ from typing import Any
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-from likewise.errors import unmarked
+from likewise.errors import counted, unmarked
 from likewise.evaluate.results import Part, Results
 from likewise.metrics.scores import Scores
 
@@ -85,7 +85,7 @@ def format_class(scores: Scores, name: str) -> str:
 
 def format_presence(part: Part) -> str:
     """Return how many entries are present, and how many episodes were left out."""
-    left_out = f", {len(part.left_out)} episodes left out" if part.left_out else ""
+    left_out = f", {counted(len(part.left_out), 'episode')} left out" if part.left_out else ""
     return f"{part.presence.listed - len(part.presence.missing)} of {part.presence.listed}{left_out}"
 
 

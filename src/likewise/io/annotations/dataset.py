@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool
 
-from likewise.errors import ArgumentError, DataSetError, check_known
+from likewise.errors import ArgumentError, DataSetError, check_known, counted
 from likewise.io.annotations.shapes import Box, Shape, Size
 from likewise.io.images import read_image, read_size
 
@@ -119,7 +119,7 @@ class Annotations:
 
     def __repr__(self) -> str:
         names = ", ".join(self.classes[:6]) + ", ..." * (len(self.classes) > 6)
-        return f"<{type(self).__name__} of {len(self.images)} images, {self.format}: {names}>"
+        return f"<{type(self).__name__} of {counted(len(self.images), 'image')}, {self.format}: {names}>"
 
     @property
     def absent(self) -> list[str]:

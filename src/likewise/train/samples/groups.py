@@ -13,7 +13,7 @@ from torch import Tensor
 from likewise.data.augmentation import random_crop
 from likewise.data.episodes import EpisodeSet
 from likewise.data.groups import cosaliency_groups
-from likewise.errors import DataSetError
+from likewise.errors import DataSetError, counted
 from likewise.io.images import read_image
 from likewise.io.resize import resize_grey, resize_image, resize_labels
 from likewise.train.recipes.data_sections import GroupData
@@ -59,7 +59,9 @@ class TrainingGroups(TrainingData):
         datasets = [dataset for _, dataset in self.sources.sets]
         for dataset in datasets:
             if max(map(len, dataset.images_of.values())) < self.data.images:
-                raise DataSetError(f"no class of {dataset.name} has {self.data.images} images: lower data.images")
+                raise DataSetError(
+                    f"no class of {dataset.name} has {counted(self.data.images, 'image')}: lower data.images"
+                )
         self.maps: list[Maps]
         if self.data.maps is None:
             self.maps, self.maps_from = [stored_maps(self.data)], "sism/"

@@ -17,7 +17,7 @@ from likewise.data.annotated import annotated_scenes
 from likewise.data.augmentation import Augmentation
 from likewise.data.benchmarks import SCENES, open_scenes
 from likewise.data.scenes import Scene, SceneSet, folder_scenes
-from likewise.errors import DataSetError, ImageError
+from likewise.errors import DataSetError, ImageError, counted
 from likewise.io.class_lists import read_class_table
 from likewise.io.images import TRANSPOSED, format_size, read_image, read_size
 from likewise.io.labels import IGNORE
@@ -104,8 +104,8 @@ class TrainingScenes(TrainingData):
         assert self.held is not None
         size = "its own size" if self.data.side is None else f"a short side of {self.data.side} pixels"
         return (
-            f"mIoU on {len(self.held.scenes)} images excluded from training ({self.held.name}), each parsed whole "
-            f"at {size}, one confusion matrix. No test image is used"
+            f"mIoU on {counted(len(self.held.scenes), 'image')} excluded from training ({self.held.name}), each "
+            f"parsed whole at {size}, one confusion matrix. No test image is used"
         )
 
     def record(self) -> dict[str, Any]:
