@@ -1,4 +1,4 @@
-"""Episodes half of whose queries lack the class, and what the model says about them."""
+"""Episodes half of whose queries lack the class, and the model's evidence for each."""
 
 from __future__ import annotations
 

@@ -174,7 +174,7 @@ def measure(rows: Sequence[Row]) -> dict[str, Any]:
 
 
 def marked(rows: Sequence[Row], threshold: float) -> list[float]:
-    """Return the shares of images of which more than each part of `MARKED` is in the mask."""
+    """Return the shares of images whose mask covers more than each part of `MARKED`."""
     areas = np.array([row["area"] * (row["presence"] >= threshold) for row in rows])
     return [round(float((areas > part).mean()), 3) for part in MARKED]
 

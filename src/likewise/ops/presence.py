@@ -144,7 +144,7 @@ def rival_of(
 
 
 def found_region(odds: Float32[np.ndarray, "ho wo"], size: tuple[int, int]) -> Bool[np.ndarray, " p"]:
-    """Return the positions where the log-odds of the object are positive, and the two likeliest."""
+    """Return the positions where the log-odds of the object are positive, and the two most probable."""
     at = resize_bilinear(odds, size).ravel()
     region = at > 0
     region[np.argsort(at)[-2:]] = True

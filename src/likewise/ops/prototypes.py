@@ -239,8 +239,8 @@ def join_classes(
 ) -> list[Float32[np.ndarray, "h w"]]:
     """Return the log-odds of classes that compete for an image.
 
-    The odds of each class lose what its presence lacks of the likeliest class's, so that classes of separate examples
-    compare. A position that only one class claims keeps its class. Absent classes get no position.
+    The odds of each class lose what its presence lacks of the highest, so that classes of separate examples compare. A
+    position that only one class claims keeps its class. Absent classes get no position.
 
     Args:
         logits: for each class, the log-odds that it is in the image.

@@ -80,7 +80,7 @@ class Result(EqualByValue):
 
     @property
     def presence(self) -> float | None:
-        """The probability that the likeliest class is in the image; None for models that do not judge it."""
+        """The probability that the most probable class is in the image; None for models that do not judge it."""
         return None if self.presences is None else max(self.presences)
 
     @property

@@ -104,7 +104,7 @@ def test_a_region_is_where_the_odds_are_positive():
     assert found_region(odds, (4, 4)).sum() == 4
 
 
-def test_the_two_likeliest_positions_are_in_every_region():
+def test_the_two_most_probable_positions_are_in_every_region():
     odds = np.arange(-9, 0, dtype=np.float32).reshape(3, 3)
     assert found_region(odds, (3, 3)).nonzero()[0].tolist() == [7, 8]
 
