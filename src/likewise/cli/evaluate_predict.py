@@ -29,6 +29,9 @@ def predict(
     backbone: options.BackboneName = "lite0",
     weights: options.Weights = None,
     side: options.Side = None,
+    engine: Annotated[
+        str, typer.Option("--engine", help="torch, which caches features, or onnx for bundled and exported models.")
+    ] = "torch",
     device: options.Device = "auto",
     precision: options.Precision = "float32",
 ) -> None:
@@ -43,7 +46,7 @@ def predict(
         from likewise.evaluate.run import start_run
         from likewise.evaluate.segmenter import episode_segmenter, predictor_options
 
-    head = predictor_options(protocols.find_protocol(protocol))
+    head = predictor_options(protocols.find_protocol(protocol), engine)
     few_shot = options.open_few_shot(model, backbone, weights, side, device, precision, **head)
     drawing: dict[str, Any] = {"shots": shots, "ways": ways, "count": count, "seed": seed, "episodes": episodes}
     drawing |= {"data": data, "benchmark": benchmark, "fold": fold, "fold_convention": folds}

@@ -16,6 +16,7 @@ def models() -> None:
         about = entry.about + ("; the default" if name == DEFAULT_MODEL else "")
         table.add_row(name, about, weights, "onnx, torch" if entry.onnx else "torch")
     table.add_row("a folder", "a run of [bold]likewise train[/]", "in the folder", "torch")
+    table.add_row("a folder", "a model written by [bold]likewise export[/]", "in the folder", "onnx")
     table.add_row("a file", "a checkpoint converted by [bold]likewise weights import[/]", "in the file", "torch")
     print_table(table)
     print_line("onnx is always installed; torch needs: pip install 'likewise[torch]'")

@@ -26,19 +26,20 @@ MEMORY = 1 << 30
 """Bytes of cached features, and as many of cached concepts."""
 
 
-def predictor_options(protocol: Protocol) -> dict[str, Any]:
+def predictor_options(protocol: Protocol, engine: str = "torch") -> dict[str, Any]:
     """Return the options of a `FewShot` for a protocol.
 
     Under the papers' protocols several shots are merged as in the model's paper, under likewise-1 as for users. Where
-    every query shows its class, presence is not judged. Masks are not refined to edges, and the features of recent
-    images are cached.
+    every query shows its class, presence is not judged. Masks are not refined to edges, and torch caches the
+    features of recent images.
     """
     may_be_absent = isinstance(protocol, Likewise1 | FSCS2022)
     return {
         "edges": False,
         "as_published": not isinstance(protocol, Likewise1),
         "presence": PRESENCE if may_be_absent else 0.0,
-        "feature_cache": MEMORY,
+        "engine": engine,
+        "feature_cache": MEMORY if engine == "torch" else 0,
     }
 
 
