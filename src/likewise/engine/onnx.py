@@ -169,6 +169,8 @@ def open_session(path: Path, device: str) -> Any:
         )
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
+    # spinning threads take the cores that read, refine and write: a folder then runs at half the rate
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
         return onnxruntime.InferenceSession(str(path), options, providers=[provider])
     except Exception as error:  # ONNX Runtime's errors have no public base class
