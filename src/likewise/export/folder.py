@@ -178,7 +178,7 @@ def export_baked(
 
 def refuse_exported(model: str | Path) -> None:
     """Raise a `ModelError` for a folder that is an export itself."""
-    if (Path(model) / CARD).is_file():
+    if str(model) not in MODELS and (Path(model) / CARD).is_file():
         raise ModelError(f"{model} is an exported model already; give the model that it was made from")
 
 
