@@ -71,7 +71,12 @@ def test_what_images_share_is_segmented(photos: Path) -> None:
     found = run("saliency", "photos/*.jpg", "-o", "maps", folder=photos)
     assert found.returncode == 0, found.stderr
     assert len(list((photos / "maps").glob("*.probability.png"))) == 3
-    for words in (["-o", "found"], ["-o", "again", "--then", "segment"], ["-o", "mapped", "--maps", "maps"]):
+    for words in (
+        ["-o", "found"],
+        ["-o", "again", "--then", "segment"],
+        ["-o", "shared", "--then", "consensus"],
+        ["-o", "mapped", "--maps", "maps"],
+    ):
         found = run("cosegment", "photos/*.jpg", *words, folder=photos)
         assert found.returncode == 0, found.stderr
         mask = np.array(Image.open(photos / words[1] / "1.mask.png")) > 127

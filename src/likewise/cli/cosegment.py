@@ -40,18 +40,23 @@ def cosegment(
     from likewise.errors import check_known
     from likewise.jobs.cosegment import cosegment_folder
     from likewise.predict.co_saliency import BEST_MASK_MODEL, CoSaliency
+    from likewise.predict.consensus import Consensus
     from likewise.predict.few_shot import FewShot
 
     if then is not None:
-        check_known(then, ["segment"], "value of --then")
+        check_known(then, ["segment", "consensus"], "value of --then")
     cosaliency = CoSaliency(model, maps=maps, weights=weights, engine=engine, device=device, edges=edges)
-    few_shot = FewShot(BEST_MASK_MODEL, engine=engine, device=device, edges=edges) if then else None
+    second: FewShot | Consensus | None = None
+    if then == "segment":
+        second = FewShot(BEST_MASK_MODEL, engine=engine, device=device, edges=edges)
+    elif then == "consensus":
+        second = Consensus(cosaliency)
     with stage_progress() as progress:
         report = cosegment_folder(
             paths,
             out,
             cosaliency=cosaliency,
-            then=few_shot,
+            then=second,
             shots=shots,
             formats=format or ["mask"],
             follow_links=follow_links,

@@ -118,7 +118,12 @@ Maps = Annotated[
     ),
 ]
 Then = Annotated[
-    str | None, typer.Option("--then", help="segment: use the best masks as examples and average both probabilities.")
+    str | None,
+    typer.Option(
+        "--then",
+        help="segment: use the best masks as examples and average both probabilities. consensus: keep the salient "
+        "regions that recur, without ICNet.",
+    ),
 ]
 Model = Annotated[str, typer.Option("--model", help="See [bold]likewise models[/bold].")]
 BackboneName = Annotated[

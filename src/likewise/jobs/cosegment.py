@@ -1,6 +1,6 @@
 """Segment what the images of each folder share: `cosegment_folder`.
 
-images -> groups by folder -> learn each group -> (best masks as examples) -> segment each image
+images -> groups by folder -> learn each group -> (best masks as examples, or consensus) -> segment each image
 """
 
 from __future__ import annotations
@@ -21,12 +21,15 @@ from likewise.jobs.records import stamp_of
 from likewise.jobs.writers import check_formats
 
 if TYPE_CHECKING:
+    from likewise.ops.prototypes import Prototypes
     from likewise.predict.co_saliency import CoSaliency, Group
+    from likewise.predict.consensus import Consensus
     from likewise.predict.few_shot import FewShot, Segmenter
     from likewise.predict.result import Result
 
 StageProgress = Callable[[str, int, int], None]
-"""Called with the stage ("comparing", "choosing examples", "segmenting"), the processed images and their total."""
+"""Called with the stage ("comparing", "comparing regions", "choosing examples", "segmenting"), the processed images and
+their total."""
 
 
 @dataclass
@@ -35,7 +38,7 @@ class GroupReport(Report):
 
     Attributes:
         groups: Each folder and its group.
-        examples: With `then`, the images whose masks became the examples of each folder, best first.
+        examples: With few-shot segmentation, the images whose masks became the examples of each folder, best first.
     """
 
     groups: dict[Path, Group] = field(default_factory=dict)
@@ -47,7 +50,7 @@ def cosegment_folder(
     out: str | Path,
     *,
     cosaliency: CoSaliency,
-    then: FewShot | None = None,
+    then: FewShot | Consensus | None = None,
     shots: int = 5,
     formats: Sequence[str] = ("mask",),
     force: bool = False,
@@ -64,12 +67,13 @@ def cosegment_folder(
 
     Args:
         images: Paths, folders and globs. A folder of saliency maps in `cosaliency` is skipped.
-        then: Segments again: the `shots` best masks of a group become its examples, and the probabilities of both
-            are averaged.
+        then: By few-shot segmentation, segments again: the `shots` best masks of a group become its examples, and the
+            probabilities of both are averaged. A consensus segments instead.
         formats: mask, probability, overlay, cutout, coco.
         force: Process finished groups again, also with other settings than before.
     """
     from likewise.predict.co_saliency import COMMON, average_results
+    from likewise.predict.consensus import Consensus
     from likewise.predict.map_folder import MapFolder
 
     formats = check_formats(formats)
@@ -84,7 +88,12 @@ def cosegment_folder(
     settings["groups"] = {str(folder): group_digest(files) for folder, files in members.items()}
     segmenters: dict[Path, Segmenter] = {}
     examples: dict[Path, list[str]] = {}
-    if then is not None:
+    shared: dict[Path, Prototypes | None] = {}
+    if isinstance(then, Consensus):
+        settings |= then.settings
+        for folder, files in members.items():
+            shared[folder] = then.learn(files, progress=_stage(progress, "comparing regions"))
+    elif then is not None:
         settings |= {"then": then.model_name, "then weights": then.fingerprint, "shots": shots}
         for folder, files in members.items():
             if len(groups[folder]):
@@ -95,6 +104,8 @@ def cosegment_folder(
 
     def segment(pixels: np.ndarray, image: ImageFile) -> Result:
         folder = image.path.parent
+        if isinstance(then, Consensus):
+            return then.segment(pixels, shared[folder], name=image.name)
         result = cosaliency.segment(pixels, groups[folder], name=image.name)
         return average_results(result, segmenters[folder](pixels)) if folder in segmenters else result
 

@@ -38,7 +38,7 @@ from likewise.predict.concept_schema import MOST_CLASSES
 from likewise.predict.edges import refine_edges
 from likewise.predict.examples import Example, mark
 from likewise.predict.heads.open import open_head
-from likewise.predict.heads.prototypes import PANetHead, PrototypesHead
+from likewise.predict.heads.prototypes import PANetHead, PrototypesHead, features_of
 from likewise.predict.presence import Judged
 from likewise.predict.result import Result
 from likewise.viz.draw import overlay
@@ -235,6 +235,15 @@ class FewShot:
         if not isinstance(self.head, PrototypesHead | PANetHead):
             raise ModelError(f"{self.model_name} does not judge presence; prototypes and PANet do")
         return self.head.extractor
+
+    def features(self, image: Source) -> Float32[np.ndarray, "c h w"]:
+        """The features of an image that prototypes are compared with: all taps, at the size of the first.
+
+        Raises:
+            ImageError: an image that cannot be read.
+            ModelError: see `extractor`.
+        """
+        return features_of(self.extractor, self._resize(read_image(image))[None])[0][0]
 
     def semantic_map(self, image: Source) -> Float32[np.ndarray, "c h w"]:
         """The features of an image that presence is judged by (`likewise.ops.presence`).

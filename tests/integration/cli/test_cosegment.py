@@ -110,6 +110,14 @@ def test_then_segment_uses_the_best_masks_as_examples(likewise, groups):
     assert settings["shots"] == 2
 
 
+def test_then_consensus_replaces_the_second_pass(likewise, groups):
+    code, _, _ = likewise("cosegment", groups, "-o", "out", "--then", "consensus")
+    assert code == 0
+    assert len(files_of("out")) == 6
+    settings = json.loads(Path("out/.likewise/settings.json").read_text())
+    assert settings["then"] == "consensus"
+
+
 def test_a_killed_run_resumes(groups):
     for index in range(3, 40):
         (groups / f"red/{index}.jpg").write_bytes((groups / f"red/{index % 3}.jpg").read_bytes())
