@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from pycocotools import mask as coco_mask
 
 from likewise.io.annotations import AnnotatedImage, Annotations, Object, read_annotations, write_annotations
 from likewise.io.annotations.shapes import encode
@@ -49,8 +50,8 @@ def grown(mask: np.ndarray) -> np.ndarray:
     return np.any([padded[r : r + height, c : c + width] for r in range(3) for c in range(3)], axis=0)
 
 
-def check(image: AnnotatedImage, found: list[tuple[str, np.ndarray]], *, exact: bool) -> None:
-    """Compare objects in any order: equal, or to one pixel."""
+def check(image: AnnotatedImage, found: list[tuple[str, np.ndarray]], *, exact: bool, line: int = 0) -> None:
+    """Compare objects in any order: equal, or to one pixel and a line of `line` pixels between parts."""
     expected = masks_of(image)
     assert sorted(name for name, _ in found) == sorted(name for name, _ in expected)
     for name, mask in expected:
@@ -58,7 +59,7 @@ def check(image: AnnotatedImage, found: list[tuple[str, np.ndarray]], *, exact: 
         if exact:
             same = [np.array_equal(other, mask) for other in others]
         else:
-            same = [not ((other & ~grown(mask)) | (mask & ~grown(other))).any() for other in others]
+            same = [((other & ~grown(mask)) | (mask & ~grown(other))).sum() <= line for other in others]
         assert any(same), f"{image.name}: {name}"
 
 
@@ -88,7 +89,7 @@ def test_supervision_reads_masks(tmp_path: Path, given: Annotations, format: str
         detections = by_name[image.name]
         names = [found.classes[index] for index in detections.class_id]
         masks = list(detections.mask) if len(detections) else []
-        check(image, list(zip(names, masks, strict=True)), exact=format == "coco")
+        check(image, list(zip(names, masks, strict=True)), exact=format == "coco", line=6)
 
 
 def test_supervision_reads_the_boxes_of_voc(tmp_path: Path, given: Annotations) -> None:
@@ -119,7 +120,8 @@ def test_datumaro_reads_coco_voc_and_cvat(tmp_path: Path, given: Annotations) ->
                 if one.type == dm.AnnotationType.mask:
                     masks.append((labels[one.label].name, np.asarray(one.image).astype(bool)))
                 elif one.type == dm.AnnotationType.polygon:
-                    masks.append((labels[one.label].name, np.asarray(one.as_mask().image).astype(bool)))
+                    coded = coco_mask.merge(coco_mask.frPyObjects([list(one.points)], *image.size))
+                    masks.append((labels[one.label].name, coco_mask.decode(coded).astype(bool)))
             if masks or format != "cvat":
                 check(image, masks, exact=True)
 
@@ -210,4 +212,5 @@ def test_what_datumaro_writes_is_read(tmp_path: Path, given: Annotations, format
     data.export(str(tmp_path / "out"), format, save_media=True)
     found = [image for image in read_annotations(tmp_path / "out").images if Path(image.name).stem == "im1"]
     assert found[0].image is not None
-    np.testing.assert_array_equal(found[0].mask("cat"), given.images[1].mask("cat"))
+    # its polygons follow the centres of pixels
+    check(given.images[1], masks_of(found[0]), exact=format != "coco")

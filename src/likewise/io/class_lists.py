@@ -69,8 +69,8 @@ def read_class_table(path: Path) -> dict[int, str]:
 
 
 def find_palette(folder: Path) -> Path | None:
-    """Return the file of colours in a folder, or in one of the two folders above it."""
-    places = [folder, *folder.absolute().parents[:2]]
+    """Return the file of colours in a folder, or in the folder above it."""
+    places = [folder, folder.absolute().parent]
     return next((path for place in places for name in PALETTE_FILES if (path := place / name).is_file()), None)
 
 
@@ -86,6 +86,9 @@ def read_palette(path: Path) -> list[NamedLabel]:
     found: list[NamedLabel] = []
     for line in read_lines(path):
         if line.startswith("#"):
+            continue
+        if "::" in line and (name := line.partition(":")[0]) and not line.partition("::")[0].count(":"):
+            found.append(NamedLabel(name, voc_palette()[len(found)]))  # datumaro, for labels without colours
             continue
         match = re.fullmatch(r"(.*?):\s*(\d+),\s*(\d+),\s*(\d+)\s*(?::.*)?", line)
         fields = [match[1], *match.groups()[1:]] if match else _fields(line)

@@ -18,6 +18,7 @@ from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from likewise.errors import ImageError, OutputError, requires_extra
 from likewise.io.atomic import write_atomically
+from likewise.io.depth import to_8_bits
 
 Source = str | Path | Image.Image | np.ndarray | bytes | BinaryIO | Any
 """What `read_image` accepts; `Any` stands for a torch tensor, since this module does not import torch."""
@@ -30,12 +31,6 @@ TRANSPOSED = (5, 6, 7, 8)
 
 LOSSY = ("JPEG", "MPO", "WEBP", "AVIF", "HEIF", "JPEG2000")
 """Pillow's names of formats that may change a value a little."""
-
-DEPTHS = (255, 1023, 4095, 16383, 65535)
-"""The largest values of cameras of 8, 10, 12, 14 and 16 bits."""
-
-LONE = 1e-3
-"""Fraction of the brightest, and of the darkest, values that no scale counts: hot and dead pixels."""
 
 _MIN_IS_WHITE, _PHOTOMETRIC, _NODATA = 0, 262, 42113
 _OTHER_BYTE = {";16L": ";16B", ";16B": ";16L", ";16N": ";16B" if sys.byteorder == "little" else ";16L"}
@@ -344,42 +339,3 @@ def _checked_array(image: np.ndarray) -> UInt8[np.ndarray, "h w 3"]:
         "an image array is (height, width, 3) uint8 RGB or (height, width) uint8 grey; "
         f"got shape {image.shape} {image.dtype}; {advice}"
     )
-
-
-def to_8_bits(values: np.ndarray, nodata: float | None = None) -> UInt8[np.ndarray, "h w *channels"]:
-    """Return values of any depth scaled to 8 bits as `read_image` describes.
-
-    The `LONE` brightest and darkest values do not count, nor does an extreme value that is farther from the others than
-    they spread, such as -9999 or 65535 for missing data. They become black or white.
-
-    Args:
-        nodata: A value that does not count.
-    """
-    finite = values if values.dtype.kind != "f" else np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0)
-    low, high = _robust_range(values[np.isfinite(values)], nodata)
-    if values.dtype.kind == "f":
-        if low >= 0 and high <= 1:
-            high, low = 1.0, 0.0
-        elif low >= 0 and high <= 255:
-            high, low = 255.0, 0.0
-    elif low >= 0 and high <= DEPTHS[-1]:
-        low, high = 0.0, float(next(top for top in DEPTHS if high <= top))
-    scaled = (finite.astype(np.float32) - low) * (255 / (high - low or 1.0))
-    return np.clip(np.rint(scaled), 0, 255).astype(np.uint8)
-
-
-def _robust_range(values: np.ndarray, nodata: float | None) -> tuple[float, float]:
-    """Return the smallest and the largest value that count."""
-    if nodata is not None:
-        values = values[values != values.dtype.type(nodata)]
-    for extreme_of in (np.min, np.max):
-        if not values.size:
-            return 0.0, 0.0
-        extreme = extreme_of(values)
-        others = values[values != extreme]
-        if others.size and abs(float(extreme_of(others)) - float(extreme)) > float(np.ptp(others)) > 0:
-            values = others
-    last = values.size - 1
-    places = min(int(LONE * last) + 1, last), max(int((1 - LONE) * last), 0)
-    ordered = np.partition(values.ravel(), places)
-    return float(ordered[places[0]]), float(ordered[places[1]])

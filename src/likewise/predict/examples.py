@@ -15,7 +15,9 @@ from jaxtyping import Bool, UInt8
 from likewise.errors import ExampleError, warn, warnings_about
 from likewise.io.images import Source, read_image, save_image
 from likewise.io.labels import IGNORE
-from likewise.io.masks import Label, MaskSource, box_mask, read_mask, read_scribbles
+from likewise.io.marks import box_mask, read_scribbles
+from likewise.io.masks import Label, read_mask
+from likewise.io.stored_values import MaskSource
 from likewise.predict.result import EqualByValue, png
 from likewise.viz.draw import overlay
 

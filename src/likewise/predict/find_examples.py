@@ -17,7 +17,8 @@ from typing import TypedDict, Unpack
 from likewise.errors import ArgumentError, DataSetError, ExampleError, check_known, warn
 from likewise.io.annotations import ObjectMask, annotation_of, find_format, read_image_annotation
 from likewise.io.class_lists import PASCAL, find_palette, read_palette, voc_palette
-from likewise.io.masks import Label, parse_box, parse_label
+from likewise.io.marks import parse_box
+from likewise.io.masks import Label, parse_label
 from likewise.io.paths import (
     IMAGE_FOLDERS,
     IMAGE_SUFFIXES,

@@ -76,3 +76,8 @@ def test_a_palette_is_found_beside_the_mask_and_above_it(tmp_path: Path) -> None
 def test_the_colours_of_pascal_voc_start_as_published() -> None:
     assert voc_palette(4) == [(0, 0, 0), (128, 0, 0), (0, 128, 0), (128, 128, 0)]
     assert voc_palette()[255] == (224, 224, 192)
+
+
+def test_a_labelmap_without_colours_has_those_of_voc(tmp_path: Path) -> None:
+    (tmp_path / "labelmap.txt").write_text("# label:color_rgb:parts:actions\nbackground:::\nbig ball:::\n")
+    assert read_palette(tmp_path / "labelmap.txt")[1] == NamedLabel("big ball", (128, 0, 0))

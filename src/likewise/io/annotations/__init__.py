@@ -131,6 +131,8 @@ def _format_of_folder(folder: Path) -> tuple[str, Path] | None:
             except DataSetError:
                 continue
     of_all = [found for found in known if found and found[0] in ("coco", "label-studio", "cvat")]
+    instances = [found for found in of_all if found[1].name.startswith("instances")]
+    of_all = instances or of_all  # COCO's others repeat the images, with key points or parts of scenes
     if len(of_all) > 1:
         names = ", ".join(path.name for _, path in of_all)
         raise DataSetError(f"{folder}: holds several annotation files, {names}; name one of them")

@@ -16,8 +16,8 @@ from likewise.errors import DataSetError
 from likewise.io.annotations.dataset import AnnotatedImage, Annotations, Object
 from likewise.io.annotations.files import ImageFinder
 from likewise.io.annotations.shapes import encode_values
-from likewise.io.masks import read_stored
 from likewise.io.paths import IMAGE_SUFFIXES, MASK_SUFFIXES, pairing_key, visible_entries
+from likewise.io.stored_values import stored_values
 
 CELL = "cell"
 """The class of the objects."""
@@ -74,7 +74,7 @@ def read_ids(path: Path) -> np.ndarray:
     Raises:
         DataSetError: The file holds no map of whole numbers, or Python objects beside it.
     """
-    ids = _unpickled(path) if path.suffix.lower() == ".npy" else read_stored(path)
+    ids = _unpickled(path) if path.suffix.lower() == ".npy" else stored_values(path).values
     if ids.ndim != 2 or (ids.dtype.kind not in "biu" and not np.array_equal(ids, np.rint(ids))):
         raise DataSetError(
             f"{path}: its masks are {ids.shape} {ids.dtype}; needed are ids (height, width) of one image"

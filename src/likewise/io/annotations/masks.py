@@ -17,8 +17,9 @@ from likewise.io.atomic import write_atomically
 from likewise.io.class_lists import LEGEND, NamedLabel, read_palette, voc_palette
 from likewise.io.images import save_image, save_pillow
 from likewise.io.labels import IGNORE
-from likewise.io.masks import read_labels, read_stored
+from likewise.io.masks import read_labels
 from likewise.io.paths import OUTPUT_SUFFIXES, Listings, find_images, find_mask
+from likewise.io.stored_values import stored_values
 
 TABLE = "table.csv"
 COLUMNS = ("image", "id", "class", "score", "left", "top", "width", "height", "area")
@@ -42,7 +43,7 @@ def read(path: Path, finder: ImageFinder) -> Annotations:
         if mask is None:
             continue
         if ids is not None:
-            numbers = encode_values(read_stored(ids).astype(np.int64))
+            numbers = encode_values(stored_values(ids).values.astype(np.int64))
             rows = (
                 (shape, table.get((file.name, number), (path.resolve().name, None)))
                 for number, shape in numbers.items()

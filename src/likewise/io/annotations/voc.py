@@ -20,7 +20,8 @@ from likewise.io.annotations.shapes import Box, bounds, encode_values
 from likewise.io.class_lists import PASCAL, read_class_table, read_palette, voc_palette
 from likewise.io.images import save_image, save_pillow
 from likewise.io.labels import IGNORE
-from likewise.io.masks import Colour, read_stored
+from likewise.io.masks import Colour
+from likewise.io.stored_values import stored_values
 
 CLASSES, OBJECTS, BOXES, LABELMAP = "SegmentationClass", "SegmentationObject", "Annotations", "labelmap.txt"
 BACKGROUND = ("background", "_background_", "__ignore__")
@@ -96,7 +97,7 @@ def _read_masks(classes: Path, objects: Path, names: dict[int | Colour, str]) ->
     split = _packed(objects) if objects.is_file() else np.zeros_like(labels)
     if split.shape != labels.shape:
         raise DataSetError(f"{objects}: is {split.shape}, its class PNG {labels.shape} (height, width)")
-    colours = read_stored(classes).ndim == 3
+    colours = stored_values(classes).values.ndim == 3
     numbers = np.unique(split, return_inverse=True)[1].reshape(split.shape)
     for pair, shape in encode_values(np.where(labels > 0, numbers << 24 | labels, 0)).items():
         value = pair & 0xFFFFFF
@@ -111,7 +112,7 @@ def _read_masks(classes: Path, objects: Path, names: dict[int | Colour, str]) ->
 
 def _packed(path: Path) -> np.ndarray:
     """Return the labels, or the colours as numbers."""
-    values = read_stored(path).astype(np.int64)
+    values = stored_values(path).values.astype(np.int64)
     return values if values.ndim == 2 else values[..., 0] << 16 | values[..., 1] << 8 | values[..., 2]
 
 

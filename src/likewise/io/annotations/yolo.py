@@ -42,9 +42,10 @@ def read(path: Path, finder: ImageFinder) -> Annotations:
         return read_files([(image, image.name, path)], names_beside(path.parent))
     table = path if path.is_file() else next((path / name for name in YAML_NAMES if (path / name).is_file()), None)
     folder = path if path.is_dir() else path.parent
-    names, places = _read_table(table) if table else (names_beside(folder), [folder])
+    inner = next((entry for entry in visible_entries(folder) if entry.name.lower() == "images"), folder)
+    names, places = _read_table(table) if table else (names_beside(folder), [])
     listings, pairs = Listings(), []
-    for place in dict.fromkeys(places):
+    for place in dict.fromkeys(places or [inner]):
         for image in images_below(place):
             labels = _labels_of(image, listings)
             if table or labels is not None:
@@ -107,7 +108,7 @@ def names_beside(folder: Path) -> dict[int, str]:
 
 
 def _read_table(path: Path) -> tuple[dict[int, str], list[Path]]:
-    """Return the class names and the folders of images of a data.yaml."""
+    """Return the class names and the folders of images that a data.yaml names."""
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
         names: Any = content["names"]
@@ -124,7 +125,7 @@ def _read_table(path: Path) -> tuple[dict[int, str], list[Path]]:
             parts = [part for part in PurePosixPath(str(one).replace("\\", "/")).parts if part not in ("..", ".", "/")]
             inside = [path.parent.joinpath(*parts[start:]) for start in range(len(parts))]
             places += [place for place in inside if place.is_dir()][:1]
-    return found, places or [path.parent]
+    return found, places
 
 
 def is_folder(folder: Path) -> bool:

@@ -237,9 +237,9 @@ def count_class_pixels(
                 )
     if problems:
         listed = sorted(problems)[:MAX_LISTED]
-        more = f"\n  and {len(problems) - MAX_LISTED} more" if len(problems) > MAX_LISTED else ""
+        more = f"; and {len(problems) - MAX_LISTED} more" if len(problems) > MAX_LISTED else ""
         count = f"{len(problems)} problem{'s' * (len(problems) > 1)}"
-        raise DataSetError(f"{training.name}: {count}:\n  " + "\n  ".join(listed) + more)
+        raise DataSetError(f"{training.name}: {count}: {'; '.join(listed)}{more}")
     return total[: len(training.classes)], int(total[IGNORE])
 
 

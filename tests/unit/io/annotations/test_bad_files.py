@@ -176,6 +176,8 @@ def test_several_annotation_files_in_a_folder_are_named(folder: Path) -> None:
     write(folder / "val.json", COCO)
     with pytest.raises(DataSetError, match=r"train\.json, val\.json"):
         read_annotations(folder)
+    write(folder / "instances_val.json", COCO)
+    assert len(read_annotations(folder)) == 1, "of COCO's own names, instances have the objects"
 
 
 def test_the_size_of_an_absent_image_is_needed_where_no_file_states_it(tmp_path: Path) -> None:
