@@ -83,7 +83,7 @@ def test_a_model_of_other_classes_raises_with_both_lists(scenes, tmp_path):
 
 def test_an_image_that_cannot_be_parsed_is_named(run, scenes, tmp_path):
     scenes.scenes[1].image.write_bytes(b"damaged")
-    with pytest.raises(PredictionError, match=r"1 images of CamVid test .*1\.png"):
+    with pytest.raises(PredictionError, match=r"1 image of CamVid test .*1\.png"):
         evaluate_scenes(run, scenes, tmp_path / "out", scales=(), device="cpu")
 
 

@@ -72,7 +72,7 @@ def test_one_way_protocols_refuse_several_ways(dataset: EpisodeSet, name: str) -
 
 def test_a_class_of_one_image_raises_instead_of_looping_forever(dataset: EpisodeSet) -> None:
     lonely = replace(dataset, entries=(Entry("a", "bird"),))
-    with pytest.raises(DataSetError, match=r"'bird' .*1 images; .* 1 others"):
+    with pytest.raises(DataSetError, match=r"'bird' .*1 image; .* 1 others"):
         find_protocol("hsnet-2021").episodes(lonely)
 
 

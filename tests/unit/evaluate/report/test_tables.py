@@ -39,7 +39,7 @@ def test_a_table_states_left_out_episodes_and_missing_numbers() -> None:
     part = Part("CamVid test", Presence("CamVid test", 5, ("a", "b")), scores, {2: "damaged"})
     shown = printed(Results("scenes", (part,), {"inference": "single-scale"}))
     assert "scenes: inference single-scale" in shown
-    assert re.search(r"present +3 of 5, 1 episodes left out *\n +images +3 ", shown)
+    assert re.search(r"present +3 of 5, 1 episode left out *\n +images +3 ", shown)
     assert re.search(r"car +- ", shown)
 
 
