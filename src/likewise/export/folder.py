@@ -41,7 +41,7 @@ NOTES = {
     "scenes": f"images: {IMAGE}; any size, for this model with a short side of about {{side}} pixels (0: its own). "
     "probabilities: of each class at every pixel, in the order {classes}.",
     "concept": f"images: one {IMAGE}; any size from 16 pixels a side. probabilities: of background and {{classes}} "
-    "at every pixel of the image; they sum to 1. Outlines are not refined to image edges.",
+    "at every pixel of the image; they sum to 1. Outlines are not refined to image edges, and presence is not judged.",
 }
 """What goes in and comes out of the graph of each role."""
 

@@ -84,7 +84,7 @@ def test_a_scene_network_parses_as_on_torch(scenes: tuple[Path, Path]) -> None:
 
 @pytest.mark.parametrize("model", ["prototypes-lite0", "panet-lite0"])
 def test_a_baked_concept_needs_an_image_only(model: str, work: Path, examples: list[Example]) -> None:
-    few_shot = FewShot(model, edges=False)
+    few_shot = FewShot(model, edges=False, presence=0.0)
     concept = few_shot.learn(examples)
     concept.save(work / "ab.concept")
     done = export_baked(work / "ab.concept", work / f"baked-{model}", check=True)
@@ -95,7 +95,7 @@ def test_a_baked_concept_needs_an_image_only(model: str, work: Path, examples: l
         assert found.shape == (1, 3, *size)
         np.testing.assert_allclose(found.sum(axis=1), 1, atol=1e-5)
         probability = few_shot.segment(sample(*size), concept).probability
-        np.testing.assert_allclose(1 - found[0, 0], probability, atol=1e-4)
+        np.testing.assert_allclose(1 - found[0, 0], probability, atol=1e-3)
     with pytest.raises(ModelError, match="concept"):
         FewShot(str(work / f"baked-{model}"))
 
