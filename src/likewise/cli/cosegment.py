@@ -47,8 +47,8 @@ def cosegment(
         check_known(then, ["segment", "consensus"], "value of --then")
     cosaliency = CoSaliency(model, maps=maps, weights=weights, engine=engine, device=device, edges=edges)
     second: FewShot | Consensus | None = None
-    if then == "segment":
-        second = FewShot(BEST_MASK_MODEL, engine=engine, device=device, edges=edges)
+    if then == "segment":  # a group shares its object, so no image is taken to lack it
+        second = FewShot(BEST_MASK_MODEL, engine=engine, device=device, edges=edges, presence=0)
     elif then == "consensus":
         second = Consensus(cosaliency)
     with stage_progress() as progress:
