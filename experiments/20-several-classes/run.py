@@ -1,6 +1,6 @@
 """What several classes in one concept cost each: mean IoU beside others, as a share of that alone.
 
-    python experiments/19-several-classes/run.py --data DATA [--split val] [--sets 20] [--out result.json]
+    python experiments/20-several-classes/run.py --data DATA [--split val] [--sets 20] [--out result.json]
 
 Sets of three and of five classes of PASCAL, in turns; every fourth set is of animals. Two examples of each class, whose
 images show no other class of the set where there are enough; up to five queries a class. The model is the default,
@@ -101,10 +101,8 @@ def main() -> None:
             "alone": round(alone, 4),
             "beside others, before": round(before, 4),
             "beside others": round(now, 4),
-            "share, before": [
-                round(value, 3) for value in (before / alone, *np.quantile(shares[:, 0], [0.025, 0.975]))
-            ],
-            "share": [round(value, 3) for value in (now / alone, *np.quantile(shares[:, 1], [0.025, 0.975]))],
+            "share, before": [round(value, 3) for value in (before / alone, low[0], high[0])],
+            "share": [round(value, 3) for value in (now / alone, low[1], high[1])],
         }
         print(ways, json.dumps(table[ways]))
     if given.out:
