@@ -212,5 +212,7 @@ def test_what_datumaro_writes_is_read(tmp_path: Path, given: Annotations, format
     data.export(str(tmp_path / "out"), format, save_media=True)
     found = [image for image in read_annotations(tmp_path / "out").images if Path(image.name).stem == "im1"]
     assert found[0].image is not None
-    # its polygons follow the centres of pixels
-    check(given.images[1], masks_of(found[0]), exact=format != "coco")
+    mask, expected = found[0].mask("cat"), given.images[1].mask("cat")
+    if format == "coco":  # its polygons follow the centres of pixels
+        mask = mask | (grown(mask) & expected)
+    np.testing.assert_array_equal(mask, expected)

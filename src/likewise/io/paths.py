@@ -48,7 +48,7 @@ IMAGE_FOLDERS = frozenset({"images", "image", "imgs", "img", "img_dir", "jpegima
 # fmt: off
 MASK_FOLDERS = (
     "masks", "mask", "labels", "label", "annotations", "ann_dir", "segmentationclass", "segmentations", "gt",
-    "groundtruth", "ground_truth",
+    "groundtruth", "ground_truth", "segmentationobject",
 )
 # fmt: on
 """Names of the sibling folder of masks in order of precedence, in lower case."""
@@ -59,6 +59,9 @@ SYSTEM_NAMES = frozenset({"thumbs.db", "desktop.ini", "__macosx", "@eadir", "$re
 FLAT = 0.75
 """Fraction of equal horizontal neighbours from which an image of the stem of another one is a mask: a photograph has
 less than 0.4, a mask more than 0.9."""
+
+OUTPUT_FOLDER = "voc"
+"""Folder inside an output folder with label images in the layout of PASCAL VOC."""
 
 RECORDS = ".likewise"
 """Folder inside an output folder that records the settings and the finished images of a run."""
@@ -240,11 +243,14 @@ def is_output(path: Path, root: Path, listings: Listings | None = None) -> bool:
     suffix = path.suffix.lower()
     output = next((end for end in OUTPUT_SUFFIXES.values() if path.name.lower().endswith(end)), None)
     stems = [path.stem[: -len(end)] for end in MASK_ENDINGS if path.stem.lower().endswith(end)]
+    folders = [folder for folder in path.parents if folder == root or root in folder.parents]
+    runs = (
+        [folder for folder in folders if (folder / RECORDS).is_dir()] if output or OUTPUT_FOLDER in path.parts else []
+    )
+    if any(output or path.relative_to(folder).parts[0] == OUTPUT_FOLDER for folder in runs):
+        return True
     if output is not None:
         stems.append(path.name[: -len(output)])
-        folders = [folder for folder in path.parents if folder == root or root in folder.parents]
-        if any((folder / RECORDS).is_dir() for folder in folders):
-            return True
     if any(listings.images(path.parent, stem) for stem in stems):
         return True
     if suffix in MASK_SUFFIXES:

@@ -14,6 +14,15 @@ from PIL import Image
 from pycocotools.coco import COCO
 
 from likewise import Concept
+from likewise.io.annotations import (
+    AnnotatedImage,
+    Annotations,
+    Box,
+    Object,
+    read_annotations,
+    write_annotations,
+)
+from likewise.io.annotations.shapes import encode
 from likewise.weights import DEFAULT_MODEL
 from support.fake_runs import make_hsnet_run
 
@@ -357,3 +366,28 @@ def test_a_name_close_to_a_run_is_suggested(likewise, discs):
     make_hsnet_run(Path("runs/street"))
     _, _, err = likewise("segment", discs, "--like", discs / "disc0.jpg", "-o", "out", "--model", "runs/stret")
     assert "did you mean runs/street" in err
+
+
+def test_annotations_of_other_tools_are_examples_and_results(likewise, discs):
+    mask = mask_of(discs / "disc0.mask.png")
+    (discs / "disc0.mask.png").unlink()
+    objects = (Object("red", encode(mask)), Object("other", Box((1.0, 1.0, 9.0, 9.0))))
+    given = Annotations([AnnotatedImage("disc0.jpg", objects, discs / "disc0.jpg", mask.shape)], ("red", "other"))
+    write_annotations(given, discs, "coco")
+    formats = ("mask", "instance", "table", "coco", "yolo", "voc", "labelme", "cvat", "label-studio")
+    words = ("--like", discs / "coco.json", "--classes", "red", "-o", "out", "--format", *formats)
+    code, out, err = likewise("segment", discs, *words)
+    assert (code, err) == (0, "")
+    assert out.startswith("3 images segmented")
+    expected = {image.name: image.mask("red") for image in read_annotations("out/coco.json", images=discs).images}
+    assert expected["disc1.jpg"][50, 80]
+    np.testing.assert_array_equal(mask_of(Path("out/disc1.mask.png")), expected["disc1.jpg"])
+    (Path("out/yolo") / "images").symlink_to(discs.resolve())
+    for place in ("yolo", "voc", "labelme", "cvat.xml", "label-studio.json"):
+        options = {} if place == "yolo" else {"images": discs}
+        for image in read_annotations(Path("out") / place, **options).images:
+            name = Path(image.name).name
+            assert (image.mask("red") != expected[name]).mean() < 0.03, (place, name)
+    code, _, err = likewise("segment", discs, "--like", discs / "coco.json", "--classes", "green", "-o", "other")
+    assert code == 2
+    assert "'green'" in err

@@ -232,3 +232,10 @@ def test_files_that_systems_leave_are_skipped(photos: Path) -> None:
     (photos / "Thumbs.db").touch()
     assert [entry.name for entry in visible_entries(photos)] == ["a.jpg"]
     assert names(find_images([photos])) == ["a.jpg"]
+
+
+def test_label_images_that_a_run_wrote_for_other_tools_are_skipped(photos: Path) -> None:
+    for name in ("a.jpg", "out/voc/SegmentationClass/a.png", "voc/b.jpg"):
+        save_flat(photos / name)
+    (photos / "out/.likewise").mkdir()
+    assert names(find_images([photos])) == ["a.jpg", "voc/b.jpg"]
