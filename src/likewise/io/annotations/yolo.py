@@ -11,7 +11,6 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
-import yaml
 
 from likewise.errors import DataSetError
 from likewise.io.annotations.dataset import AnnotatedImage, Annotations, Object
@@ -109,6 +108,8 @@ def names_beside(folder: Path) -> dict[int, str]:
 
 def _read_table(path: Path) -> tuple[dict[int, str], list[Path]]:
     """Return the class names and the folders of images that a data.yaml names."""
+    import yaml
+
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
         names: Any = content["names"]
