@@ -32,7 +32,8 @@ def prefetch(
         cost: Bytes of memory that an item needs from when it is read until the second item after it is yielded.
         budget: Items are read early only while the sum of their costs is within this.
     """
-    with ThreadPoolExecutor(READERS) as readers:
+    readers = ThreadPoolExecutor(READERS)
+    try:
         rest: Iterator[Item | None] = iter(items)
         following = next(rest, None)
         waiting: deque[tuple[Item, Future[Value], int]] = deque()
@@ -49,3 +50,7 @@ def prefetch(
             item, future, own = waiting.popleft()
             in_use.append(own)
             yield item, future
+    finally:
+        # no waiting: an abandoned generator may be closed by the garbage collector, which can run while threading holds
+        # the lock that a join needs
+        readers.shutdown(wait=False, cancel_futures=True)

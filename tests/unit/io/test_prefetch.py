@@ -1,6 +1,7 @@
 """Items are read ahead of their use: in order, a few at a time."""
 
 import itertools
+from threading import Event, Thread
 
 import pytest
 
@@ -34,3 +35,15 @@ def test_items_are_read_ahead_within_the_budget(budget: int, most: int) -> None:
         future.result()
         assert len(read) <= index + most
     assert read == list(range(20))
+
+
+def test_an_abandoned_stream_closes_without_waiting_for_its_readers() -> None:
+    release = Event()
+    stream = prefetch(range(20), lambda item: release.wait(10))
+    closing = Thread(target=stream.close)
+    next(stream)
+    closing.start()
+    closing.join(5)
+    waited = closing.is_alive()
+    release.set()
+    assert not waited
