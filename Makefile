@@ -11,9 +11,13 @@ NUMERICAL := -q -m "not double_precision" tests/golden tests/unit/models tests/u
 	tests/unit/evaluate/test_segmenter.py
 
 # Tests of inputs that fail.
+RUN_FOLDERS := $(addprefix tests/unit/train/test_loop.py::, \
+	test_a_damaged_checkpoint_is_replaced_by_the_one_before_it test_a_damaged_recipe_of_a_run_is_named \
+	test_a_run_whose_checkpoints_are_all_damaged_says_so test_an_incomplete_log_line_is_rewritten \
+	test_a_killed_and_resumed_run_has_the_bits_of_an_uninterrupted_one)
 ROBUSTNESS := tests/robustness tests/unit/predict/test_concept_schema.py tests/unit/weights/test_load.py \
 	tests/unit/io/test_paths.py tests/unit/io/test_atomic.py tests/unit/jobs/test_records.py \
-	tests/unit/jobs/test_pipeline.py tests/unit/train/test_loop.py tests/integration/cli/test_segment.py
+	tests/unit/jobs/test_pipeline.py $(RUN_FOLDERS) tests/integration/cli/test_segment.py
 
 .PHONY: demo test robustness test-fast test-portable test-avx2 test-baseline test-browser test-formats check format lint types bench docs docs-serve \
 	results clean
@@ -48,9 +52,13 @@ test-formats:
 	$(VENV)-formats/bin/python -m pip install --quiet --editable . --requirement tests/formats/requirements.txt
 	$(VENV)-formats/bin/python -m pytest -p no:cacheprovider tests/formats
 
+FUZZ ?= 2000
+KILLS ?= 20
+RUNS ?= 20
+
 # Damaged inputs, kills, limits and equal runs; writes the table in docs/robustness.md.
 robustness: $(VENV)/installed-dev
-	LIKEWISE_FUZZ_EXAMPLES=2000 LIKEWISE_KILLS=20 LIKEWISE_EQUAL_RUNS=20 LIKEWISE_ROBUSTNESS_DOCS=1 \
+	LIKEWISE_FUZZ_EXAMPLES=$(FUZZ) LIKEWISE_KILLS=$(KILLS) LIKEWISE_EQUAL_RUNS=$(RUNS) LIKEWISE_ROBUSTNESS_DOCS=1 \
 	$(BIN)/python -m pytest -q -p no:cacheprovider -p support.robustness_table $(ROBUSTNESS)
 
 check: format lint types test
