@@ -52,13 +52,18 @@ def refuse_changes(
     """
     before, after = flatten(recorded), flatten(json.loads(json.dumps(current)))
     changes = [
-        f"{DIGESTS[key]} changed"
-        if key in DIGESTS and key in before and key in after
+        f"{in_words(key)} changed"
+        if in_words(key) and key in before and key in after
         else f"{key} was {before.get(key)!r} and is now {after.get(key)!r}"
         for key in changed_keys(recorded, current)
     ]
     if changes:
         raise error(f"{folder}: holds results of other settings: {', '.join(changes)}; {advice}")
+
+
+def in_words(key: str) -> str:
+    """Return what a digest stands for; empty for settings that people can read."""
+    return f"the images of {key.removeprefix('groups.')}" if key.startswith("groups.") else DIGESTS.get(key, "")
 
 
 def changed_keys(recorded: Mapping[str, Any], current: Mapping[str, Any]) -> list[str]:

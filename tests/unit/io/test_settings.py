@@ -43,3 +43,9 @@ def test_each_changed_added_and_removed_setting_is_listed_with_both_values(tmp_p
 
 def test_nested_keys_are_joined_by_dots() -> None:
     assert flatten({"a": {"b": {"c": 1}}, "d": [2]}) == {"a.b.c": 1, "d": [2]}
+
+
+def test_changed_digests_are_said_in_words(tmp_path: Path) -> None:
+    recorded, current = {"concept": "a", "groups": {"my/photos": "b"}}, {"concept": "c", "groups": {"my/photos": "d"}}
+    with pytest.raises(OutputError, match=r"settings: the examples changed, the images of my/photos changed; "):
+        refuse_changes(tmp_path, recorded, current, advice="")
