@@ -57,7 +57,7 @@ def test_a_second_run_skips_finished_images_and_refuses_a_changed_group_unless_f
     (groups / "red/3.jpg").write_bytes((groups / "red/0.jpg").read_bytes())
     code, _, err = likewise(*words)
     assert code == 2
-    assert "groups.photos/red was" in err
+    assert "the images of photos/red changed" in err
     code, out, _ = likewise(*words, "--force")
     assert code == 0
     assert out.startswith("7 images in 2 groups")
