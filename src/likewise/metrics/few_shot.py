@@ -50,7 +50,7 @@ class EpisodeIoU(ABC):
     def count(self, matrix: Int64[np.ndarray, "k k"], episode: Episode) -> float | None:
         """Count an episode by its confusion matrix; returns as `update`."""
         shown, run = matrix.sum(axis=1) > 0, self.run_of(episode)
-        counted, sums = self.counted(shown), np.stack(intersection_and_union(matrix), axis=1)
+        counted, sums = self.counted(shown, matrix.sum(axis=0) > 0), np.stack(intersection_and_union(matrix), axis=1)
         self.background[run] += sums[0] * counted[0]
         for name, way, own in zip(episode.classes, counted[1:], sums[1:], strict=True):
             if way:
@@ -59,8 +59,8 @@ class EpisodeIoU(ABC):
         of_shown = sums[1:][shown[1:]]
         return float((of_shown[:, 0] / of_shown[:, 1]).mean()) if len(of_shown) else None
 
-    def counted(self, shown: Bool[np.ndarray, " k"]) -> Bool[np.ndarray, " k"]:
-        """Return which labels count, given those that the target shows; the background is first."""
+    def counted(self, shown: Bool[np.ndarray, " k"], found: Bool[np.ndarray, " k"]) -> Bool[np.ndarray, " k"]:
+        """Return which labels count, given those that the target shows and those found; the background is first."""
         return np.ones_like(shown)
 
     def run_of(self, episode: Episode) -> int:
@@ -142,7 +142,7 @@ class PanetIoU(EpisodeIoU):
     def __init__(self, classes: Sequence[str]) -> None:
         super().__init__("panet-2019", classes)
 
-    def counted(self, shown: Bool[np.ndarray, " k"]) -> Bool[np.ndarray, " k"]:
+    def counted(self, shown: Bool[np.ndarray, " k"], found: Bool[np.ndarray, " k"]) -> Bool[np.ndarray, " k"]:
         return shown
 
     def run_of(self, episode: Episode) -> int:
@@ -172,7 +172,7 @@ class LikewiseIoU(EpisodeIoU):
         super().__init__("likewise-1", classes)
         self.absent: list[float] = []
 
-    def counted(self, shown: Bool[np.ndarray, " k"]) -> Bool[np.ndarray, " k"]:
+    def counted(self, shown: Bool[np.ndarray, " k"], found: Bool[np.ndarray, " k"]) -> Bool[np.ndarray, " k"]:
         return np.full_like(shown, shown[1:].any())
 
     def count(self, matrix: Int64[np.ndarray, "k k"], episode: Episode) -> float | None:
@@ -210,6 +210,9 @@ class FSCSIoU(EpisodeIoU):
     def __init__(self, classes: Sequence[str]) -> None:
         super().__init__("fs-cs-2022", classes)
         self.exact = 0
+
+    def counted(self, shown: Bool[np.ndarray, " k"], found: Bool[np.ndarray, " k"]) -> Bool[np.ndarray, " k"]:
+        return shown | found
 
     def count(self, matrix: Int64[np.ndarray, "k k"], episode: Episode) -> float | None:
         self.exact += bool(((matrix.sum(axis=0) > 0) == (matrix.sum(axis=1) > 0))[1:].all())

@@ -17,8 +17,10 @@ from likewise.predict.examples import Example
 class Dataset(Annotations):
     """Annotated images, which are examples of their classes.
 
+    ```python
     dataset = read_annotations("annotations.json")
     few_shot.learn(dataset["cat"][:5])
+    ```
     """
 
     def __iter__(self) -> Iterator[Example]:

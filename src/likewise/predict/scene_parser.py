@@ -54,7 +54,8 @@ class SceneParser:
         mirror: parse the mirror image too and average. Left and right classes are swapped in it.
         window: the side, in pixels, of the windows into which larger images are cut.
         overlap: the smallest fraction of a window's side that its neighbour shares, in [0, 0.5].
-        engine, device: see `likewise.FewShot`.
+        engine: see `likewise.FewShot`.
+        device: see `likewise.FewShot`.
 
     Raises:
         ModelError: a model of another method, more than 254 classes, or an unknown device.

@@ -119,7 +119,7 @@ def test_learning_adds_examples_to_a_concept(likewise, discs):
     code, out, _ = likewise("learn", discs / "disc1.jpg", "one.concept", *box, "-o", "two.concept")
     assert code == 0
     assert "object (2)" in out
-    assert Concept.load("two.concept").names == ("disc1.jpg", "disc0.jpg")
+    assert Concept.load("two.concept").names == ("disc0.jpg", "disc1.jpg")
 
 
 def test_a_second_run_skips_finished_images_and_refuses_other_examples_unless_forced(likewise, discs):

@@ -6,7 +6,7 @@ import pytest
 from likewise.data.episodes import Episode
 from likewise.errors import ArgumentError, DataSetError, PredictionError
 from likewise.evaluate.protocols import PROTOCOLS, find_protocol
-from likewise.metrics.few_shot import FoldIoU, LikewiseIoU, PanetIoU
+from likewise.metrics.few_shot import FoldIoU, FSCSIoU, LikewiseIoU, PanetIoU
 from support.label_maps import episode, labels
 
 CLASSES = ("cat", "dog", "cow")
@@ -184,3 +184,14 @@ def test_the_iou_of_an_episode_is_the_mean_over_the_ways_it_shows() -> None:
     both = episode("cat", "dog")
     assert counts.update(np.array([[1, 2, 0, 2]], np.uint8), target, both) == 0.5
     assert counts.update(target, np.zeros_like(target), both) is None
+
+
+def test_the_exact_ratio_counts_episodes_whose_classes_are_all_predicted() -> None:
+    metric = FSCSIoU(["cat", "dog"])
+    target = labels("01", "02")
+    metric.update(target, target, episode("cat", "dog", query="a"))
+    metric.update(labels("01", "00"), target, episode("cat", "dog", query="b"))
+    metric.update(labels("00", "00"), labels("00", "00"), episode("cat", "dog", query="c"))
+    scores = metric.compute()
+    assert scores.values["exact ratio"] == pytest.approx(2 / 3)
+    assert scores.per_class == {"cat": 1, "dog": 0.5}
