@@ -3,6 +3,7 @@
     python tools/export_pretrained.py
 
 - panet-lite0.onnx: the backbone of the few-shot models, weights inside.
+- tools/try_page/panet-lite0.onnx: the same without the semantic map, for the page in the browser.
 - saliency-lite0.onnx, icnet-lite0.vectors.onnx, icnet-lite0.masks.onnx: graphs whose weights are in the .safetensors
   file beside them.
 
@@ -50,6 +51,8 @@ def main() -> None:
         fingerprint=fingerprint(network),
         card=card_of(name),
     )
+    page = ROOT / "tools/try_page" / f"{name}.onnx"
+    export_backbone(network.backbone, page, fingerprint=fingerprint(network), card=card_of(name))
     name = "saliency-lite0"
     export_saliency(
         open_model(name, SALIENCY).network,

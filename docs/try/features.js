@@ -70,9 +70,7 @@ class Network {
     const input = resizeImage(image, ...inputSize(image.height, image.width));
     const tensor = new this.ort.Tensor("uint8", input.data, [1, input.height, input.width, 3]);
     const results = await this.session.run({ images: tensor });
-    // the semantic map tells Python whether the object is there; the page always marks it
-    const taps = this.session.outputNames.filter((name) => name !== "semantic");
-    return taps.map((name) => {
+    return this.session.outputNames.map((name) => {
       const [, channels, height, width] = results[name].dims;
       return { data: Float32Array.from(results[name].data), channels, height, width };
     });

@@ -1,7 +1,7 @@
 """MkDocs hook: add to site/try what docs/try runs, which is not in the repository as such.
 
-onnxruntime-web comes from node_modules beside this file (`npm ci --prefix tools/try_page`), the network from the
-package, and the sample photographs from scikit-image. `vendor/files.json` lists them for the page.
+onnxruntime-web comes from node_modules beside this file (`npm ci --prefix tools/try_page`), the network from the file
+beside it, which lacks the semantic map of the package's (`tools/export_pretrained.py` writes both), and the sample photographs from scikit-image. `vendor/files.json` lists them for the page.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from skimage import data
 
 HERE = Path(__file__).parent
 NODE_MODULES = HERE / "node_modules/onnxruntime-web"
-MODEL = HERE.parents[1] / "src/likewise/weights/pretrained/panet-lite0.onnx"
+MODEL = HERE / "panet-lite0.onnx"
 BUILDS = {
     "wasm": ("ort.wasm.min.mjs", "ort-wasm-simd-threaded"),
     "webgpu": ("ort.webgpu.min.mjs", "ort-wasm-simd-threaded.asyncify"),
