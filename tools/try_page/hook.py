@@ -1,7 +1,8 @@
 """MkDocs hook: add to site/try what docs/try runs, which is not in the repository as such.
 
 onnxruntime-web comes from node_modules beside this file (`npm ci --prefix tools/try_page`), the network from the file
-beside it, which lacks the semantic map of the package's (`tools/export_pretrained.py` writes both), and the sample photographs from scikit-image. `vendor/files.json` lists them for the page.
+beside it, which lacks the semantic map of the package's (`tools/export_pretrained.py` writes both), and the sample
+photographs from scikit-image. `vendor/files.json` lists them for the page.
 """
 
 from __future__ import annotations
