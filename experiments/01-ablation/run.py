@@ -74,7 +74,7 @@ class CachedExtractor:
 def pixels(few_shot: FewShot, path: Path) -> UInt8[np.ndarray, "h w 3"]:
     """Return the image at the size of the network's input."""
     image = read_image(path)
-    height, width = few_shot.input_size(*image.shape[:2])
+    height, width = few_shot.inputs.size(*image.shape[:2])
     return np.array(Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR))
 
 

@@ -209,7 +209,7 @@ def answers(few_shot: FewShot, episode: Episode, world: World) -> Iterator[dict[
         prepared = few_shot.head.prepare(own)._replace(judge=Judge(own, world))
         for kind, path in queries:
             image = read_image(path)
-            (found,) = few_shot.head.segment(few_shot._resize(image)[None], prepared, [image.shape[:2]], 0.0)
+            (found,) = few_shot.head.segment(few_shot.inputs.resize(image)[None], prepared, [image.shape[:2]], 0.0)
             mask = found.probabilities[1] > found.probabilities[0]
             truth, known = np.zeros_like(mask), np.ones_like(mask)
             if kind == "present":

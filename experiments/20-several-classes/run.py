@@ -82,7 +82,7 @@ def main() -> None:
                     continue
                 labels = read_labels(voc.labels(image))
                 truth, known = labels == PASCAL.index(name) + 1, labels != IGNORE
-                pixels = few_shot._resize(read_image(voc.image(image)))[None]
+                pixels = few_shot.inputs.resize(read_image(voc.image(image)))[None]
                 for row, (own, label) in enumerate(((alone, 1), (prepared._replace(judge=None), way), (prepared, way))):
                     (found,) = few_shot.head.segment(pixels, own, [labels.shape])
                     mask = found.probabilities.argmax(axis=0) == label

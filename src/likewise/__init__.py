@@ -43,11 +43,12 @@ if TYPE_CHECKING:
     from likewise.predict.concept import Concept
     from likewise.predict.dataset import Dataset, read_annotations
     from likewise.predict.examples import Example
-    from likewise.predict.few_shot import FewShot, Segmenter
+    from likewise.predict.few_shot import FewShot
     from likewise.predict.find_examples import find_examples
     from likewise.predict.result import Result, SceneResult
     from likewise.predict.saliency import Saliency
     from likewise.predict.scene_parser import SceneParser
+    from likewise.predict.segmenter import Segmenter
 
 # torch asks for the user's name when it is imported; a container's user may have none
 if os.name == "posix" and not any(os.environ.get(name) for name in ("LOGNAME", "USER", "LNAME", "USERNAME")):
@@ -76,11 +77,12 @@ _MODULES = {
     "predict.concept": ("Concept",),
     "predict.dataset": ("Dataset", "read_annotations"),
     "predict.examples": ("Example",),
-    "predict.few_shot": ("FewShot", "Segmenter"),
+    "predict.few_shot": ("FewShot",),
     "predict.find_examples": ("find_examples",),
     "predict.result": ("Result", "SceneResult"),
     "predict.saliency": ("Saliency",),
     "predict.scene_parser": ("SceneParser",),
+    "predict.segmenter": ("Segmenter",),
 }  # fmt: skip
 """Module to the public names in it."""
 

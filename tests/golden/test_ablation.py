@@ -133,7 +133,7 @@ def learn(few_shot: FewShot, examples: list[Labelled]) -> Prototypes:
 def masks(few_shot: FewShot, query: Labelled, models: dict[str, Prototypes]) -> dict[str, np.ndarray]:
     """Return the query's mask by each variant, without its ignored pixels."""
     image = read_image(query.image)
-    height, width = few_shot.input_size(*image.shape[:2])
+    height, width = few_shot.inputs.size(*image.shape[:2])
     resized = np.array(Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR))
     ((features, _),) = features_of(few_shot.head.extractor, resized[None])
     odds = {name: log_odds(features, variant) for name, variant in models.items()}

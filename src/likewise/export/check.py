@@ -12,6 +12,8 @@ from PIL import Image
 
 from likewise.engine.onnx import OnnxBackbone, OnnxGroupNetwork, OnnxSaliencyNetwork, OnnxSceneNetwork, open_session
 from likewise.engine.torch import TorchBackbone, TorchGroupNetwork, TorchSaliencyNetwork, TorchSceneNetwork
+from likewise.predict.concept import Concept
+from likewise.predict.few_shot import FewShot
 
 SIZES = ((32, 32), (96, 64), (288, 512), (320, 320))
 """Heights and widths, in pixels, of the images that are compared; odd ones where a graph takes them."""
@@ -30,7 +32,7 @@ def compare(method: str, own: Any, graphs: Mapping[str, Path]) -> tuple[Differen
 
     Args:
         method: of the model, or "concept".
-        own: the network; for a concept a `likewise.predict.few_shot.Segmenter` on torch.
+        own: the network; for a concept a `FewShot` on torch and the concept.
         graphs: the files by role.
     """
     comparisons: dict[str, Callable[[Any, Mapping[str, Path]], dict[str, float]]] = {
@@ -89,14 +91,14 @@ def compare_scenes(network: Any, graphs: Mapping[str, Path]) -> dict[str, float]
     return {"scenes": max(difference(found, expected) for found, expected in pairs)}
 
 
-def compare_concept(segmenter: Any, graphs: Mapping[str, Path]) -> dict[str, float]:
+def compare_concept(own: tuple[FewShot, Concept], graphs: Mapping[str, Path]) -> dict[str, float]:
     """Pillow and ONNX Runtime round single pixels differently as they resize, so this is not rounding alone."""
-    session, few_shot = open_session(graphs["concept"], "cpu"), segmenter.few_shot
+    session, (few_shot, concept) = open_session(graphs["concept"], "cpu"), own
+    prepared = few_shot.head.prepare(concept)._replace(judge=None)
     largest = 0.0
     for size in (*SIZES, *ODD_SIZES):
         image = sample(*size)
-        resized, prepared = few_shot._resize(image)[None], few_shot.head.prepare(segmenter.concept)._replace(judge=None)
-        ((expected, _),) = few_shot.head.segment(resized, prepared, [size])
+        ((expected, _),) = few_shot.head.segment(few_shot.inputs.resize(image)[None], prepared, [size])
         largest = max(largest, difference(session.run(None, {"images": image[None]})[0][0], expected))
     return {"concept": largest}
 

@@ -1,6 +1,6 @@
 """A concept baked into a graph: one image of any size in, probabilities at its size out, in one file.
 
-    image --> input size (`FewShot.input_size`) --> taps --> prototypes' odds, or PANet's cosines --> probabilities
+    image --> input size (`Inputs.size`) --> taps --> prototypes' odds, or PANet's cosines --> probabilities
 
 The steps after the taps are those of `likewise.ops.prototypes` and `likewise.predict.heads.prototypes`, as tensors;
 `likewise.export.check` compares them. Presence is not judged, and outlines are not refined to image edges.
@@ -62,7 +62,7 @@ class ConceptGraph(nn.Module):
         return torch.cat([torch.zeros_like(logits[:, :1]), logits], dim=1).softmax(dim=1)
 
     def input_size(self, height: Any, width: Any) -> tuple[Any, Any]:
-        """Return `FewShot.input_size`, in operations that the exporter can follow."""
+        """Return `Inputs.size`, in operations that the exporter can follow."""
         multiple, smallest = self.multiple, self.smallest
         longest = max(smallest, self.side**2 // smallest // multiple * multiple)
         lengths = [torch.as_tensor(length).double() for length in (height, width)]

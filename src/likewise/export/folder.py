@@ -172,7 +172,7 @@ def export_baked(
             card={"name": opened.name, "fingerprint": concept.fingerprint, "classes": json.dumps(classes)},
         )
     write_card(out, opened.name, "concept", {"concept": graph}, {"classes": classes}, ())
-    differences = compare("concept", few_shot.prepare(concept), {"concept": graph}) if check else ()
+    differences = compare("concept", (few_shot, concept), {"concept": graph}) if check else ()
     return Export(opened.name, "concept", (graph,), differences)
 
 

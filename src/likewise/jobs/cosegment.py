@@ -24,8 +24,9 @@ if TYPE_CHECKING:
     from likewise.ops.prototypes import Prototypes
     from likewise.predict.co_saliency import CoSaliency, Group
     from likewise.predict.consensus import Consensus
-    from likewise.predict.few_shot import FewShot, Segmenter
+    from likewise.predict.few_shot import FewShot
     from likewise.predict.result import Result
+    from likewise.predict.segmenter import Segmenter
 
 StageProgress = Callable[[str, int, int], None]
 """Called with the stage ("comparing", "comparing regions", "choosing examples", "segmenting"), the processed images and

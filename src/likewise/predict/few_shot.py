@@ -9,47 +9,35 @@ for result in segmenter.stream(paths): ...
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future
-from itertools import islice
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float32, UInt8
-from PIL import Image
+from jaxtyping import Float32
 
 from likewise.engine.protocol import FeatureExtractor
 from likewise.errors import (
     ArgumentError,
     ConceptError,
     ExampleError,
-    ImageError,
     LikewiseError,
     ModelError,
     warn,
     warnings_about,
 )
-from likewise.io.images import Source, format_size, read_image
-from likewise.io.prefetch import prefetch
+from likewise.io.images import Source, read_image
 from likewise.io.resize import LARGEST_SIDE
 from likewise.predict.concept import Concept, concatenate, thumbnail
 from likewise.predict.concept_schema import MOST_CLASSES
-from likewise.predict.edges import refine_edges
 from likewise.predict.examples import Example, mark
 from likewise.predict.heads.open import open_head
 from likewise.predict.heads.prototypes import PANetHead, PrototypesHead, features_of
-from likewise.predict.presence import Judged
+from likewise.predict.inputs import Inputs
 from likewise.predict.result import Result
+from likewise.predict.segmenter import Segmenter
 from likewise.viz.draw import overlay
 from likewise.weights import DEFAULT_MODEL, PRESENCE
-
-SMALLEST_IMAGE = 16
-"""Images with a shorter side, in pixels, are refused: they have no feature position of their own."""
-BATCH = 8
-"""Images in a batch on an accelerator, unless another number is given."""
-
-Pixels = UInt8[np.ndarray, "_h _w 3"]
 
 
 class FewShot:
@@ -129,6 +117,7 @@ class FewShot:
         self.side = self.head.side if side is None else side
         if not self.head.smallest <= self.side <= LARGEST_SIDE:
             raise ArgumentError(f"side is {side} pixels; this backbone needs {self.head.smallest} to {LARGEST_SIDE}")
+        self.inputs = Inputs(self.side, self.head.smallest, self.head.multiple)
 
     def __repr__(self) -> str:
         return f"FewShot({self.model_name!r}, {self.backbone_name.partition('@')[0]!r}, side={self.side})"
@@ -175,7 +164,7 @@ class FewShot:
             try:
                 with warnings_about(example.name):
                     image, foreground, background = mark(example)
-                    row = self.head.learn(self._resize(image), foreground, background, absent=example.absent)
+                    row = self.head.learn(self.inputs.resize(image), foreground, background, absent=example.absent)
             except LikewiseError as error:
                 left_out.append(example)
                 if strict or {each.class_name for each in examples if each not in left_out} != set(classes):
@@ -203,7 +192,10 @@ class FewShot:
         Raises:
             ConceptError: a concept learned with another model, backbone, weights or side, or a damaged one.
         """
-        return Segmenter(self, concept)
+        self.check(concept)
+        return Segmenter(
+            concept, self.head, self.inputs, presence=self.presence, edges=self.edges, batched=self.device != "cpu"
+        )
 
     def segment(self, image: Source, concept: Concept) -> Result:
         """The masks of the concept's classes in one image: short for `prepare(concept)(image)`.
@@ -243,7 +235,7 @@ class FewShot:
             ImageError: an image that cannot be read.
             ModelError: see `extractor`.
         """
-        return features_of(self.extractor, self._resize(read_image(image))[None])[0][0]
+        return features_of(self.extractor, self.inputs.resize(read_image(image))[None])[0][0]
 
     def semantic_map(self, image: Source) -> Float32[np.ndarray, "c h w"]:
         """The features of an image that presence is judged by (`likewise.ops.presence`).
@@ -252,106 +244,7 @@ class FewShot:
             ImageError: an image that cannot be read.
             ModelError: see `extractor`.
         """
-        return self.extractor.features(self._resize(read_image(image))[None]).semantic[0]
-
-    def input_size(self, height: int, width: int) -> tuple[int, int]:
-        """The (height, width) to which an image is resized: about `side` squared, a multiple of the head's stride.
-
-        The short side of a strip is at least the head's smallest, and its long side then shrinks to keep the area.
-        """
-        scale, multiple, smallest = self.side / (height * width) ** 0.5, self.head.multiple, self.head.smallest
-        longest = max(smallest, self.side**2 // smallest // multiple * multiple)
-        resized = [
-            min(longest, max(smallest, round(length * scale / multiple) * multiple)) for length in (height, width)
-        ]
-        return resized[0], resized[1]
-
-    def _resize(self, image: Pixels) -> Pixels:
-        height, width = image.shape[:2]
-        if min(height, width) < SMALLEST_IMAGE:
-            raise ImageError(
-                f"the image is {format_size(height, width)}; at least {SMALLEST_IMAGE} pixels a side are needed"
-            )
-        height, width = self.input_size(height, width)
-        return np.array(Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR))
-
-
-class Segmenter:
-    """Segments images by one concept; made by `FewShot.prepare`. Several threads may use one segmenter.
-
-    Attributes:
-        concept: what it looks for.
-    """
-
-    def __init__(self, few_shot: FewShot, concept: Concept) -> None:
-        few_shot.check(concept)
-        self.few_shot, self.concept = few_shot, concept
-        self._prepared = few_shot.head.prepare(concept)
-
-    def __repr__(self) -> str:
-        return f"<segmenter of {self.concept}>"
-
-    def __call__(self, image: Source) -> Result:
-        """The masks of the concept's classes in the image, at its own size.
-
-        Raises:
-            ImageError: an image that cannot be read.
-        """
-        return self._segment([self._read(image)])[0]
-
-    def stream(self, images: Iterable[Source], batch_size: int | None = None) -> Iterator[Result]:
-        """The result of each image, in order, for any number of images; the next images are read meanwhile.
-
-        Args:
-            images: anything that can be iterated over, a generator too.
-            batch_size: images that go through the network together, of those that share an input size. Defaults to 8
-                on an accelerator and to 1 on the CPU. Batches round differently, by about 1e-6 of a probability.
-
-        Raises:
-            ArgumentError: a batch size below 1, or a single path.
-            ImageError: an image that cannot be read, at its turn; the iterator then ends.
-        """
-        if isinstance(images, str | Path):
-            raise ArgumentError(f"stream takes several images; call the segmenter with {str(images)!r} alone")
-        if batch_size is None:
-            batch_size = 1 if self.few_shot.device == "cpu" else BATCH
-        if batch_size < 1:
-            raise ArgumentError(f"batch_size is {batch_size}; it is 1 or more")
-        return self._stream(prefetch(images, self._read, ahead=2 * batch_size + 2), batch_size)
-
-    def _stream(
-        self, reading: Iterator[tuple[Source, Future[tuple[Pixels, Pixels]]]], batch_size: int
-    ) -> Iterator[Result]:
-        while window := list(islice(reading, batch_size)):
-            read, failed = [], None
-            for _, future in window:
-                if failed := future.exception():
-                    break
-                read.append(future.result())
-            yield from self._segment(read)
-            if failed:
-                raise failed
-
-    def _read(self, image: Source) -> tuple[Pixels, Pixels]:
-        """The image, and the image at the size of the network's input."""
-        pixels = read_image(image)
-        return pixels, self.few_shot._resize(pixels)
-
-    def _segment(self, read: Sequence[tuple[Pixels, Pixels]]) -> list[Result]:
-        """The results of some images; those with inputs of one size share a pass through the network."""
-        results: dict[int, Result] = {}
-        for shape in dict.fromkeys(resized.shape for _, resized in read):
-            batch = [index for index, (_, resized) in enumerate(read) if resized.shape == shape]
-            images = np.stack([read[index][1] for index in batch])
-            sizes = [(read[index][0].shape[0], read[index][0].shape[1]) for index in batch]
-            found = self.few_shot.head.segment(images, self._prepared, sizes, self.few_shot.presence)
-            for index, (probabilities, judged) in zip(batch, found, strict=True):
-                pixels = read[index][0]
-                empty = judged is not None and all(one.presence < self.few_shot.presence for one in judged)
-                if self.few_shot.edges and not empty:
-                    probabilities = refine_edges(probabilities, pixels)
-                results[index] = to_result(probabilities, self.concept.classes, pixels, judged)
-        return [results[index] for index in range(len(read))]
+        return self.extractor.features(self.inputs.resize(read_image(image))[None]).semantic[0]
 
 
 def _refuse_contradictions(examples: Sequence[Example]) -> None:
@@ -365,33 +258,3 @@ def _refuse_contradictions(examples: Sequence[Example]) -> None:
                 f"{one.name}: given both as an example of {one.class_name!r} and as an image without it; give it once, "
                 "or mark the region that is not the object"
             )
-
-
-def to_result(
-    probabilities: Float32[np.ndarray, "k h w"],
-    classes: tuple[str, ...],
-    image: Pixels,
-    judged: tuple[Judged, ...] | None = None,
-) -> Result:
-    """Return the result for probabilities of the background and of each class, and what is known of their presence."""
-    labels = np.zeros(probabilities.shape[1:], np.uint8)
-    highest = probabilities[0].copy()
-    for index, own in enumerate(probabilities[1:], start=1):  # faster than argmax over few planes
-        labels[own > highest] = index
-        np.maximum(highest, own, out=highest)
-    means = []
-    for index in range(1, len(classes) + 1):
-        won = probabilities[index][labels == index]
-        means.append(float(won.mean()) if len(won) else 0.0)
-    ious = means
-    if judged:
-        ious = [one.expected_iou(mean) if mean else 0.0 for one, mean in zip(judged, means, strict=True)]
-    return Result(
-        mask=labels > 0,
-        probability=(1 - probabilities[0]).clip(0, 1),
-        labels=labels,
-        classes=classes,
-        presences=tuple(one.presence for one in judged) if judged else None,
-        expected_ious=tuple(ious),
-        image=image,
-    )

@@ -1,6 +1,5 @@
-"""`FewShot` and `Segmenter`: examples in, masks at the size of each image out."""
+"""`FewShot`: examples in, masks at the size of each image out."""
 
-import itertools
 import subprocess
 import sys
 import warnings
@@ -16,21 +15,12 @@ from likewise import Concept, Example, FewShot, Result
 from likewise.errors import ArgumentError, ConceptError, ExampleError, ImageError, ModelError
 from likewise.weights.load import open_model
 from likewise.weights.names import FEW_SHOT
+from support.scenes import scene
 
 
 @pytest.fixture(scope="module", params=["prototypes-lite0", "panet-lite0"])
 def few_shot(request: pytest.FixtureRequest) -> FewShot:
     return FewShot(request.param)
-
-
-def scene(size=(120, 160), at=(30, 40), colour=(220, 40, 40), seed=0) -> tuple[np.ndarray, np.ndarray]:
-    """A coloured disc on a noisy grey ground, and its mask."""
-    generator = np.random.default_rng(seed)
-    image = generator.integers(90, 130, (*size, 1), dtype=np.uint8).repeat(3, axis=2)
-    rows, columns = np.mgrid[: size[0], : size[1]]
-    mask = (rows - at[0] - 25) ** 2 + (columns - at[1] - 25) ** 2 < 25**2
-    image[mask] = colour
-    return image, mask
 
 
 def iou(one: np.ndarray, other: np.ndarray) -> float:
@@ -189,13 +179,6 @@ def test_unknown_models_devices_and_sides_are_refused():
         FewShot("panet-lite0", backbone="resnet50")
 
 
-def test_the_input_size_keeps_the_aspect_in_multiples_of_the_stride(few_shot):
-    assert few_shot.input_size(320, 320) == (320, 320)
-    height, width = few_shot.input_size(400, 1600)
-    assert (height, width) == (160, 640)
-    assert few_shot.input_size(16, 4000)[0] == 32
-
-
 def test_a_published_network_segments_with_its_authors_checkpoint(tmp_path, rule, golden):
     meta, _ = golden("panet_vgg16")
     state = {name: torch.from_numpy(value) for name, value in rule.make_state(meta["entries"], meta["gain"]).items()}
@@ -206,47 +189,6 @@ def test_a_published_network_segments_with_its_authors_checkpoint(tmp_path, rule
     assert result.mask.shape == mask.shape
     assert few_shot.backbone_name == "vgg16-dilated@features.29"
     assert few_shot.engine == "torch"
-
-
-def test_a_segmenter_equals_the_short_form(few_shot):
-    concept = few_shot.learn(Example(*scene()))
-    query, _ = scene(at=(60, 90), seed=1)
-    segmenter = few_shot.prepare(concept)
-    assert segmenter.concept is concept
-    assert segmenter(query) == few_shot.segment(query, concept)
-
-
-@pytest.mark.parametrize("batch_size", [None, 1, 3])
-def test_a_stream_keeps_the_order_of_images_of_any_size(few_shot, batch_size):
-    segmenter = few_shot.prepare(few_shot.learn(Example(*scene())))
-    sizes = [(120, 160), (90, 120), (120, 160), (200, 60), (120, 160), (90, 120), (160, 120)]
-    images = [scene(size, at=(5, 3), seed=seed)[0] for seed, size in enumerate(sizes)]
-    results = list(segmenter.stream((image for image in images), batch_size=batch_size))
-    assert len(results) == len(images)
-    for image, result in zip(images, results, strict=True):
-        np.testing.assert_allclose(result.probability, segmenter(image).probability, atol=1e-4)
-
-
-def test_a_stream_takes_any_number_of_images(few_shot):
-    segmenter = few_shot.prepare(few_shot.learn(Example(*scene())))
-    endless = segmenter.stream(itertools.repeat(scene()[0]))
-    assert len(list(itertools.islice(endless, 5))) == 5
-    endless.close()
-    assert list(segmenter.stream([])) == []
-
-
-def test_a_stream_ends_at_an_image_that_cannot_be_read(few_shot, tmp_path):
-    image, mask = scene()
-    segmenter = few_shot.prepare(few_shot.learn(Example(image, mask=mask)))
-    found = segmenter.stream([image, image, tmp_path / "none.png", image], batch_size=4)
-    assert next(found) == segmenter(image)
-    next(found)
-    with pytest.raises(ImageError, match=r"none\.png"):
-        next(found)
-    with pytest.raises(ArgumentError):
-        segmenter.stream([image], batch_size=0)
-    with pytest.raises(ArgumentError):
-        segmenter.stream("cat.jpg")
 
 
 @pytest.mark.parametrize("engine", ["onnx", "torch"])

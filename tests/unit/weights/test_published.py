@@ -84,7 +84,7 @@ def test_an_imported_checkpoint_names_its_network(best_model):
 def test_the_published_networks_take_the_papers_size(best_model):
     _, path = import_checkpoint("hsnet", best_model)
     few_shot = FewShot(str(path), device="cpu")
-    assert few_shot.input_size(400, 400) == (400, 400)
+    assert few_shot.inputs.size(400, 400) == (400, 400)
 
 
 def test_existing_files_are_not_overwritten(best_model, tmp_path):

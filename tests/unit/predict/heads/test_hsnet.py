@@ -204,13 +204,13 @@ def test_images_with_a_side_under_32_pixels_are_enlarged(few_shot, size):
     result = few_shot.segment(image, few_shot.learn(Example(image, mask=mask)))
     assert result.probability.shape == size
     assert np.isfinite(result.probability).all()
-    assert min(few_shot.input_size(*size)) >= 32
+    assert min(few_shot.inputs.size(*size)) >= 32
 
 
 def test_the_papers_size_stays_and_other_images_keep_their_aspect(run):
     few_shot = FewShot(str(run), side=400, device="cpu")
-    assert few_shot.input_size(400, 400) == (400, 400)
-    assert few_shot.input_size(375, 500) == (352, 464)
+    assert few_shot.inputs.size(400, 400) == (400, 400)
+    assert few_shot.inputs.size(375, 500) == (352, 464)
     assert FewShot(str(run), device="cpu").side == 320
 
 

@@ -1,0 +1,136 @@
+"""Masks of one concept in any number of images."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float32
+
+from likewise.errors import ArgumentError
+from likewise.io.images import Source, read_image
+from likewise.io.prefetch import prefetch
+from likewise.predict.concept import Concept
+from likewise.predict.edges import refine_edges
+from likewise.predict.heads.protocol import Head
+from likewise.predict.inputs import Inputs, Pixels
+from likewise.predict.presence import Judged
+from likewise.predict.result import Result
+
+BATCH = 8
+"""Images in a batch on an accelerator, unless another number is given."""
+
+
+class Segmenter:
+    """Segments images by one concept; made by `FewShot.prepare`. Several threads may use one segmenter.
+
+    Attributes:
+        concept: what it looks for.
+        presence: see `FewShot`.
+    """
+
+    def __init__(
+        self, concept: Concept, head: Head, inputs: Inputs, *, presence: float, edges: bool, batched: bool
+    ) -> None:
+        self.concept, self.presence = concept, presence
+        self._head, self._inputs, self._edges = head, inputs, edges
+        self._batch = BATCH if batched else 1
+        self._prepared = head.prepare(concept)
+
+    def __repr__(self) -> str:
+        return f"<segmenter of {self.concept}>"
+
+    def __call__(self, image: Source) -> Result:
+        """The masks of the concept's classes in the image, at its own size.
+
+        Raises:
+            ImageError: an image that cannot be read.
+        """
+        return self._segment([self._read(image)])[0]
+
+    def stream(self, images: Iterable[Source], batch_size: int | None = None) -> Iterator[Result]:
+        """The result of each image, in order, for any number of images; the next images are read meanwhile.
+
+        Args:
+            images: anything that can be iterated over, a generator too.
+            batch_size: images that go through the network together, of those that share an input size. Defaults to 8
+                on an accelerator and to 1 on the CPU. Batches round differently, by about 1e-6 of a probability.
+
+        Raises:
+            ArgumentError: a batch size below 1, or a single path.
+            ImageError: an image that cannot be read, at its turn; the iterator then ends.
+        """
+        if isinstance(images, str | Path):
+            raise ArgumentError(f"stream takes several images; call the segmenter with {str(images)!r} alone")
+        if batch_size is None:
+            batch_size = self._batch
+        if batch_size < 1:
+            raise ArgumentError(f"batch_size is {batch_size}; it is 1 or more")
+        return self._stream(prefetch(images, self._read, ahead=2 * batch_size + 2), batch_size)
+
+    def _stream(
+        self, reading: Iterator[tuple[Source, Future[tuple[Pixels, Pixels]]]], batch_size: int
+    ) -> Iterator[Result]:
+        while window := list(islice(reading, batch_size)):
+            read, failed = [], None
+            for _, future in window:
+                if failed := future.exception():
+                    break
+                read.append(future.result())
+            yield from self._segment(read)
+            if failed:
+                raise failed
+
+    def _read(self, image: Source) -> tuple[Pixels, Pixels]:
+        """The image, and the image at the size of the network's input."""
+        pixels = read_image(image)
+        return pixels, self._inputs.resize(pixels)
+
+    def _segment(self, read: Sequence[tuple[Pixels, Pixels]]) -> list[Result]:
+        """The results of some images; those with inputs of one size share a pass through the network."""
+        results: dict[int, Result] = {}
+        for shape in dict.fromkeys(resized.shape for _, resized in read):
+            batch = [index for index, (_, resized) in enumerate(read) if resized.shape == shape]
+            images = np.stack([read[index][1] for index in batch])
+            sizes = [(read[index][0].shape[0], read[index][0].shape[1]) for index in batch]
+            found = self._head.segment(images, self._prepared, sizes, self.presence)
+            for index, (probabilities, judged) in zip(batch, found, strict=True):
+                pixels = read[index][0]
+                empty = judged is not None and all(one.presence < self.presence for one in judged)
+                if self._edges and not empty:
+                    probabilities = refine_edges(probabilities, pixels)
+                results[index] = to_result(probabilities, self.concept.classes, pixels, judged)
+        return [results[index] for index in range(len(read))]
+
+
+def to_result(
+    probabilities: Float32[np.ndarray, "k h w"],
+    classes: tuple[str, ...],
+    image: Pixels,
+    judged: tuple[Judged, ...] | None = None,
+) -> Result:
+    """Return the result for probabilities of the background and of each class, and what is known of their presence."""
+    labels = np.zeros(probabilities.shape[1:], np.uint8)
+    highest = probabilities[0].copy()
+    for index, own in enumerate(probabilities[1:], start=1):  # faster than argmax over few planes
+        labels[own > highest] = index
+        np.maximum(highest, own, out=highest)
+    means = []
+    for index in range(1, len(classes) + 1):
+        won = probabilities[index][labels == index]
+        means.append(float(won.mean()) if len(won) else 0.0)
+    ious = means
+    if judged:
+        ious = [one.expected_iou(mean) if mean else 0.0 for one, mean in zip(judged, means, strict=True)]
+    return Result(
+        mask=labels > 0,
+        probability=(1 - probabilities[0]).clip(0, 1),
+        labels=labels,
+        classes=classes,
+        presences=tuple(one.presence for one in judged) if judged else None,
+        expected_ious=tuple(ious),
+        image=image,
+    )

@@ -1,0 +1,56 @@
+"""`Segmenter`: one concept in any number of images."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+from likewise import Example, FewShot
+from likewise.errors import ArgumentError, ImageError
+from support.scenes import scene
+
+
+@pytest.fixture(scope="module", params=["prototypes-lite0", "panet-lite0"])
+def few_shot(request: pytest.FixtureRequest) -> FewShot:
+    return FewShot(request.param)
+
+
+def test_a_segmenter_equals_the_short_form(few_shot):
+    concept = few_shot.learn(Example(*scene()))
+    query, _ = scene(at=(60, 90), seed=1)
+    segmenter = few_shot.prepare(concept)
+    assert segmenter.concept is concept
+    assert segmenter(query) == few_shot.segment(query, concept)
+
+
+@pytest.mark.parametrize("batch_size", [None, 1, 3])
+def test_a_stream_keeps_the_order_of_images_of_any_size(few_shot, batch_size):
+    segmenter = few_shot.prepare(few_shot.learn(Example(*scene())))
+    sizes = [(120, 160), (90, 120), (120, 160), (200, 60), (120, 160), (90, 120), (160, 120)]
+    images = [scene(size, at=(5, 3), seed=seed)[0] for seed, size in enumerate(sizes)]
+    results = list(segmenter.stream((image for image in images), batch_size=batch_size))
+    assert len(results) == len(images)
+    for image, result in zip(images, results, strict=True):
+        np.testing.assert_allclose(result.probability, segmenter(image).probability, atol=1e-4)
+
+
+def test_a_stream_takes_any_number_of_images(few_shot):
+    segmenter = few_shot.prepare(few_shot.learn(Example(*scene())))
+    endless = segmenter.stream(itertools.repeat(scene()[0]))
+    assert len(list(itertools.islice(endless, 5))) == 5
+    endless.close()
+    assert list(segmenter.stream([])) == []
+
+
+def test_a_stream_ends_at_an_image_that_cannot_be_read(few_shot, tmp_path):
+    image, mask = scene()
+    segmenter = few_shot.prepare(few_shot.learn(Example(image, mask=mask)))
+    found = segmenter.stream([image, image, tmp_path / "none.png", image], batch_size=4)
+    assert next(found) == segmenter(image)
+    next(found)
+    with pytest.raises(ImageError, match=r"none\.png"):
+        next(found)
+    with pytest.raises(ArgumentError):
+        segmenter.stream([image], batch_size=0)
+    with pytest.raises(ArgumentError):
+        segmenter.stream("cat.jpg")
