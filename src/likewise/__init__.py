@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from likewise.predict.saliency import Saliency
     from likewise.predict.scene_parser import SceneParser
     from likewise.predict.segmenter import Segmenter
+    from likewise.predict.selector import Selector
 
 # torch asks for the user's name when it is imported; a container's user may have none
 if os.name == "posix" and not any(os.environ.get(name) for name in ("LOGNAME", "USER", "LNAME", "USERNAME")):
@@ -83,6 +84,7 @@ _MODULES = {
     "predict.saliency": ("Saliency",),
     "predict.scene_parser": ("SceneParser",),
     "predict.segmenter": ("Segmenter",),
+    "predict.selector": ("Selector",),
 }  # fmt: skip
 """Module to the public names in it."""
 
@@ -90,7 +92,7 @@ __all__ = [
     "AnnotatedImage", "ArgumentError", "CoSaliency", "Concept", "ConceptError", "DataSetError", "Dataset",
     "Example", "ExampleError", "FewShot", "Group", "GroupReport", "ImageError", "LikewiseError",
     "MemoryMismatchError", "MissingExtraError", "ModelError", "Object", "OutputError", "PredictionError",
-    "RecipeError", "Report", "Result", "RunError", "Saliency", "SceneParser", "SceneResult", "Segmenter",
+    "RecipeError", "Report", "Result", "RunError", "Saliency", "SceneParser", "SceneResult", "Segmenter", "Selector",
     "TrainingError", "WeightsError", "__version__", "convert_annotations", "cosegment_folder", "find_examples",
     "learn_concept", "parse_folder", "read_annotations", "read_image", "saliency_folder", "segment_folder",
     "write_annotations",

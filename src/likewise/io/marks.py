@@ -10,6 +10,9 @@ from likewise.errors import ArgumentError, ImageError
 from likewise.io.images import Source, format_size
 from likewise.io.stored_values import check_size, is_grey, label_plane, listed, present_values, stored_values
 
+Box = tuple[float, float, float, float]
+"""`(x0, y0, x1, y1)` in pixels from the top left corner, the last two exclusive."""
+
 STROKE_CONTRAST = 64
 """A stroke's colour channel exceeds the other two by more than this, of 255; dark green (0, 128, 0) passes."""
 
@@ -60,7 +63,7 @@ def read_scribbles(
     return foreground, background
 
 
-def parse_box(text: str) -> tuple[float, float, float, float]:
+def parse_box(text: str) -> Box:
     """Return the four numbers of ``x0,y0,x1,y1``; `box_mask` checks that they form a box.
 
     Raises:

@@ -15,7 +15,7 @@ from jaxtyping import Bool, UInt8
 from likewise.errors import ExampleError, warn, warnings_about
 from likewise.io.images import Source, read_image, save_image
 from likewise.io.labels import IGNORE
-from likewise.io.marks import box_mask, read_scribbles
+from likewise.io.marks import Box, box_mask, read_scribbles
 from likewise.io.masks import Label, read_mask
 from likewise.io.stored_values import MaskSource
 from likewise.predict.result import EqualByValue, png
@@ -28,8 +28,6 @@ DEFAULT_CLASS = "object"
 
 INVERTED = 0.5
 """Fraction of the image from which a mask that covers all four corners is reported as probably inverted."""
-
-Box = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -17,7 +17,7 @@ from typing import TypedDict, Unpack
 from likewise.errors import ArgumentError, DataSetError, ExampleError, check_known, warn
 from likewise.io.annotations import ObjectMask, annotation_of, find_format, read_image_annotation
 from likewise.io.class_lists import PASCAL, find_palette, read_palette, voc_palette
-from likewise.io.marks import parse_box
+from likewise.io.marks import Box, parse_box
 from likewise.io.masks import Label, parse_label
 from likewise.io.paths import (
     IMAGE_FOLDERS,
@@ -32,7 +32,7 @@ from likewise.io.paths import (
     visible_entries,
 )
 from likewise.predict.dataset import as_dataset, read_annotations
-from likewise.predict.examples import Box, Example
+from likewise.predict.examples import Example
 
 ANNOTATIONS = frozenset({".json", ".geojson", ".xml", ".txt", ".yaml", ".yml"})
 """Suffixes of annotation files, in lower case."""
