@@ -167,7 +167,7 @@ def measure(few_shot: FewShot, panet: FewShot, set_name: str, classes: Classes, 
     for name, labelled, examples, other, other_examples in episodes(set_name, classes, queries):
         random = np.random.default_rng(zlib.crc32(f"{name} {labelled.image.stem}".encode()))
         query, other_query = (
-            features_of(few_shot.head.extractor, pixels(few_shot, image)[None])[0][0]
+            features_of(few_shot.head.extractor.features(pixels(few_shot, image)[None]))[0].features
             for image in (labelled.image, other.image)
         )
         own, others, panet_own = learn(few_shot, examples), learn(few_shot, other_examples), learn(panet, examples)

@@ -135,7 +135,7 @@ def masks(few_shot: FewShot, query: Labelled, models: dict[str, Prototypes]) -> 
     image = read_image(query.image)
     height, width = few_shot.inputs.size(*image.shape[:2])
     resized = np.array(Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR))
-    ((features, _),) = features_of(few_shot.head.extractor, resized[None])
+    ((features, _),) = features_of(few_shot.head.extractor.features(resized[None]))
     odds = {name: log_odds(features, variant) for name, variant in models.items()}
     with patch.object(prototypes, "self_support_prototypes", lambda query, means, cosines, shots: means):
         odds["no self support"] = log_odds(features, models["whole"])

@@ -20,6 +20,7 @@ LAYERS = (
     {"models", "weights", "engine"},
     {"predict"},
     {"jobs", "evaluate", "export", "train"},
+    {"app"},
     {"cli"},
     {"__init__", "__main__"},
 )
@@ -35,7 +36,7 @@ SIBLINGS = {
 """Imports allowed within a layer: (importing, imported)."""
 
 WITHOUT_TORCH = (
-    "backbones.normalisation", "cli", "engine.onnx", "engine.protocol", "errors", "io", "jobs", "ops.bilinear",
+    "app", "backbones.normalisation", "cli", "engine.onnx", "engine.protocol", "errors", "io", "jobs", "ops.bilinear",
     "ops.consensus", "ops.guided_filter", "ops.presence", "ops.prototypes", "ops.random_walk", "predict.co_saliency",
     "predict.concept",
     "predict.consensus", "predict.edges", "predict.engines", "predict.examples", "predict.few_shot",

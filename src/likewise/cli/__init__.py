@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from likewise.cli import concept, console, evaluate, memory, weights
+from likewise.cli.app import app as serve_app
 from likewise.cli.backbones import backbones
 from likewise.cli.commands import command
 from likewise.cli.console import print_error, print_line
@@ -59,6 +60,7 @@ app.command(cls=command())(world)
 app.command(cls=command(resumes=True))(cosegment)
 app.command(cls=command(resumes=True))(saliency)
 app.command(cls=command(resumes=True))(parse)
+app.command(cls=command(), name="app")(serve_app)
 app.command(cls=command())(convert)
 app.command(cls=command())(export)
 app.command(cls=command())(demo)

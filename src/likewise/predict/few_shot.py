@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float32
 
-from likewise.engine.protocol import FeatureExtractor
+from likewise.engine.protocol import FeatureExtractor, Features
 from likewise.errors import (
     ArgumentError,
     ConceptError,
@@ -228,6 +228,15 @@ class FewShot:
             raise ModelError(f"{self.model_name} does not judge presence; prototypes and PANet do")
         return self.head.extractor
 
+    def encode(self, image: Source) -> Features:
+        """The features of one image, from which `Segmenter.answer` finds any concept again.
+
+        Raises:
+            ImageError: an image that cannot be read.
+            ModelError: see `extractor`.
+        """
+        return self.extractor.features(self.inputs.resize(read_image(image))[None])
+
     def features(self, image: Source) -> Float32[np.ndarray, "c h w"]:
         """The features of an image that prototypes are compared with: all taps, at the size of the first.
 
@@ -235,7 +244,7 @@ class FewShot:
             ImageError: an image that cannot be read.
             ModelError: see `extractor`.
         """
-        return features_of(self.extractor, self.inputs.resize(read_image(image))[None])[0][0]
+        return features_of(self.encode(image))[0].features
 
     def semantic_map(self, image: Source) -> Float32[np.ndarray, "c h w"]:
         """The features of an image that presence is judged by (`likewise.ops.presence`).
@@ -244,7 +253,7 @@ class FewShot:
             ImageError: an image that cannot be read.
             ModelError: see `extractor`.
         """
-        return self.extractor.features(self.inputs.resize(read_image(image))[None]).semantic[0]
+        return self.encode(image).semantic[0]
 
 
 def _refuse_contradictions(examples: Sequence[Example]) -> None:

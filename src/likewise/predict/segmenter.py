@@ -10,12 +10,14 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float32
 
-from likewise.errors import ArgumentError
+from likewise.engine.protocol import Features
+from likewise.errors import ArgumentError, ModelError
 from likewise.io.images import Source, read_image
 from likewise.io.prefetch import prefetch
 from likewise.predict.concept import Concept
 from likewise.predict.edges import refine_edges
-from likewise.predict.heads.protocol import Head
+from likewise.predict.heads.protocol import Found, Head
+from likewise.predict.heads.prototypes import PANetHead, PrototypesHead, features_of
 from likewise.predict.inputs import Inputs, Pixels
 from likewise.predict.presence import Judged
 from likewise.predict.result import Result
@@ -98,12 +100,37 @@ class Segmenter:
             sizes = [(read[index][0].shape[0], read[index][0].shape[1]) for index in batch]
             found = self._head.segment(images, self._prepared, sizes, self.presence)
             for index, (probabilities, judged) in zip(batch, found, strict=True):
-                pixels = read[index][0]
-                empty = judged is not None and all(one.presence < self.presence for one in judged)
-                if self._edges and not empty:
-                    probabilities = refine_edges(probabilities, pixels)
-                results[index] = to_result(probabilities, self.concept.classes, pixels, judged)
+                results[index] = self._finish(Found(probabilities, judged), read[index][0])
         return [results[index] for index in range(len(read))]
+
+    def answer(self, features: Features, size: tuple[int, int] | None = None) -> Found:
+        """What is found in one image by its features (`FewShot.encode`), before outlines are refined.
+
+        Args:
+            size: height and width of the probabilities; None leaves them at the size of the features.
+
+        Raises:
+            ModelError: a method that does not compare features with prototypes.
+        """
+        if not isinstance(self._head, PrototypesHead | PANetHead):
+            raise ModelError(f"{self.concept.model} does not answer from features; prototypes and PANet do")
+        (encoded,) = features_of(features, align_corners=self._head.align_corners)
+        return self._head.answer(encoded, self._prepared, size, self.presence)
+
+    def from_features(self, features: Features, image: Pixels) -> Result:
+        """The same result as for the image alone, by its features.
+
+        Raises:
+            ModelError: see `answer`.
+        """
+        return self._finish(self.answer(features, (image.shape[0], image.shape[1])), image)
+
+    def _finish(self, found: Found, pixels: Pixels) -> Result:
+        probabilities, judged = found
+        empty = judged is not None and all(one.presence < self.presence for one in judged)
+        if self._edges and not empty:
+            probabilities = refine_edges(probabilities, pixels)
+        return to_result(probabilities, self.concept.classes, pixels, judged)
 
 
 def to_result(

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from likewise import Example, FewShot
-from likewise.errors import ArgumentError, ImageError
+from likewise.errors import ArgumentError, ImageError, ModelError
 from support.scenes import scene
 
 
@@ -54,3 +54,21 @@ def test_a_stream_ends_at_an_image_that_cannot_be_read(few_shot, tmp_path):
         segmenter.stream([image], batch_size=0)
     with pytest.raises(ArgumentError):
         segmenter.stream("cat.jpg")
+
+
+def test_the_features_of_an_image_answer_as_the_image_does(few_shot):
+    segmenter = few_shot.prepare(few_shot.learn(Example(*scene())))
+    query, _ = scene(at=(60, 90), seed=1)
+    features = few_shot.encode(query)
+    assert segmenter.from_features(features, query) == segmenter(query)
+    found = segmenter.answer(features)
+    assert found.probabilities.shape == (2, *features.levels[0].shape[2:])
+    assert found.judged is not None
+
+
+def test_other_methods_do_not_answer_from_features():
+    few_shot = FewShot()
+    segmenter = few_shot.prepare(few_shot.learn(Example(*scene())))
+    segmenter._head = object()
+    with pytest.raises(ModelError, match="prototypes-lite0"):
+        segmenter.answer(few_shot.encode(scene()[0]))

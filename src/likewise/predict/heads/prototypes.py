@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float32, UInt8
 
-from likewise.engine.protocol import FeatureExtractor
+from likewise.engine.protocol import FeatureExtractor, Features
 from likewise.ops.bilinear import resize_bilinear
 from likewise.ops.presence import World
 from likewise.ops.prototypes import (
@@ -39,6 +39,13 @@ class Prepared(NamedTuple):
     judge: Judge | None
 
 
+class Encoded(NamedTuple):
+    """The features of one image: all taps, at the size of the first, and the semantic map."""
+
+    features: Float32[np.ndarray, "c hf wf"]
+    semantic: Float32[np.ndarray, "d hs ws"]
+
+
 class PrototypesHead:
     """Whitened self-support prototypes (`likewise.ops.prototypes`) on the features of any backbone.
 
@@ -50,6 +57,7 @@ class PrototypesHead:
     """
 
     side = SIDE
+    align_corners = False
 
     def __init__(self, extractor: FeatureExtractor, world: World | None = None) -> None:
         self.extractor, self.world = extractor, world
@@ -67,7 +75,7 @@ class PrototypesHead:
         size = (image.shape[0], image.shape[1])
         inside = resize_mask(foreground, size)
         outside = resize_mask(background, size) & ~inside if background.any() else np.zeros_like(inside)
-        ((features, semantic),) = features_of(self.extractor, image[None])
+        ((features, semantic),) = features_of(self.extractor.features(image[None]))
         own, other = (np.zeros_like(inside), inside) if absent else (inside, outside)
         statistics = support_statistics(features, own, other)
         rows = {name: np.asarray(part, np.float16)[None] for name, part in statistics._asdict().items()}
@@ -86,14 +94,18 @@ class PrototypesHead:
         sizes: Sequence[tuple[int, int]],
         threshold: float = 0.0,
     ) -> list[Found]:
-        found = []
-        for (query, semantic), size in zip(features_of(self.extractor, images), sizes, strict=True):
-            odds = [log_odds(query, way) for way in prepared.own]
-            judged = prepared.judge(semantic, odds) if prepared.judge else None
-            if judged:
-                odds = join_classes(odds, [one.logit for one in judged], [one.presence >= threshold for one in judged])
-            found.append(Found(probabilities(odds, size), judged))
-        return found
+        encoded = features_of(self.extractor.features(images))
+        return [self.answer(one, prepared, size, threshold) for one, size in zip(encoded, sizes, strict=True)]
+
+    def answer(
+        self, encoded: Encoded, prepared: Prepared, size: tuple[int, int] | None = None, threshold: float = 0.0
+    ) -> Found:
+        """Return what is found in an image by its features alone, at `size` or else at that of the features."""
+        odds = [log_odds(encoded.features, way) for way in prepared.own]
+        judged = prepared.judge(encoded.semantic, odds) if prepared.judge else None
+        if judged:
+            odds = join_classes(odds, [one.logit for one in judged], [one.presence >= threshold for one in judged])
+        return Found(probabilities(odds, size or encoded.features.shape[1:]), judged)
 
 
 class PANetHead:
@@ -130,7 +142,8 @@ class PANetHead:
     def learn(
         self, image: UInt8[np.ndarray, "h w 3"], foreground: Mask, background: Mask, *, absent: bool = False
     ) -> dict[str, np.ndarray]:
-        ((features, semantic),) = features_of(self.extractor, image[None], align_corners=self.align_corners)
+        encoded = features_of(self.extractor.features(image[None]), align_corners=self.align_corners)
+        ((features, semantic),) = encoded
         rows = {}
         for name, mask in (("foreground", foreground), ("background", background)):
             weights = mask.astype(np.float32)
@@ -154,25 +167,27 @@ class PANetHead:
         sizes: Sequence[tuple[int, int]],
         threshold: float = 0.0,
     ) -> list[Found]:
-        found = []
-        encoded = features_of(self.extractor, images, align_corners=self.align_corners)
-        for (query, semantic), size in zip(encoded, sizes, strict=True):
-            logits = self.scale * cosine(prepared.own, query.reshape(len(query), -1)).reshape(-1, *query.shape[1:])
-            judged = prepared.judge(semantic, list(logits[1:] - logits[0])) if prepared.judge else None
-            for way, one in enumerate(judged or (), start=1):
-                if one.presence < threshold:
-                    logits[way] = logits.min()
-            planes = softmax(resize_bilinear(logits, size, align_corners=self.align_corners))
-            found.append(Found(planes, judged))
-        return found
+        encoded = features_of(self.extractor.features(images), align_corners=self.align_corners)
+        return [self.answer(one, prepared, size, threshold) for one, size in zip(encoded, sizes, strict=True)]
+
+    def answer(
+        self, encoded: Encoded, prepared: Prepared, size: tuple[int, int] | None = None, threshold: float = 0.0
+    ) -> Found:
+        """Return what is found in an image by its features alone, at `size` or else at that of the features."""
+        query, semantic = encoded
+        logits = self.scale * cosine(prepared.own, query.reshape(len(query), -1)).reshape(-1, *query.shape[1:])
+        judged = prepared.judge(semantic, list(logits[1:] - logits[0])) if prepared.judge else None
+        for way, one in enumerate(judged or (), start=1):
+            if one.presence < threshold:
+                logits[way] = logits.min()
+        planes = resize_bilinear(logits, size or query.shape[1:], align_corners=self.align_corners)
+        return Found(softmax(planes), judged)
 
 
-def features_of(
-    extractor: FeatureExtractor, images: UInt8[np.ndarray, "b h w 3"], *, align_corners: bool = False
-) -> list[tuple[Float32[np.ndarray, "c hf wf"], Float32[np.ndarray, "d hs ws"]]]:
+def features_of(features: Features, *, align_corners: bool = False) -> list[Encoded]:
     """Return the concatenated taps and the semantic map of each image."""
-    levels, semantic = extractor.features(images)
+    levels, semantic = features
     return [
-        (concat_levels([level[index] for level in levels], align_corners=align_corners), semantic[index])
-        for index in range(len(images))
+        Encoded(concat_levels([level[index] for level in levels], align_corners=align_corners), semantic[index])
+        for index in range(len(semantic))
     ]

@@ -1,0 +1,385 @@
+"""The concept of a project, and its answer for each image, kept current in the background.
+
+    examples -> concept -> segmenter ---+
+    image -> features (on disk) --------+--> answer: presence, expected IoU, area; a mask when it is asked for
+
+One thread computes features of images that have none, and answers all images again after each step. The images on
+screen are first. Masks are computed on request, in the thread of the request.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+import traceback
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from cachetools import LRUCache
+
+from likewise.app.features import FeatureCache
+from likewise.app.masks import Labels
+from likewise.app.project import CACHE, Photo, Project
+from likewise.engine.protocol import Features
+from likewise.errors import ImageError, LikewiseError
+from likewise.io.images import read_image
+from likewise.io.prefetch import prefetch
+from likewise.io.thumbnails import read_small
+from likewise.predict.concept import Concept
+from likewise.predict.examples import Example
+from likewise.predict.few_shot import FewShot
+from likewise.predict.result import Result
+from likewise.predict.segmenter import Segmenter, to_result
+
+CHUNK = 64
+"""Images that are answered between two looks at what is on screen."""
+EVERY = 8
+"""Chunks between two events."""
+KEPT_MASKS = 64
+"""Full masks in memory."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the concept says about an image, for each class id.
+
+    Attributes:
+        number: of the pass that computed it.
+        labels: class ids at the size of the features.
+        changed: 1 - IoU of these with those of the pass before.
+    """
+
+    number: int
+    presence: dict[int, float]
+    quality: dict[int, float]
+    area: dict[int, float]
+    labels: Labels
+    changed: float | None = None
+
+
+@dataclass
+class Pass:
+    """One pass over all images: a segmenter, the class ids of its labels, and how far it is."""
+
+    number: int = 0
+    segmenter: Segmenter | None = None
+    classes: tuple[int, ...] = ()
+    done: int = 0
+    total: int = 0
+    changes: list[float] = field(default_factory=list)
+
+
+class Answers:
+    """Answers of a project; `start` lets them follow it.
+
+    Attributes:
+        few_shot: the model.
+        current: the pass that is under way or done.
+        features_done: images whose features are known, and all that can be read; None if all are known.
+    """
+
+    def __init__(self, project: Project, few_shot: FewShot | None = None) -> None:
+        self.project = project
+        self.few_shot = few_shot or FewShot(presence=project.settings["presence"], edges=project.settings["edges"])
+        self.cache = FeatureCache(
+            project.folder / CACHE / "features" / f"{self.few_shot.fingerprint}-{self.few_shot.side}"
+        )
+        self.current = Pass()
+        self.features_done: tuple[int, int] | None = None
+        self._answers: dict[int, Answer] = {}
+        self._rows: dict[tuple[int, str | None, int], Concept] = {}
+        self._masks: LRUCache[tuple[int, str], Labels] = LRUCache(KEPT_MASKS)
+        self._lock = threading.RLock()
+        self._wake = threading.Event()
+        self._stop = False
+        self._examples: tuple[Any, ...] = ()
+        self._visible: list[int] = []
+        self._pool = ThreadPoolExecutor(max_workers=os.cpu_count() or 2, thread_name_prefix="answers")
+        self._thread = threading.Thread(target=self._run, name="answers", daemon=True)
+
+    def start(self) -> None:
+        self.project.listener = self._wake.set
+        self._wake.set()
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stop = True
+        self._wake.set()
+        if self._thread.is_alive():
+            self._thread.join()
+        self._pool.shutdown()
+
+    def show(self, ids: Sequence[int]) -> None:
+        """Answer these images first."""
+        self._visible = list(ids)
+
+    def answer(self, id: int) -> Answer | None:
+        """Return the latest answer for an image."""
+        return self._answers.get(id)
+
+    def mask_version(self, photo: Photo) -> str:
+        """Return a text that changes with the mask of an image."""
+        decision = self.project.decision(photo.id)
+        if decision.status == "absent":
+            return "absent"
+        if decision.mask:
+            return f"{decision.mask}-{len(self.project.classes)}"
+        return f"{photo.version}-{self.current.number}"
+
+    def labels(self, id: int, side: int | None = None) -> Labels:
+        """Return the current mask of an image: the accepted one, or the answer with outlines refined.
+
+        Args:
+            side: of the long side of a small mask; None is the size of the image.
+
+        Raises:
+            ImageError: the image cannot be read.
+        """
+        project, photo = self.project, self.project.photo(id)
+        accepted = project.mask(id)
+        if accepted is not None:
+            return accepted if side is None else shrink(accepted, side)
+        current = self.current
+        key = (id, f"{self.mask_version(photo)}-{side}")
+        with self._lock:
+            if key in self._masks:
+                return self._masks[key]
+        if current.segmenter is None:
+            height, width = project.size(photo)
+            return shrink(np.zeros((height, width), np.uint8), side or max(height, width))
+        path = project.path(photo)
+        pixels = read_image(path) if side is None else read_small(path, side)
+        result = self.result(photo, pixels, current)
+        labels = np.array([0, *current.classes], np.uint8)[result.labels]
+        with self._lock:
+            self._masks[key] = labels
+        return labels
+
+    def result(self, photo: Photo, pixels: np.ndarray, current: Pass) -> Result:
+        """Return the full answer for an image."""
+        assert current.segmenter is not None
+        return current.segmenter.from_features(self.features(photo), pixels)
+
+    def features(self, photo: Photo) -> Features:
+        """Return the features of an image, from the cache if they are there.
+
+        Raises:
+            ImageError: the image cannot be read.
+        """
+        if photo.digest and (found := self.cache.get(photo.digest)):
+            return found
+        return self._encode(photo, *self._read(photo))
+
+    def _read(self, photo: Photo) -> tuple[str, np.ndarray]:
+        """Return the digest of an image's content, and the image at the size of the network's input."""
+        try:
+            content = self.project.path(photo).read_bytes()
+        except OSError as error:
+            raise ImageError(f"{photo.name}: cannot be read ({error.strerror}); check its permissions") from error
+        return hashlib.sha256(content).hexdigest(), self.few_shot.inputs.resize(read_image(content))
+
+    def _encode(self, photo: Photo, digest: str, resized: np.ndarray) -> Features:
+        features = self.few_shot.extractor.features(resized[None])
+        self.cache.put(digest, features)
+        if photo.digest != digest:
+            self.project.update_photos({photo.id: {"digest": digest}})
+        return features
+
+    # the background
+
+    def _run(self) -> None:
+        self.project.scan()
+        while not self._stop:
+            self._wake.wait()
+            self._wake.clear()
+            try:
+                self.project.read_headers()
+                self._follow()
+                self._answer_all()
+                self._compute_features()
+            except Exception as error:
+                self.project.events.send("problem", detail=str(error) or type(error).__name__)
+                if not isinstance(error, LikewiseError):
+                    traceback.print_exc()
+
+    def _interrupted(self) -> bool:
+        return self._stop or self._wake.is_set()
+
+    def _follow(self) -> None:
+        """Learn the concept again if examples, classes or settings have changed, and begin a pass."""
+        project = self.project
+        with project.lock:
+            examples = [
+                (id, decision.mask, tuple(sorted(set(decision.areas) & set(project.classes))))
+                for id, decision in project.decisions.items()
+                if decision.example and id in project.photos and not project.photos[id].missing
+            ]
+            signature = (tuple(examples), tuple(sorted(project.classes)), tuple(sorted(project.settings.items())))
+        if signature == self._examples:
+            return
+        concept = self._learn(examples)
+        segmenter: Segmenter | None = None
+        classes: tuple[int, ...] = ()
+        if concept is not None:
+            self.few_shot.presence = project.settings["presence"]
+            self.few_shot.edges = project.settings["edges"]
+            segmenter, classes = self.few_shot.prepare(concept), tuple(map(int, concept.classes))
+        self._examples = signature
+        self.current = Pass(self.current.number + 1, segmenter, classes)
+        project.changed("answers", images=None)
+
+    def _learn(self, examples: Sequence[tuple[int, str | None, tuple[int, ...]]]) -> Concept | None:
+        """Return the concept of the examples; its classes are named by their ids."""
+        shown = sorted({id for _, _, classes in examples for id in classes})
+        parts: list[Concept] = []
+        kept: dict[tuple[int, str | None, int], Concept] = {}
+        for image, mask, classes in examples:
+            for id in classes or (shown if mask is None else ()):
+                key = (image, mask, id)
+                try:
+                    kept[key] = self._rows.get(key) or self._learn_one(*key)
+                except LikewiseError as error:
+                    self.project.events.send("problem", detail=str(error))
+                    continue
+                parts.append(kept[key])
+        self._rows = kept
+        found = {name for part in parts for name, negative in [(part.classes[0], part.is_negative(0))] if not negative}
+        parts = [part for part in parts if part.classes[0] in found]
+        return parts[0].merged(*parts[1:]) if parts else None
+
+    def _learn_one(self, image: int, mask: str | None, id: int) -> Concept:
+        photo = self.project.photo(image)
+        path = self.project.path(photo)
+        if mask is None:
+            example = Example(path, absent=True, class_name=str(id))
+        else:
+            example = Example(path, mask=self.project.masks.get(mask) == id, class_name=str(id))
+        return self.few_shot.learn(example)
+
+    def _answer_all(self) -> None:
+        """Answer all images whose features are known, the visible ones first."""
+        current, project = self.current, self.project
+        if current.segmenter is None:
+            self._answers = {}
+            return
+        waiting = {
+            photo.id: photo
+            for photo in project.present()
+            if photo.digest and photo.digest in self.cache and self._is_old(photo, current)
+        }
+        current.total = current.done + len(waiting)
+        chunks = 0
+        while waiting and not self._interrupted():
+            ids = [id for id in self._visible if id in waiting][:CHUNK]
+            ids += [id for id in waiting if id not in set(ids)][: CHUNK - len(ids)]
+            photos = [waiting.pop(id) for id in ids]
+            for photo, answer in zip(
+                photos, self._pool.map(lambda each: self._answer(each, current), photos), strict=True
+            ):
+                self._keep(photo, answer, current)
+            current.done += len(photos)
+            chunks += 1
+            if not waiting or chunks % EVERY == 1:
+                self._report(current)
+
+    def _is_old(self, photo: Photo, current: Pass) -> bool:
+        answer = self._answers.get(photo.id)
+        return answer is None or answer.number != current.number
+
+    def _answer(self, photo: Photo, current: Pass) -> Answer | None:
+        assert current.segmenter is not None
+        features = self.cache.get(photo.digest or "")
+        return None if features is None else to_answer(features, current)
+
+    def _keep(self, photo: Photo, answer: Answer | None, current: Pass) -> None:
+        if answer is None:
+            return
+        before = self._answers.get(photo.id)
+        if before is not None and before.labels.shape == answer.labels.shape and before.number != answer.number:
+            answer = replace(answer, changed=difference(before.labels, answer.labels))
+            current.changes.append(answer.changed or 0.0)
+        self._answers[photo.id] = answer
+
+    def _report(self, current: Pass) -> None:
+        changes = [change for change in current.changes if change > 0]
+        self.project.events.send(
+            "answers",
+            answered=current.number,
+            done=current.done,
+            total=current.total,
+            changed=len(changes),
+            mean_change=float(np.mean(changes)) if changes else 0.0,
+        )
+
+    def _compute_features(self) -> None:
+        """Compute the features of images that have none, the visible ones first, and answer them."""
+        photos = [photo for photo in self.project.present() if not photo.error]
+        lacking = {photo.id: photo for photo in photos if not photo.digest or photo.digest not in self.cache}
+        if not lacking:
+            self.features_done = None
+            return
+        done = len(photos) - len(lacking)
+
+        def ordered() -> Iterable[Photo]:
+            while lacking:
+                id = next((id for id in self._visible if id in lacking), next(iter(lacking)))
+                yield lacking.pop(id)
+
+        updates: dict[int, dict[str, Any]] = {}
+        for photo, reading in prefetch(ordered(), self._read):
+            if self._interrupted():
+                break
+            try:
+                features = self._encode(photo, *reading.result())
+                if self.current.segmenter is not None:
+                    self._keep(photo, to_answer(features, self.current), self.current)
+            except LikewiseError as error:
+                updates[photo.id] = {"error": str(error)}
+            done += 1
+            self.features_done = (done, len(photos))
+            if done % EVERY == 0 or done == len(photos):
+                self.project.update_photos(updates)
+                updates = {}
+                self.project.events.send("progress", task="features", done=done, total=len(photos))
+        self.project.update_photos(updates)
+        if done == len(photos):
+            self.features_done = None
+            self.project.changed("features", images=None)
+
+
+def to_answer(features: Features, current: Pass) -> Answer:
+    """Return the answer for an image's features."""
+    assert current.segmenter is not None
+    found = current.segmenter.answer(features)
+    result = to_result(found.probabilities, current.segmenter.concept.classes, None, found.judged)  # type: ignore[arg-type]
+    presences = result.presences or (1.0,) * len(current.classes)
+    areas = [float((result.labels == index).mean()) for index in range(1, len(current.classes) + 1)]
+    return Answer(
+        current.number,
+        dict(zip(current.classes, presences, strict=True)),
+        dict(zip(current.classes, result.expected_ious, strict=True)),
+        dict(zip(current.classes, areas, strict=True)),
+        np.array([0, *current.classes], np.uint8)[result.labels],
+    )
+
+
+def difference(before: Labels, after: Labels) -> float:
+    """Return 1 - IoU of two label maps: of the pixels that have a class in either, the share that differs."""
+    either = (before > 0) | (after > 0)
+    return float((before != after)[either].mean()) if either.any() else 0.0
+
+
+def shrink(labels: Labels, side: int) -> Labels:
+    """Return a label map whose long side has at most `side` pixels."""
+    scale = side / max(labels.shape)
+    if scale >= 1:
+        return labels
+    rows, columns = (
+        ((np.arange(max(1, round(length * scale))) + 0.5) / scale).astype(int).clip(0, length - 1)
+        for length in labels.shape
+    )
+    return labels[np.ix_(rows, columns)]

@@ -1,0 +1,55 @@
+"""Images as the page shows them: upright JPEGs of bounded size; thumbnails are kept on disk."""
+
+from __future__ import annotations
+
+import io
+import os
+import secrets
+from pathlib import Path
+
+from PIL import Image
+
+from likewise.app.project import CACHE, Photo, Project
+from likewise.io.thumbnails import read_small
+
+THUMBNAIL = 256
+"""Pixels of the long side of a thumbnail."""
+LARGEST = 4096
+"""Pixels of the long side of an image at most."""
+
+
+def jpeg(project: Project, photo: Photo, side: int) -> bytes:
+    """Return an image as JPEG, its long side at most `side`.
+
+    Raises:
+        ImageError: it cannot be read.
+    """
+    buffer = io.BytesIO()
+    quality = 80 if side <= THUMBNAIL else 90
+    Image.fromarray(read_small(project.path(photo), side)).save(buffer, format="jpeg", quality=quality)
+    return buffer.getvalue()
+
+
+def thumbnail(project: Project, photo: Photo) -> bytes:
+    """Return the thumbnail of an image, from the disk if it is there.
+
+    Raises:
+        ImageError: the image cannot be read.
+    """
+    path = project.folder / CACHE / "thumbnails" / f"{photo.id}-{photo.version}.jpg"
+    try:
+        return path.read_bytes()
+    except OSError:
+        content = jpeg(project, photo, THUMBNAIL)
+    _keep(path, content)
+    return content
+
+
+def _keep(path: Path, content: bytes) -> None:
+    part = path.with_name(f".{os.getpid()}-{secrets.token_hex(6)}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part.write_bytes(content)
+        part.replace(path)
+    except OSError:
+        part.unlink(missing_ok=True)

@@ -1,0 +1,143 @@
+"""Images, their pixels and masks, and what a person decides about them."""
+
+from __future__ import annotations
+
+import threading
+from typing import Annotated
+
+import numpy as np
+from fastapi import APIRouter, Query, Request, Response
+from starlette.concurrency import run_in_threadpool
+
+from likewise.app import pixels, schemas
+from likewise.app.masks import LARGEST_MASK, decode_png
+from likewise.app.project import ConflictError
+from likewise.app.routes.parts import InProject, caching, png
+from likewise.app.routes.project import TooLargeError
+from likewise.app.workspace import Open
+
+router = APIRouter()
+
+Page = Annotated[int, Query(ge=1, le=1000)]
+Side = Annotated[int, Query(ge=16, le=pixels.LARGEST)]
+
+
+@router.get("/images")
+def list_images(
+    opened: InProject,
+    offset: Annotated[int, Query(ge=0)] = 0,
+    limit: Page = 200,
+    sort: schemas.Sort = "name",
+    descending: bool = False,
+    filter: schemas.Filter = "all",
+    class_id: int | None = None,
+    search: Annotated[str, Query(max_length=200)] = "",
+) -> Response:
+    listing, project = opened.listing, opened.project
+    photos = listing.select(sort, filter, descending=descending, class_id=class_id, search=search)
+    found = schemas.ImageList.model_construct(
+        total=len(photos),
+        revision=project.revision,
+        answered=opened.answers.current.number,
+        items=listing.items(photos[offset : offset + limit]),
+    )
+    return Response(found.model_dump_json(), media_type="application/json")
+
+
+@router.post("/visible", status_code=204)
+def show(body: schemas.Visible, opened: InProject) -> None:
+    opened.answers.show(body.ids)
+
+
+@router.get("/images/{id}")
+def get_image(id: int, opened: InProject) -> schemas.ImageOut:
+    photo = opened.project.photo(id)
+    if not photo.seen:
+        opened.project.update_photos({id: {"seen": 1}})
+    if photo.error is None:
+        threading.Thread(target=opened.prepare, args=(photo,), daemon=True).start()
+    return _image(opened, id)
+
+
+@router.get("/images/{id}/thumbnail")
+def get_thumbnail(id: int, opened: InProject, rev: str = "") -> Response:
+    photo = opened.project.photo(id)
+    return Response(
+        pixels.thumbnail(opened.project, photo), media_type="image/jpeg", headers=caching(rev == photo.version)
+    )
+
+
+@router.get("/images/{id}/pixels")
+def get_pixels(id: int, opened: InProject, rev: str = "", side: Side = 2048) -> Response:
+    photo = opened.project.photo(id)
+    content = pixels.jpeg(opened.project, photo, side)
+    return Response(content, media_type="image/jpeg", headers=caching(rev == photo.version))
+
+
+@router.get("/images/{id}/mask")
+def get_mask(id: int, opened: InProject, rev: str = "", side: Side | None = None) -> Response:
+    photo = opened.project.photo(id)
+    version = opened.answers.mask_version(photo)
+    labels = opened.answers.labels(id, side)
+    return png(labels, keep=rev == version == opened.answers.mask_version(photo))
+
+
+@router.post("/images/{id}/select")
+def select(id: int, marks: schemas.Marks, opened: InProject) -> Response:
+    photo = opened.project.photo(id)
+    return png(opened.selections.select(photo, marks).astype(np.uint8) * np.uint8(255))
+
+
+@router.put("/images/{id}/mask")
+async def put_mask(
+    id: int, request: Request, opened: InProject, as_example: bool = True, base: str | None = None
+) -> schemas.ImageOut:
+    body = bytearray()
+    async for part in request.stream():
+        body += part
+        if len(body) > LARGEST_MASK:
+            raise TooLargeError(f"the mask is larger than {LARGEST_MASK >> 20} MiB")
+    return await run_in_threadpool(_put_mask, opened, id, bytes(body), as_example, base)
+
+
+def _put_mask(opened: Open, id: int, body: bytes, as_example: bool, base: str | None) -> schemas.ImageOut:
+    project = opened.project
+    photo = project.photo(id)
+    labels = decode_png(body, project.size(photo))
+    with project.lock:
+        decided = project.decision(id).status != "new"
+        if base is not None and decided and base != opened.answers.mask_version(photo):
+            raise ConflictError(f"{photo.name}: its mask was replaced meanwhile; load it again, then draw")
+        project.accept(id, labels, "edited", example=as_example)
+    return _image(opened, id)
+
+
+@router.post("/images/{id}/decision")
+def decide(id: int, body: schemas.Decide, opened: InProject) -> schemas.ImageOut:
+    project = opened.project
+    if body.decision == "accept":
+        labels = opened.answers.labels(id)
+        if not project.classes:
+            raise ConflictError("there is no class yet, so nothing to accept; add a class and an example")
+        project.accept(id, labels, "accepted", example=bool(body.as_example))
+    elif body.decision == "absent":
+        project.mark_absent(id, example=body.as_example is not False)
+    else:
+        project.reset(id)
+    return _image(opened, id)
+
+
+@router.post("/images/{id}/example")
+def add_example(id: int, opened: InProject) -> schemas.ImageOut:
+    opened.project.set_example(id, example=True)
+    return _image(opened, id)
+
+
+@router.delete("/images/{id}/example")
+def delete_example(id: int, opened: InProject) -> schemas.ImageOut:
+    opened.project.set_example(id, example=False)
+    return _image(opened, id)
+
+
+def _image(opened: Open, id: int) -> schemas.ImageOut:
+    return opened.listing.items([opened.project.photo(id)])[0]

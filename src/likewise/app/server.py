@@ -1,0 +1,123 @@
+"""The server: routes behind the gate, the page, and one process on one port."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import webbrowser
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+
+import uvicorn
+from fastapi import FastAPI, Request
+from fastapi.responses import JSONResponse
+from fastapi.staticfiles import StaticFiles
+
+from likewise.app.project import PROJECT, ConflictError, UnknownError
+from likewise.app.routes import images, project
+from likewise.app.routes.project import TooLargeError
+from likewise.app.security import Gate, check_password, is_loopback, session_token
+from likewise.app.workspace import Workspace
+from likewise.errors import ArgumentError, LikewiseError, OutputError
+from likewise.version import __version__
+
+PORT = 8765
+"""The port, if it is free."""
+PORTS = 20
+"""Ports that are tried."""
+
+STATUS: dict[type[LikewiseError], int] = {UnknownError: 404, ConflictError: 409, TooLargeError: 413, OutputError: 507}
+"""HTTP status of an error; 400 for all others."""
+
+
+def create_app(workspace: Workspace) -> FastAPI:
+    """Return the routes and the page, without the gate."""
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        yield
+        workspace.close()
+
+    app = FastAPI(
+        title="likewise",
+        version=__version__,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url="/api/openapi.json",
+        lifespan=lifespan,
+    )
+    app.state.workspace = workspace
+    app.include_router(project.router, prefix="/api")
+    app.include_router(images.router, prefix="/api")
+
+    @app.exception_handler(LikewiseError)
+    def explain(request: Request, error: LikewiseError) -> JSONResponse:
+        status = next((status for kind, status in STATUS.items() if isinstance(error, kind)), 400)
+        return JSONResponse({"detail": str(error)}, status)
+
+    page = Path(__file__).parent / "page"
+    if page.is_dir():
+        app.mount("/", StaticFiles(directory=page, html=True))
+    return app
+
+
+def serve(
+    photos: Path | None = None,
+    *,
+    project: Path | None = None,
+    host: str = "127.0.0.1",
+    port: int | None = None,
+    browser: bool = True,
+    password: str | None = None,
+) -> None:
+    """Serve until interrupted.
+
+    Args:
+        photos: the folder of images; None lets the page choose one below the current and the home folder.
+
+    Raises:
+        ArgumentError: no such folder, no free port, or a host that needs a password.
+    """
+    check_password(host, password)
+    if photos is not None and not photos.is_dir():
+        raise ArgumentError(f"{photos}: no such folder; name a folder of images")
+    listening = listen(host, port)
+    roots = [photos] if photos is not None else [Path.cwd(), Path.home()]
+    workspace = Workspace(roots, project)
+    token = session_token(project or (photos / PROJECT if photos is not None else Path.home() / PROJECT))
+    own_port = listening.getsockname()[1]
+    gate = Gate(create_app(workspace), token=token, port=own_port, password=password)
+    if photos is not None:
+        workspace.open_folder(photos)
+    shown = f"[{host}]" if ":" in host else host
+    link = f"http://{'127.0.0.1' if host in ('0.0.0.0', '::') else shown}:{own_port}/?token={gate.launch}"
+    print(f"likewise app: {link}", flush=True)
+    if not is_loopback(host):
+        print(f"Other machines log in at http://THIS-MACHINE:{own_port}/login, without encryption.", flush=True)
+    print("Ctrl+C stops it; the project is always saved.", flush=True)
+    if browser:
+        webbrowser.open(link)
+    config = uvicorn.Config(gate, log_level="warning", timeout_graceful_shutdown=2, server_header=False)
+    uvicorn.Server(config).run(sockets=[listening])
+
+
+def listen(host: str, port: int | None) -> socket.socket:
+    """Return a socket that listens on the port; None takes the first free one from `PORT` on.
+
+    Raises:
+        ArgumentError: the port is taken, or the host is not of this machine.
+    """
+    ports: Sequence[int] = [port] if port is not None else range(PORT, PORT + PORTS)
+    reason: OSError | None = None
+    for number in ports:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        listening = socket.socket(family, socket.SOCK_STREAM)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listening.bind((host, number))
+            listening.listen()
+            return listening
+        except OSError as error:
+            reason = error
+            listening.close()
+    raise ArgumentError(f"cannot listen on {host}, port {ports[0]} ({reason}); choose another --port")
