@@ -1,0 +1,104 @@
+// The bar that sorts and filters the wall.
+
+import { button, h, icon } from "./dom.js";
+import { list, store } from "./store.js";
+import { texts } from "./texts.js";
+
+const FILTERS = ["all", "new", "present", "changed", "unseen", "accepted", "edited", "absent", "examples", "unreadable"];
+const SORTS = ["name", "review", "presence", "quality", "unlikely", "changed", "unseen"];
+const SEARCH_DELAY = 200;
+
+export function filterBar() {
+  const chips = h("div.chips", { role: "radiogroup", ariaLabel: texts.filters.label });
+  for (const filter of FILTERS) {
+    chips.append(
+      h(
+        "button",
+        {
+          type: "button",
+          role: "radio",
+          data: { filter },
+          title: texts.filters.hints[filter] ?? "",
+          onclick: () => list.change({ filter }),
+        },
+        texts.filters[filter],
+        " ",
+        h("b.number", {}),
+      ),
+    );
+  }
+  chips.addEventListener("keydown", (event) => {
+    const direction = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+    if (!direction) return;
+    event.preventDefault();
+    const buttons = [...chips.children].filter(({ hidden }) => !hidden);
+    const next = buttons[(buttons.indexOf(document.activeElement) + direction + buttons.length) % buttons.length];
+    next.focus();
+    next.click();
+  });
+  const sort = h(
+    "select",
+    { ariaLabel: texts.filters.sort, onchange: () => list.change({ sort: sort.value }) },
+    SORTS.map((value) => h("option", { value }, texts.sorts[value])),
+  );
+  const order = button("order", {
+    label: texts.filters.descending,
+    kind: "quiet",
+    onclick: () => list.change({ descending: !list.query.descending }),
+  });
+  const ofClass = h("select", {
+    ariaLabel: texts.filters.class,
+    onchange: () => list.change({ class_id: ofClass.value || null }),
+  });
+  const bar = h("div.filters", { role: "toolbar", ariaLabel: texts.filters.bar }, chips, ofClass, sort, order);
+
+  function update() {
+    const { query } = list;
+    const counts = store.project?.counts ?? {};
+    for (const chip of chips.children) {
+      const { filter } = chip.dataset;
+      const isChosen = filter === query.filter;
+      chip.setAttribute("aria-checked", String(isChosen));
+      chip.tabIndex = isChosen ? 0 : -1;
+      const count = filter === query.filter ? list.total : counts[filter];
+      chip.lastChild.textContent = count === undefined ? "" : count.toLocaleString();
+      chip.hidden = filter === "unreadable" && !counts.unreadable;
+    }
+    order.setAttribute("aria-pressed", String(query.descending));
+    sort.value = query.sort;
+    ofClass.hidden = store.classes.length < 2;
+    ofClass.replaceChildren(
+      h("option", { value: "" }, texts.filters.allClasses),
+      ...store.classes.map(({ id, name }) => h("option", { value: id, selected: String(id) === query.class_id }, name)),
+    );
+  }
+  for (const name of ["project", "query", "items"]) store.on(name, update);
+  update();
+  return bar;
+}
+
+/** Return the field that searches names. */
+export function searchField() {
+  const search = h("input", { type: "search", placeholder: texts.filters.search, ariaLabel: texts.filters.search });
+  let typing;
+  search.addEventListener("input", () => {
+    clearTimeout(typing);
+    typing = setTimeout(() => list.change({ search: search.value.trim() }), SEARCH_DELAY);
+  });
+  return search;
+}
+
+/** Return the control of the size of the tiles. */
+export function sizeControl(wall) {
+  const input = h("input", {
+    type: "range",
+    min: 96,
+    max: 360,
+    step: 4,
+    value: wall.size,
+    ariaLabel: texts.wall.size,
+    title: texts.wall.size,
+    oninput: () => wall.resize(Number(input.value)),
+  });
+  return h("label.size", {}, icon("wall"), input);
+}

@@ -1,0 +1,85 @@
+// Marks become masks: clicks and boxes by the server, strokes and polygons here.
+
+import { api, readMask } from "./api.js";
+
+/** Add what the marks of one class find to a mask, and take away what the other marks find. */
+export class Marking {
+  constructor(image, labels) {
+    Object.assign(this, { image, labels, starts: new Map(), round: 0 });
+  }
+
+  /** Draw a stroke or a polygon with a label, or erase that label. */
+  paint(mark, label) {
+    const { points, radius = 0, kind, object } = mark;
+    const [xs, ys] = [points.map(([x]) => x), points.map(([, y]) => y)];
+    const [left, top] = [Math.min(...xs) - radius - 1, Math.min(...ys) - radius - 1];
+    const area = {
+      x: left,
+      y: top,
+      width: Math.max(...xs) + radius + 1 - left,
+      height: Math.max(...ys) + radius + 1 - top,
+    };
+    const draw = (context) => {
+      context.beginPath();
+      points.forEach(([x, y], index) => (index ? context.lineTo(x, y) : context.moveTo(x, y)));
+      if (kind === "polygon") return context.fill();
+      if (points.length === 1) context.lineTo(points[0][0] + 0.01, points[0][1]);
+      context.lineWidth = 2 * radius;
+      context.lineCap = context.lineJoin = "round";
+      context.stroke();
+    };
+    this.labels.fill(area, draw, object ? label : 0, label);
+  }
+
+  /**
+   * Add a click or a box for a label and ask the server; returns false if a later mark overtook it.
+   *
+   * What the class had before its first mark stays, joined with what is found. A click on "not this" within it takes
+   * away what is found there.
+   */
+  async mark(mark, label) {
+    const { labels } = this;
+    if (!this.starts.has(label) || !labels.marks.some((each) => each.label === label)) {
+      this.starts.set(label, labels.base.map((value) => (value === label ? 1 : 0)));
+    }
+    const marks = [...labels.marks.filter((each) => mark.kind !== "box" || each.kind !== "box" || each.label !== label)];
+    marks.push({ ...mark, label });
+    const own = marks.filter((each) => each.label === label);
+    const start = this.starts.get(label);
+    const round = ++this.round;
+    this.request?.abort();
+    this.request = new AbortController();
+    const { signal } = this.request;
+    const inStart = ({ kind, object, x, y }) =>
+      kind === "click" && !object && start[Math.floor(y) * labels.width + Math.floor(x)] === 1;
+    const [added, removed] = await Promise.all([
+      own.some(({ object, kind }) => object || kind === "box") ? this.ask(selectionOf(own), signal) : null,
+      own.some(inStart) ? this.ask(selectionOf(own.filter(({ kind }) => kind === "click").map(flip)), signal) : null,
+    ]);
+    if (round !== this.round) return false;
+    const found = start.slice();
+    for (let i = 0; i < found.length; i++) {
+      if (removed?.[i]) found[i] = 0;
+      if (added?.[i]) found[i] = 1;
+    }
+    labels.replace(label, found, marks);
+    return true;
+  }
+
+  async ask(selection, signal) {
+    const { data } = await readMask(await api.select(this.image.id, selection, signal));
+    return data;
+  }
+}
+
+function flip(mark) {
+  return { ...mark, object: !mark.object };
+}
+
+function selectionOf(marks) {
+  const box = marks.find(({ kind }) => kind === "box");
+  return {
+    points: marks.filter(({ kind }) => kind === "click").map(({ x, y, object }) => [x, y, object ? 1 : 0]),
+    box: box ? [box.x0, box.y0, box.x1, box.y1] : null,
+  };
+}

@@ -1,0 +1,320 @@
+// The wall: tiles of all images, only those on screen exist.
+
+import { api, maskOf, thumbnailOf } from "./api.js";
+import { button, h, icon, onceAFrame } from "./dom.js";
+import { list, store } from "./store.js";
+import { texts } from "./texts.js";
+import { clearTileMask, drawTileMask } from "./tile_masks.js";
+
+const GAP = 8;
+const CAPTION = 26;
+const ASPECT = 3 / 4;
+/** Rows beyond the screen that are drawn too. */
+const BEYOND = 2;
+/** While the wall scrolls faster than this, in pixels a millisecond, tiles keep the image they have. */
+const FAST = 6;
+/** A mask that changed by more than this, as 1 - IoU, is marked. */
+const CHANGED = 0.05;
+
+export class Wall {
+  selected = new Set();
+  current = 0;
+  size = 168;
+  look = { style: "fill", opacity: 0.45 };
+  tiles = new Map();
+  free = [];
+
+  /** `onOpen` gets the id of an image; `onSelection` is called when the selection changes. */
+  constructor({ onOpen, onSelection }) {
+    Object.assign(this, { onOpen, onSelection });
+    this.sizer = h("div.sizer", { role: "presentation" });
+    this.element = h(
+      "div.wall",
+      { tabIndex: 0, role: "listbox", ariaLabel: texts.wall.label, ariaMultiSelectable: "true" },
+      this.sizer,
+    );
+    this.render = onceAFrame(() => this.renderNow());
+    this.element.addEventListener("scroll", () => this.scrolled(), { passive: true });
+    this.element.addEventListener("click", (event) => this.clicked(event));
+    this.element.addEventListener("keydown", (event) => this.key(event));
+    this.element.addEventListener("focus", () => this.render());
+    new ResizeObserver(() => this.layOut()).observe(this.element);
+    for (const name of ["list", "items", "project"]) store.on(name, () => this.layOut());
+    store.on("query", () => {
+      this.current = 0;
+      this.element.scrollTop = 0;
+    });
+  }
+
+  layOut() {
+    const width = this.element.clientWidth - 2 * GAP;
+    if (width <= 0) return;
+    this.columns = Math.max(2, Math.floor((width + GAP) / (this.size + GAP)));
+    this.cell = (width - GAP * (this.columns - 1)) / this.columns;
+    this.rowHeight = Math.round(this.cell * ASPECT) + CAPTION + GAP;
+    this.current = Math.min(this.current, Math.max(0, list.total - 1));
+    this.sizer.style.height = `${Math.ceil(list.total / this.columns) * this.rowHeight + GAP}px`;
+    this.render();
+  }
+
+  resize(size) {
+    const index = this.firstIndex();
+    this.size = size;
+    this.layOut();
+    this.element.scrollTop = Math.floor(index / this.columns) * this.rowHeight;
+  }
+
+  firstIndex() {
+    return Math.floor(this.element.scrollTop / this.rowHeight) * this.columns || 0;
+  }
+
+  scrolled() {
+    const [now, top] = [performance.now(), this.element.scrollTop];
+    const speed = Math.abs(top - (this.lastTop ?? top)) / Math.max(1, now - (this.lastTime ?? 0));
+    Object.assign(this, { lastTop: top, lastTime: now, isFast: speed > FAST });
+    if (this.isFast) {
+      clearTimeout(this.settling);
+      this.settling = setTimeout(() => {
+        this.isFast = false;
+        this.render();
+      }, 90);
+    }
+    this.render();
+  }
+
+  renderNow() {
+    if (!this.rowHeight || !this.element.isConnected) return;
+    const { scrollTop, clientHeight } = this.element;
+    const firstRow = Math.max(0, Math.floor(scrollTop / this.rowHeight) - BEYOND);
+    const lastRow = Math.ceil((scrollTop + clientHeight) / this.rowHeight) + BEYOND;
+    const [first, last] = [firstRow * this.columns, Math.min(lastRow * this.columns, list.total)];
+    if (!list.total) list.at(0);
+    for (const [index, tile] of this.tiles) {
+      if (index >= first && index < last) continue;
+      this.tiles.delete(index);
+      tile.hidden = true;
+      this.free.push(tile);
+    }
+    for (let index = first; index < last; index++) {
+      let tile = this.tiles.get(index);
+      if (!tile) {
+        tile = this.free.pop() ?? this.newTile();
+        tile.hidden = false;
+        this.tiles.set(index, tile);
+      }
+      this.place(tile, index);
+      this.fill(tile, index, list.at(index));
+    }
+    this.reportVisible();
+  }
+
+  newTile() {
+    const tile = h(
+      "div.tile",
+      { role: "option" },
+      h("div.frame", {}, h("img", { alt: "", decoding: "async", draggable: false }), h("canvas", {})),
+      h("span.badges", {}),
+      h("span.pick", {}, icon("accept")),
+      h("div.caption", {}, h("span.name", {}), h("span.bar", {}, h("i", {})), h("span.presence.number", {})),
+    );
+    tile.image = tile.querySelector("img");
+    tile.image.addEventListener("load", () => tile.classList.add("loaded"));
+    this.sizer.append(tile);
+    return tile;
+  }
+
+  place(tile, index) {
+    const row = Math.floor(index / this.columns);
+    const column = index % this.columns;
+    const key = `${row} ${column} ${this.cell} ${this.rowHeight}`;
+    if (tile.place === key) return;
+    tile.place = key;
+    tile.style.transform = `translate(${GAP + column * (this.cell + GAP)}px, ${GAP + row * this.rowHeight}px)`;
+    tile.style.width = `${this.cell}px`;
+    tile.style.height = `${this.rowHeight - GAP}px`;
+    tile.id = `tile-${index}`;
+    tile.ariaPosInSet = index + 1;
+  }
+
+  fill(tile, index, image) {
+    const isCurrent = index === this.current;
+    tile.classList.toggle("current", isCurrent);
+    if (isCurrent) this.element.setAttribute("aria-activedescendant", tile.id);
+    tile.ariaSetSize = list.total;
+    if (image && tile.shown === image && tile.isPicked === this.selected.has(image.id) && tile.look === this.look) return;
+    if (!image) {
+      Object.assign(tile, { shown: null, ariaLabel: texts.wall.loading });
+      tile.className = "tile";
+      tile.image.removeAttribute("src");
+      clearTileMask(tile.querySelector("canvas"));
+      return;
+    }
+    const isOther = tile.shown?.id !== image.id || tile.shown?.pixels !== image.pixels;
+    if (isOther && this.isFast) {
+      if (tile.shown) tile.classList.remove("loaded");
+      tile.shown = null;
+      return;
+    }
+    Object.assign(tile, { shown: image, look: this.look, isPicked: this.selected.has(image.id) });
+    tile.dataset.id = image.id;
+    tile.dataset.status = image.status;
+    tile.classList.toggle("unreadable", Boolean(image.error));
+    tile.setAttribute("aria-selected", String(tile.isPicked));
+    if (isOther) {
+      tile.classList.remove("loaded");
+      if (image.error) tile.image.removeAttribute("src");
+      else tile.image.src = thumbnailOf(image);
+    }
+    this.fillCaption(tile, image);
+    const canvas = tile.querySelector("canvas");
+    const hasMask = image.mask && !image.error && image.status !== "absent" && image.area !== 0 && store.classes.length;
+    if (hasMask) drawTileMask(canvas, maskOf(image, { side: 256 }), { ...this.look, colours: store.colours });
+    else clearTileMask(canvas);
+  }
+
+  fillCaption(tile, image) {
+    const { name, status, presence, example, changed, error } = image;
+    const shown = presence === null || error ? "" : `${Math.round(presence * 100)}%`;
+    tile.querySelector(".name").textContent = name.split("/").at(-1);
+    tile.querySelector(".presence").textContent = status === "new" ? shown : texts.status[status];
+    const bar = tile.querySelector(".bar");
+    bar.hidden = status !== "new" || !shown;
+    bar.firstChild.style.width = `${Math.round((presence ?? 0) * 100)}%`;
+    const badges = [
+      error && ["warning", texts.wall.unreadable, "error"],
+      (status === "accepted" || status === "edited") && ["accept", texts.status[status], "accepted"],
+      status === "absent" && ["absent", texts.status.absent, "absent"],
+      example && ["example", texts.wall.example, "example"],
+    ].filter(Boolean);
+    tile.querySelector(".badges").replaceChildren(
+      ...badges.map(([name, title, kind]) => h(`span.badge.${kind}`, { title }, icon(name))),
+    );
+    const isChanged = status === "new" && changed > CHANGED;
+    tile.classList.toggle("changed", isChanged);
+    const facts = [status === "new" && shown && texts.wall.presence(shown), isChanged && texts.wall.changed(changed), error];
+    tile.title = [name, ...facts].filter(Boolean).join("\n");
+    tile.ariaLabel = [name, ...badges.map(([, title]) => title), ...facts].filter(Boolean).join(", ");
+  }
+
+  redraw(look) {
+    Object.assign(this, { look: { ...this.look, ...look } });
+    this.render();
+  }
+
+  /** Tell the server which images are on screen, once the wall rests. */
+  reportVisible() {
+    clearTimeout(this.reporting);
+    this.reporting = setTimeout(() => {
+      const first = this.firstIndex();
+      const last = first + (Math.ceil(this.element.clientHeight / this.rowHeight) + 1) * this.columns;
+      const ids = [...this.tiles]
+        .filter(([index, { shown }]) => shown && index >= first && index < last)
+        .map(([, { shown }]) => shown.id);
+      if (ids.join() === this.reported) return;
+      this.reported = ids.join();
+      if (ids.length) api.visible(ids).catch(() => (this.reported = null));
+    }, 150);
+  }
+
+  // ---- choice
+
+  clicked(event) {
+    const tile = event.target.closest(".tile");
+    if (!tile?.shown) return;
+    const index = Number(tile.id.slice(5));
+    if (event.shiftKey) this.selectTo(index);
+    else if (event.ctrlKey || event.metaKey || event.target.closest(".pick")) this.toggle(tile.shown.id);
+    this.current = index;
+    this.render();
+    if (!event.shiftKey && !event.ctrlKey && !event.metaKey && !event.target.closest(".pick")) this.onOpen(tile.shown.id);
+  }
+
+  toggle(id) {
+    if (!this.selected.delete(id)) this.selected.add(id);
+    this.selectionChanged();
+  }
+
+  selectTo(index) {
+    const [first, last] = [Math.min(index, this.current), Math.max(index, this.current)];
+    for (let each = first; each <= last; each++) {
+      const image = list.at(each);
+      if (image) this.selected.add(image.id);
+    }
+    this.selectionChanged();
+  }
+
+  clearSelection() {
+    this.selected.clear();
+    this.selectionChanged();
+  }
+
+  selectionChanged() {
+    this.onSelection([...this.selected]);
+    this.render();
+  }
+
+  key(event) {
+    if (event.ctrlKey || event.metaKey || event.altKey || !list.total) return;
+    const page = Math.max(1, Math.floor(this.element.clientHeight / this.rowHeight)) * this.columns;
+    const steps = {
+      ArrowLeft: -1,
+      ArrowRight: 1,
+      ArrowUp: -this.columns,
+      ArrowDown: this.columns,
+      PageUp: -page,
+      PageDown: page,
+      Home: -Infinity,
+      End: Infinity,
+    };
+    const image = list.at(this.current);
+    if (steps[event.key]) {
+      const next = Math.min(Math.max(this.current + steps[event.key], 0), list.total - 1);
+      if (event.shiftKey) this.selectTo(next);
+      this.show(next);
+    } else if (event.key === "Enter" && image) this.onOpen(image.id);
+    else if (event.key === " " && image) this.toggle(image.id);
+    else if (event.key === "Escape" && this.selected.size) this.clearSelection();
+    else return;
+    event.preventDefault();
+    event.stopPropagation();
+  }
+
+  /** Make a tile the current one and bring it on screen. */
+  show(index) {
+    this.current = index;
+    const top = Math.floor(index / this.columns) * this.rowHeight;
+    const { scrollTop, clientHeight } = this.element;
+    if (top < scrollTop) this.element.scrollTop = top;
+    else if (top + this.rowHeight + GAP > scrollTop + clientHeight) {
+      this.element.scrollTop = top + this.rowHeight + GAP - clientHeight;
+    }
+    this.render();
+  }
+
+  /** The images that a key such as A acts on: the selection, else the current one. */
+  get targets() {
+    if (this.selected.size) return [...this.selected];
+    const image = list.at(this.current);
+    return image ? [image.id] : [];
+  }
+}
+
+/** Return the bar that acts on the selection. */
+export function selectionBar(actions) {
+  const count = h("strong.number", {});
+  const bar = h(
+    "div.selection",
+    { role: "toolbar", ariaLabel: texts.wall.selection, hidden: true },
+    count,
+    button("accept", { text: texts.actions.accept, key: "A", onclick: () => actions.decide("accept") }),
+    button("absent", { text: texts.actions.absent, key: "X", onclick: () => actions.decide("absent") }),
+    button("undo", { text: texts.actions.reset, onclick: () => actions.decide("reset") }),
+    button("suggest", { text: texts.actions.suggest, onclick: actions.suggest }),
+    button("close", { label: texts.actions.clearSelection, key: "Esc", kind: "quiet", onclick: actions.clear }),
+  );
+  bar.show = (ids) => {
+    bar.hidden = !ids.length;
+    count.textContent = texts.wall.selected(ids.length);
+  };
+  return bar;
+}
