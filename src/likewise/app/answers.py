@@ -23,7 +23,8 @@ from cachetools import LRUCache
 
 from likewise.app.features import FeatureCache
 from likewise.app.masks import Labels
-from likewise.app.project import CACHE, Photo, Project
+from likewise.app.photos import CACHE, CONCEPTS, Photo
+from likewise.app.project import Project
 from likewise.engine.protocol import Features
 from likewise.errors import ImageError, LikewiseError
 from likewise.io.images import read_image
@@ -198,6 +199,7 @@ class Answers:
             self._wake.clear()
             try:
                 self.project.read_headers()
+                self.project.drop_unfit_masks()
                 self._follow()
                 self._answer_all()
                 self._compute_features()
@@ -218,7 +220,12 @@ class Answers:
                 for id, decision in project.decisions.items()
                 if decision.example and id in project.photos and not project.photos[id].missing
             ]
-            signature = (tuple(examples), tuple(sorted(project.classes)), tuple(sorted(project.settings.items())))
+            signature = (
+                tuple(examples),
+                tuple(sorted((digest, *ids) for digest, ids in project.concepts.items())),
+                tuple(sorted(project.classes)),
+                tuple(sorted(project.settings.items())),
+            )
         if signature == self._examples:
             return
         concept = self._learn(examples)
@@ -230,15 +237,16 @@ class Answers:
             segmenter, classes = self.few_shot.prepare(concept), tuple(map(int, concept.classes))
         self._examples = signature
         self.current = Pass(self.current.number + 1, segmenter, classes)
+        project.answered = self.current.number
         project.changed("answers", images=None)
 
     def _learn(self, examples: Sequence[tuple[int, str | None, tuple[int, ...]]]) -> Concept | None:
         """Return the concept of the examples; its classes are named by their ids."""
-        shown = sorted({id for _, _, classes in examples for id in classes})
+        marked = sorted({id for _, _, classes in examples for id in classes})
         parts: list[Concept] = []
         kept: dict[tuple[int, str | None, int], Concept] = {}
         for image, mask, classes in examples:
-            for id in classes or (shown if mask is None else ()):
+            for id in classes or (marked if mask is None else ()):
                 key = (image, mask, id)
                 try:
                     kept[key] = self._rows.get(key) or self._learn_one(*key)
@@ -247,9 +255,29 @@ class Answers:
                     continue
                 parts.append(kept[key])
         self._rows = kept
-        found = {name for part in parts for name, negative in [(part.classes[0], part.is_negative(0))] if not negative}
-        parts = [part for part in parts if part.classes[0] in found]
-        return parts[0].merged(*parts[1:]) if parts else None
+        parts += self._opened_concepts()
+        if not parts:
+            return None
+        concept = parts[0].merged(*parts[1:])
+        shown = {own for at, own in enumerate(concept.class_of) if not concept.is_negative(at)}
+        for index, name in enumerate(concept.classes):
+            if index not in shown and len(shown):
+                concept = concept.without(name)
+        return concept if shown else None
+
+    def _opened_concepts(self) -> list[Concept]:
+        parts = []
+        for digest, ids in sorted(self.project.concepts.items()):
+            try:
+                concept = Concept.load(self.project.folder / CONCEPTS / f"{digest}.concept")
+                part = replace(concept, classes=tuple(map(str, ids)))
+                for id in [id for id in ids if id not in self.project.classes]:
+                    part = part.without(str(id))
+                self.few_shot.check(part)
+                parts.append(part)
+            except LikewiseError as error:
+                self.project.events.send("problem", detail=str(error))
+        return parts
 
     def _learn_one(self, image: int, mask: str | None, id: int) -> Concept:
         photo = self.project.photo(image)

@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterable
 import numpy as np
 
 from likewise.app.answers import Answer, Answers
-from likewise.app.project import Decision, Photo, Project
+from likewise.app.photos import Photo
+from likewise.app.project import Decision, Project
 from likewise.app.schemas import ImageClassOut, ImageOut
 
 SPREAD = 0.7

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from likewise.app.project import CACHE, Photo, Project
+from likewise.app.photos import CACHE, Photo
+from likewise.app.project import Project
 from likewise.io.thumbnails import read_small
 
 THUMBNAIL = 256

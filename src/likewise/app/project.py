@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
-import threading
-import time
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,58 +11,17 @@ import numpy as np
 
 from likewise.app.events import Events
 from likewise.app.masks import Labels, MaskFiles
-from likewise.app.store import State, Store
-from likewise.errors import ArgumentError, ImageError, LikewiseError, OutputError
+from likewise.app.photos import MASKS, PROJECT, ConflictError, Photos, UnknownError
+from likewise.app.store import State
+from likewise.errors import ArgumentError
 from likewise.io.atomic import delete_parts
-from likewise.io.images import read_size
-from likewise.io.paths import find_images, natural_order, real
+from likewise.io.components import label_pieces
+from likewise.io.paths import real
 from likewise.viz.draw import MOST_CLASSES, palette
 from likewise.weights import PRESENCE
 
-PROJECT = ".likewise-app"
-"""Name of the project's folder inside the folder of images."""
-DATABASE, MASKS, DROPPED, CACHE = "project.sqlite", "masks", "files", "cache"
-"""What is in it; all that is in the cache is computed again when it is deleted."""
 DEFAULTS: dict[str, Any] = {"presence": PRESENCE, "edges": True}
 """Settings of a new project."""
-
-
-class ConflictError(LikewiseError):
-    """The state of the project does not allow the step, such as undo without history."""
-
-
-class UnknownError(LikewiseError):
-    """An image or a class that the project does not have."""
-
-
-@dataclass(frozen=True)
-class Photo:
-    """An image of the project.
-
-    Attributes:
-        place: its path: below the folder of images after `photos/`, below the dropped files after `files/`.
-        modified: time of its last change, in nanoseconds.
-        digest: of its content, once it was read.
-        height, width: upright, in pixels, once its header was read.
-        error: why it cannot be read.
-    """
-
-    id: int
-    name: str
-    place: str
-    bytes: int
-    modified: int
-    digest: str | None = None
-    width: int | None = None
-    height: int | None = None
-    error: str | None = None
-    missing: bool = False
-    seen: bool = False
-
-    @property
-    def version(self) -> str:
-        """A text that changes with the file."""
-        return f"{self.bytes:x}-{self.modified:x}"
 
 
 @dataclass(frozen=True)
@@ -76,13 +32,20 @@ class Decision:
         status: "new", "accepted", "edited" or "absent".
         mask: name of the label map in `MaskFiles`.
         example: whether the concept learns from it.
-        areas: share of the image of each class id in the mask.
+        size: height and width of the mask.
+        pieces: pixels of each connected piece of each class id in it.
     """
 
     status: str = "new"
     mask: str | None = None
     example: bool = False
-    areas: Mapping[int, float] = ()  # type: ignore[assignment]
+    size: list[int] = field(default_factory=list)
+    pieces: Mapping[int, list[int]] = field(default_factory=dict)
+
+    @property
+    def areas(self) -> dict[int, float]:
+        """Share of the image of each class id in the mask."""
+        return {id: sum(own) / (self.size[0] * self.size[1]) for id, own in self.pieces.items()}
 
 
 @dataclass(frozen=True)
@@ -95,194 +58,63 @@ class ImageClass:
     key: int
 
 
-class Project:
+class Project(Photos):
     """Images and decisions in memory, and safely on disk. Several threads may use it.
 
     Args:
         root: the folder of images.
         folder: of the project; None is `PROJECT` inside the root.
 
+    Attributes:
+        concepts: class ids of the rows of each concept file that was opened, by its digest.
+
     Raises:
         OutputError: the project's folder cannot be written.
     """
 
     def __init__(self, root: Path, folder: Path | None = None, events: Events | None = None) -> None:
-        self.root = real(root)
-        self.folder = real(folder or self.root / PROJECT)
-        self.events = events or Events()
-        self.store = Store(self.folder / DATABASE)
+        root = real(root)
+        super().__init__(root, real(folder or root / PROJECT), events or Events())
         self.masks = MaskFiles(self.folder / MASKS)
         delete_parts(self.folder)
-        self.lock = threading.RLock()
-        self.listener: Callable[[], None] = lambda: None
-        self.revision = int(time.time())
         self.settings: dict[str, Any] = DEFAULTS | self.store.setting("settings", {})
-        self.photos: dict[int, Photo] = {}
         self.decisions: dict[int, Decision] = {}
         self.classes: dict[int, ImageClass] = {}
-        self._load()
-
-    def _load(self) -> None:
-        for row in self.store.images():
-            self.photos[row["id"]] = Photo(**{**row, "missing": bool(row["missing"]), "seen": bool(row["seen"])})
+        self.concepts: dict[str, list[int]] = {}
         self._apply(self.store.states())
 
     def _apply(self, states: Mapping[str, State]) -> None:
         for key, value in states.items():
-            kind, _, number = key.partition(":")
-            known: dict[int, Any] = self.decisions if kind == "image" else self.classes
+            kind, _, name = key.partition(":")
+            kinds: dict[str, dict[Any, Any]] = {
+                "image": self.decisions,
+                "class": self.classes,
+                "concept": self.concepts,
+            }
+            known = kinds[kind]
+            id = name if kind == "concept" else int(name)
             if value is None:
-                known.pop(int(number), None)
+                known.pop(id, None)
             elif kind == "image":
-                areas = {int(id): share for id, share in value["areas"].items()}
-                known[int(number)] = Decision(**{**value, "areas": areas})
+                pieces = {int(own): sizes for own, sizes in value["pieces"].items()}
+                known[id] = Decision(**{**value, "pieces": pieces})
+            elif kind == "class":
+                known[id] = ImageClass(id=int(name), **value)
             else:
-                known[int(number)] = ImageClass(int(number), **value)
+                known[id] = value["classes"]
 
     def close(self) -> None:
         self.store.close()
 
-    # images
-
-    def photo(self, id: int) -> Photo:
-        """Return an image.
-
-        Raises:
-            UnknownError: no such image.
-        """
-        found = self.photos.get(id)
-        if found is None or found.missing:
-            raise UnknownError(f"no image {id} in the project; load the list of images again")
-        return found
-
-    def path(self, photo: Photo) -> Path:
-        """Return the path of an image, which is within its folder, links included.
-
-        Raises:
-            ImageError: it leads out of the folder.
-        """
-        top, _, rest = photo.place.partition("/")
-        folder = self.root if top == "photos" else self.folder / DROPPED
-        path = folder / rest
-        if not real(path).is_relative_to(real(folder)):
-            raise ImageError(f"{photo.name}: a link that leads out of the folder; copy the image into it")
-        return path
-
-    def scan(self) -> None:
-        """Look for new, changed, moved and deleted images."""
-        found: dict[str, tuple[str, Path]] = {}
-        for prefix, folder in (("photos", self.root), ("files", self.folder / DROPPED)):
-            try:
-                files = (
-                    find_images([folder], exclude=[self.folder] if prefix == "photos" else ())
-                    if folder.is_dir()
-                    else []
-                )
-            except ImageError:  # no image in the folder
-                files = []
-            found |= {f"{prefix}/{file.path.relative_to(folder).as_posix()}": (file.name, file.path) for file in files}
-        new: list[tuple[str, str, int, int]] = []
-        with self.lock:
-            known = {photo.place: photo for photo in self.photos.values()}
-            updates: dict[int, dict[str, Any]] = {
-                photo.id: {"missing": 1} for place, photo in known.items() if place not in found and not photo.missing
-            }
-            lost = {photo.bytes: photo for place, photo in known.items() if place not in found and photo.digest}
-            for place, (name, path) in found.items():
-                try:
-                    status = path.stat()
-                except OSError:
-                    continue
-                size, modified, photo = status.st_size, status.st_mtime_ns, known.get(place)
-                if photo is None:
-                    other = lost.get(size)
-                    if other and digest_of(path) == other.digest:
-                        updates[other.id] = {"name": name, "place": place, "modified": modified, "missing": 0}
-                        del lost[size]
-                    else:
-                        new.append((name, place, size, modified))
-                elif photo.missing or (photo.bytes, photo.modified) != (size, modified):
-                    updates[photo.id] = {"missing": 0, "bytes": size, "modified": modified}
-                    if photo.digest is None or digest_of(path) != photo.digest:
-                        updates[photo.id] |= {"digest": None, "width": None, "height": None, "error": None}
-            self.store.add_images(new)
-            self.update_photos(updates)
-            if new:
-                self._load_new()
-        if new or updates:
-            self.changed("images", images=None)
-            self.listener()
-
-    def _load_new(self) -> None:
-        for row in self.store.images():
-            if row["id"] not in self.photos:
-                self.photos[row["id"]] = Photo(**{**row, "missing": bool(row["missing"]), "seen": bool(row["seen"])})
-
-    def read_headers(self) -> None:
-        """Read the sizes of images that have none yet."""
-        updates: dict[int, dict[str, Any]] = {}
-        waiting = [photo for photo in self.photos.values() if not photo.width and not photo.error and not photo.missing]
-        for photo in waiting:
-            try:
-                (height, width), _ = read_size(self.path(photo))
-                updates[photo.id] = {"height": height, "width": width}
-            except (LikewiseError, OSError) as error:
-                updates[photo.id] = {"error": str(error)}
-            if len(updates) == 500 or photo is waiting[-1]:
-                self.update_photos(updates)
-                updates = {}
-                self.changed("images", images=None)
-
-    def update_photos(self, updates: Mapping[int, Mapping[str, Any]]) -> None:
-        """Change columns of images, on disk and in memory. A mask that does not fit its changed image is taken away."""
-        if not updates:
-            return
-        with self.lock:
-            self.store.update_images(updates.items())
-            for id, columns in updates.items():
-                flags = {name: bool(columns[name]) for name in ("missing", "seen") if name in columns}
-                self.photos[id] = replace(self.photos[id], **{**columns, **flags})
-            unfit: dict[str, State] = {}
-            for id, columns in updates.items():
-                decision, photo = self.decisions.get(id), self.photos[id]
-                resized = "width" in columns and photo.width and decision and decision.mask
-                if resized and self.masks.get(resized).shape != (photo.height, photo.width):
-                    unfit[f"image:{id}"] = None
-            if unfit:
-                self.step("drop masks of changed images", unfit)
-
-    def size(self, photo: Photo) -> tuple[int, int]:
-        """Return height and width.
-
-        Raises:
-            ImageError: the image cannot be read.
-        """
-        if photo.error:
-            raise ImageError(photo.error)
-        if photo.height is None or photo.width is None:
-            (height, width), _ = read_size(self.path(photo))
-            self.update_photos({photo.id: {"height": height, "width": width}})
-            return height, width
-        return photo.height, photo.width
-
-    def add_file(self, name: str, content: bytes) -> Photo:
-        """Add a dropped file, whose content is known to be an image."""
-        stem, suffix = Path(name).stem, Path(name).suffix
-        folder = self.folder / DROPPED
-        folder.mkdir(parents=True, exist_ok=True)
-        for number in range(1, 10_000):
-            path = folder / (f"{stem}{f' ({number})' * (number > 1)}{suffix}")
-            try:
-                with path.open("xb") as file:
-                    file.write(content)
-                break
-            except FileExistsError:
-                if digest_of(path) == hashlib.sha256(content).hexdigest():
-                    break
-            except OSError as error:
-                raise OutputError(f"{name}: cannot be stored ({error.strerror}); free disk space") from error
-        self.scan()
-        return next(photo for photo in self.photos.values() if photo.place == f"files/{path.name}")
+    def drop_unfit_masks(self) -> None:
+        """Take masks away that do not fit their images any more, since these have changed; undo brings them back."""
+        unfit: dict[str, State] = {}
+        for id, decision in list(self.decisions.items()):
+            photo = self.photos.get(id)
+            if photo and photo.width and decision.mask and decision.size != [photo.height, photo.width]:
+                unfit[f"image:{id}"] = None
+        if unfit:
+            self.step("drop masks of changed images", unfit)
 
     # steps of history
 
@@ -330,13 +162,12 @@ class Project:
             raise ArgumentError(
                 f"{photo.name}: the mask is {labels.shape}, the image {self.size(photo)} (height, width)"
             )
-        labels = self.known_labels(labels)
         label = "accept mask" if status == "accepted" else "edit mask"
-        self.step(label, {f"image:{id}": _state(status, self.masks.put(labels), example, self.areas(labels))})
+        self.step(label, {f"image:{id}": mask_state(self, labels, status, example=example)})
 
     def mark_absent(self, id: int, *, example: bool) -> None:
         """Decide that none of the classes is in an image."""
-        self.step("mark as absent", {f"image:{self.photo(id).id}": _state("absent", None, example, {})})
+        self.step("mark as absent", {f"image:{self.photo(id).id}": _state(Decision("absent", None, example))})
 
     def reset(self, id: int) -> None:
         """Take the decision back, so that the image has the computed mask again."""
@@ -353,8 +184,8 @@ class Project:
         if decision.status == "new":
             raise ConflictError(f"{self.photo(id).name} has no mask that a person accepted; accept or draw one first")
         if decision.example != example:
-            state = _state(decision.status, decision.mask, example, decision.areas)
-            self.step("add example" if example else "take out example", {f"image:{id}": state})
+            label = "add example" if example else "take out example"
+            self.step(label, {f"image:{id}": _state(replace(decision, example=example))})
 
     def mask(self, id: int) -> Labels | None:
         """Return the accepted mask of an image; None if it has none. Pixels of deleted classes are background."""
@@ -368,12 +199,6 @@ class Project:
         table = np.zeros(256, np.uint8)
         table[list(self.classes)] = list(self.classes)
         return table[labels]
-
-    @staticmethod
-    def areas(labels: Labels) -> dict[int, float]:
-        """Return the share of the image of each class."""
-        counts = np.bincount(labels.ravel(), minlength=1)
-        return {int(id): float(counts[id] / labels.size) for id in np.flatnonzero(counts) if id}
 
     # classes
 
@@ -437,27 +262,21 @@ class Project:
         self.changed("settings", images=None)
         self.listener()
 
-    def present(self) -> list[Photo]:
-        """Return the images that are there, in natural order of names."""
-        with self.lock:
-            photos = [photo for photo in self.photos.values() if not photo.missing]
-        return sorted(photos, key=lambda photo: natural_order(photo.name))
+
+def mask_state(project: Project, labels: Labels, status: str, *, example: bool) -> State:
+    """Store a label map, and return the state of an image with this mask."""
+    labels = project.known_labels(labels)
+    numbers = label_pieces(labels)
+    sizes = np.bincount(numbers.ravel())
+    first = np.zeros(len(sizes), np.uint8)
+    first[numbers.ravel()] = labels.ravel()
+    pieces = {int(id): sizes[1:][first[1:] == id].tolist() for id in np.unique(first[1:])}
+    return _state(Decision(status, project.masks.put(labels), example, list(labels.shape), pieces))
 
 
-def _state(status: str, mask: str | None, example: bool, areas: Mapping[int, float]) -> State:
-    return {
-        "status": status,
-        "mask": mask,
-        "example": example,
-        "areas": {str(id): share for id, share in areas.items()},
-    }
+def _state(decision: Decision) -> State:
+    return {**vars(decision), "pieces": {str(id): sizes for id, sizes in decision.pieces.items()}}
 
 
 def _class_state(one: ImageClass) -> State:
     return {"name": one.name, "colour": one.colour, "key": one.key}
-
-
-def digest_of(path: Path) -> str:
-    """Return the SHA-256 of a file's content."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -156,3 +156,94 @@ class Turned(BaseModel):
 class Added(BaseModel):
     id: int
     name: str
+
+
+class Suggest(Body):
+    ids: Ids | None = None
+    count: Annotated[int, Field(ge=1, le=100)] = 8
+
+
+class Proposal(BaseModel):
+    id: int
+    area: float
+
+
+class TaskOut(BaseModel):
+    state: str
+    done: int
+    total: int
+    error: str | None
+
+
+class Proposals(TaskOut):
+    proposals: list[Proposal]
+    outsiders: list[int]
+
+
+class DecideProposal(Body):
+    accept: bool
+    class_id: int | None = None
+
+
+class Export(Body):
+    formats: Annotated[list[str], Field(min_length=1, max_length=30)]
+    which: Literal["accepted", "all"] = "accepted"
+    to: Literal["zip", "folder"] = "zip"
+    folder: Annotated[str, Field(max_length=1000)] | None = None
+
+    @model_validator(mode="after")
+    def _has_folder(self) -> Export:
+        if self.to == "folder" and not self.folder:
+            raise ValueError("name the folder")
+        return self
+
+
+class ExportOut(TaskOut):
+    path: str | None
+    url: str | None
+    images: int
+    failed: list[tuple[str, str]]
+
+
+class OpenAnnotations(Body):
+    path: Annotated[str, Field(max_length=4000)]
+    as_example: bool = True
+
+
+class Opened(BaseModel):
+    images: list[int]
+    unmatched: list[str]
+
+
+class Command(BaseModel):
+    segment: str
+    concept: str
+
+
+class Histogram(BaseModel):
+    edges: list[float]
+    counts: list[int]
+
+
+class ObjectClass(BaseModel):
+    id: int
+    name: str
+    images: int
+    objects: int
+    area_mean: float | None
+    histogram: Histogram
+
+
+class ObjectRow(BaseModel):
+    image: int
+    name: str
+    class_id: int
+    objects: int
+    pixels: int
+    share: float
+
+
+class Objects(BaseModel):
+    classes: list[ObjectClass]
+    total: int
+    items: list[ObjectRow]

@@ -10,7 +10,8 @@ from cachetools import LRUCache
 from jaxtyping import Bool, UInt8
 from PIL import Image, ImageDraw
 
-from likewise.app.project import Photo, Project
+from likewise.app.photos import Photo
+from likewise.app.project import Project
 from likewise.app.schemas import Marks, Stroke
 from likewise.engine.protocol import FeatureExtractor
 from likewise.predict.selector import Selector

@@ -13,9 +13,9 @@ from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 from fastapi.staticfiles import StaticFiles
 
-from likewise.app.project import PROJECT, ConflictError, UnknownError
-from likewise.app.routes import images, project
-from likewise.app.routes.project import TooLargeError
+from likewise.app.photos import PROJECT, ConflictError, UnknownError
+from likewise.app.routes import images, project, tasks
+from likewise.app.routes.parts import TooLargeError
 from likewise.app.security import Gate, check_password, is_loopback, session_token
 from likewise.app.workspace import Workspace
 from likewise.errors import ArgumentError, LikewiseError, OutputError
@@ -49,6 +49,7 @@ def create_app(workspace: Workspace) -> FastAPI:
     app.state.workspace = workspace
     app.include_router(project.router, prefix="/api")
     app.include_router(images.router, prefix="/api")
+    app.include_router(tasks.router, prefix="/api")
 
     @app.exception_handler(LikewiseError)
     def explain(request: Request, error: LikewiseError) -> JSONResponse:

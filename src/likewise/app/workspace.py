@@ -9,9 +9,12 @@ from pathlib import Path
 
 from likewise.app.answers import Answers
 from likewise.app.events import Events
+from likewise.app.exports import Exports
 from likewise.app.listing import Listing
-from likewise.app.project import ConflictError, Photo, Project, UnknownError
+from likewise.app.photos import ConflictError, Photo, UnknownError
+from likewise.app.project import Project
 from likewise.app.selection import Selections
+from likewise.app.suggestions import Suggestions
 from likewise.errors import ArgumentError, LikewiseError
 from likewise.io.paths import IMAGE_SUFFIXES, real, visible_entries
 
@@ -24,6 +27,8 @@ class Open:
         self.answers = Answers(project)
         self.listing = Listing(project, self.answers)
         self.selections = Selections(project, self.answers.few_shot.extractor)
+        self.suggestions = Suggestions(project)
+        self.exports = Exports(project, self.answers)
 
     def progress(self) -> dict[str, tuple[int, int] | None]:
         """Return how far each task in the background is; None if it does not run."""
@@ -31,6 +36,8 @@ class Open:
         return {
             "features": self.answers.features_done,
             "answers": (current.done, current.total) if current.done < current.total else None,
+            "suggest": self.suggestions.task.progress,
+            "export": self.exports.task.progress,
         }
 
     def prepare(self, photo: Photo) -> None:
@@ -39,6 +46,8 @@ class Open:
             self.selections.prepare(photo)
 
     def close(self) -> None:
+        self.suggestions.task.stop()
+        self.exports.task.stop()
         self.answers.stop()
         self.project.close()
 

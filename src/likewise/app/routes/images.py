@@ -11,9 +11,8 @@ from starlette.concurrency import run_in_threadpool
 
 from likewise.app import pixels, schemas
 from likewise.app.masks import LARGEST_MASK, decode_png
-from likewise.app.project import ConflictError
-from likewise.app.routes.parts import InProject, caching, png
-from likewise.app.routes.project import TooLargeError
+from likewise.app.photos import ConflictError
+from likewise.app.routes.parts import InProject, caching, png, read_body
 from likewise.app.workspace import Open
 
 router = APIRouter()
@@ -92,12 +91,8 @@ def select(id: int, marks: schemas.Marks, opened: InProject) -> Response:
 async def put_mask(
     id: int, request: Request, opened: InProject, as_example: bool = True, base: str | None = None
 ) -> schemas.ImageOut:
-    body = bytearray()
-    async for part in request.stream():
-        body += part
-        if len(body) > LARGEST_MASK:
-            raise TooLargeError(f"the mask is larger than {LARGEST_MASK >> 20} MiB")
-    return await run_in_threadpool(_put_mask, opened, id, bytes(body), as_example, base)
+    body = await read_body(request, LARGEST_MASK, "the mask")
+    return await run_in_threadpool(_put_mask, opened, id, body, as_example, base)
 
 
 def _put_mask(opened: Open, id: int, body: bytes, as_example: bool, base: str | None) -> schemas.ImageOut:

@@ -8,6 +8,7 @@ from fastapi import Depends, Request, Response
 
 from likewise.app.masks import Labels, encode_png
 from likewise.app.workspace import Open, Workspace
+from likewise.errors import ArgumentError
 
 FOREVER = "private, max-age=31536000, immutable"
 """Of answers whose address has a revision."""
@@ -19,6 +20,24 @@ def workspace_of(request: Request) -> Workspace:
 
 def open_of(request: Request) -> Open:
     return request.app.state.workspace.open
+
+
+class TooLargeError(ArgumentError):
+    """A body that is too large."""
+
+
+async def read_body(request: Request, most: int, name: str) -> bytes:
+    """Return the body of a request.
+
+    Raises:
+        TooLargeError: it has more bytes than `most`.
+    """
+    body = bytearray()
+    async for part in request.stream():
+        body += part
+        if len(body) > most:
+            raise TooLargeError(f"{name} is larger than {most >> 20} MiB")
+    return bytes(body)
 
 
 InWorkspace = Annotated[Workspace, Depends(workspace_of)]

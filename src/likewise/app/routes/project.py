@@ -8,9 +8,10 @@ from pathlib import PurePosixPath
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import StreamingResponse
+from starlette.concurrency import run_in_threadpool
 
 from likewise.app import schemas
-from likewise.app.routes.parts import InProject, InWorkspace
+from likewise.app.routes.parts import InProject, InWorkspace, read_body
 from likewise.app.workspace import Open, Workspace
 from likewise.errors import ArgumentError, ImageError
 from likewise.io.images import read_image
@@ -60,18 +61,8 @@ def list_folders(workspace: InWorkspace, path: str | None = None) -> schemas.Fol
 
 @router.post("/files", status_code=201)
 async def add_file(name: str, request: Request, opened: InProject) -> schemas.Added:
-    from starlette.concurrency import run_in_threadpool
-
-    body = bytearray()
-    async for part in request.stream():
-        body += part
-        if len(body) > LARGEST_FILE:
-            raise TooLargeError(f"{name}: larger than {LARGEST_FILE >> 20} MiB; copy it into the folder of images")
-    return await run_in_threadpool(_add, opened, name, bytes(body))
-
-
-class TooLargeError(ArgumentError):
-    """A body that is too large."""
+    content = await read_body(request, LARGEST_FILE, name)
+    return await run_in_threadpool(_add, opened, name, content)
 
 
 def _add(opened: Open, name: str, content: bytes) -> schemas.Added:
