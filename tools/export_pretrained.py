@@ -2,10 +2,12 @@
 
     python tools/export_pretrained.py
 
-- panet-lite0.onnx: the backbone of the few-shot models, weights inside.
-- tools/try_page/panet-lite0.onnx: the same without the semantic map, for the page in the browser.
-- saliency-lite0.onnx, icnet-lite0.vectors.onnx, icnet-lite0.masks.onnx: graphs whose weights are in the .safetensors
-  file beside them.
+- panet-lite0.onnx: the backbone of the few-shot models; it holds the weights of the semantic map only.
+- saliency-lite0.onnx, icnet-lite0.vectors.onnx, icnet-lite0.masks.onnx.
+- tools/try_page/panet-lite0.onnx: the backbone without the semantic map and with its weights, for the page in the
+  browser.
+
+The other weights of a graph are in the .safetensors file beside it.
 
 The model cards beside them get the files' hashes. Run it after the weights change; it needs torch and onnx. The tests
 compare the files with the torch networks.
@@ -50,6 +52,7 @@ def main() -> None:
         semantic=load_semantic(),
         fingerprint=fingerprint(network),
         card=card_of(name),
+        weights=PRETRAINED / f"{name}.safetensors",
     )
     page = ROOT / "tools/try_page" / f"{name}.onnx"
     export_backbone(network.backbone, page, fingerprint=fingerprint(network), card=card_of(name))

@@ -28,6 +28,7 @@ def export_backbone(
     semantic: Backbone | None = None,
     fingerprint: str | None = None,
     card: Card | None = None,
+    weights: Path | None = None,
 ) -> None:
     """Write a backbone for `likewise.engine.onnx.OnnxBackbone`; its input's sides are multiples of its deepest stride.
 
@@ -35,6 +36,7 @@ def export_backbone(
         semantic: a second network whose deepest tap is the semantic map; layers with the same weights run once.
         fingerprint: of the network that the backbone belongs to; concepts state it. Its own by default.
         card: further entries of the metadata, such as licence and commit.
+        weights: see `write_graph`.
     """
     multiple = max(tap.stride for tap in backbone.taps)
     taps = [tap.module for tap in backbone.taps]
@@ -53,6 +55,7 @@ def export_backbone(
             "multiple": str(multiple),
             **(card or {}),
         },
+        weights=weights,
     )
 
 
