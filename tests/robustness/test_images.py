@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from likewise.errors import ImageError
-from likewise.io.images import FORMATS, read_image, read_size
+from likewise.io.image_files import FORMATS
+from likewise.io.images import read_image, read_size
 from likewise.io.masks import read_labels, read_mask
 
 EXAMPLES = int(os.environ.get("LIKEWISE_FUZZ_EXAMPLES", "40"))

@@ -27,10 +27,11 @@ from likewise.app.photos import CACHE, CONCEPTS, Photo
 from likewise.app.project import Project
 from likewise.engine.protocol import Features
 from likewise.errors import ImageError, LikewiseError
-from likewise.io.images import read_image
+from likewise.io.images import ScaledImage, read_scaled
 from likewise.io.prefetch import prefetch
 from likewise.io.thumbnails import read_small
 from likewise.predict.concept import Concept
+from likewise.predict.edges import LARGEST
 from likewise.predict.examples import Example
 from likewise.predict.few_shot import FewShot
 from likewise.predict.result import Result
@@ -153,17 +154,17 @@ class Answers:
             height, width = project.size(photo)
             return shrink(np.zeros((height, width), np.uint8), side or max(height, width))
         path = project.path(photo)
-        pixels = read_image(path) if side is None else read_small(path, side)
-        result = self.result(photo, pixels, current)
+        image = read_scaled(path, LARGEST) if side is None else read_scaled(read_small(path, side))
+        result = self.result(photo, image, current)
         labels = np.array([0, *current.classes], np.uint8)[result.labels]
         with self._lock:
             self._masks[key] = labels
         return labels
 
-    def result(self, photo: Photo, pixels: np.ndarray, current: Pass) -> Result:
+    def result(self, photo: Photo, image: ScaledImage, current: Pass) -> Result:
         """Return the full answer for an image."""
         assert current.segmenter is not None
-        return current.segmenter.from_features(self.features(photo), pixels)
+        return current.segmenter.from_features(self.features(photo), image)
 
     def features(self, photo: Photo) -> Features:
         """Return the features of an image, from the cache if they are there.
@@ -181,7 +182,7 @@ class Answers:
             content = self.project.path(photo).read_bytes()
         except OSError as error:
             raise ImageError(f"{photo.name}: cannot be read ({error.strerror}); check its permissions") from error
-        return hashlib.sha256(content).hexdigest(), self.few_shot.inputs.resize(read_image(content))
+        return hashlib.sha256(content).hexdigest(), self.few_shot.inputs.resize(read_scaled(content, LARGEST).pixels)
 
     def _encode(self, photo: Photo, digest: str, resized: np.ndarray) -> Features:
         features = self.few_shot.extractor.features(resized[None])
@@ -383,7 +384,7 @@ def to_answer(features: Features, current: Pass) -> Answer:
     """Return the answer for an image's features."""
     assert current.segmenter is not None
     found = current.segmenter.answer(features)
-    result = to_result(found.probabilities, current.segmenter.concept.classes, None, found.judged)  # type: ignore[arg-type]
+    result = to_result(found.probabilities, current.segmenter.concept.classes, None, found.judged)
     presences = result.presences or (1.0,) * len(current.classes)
     areas = [float((result.labels == index).mean()) for index in range(1, len(current.classes) + 1)]
     return Answer(

@@ -17,11 +17,13 @@ from likewise.app.project import Project
 from likewise.app.tasks import Task
 from likewise.errors import ArgumentError
 from likewise.io.atomic import write_atomically
+from likewise.io.images import ScaledImage
 from likewise.io.paths import ImageFile
 from likewise.jobs.pipeline import Report, process_images
 from likewise.jobs.records import has_records
 from likewise.jobs.writers import check_formats
 from likewise.predict.concept import Concept
+from likewise.predict.edges import LARGEST
 from likewise.predict.result import Result
 
 FOLDER = "exports"
@@ -70,19 +72,20 @@ class Exports:
         current = self.answers.current
         names = tuple(self.project.classes[id].name for id in ids)
 
-        def segment(pixels: np.ndarray, file: ImageFile) -> Result:
+        def segment(image: ScaledImage, file: ImageFile) -> Result:
             photo = by_path[file.path]
             accepted = self.project.mask(photo.id)
             if accepted is not None:
-                return accepted_result(accepted, ids, names, pixels)
+                return accepted_result(accepted, ids, names, image)
             if current.segmenter is None:
-                return accepted_result(np.zeros(pixels.shape[:2], np.uint8), ids, names, pixels)
-            return for_classes(current.segmenter(pixels), current.classes, ids, names)
+                return accepted_result(np.zeros(image.size, np.uint8), ids, names, image)
+            return for_classes(current.segmenter(image), current.classes, ids, names)
 
         self.report = process_images(
             files,
             segment,
             folder,
+            short=LARGEST,
             formats=formats,
             classes=names,
             settings={"app": self.project.folder.name},
@@ -133,14 +136,13 @@ def named(concept: Concept, project: Project) -> Concept:
     return replace(concept, classes=tuple(project.classes[int(id)].name for id in concept.classes))
 
 
-def accepted_result(labels: Labels, ids: Sequence[int], names: tuple[str, ...], pixels: np.ndarray) -> Result:
+def accepted_result(labels: Labels, ids: Sequence[int], names: tuple[str, ...], image: ScaledImage) -> Result:
     """Return an accepted mask as a result that is sure."""
     table = np.zeros(256, np.uint8)
     table[list(ids)] = np.arange(1, len(ids) + 1)
     labels = table[labels]
-    mask = labels > 0
     there = tuple(float((labels == index).any()) for index in range(1, len(ids) + 1))
-    return Result(mask, mask.astype(np.float32), labels, names, there, there, pixels)
+    return Result(labels, (labels > 0).astype(np.float32), names, there, there, image)
 
 
 def for_classes(result: Result, own: Sequence[int], ids: Sequence[int], names: tuple[str, ...]) -> Result:

@@ -15,7 +15,7 @@ from jaxtyping import UInt8
 from likewise.data.episodes import Episode, EpisodeSet, read_pair
 from likewise.errors import ImageError
 from likewise.evaluate.protocols import FSCS2022, Likewise1, Protocol
-from likewise.io.images import format_size
+from likewise.io.image_files import format_size
 from likewise.io.labels import IGNORE
 from likewise.predict.concept import Concept
 from likewise.predict.examples import Example

@@ -5,52 +5,21 @@ EXIF orientation, colour modes, bit depths, palettes, transparency and multiple 
 stored values count as sRGB.
 """
 
-import io
-import stat
-import sys
-from dataclasses import dataclass, replace
+import zlib
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 from jaxtyping import UInt8
-from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image
 
-from likewise.errors import ImageError, OutputError, requires_extra
+from likewise.errors import ImageError, OutputError
 from likewise.io.atomic import write_atomically
 from likewise.io.depth import to_8_bits
-
-Source = str | Path | Image.Image | np.ndarray | bytes | BinaryIO | Any
-"""What `read_image` accepts; `Any` stands for a torch tensor, since this module does not import torch."""
-
-FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "HEIF", "TIFF", "BMP", "GIF", "JPEG2000", "PPM")
-"""Pillow's names of the formats that are read. Others stay closed: Pillow runs Ghostscript on an EPS file."""
-
-TRANSPOSED = (5, 6, 7, 8)
-"""Values of the EXIF orientation that swap width and height."""
-
-LOSSY = ("JPEG", "MPO", "WEBP", "AVIF", "HEIF", "JPEG2000")
-"""Pillow's names of formats that may change a value a little."""
-
-_MIN_IS_WHITE, _PHOTOMETRIC, _NODATA = 0, 262, 42113
-_OTHER_BYTE = {";16L": ";16B", ";16B": ";16L", ";16N": ";16B" if sys.byteorder == "little" else ";16L"}
-
-_HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
-
-_OTHER_CONTENT = (
-    (b"<!doctype html", "a web page, not an image; the download failed, download it again"),
-    (b"<html", "a web page, not an image; the download failed, download it again"),
-    (b"<svg", "an SVG drawing; export it as PNG first"),
-    (b"<?xml", "an XML document; if it is a drawing, export it as PNG first"),
-    (b"%pdf", "a PDF document; export its pages as PNG first"),
-    (b"%!ps", "a PostScript drawing; export it as PNG first"),
-    (b"version https://git-lfs", "a Git LFS pointer; run `git lfs pull` first"),
-)
-
-
-def format_size(height: int, width: int) -> str:
-    """Return a size for messages: ``640x480 (width x height)``."""
-    return f"{width}x{height} (width x height)"
+from likewise.io.image_files import TRANSPOSED, Opened, Source, open_file, readable_formats, scaled_size
+from likewise.io.resize import resize_image
 
 
 def read_image(source: Source) -> UInt8[np.ndarray, "h w 3"]:
@@ -72,29 +41,78 @@ def read_image(source: Source) -> UInt8[np.ndarray, "h w 3"]:
     Raises:
         ImageError: The source cannot be read or has an unsupported type; the message says what to do.
     """
+    return read_scaled(source).pixels
+
+
+@dataclass(frozen=True, eq=False)
+class ScaledImage:
+    """An upright RGB image at the scale that is needed.
+
+    Attributes:
+        pixels: At that scale.
+        size: Height and width of the whole image.
+        source: What the whole image is read from if `pixels` are reduced.
+    """
+
+    pixels: UInt8[np.ndarray, "_h _w 3"]
+    size: tuple[int, int]
+    source: Source = None
+
+    @cached_property
+    def whole(self) -> UInt8[np.ndarray, "h w 3"]:
+        """The pixels of the whole image; if they are reduced, they are read now.
+
+        Raises:
+            ImageError: As in `read_image`.
+        """
+        return self.pixels if self.pixels.shape[:2] == self.size else read_image(self.source)
+
+
+def read_scaled(source: Source | ScaledImage, short: int | None = None) -> ScaledImage:
+    """Return an image whose short side is at most `short` pixels (`scaled_size`).
+
+    JPEG files are decoded at about that scale, in less time and memory. A `ScaledImage` is returned unchanged.
+
+    Raises:
+        ImageError: As in `read_image`.
+    """
+    if isinstance(source, ScaledImage):
+        return source
     if is_tensor(source):
         source = _array_of_tensor(source)
     if isinstance(source, np.ndarray):
-        return _checked_array(source)
-    opened = open_file(source)
-    name, image = opened.name, opened.image
+        pixels = _checked_array(source)
+        size = (pixels.shape[0], pixels.shape[1])
+        small = size if short is None else scaled_size(*size, short)
+        return ScaledImage(pixels if small == size else resize_image(pixels, *small), size, pixels)
+    opened = open_file(source, short)
     try:
-        if image.mode.startswith("I") or image.mode == "F":
-            return np.repeat(to_8_bits(np.asarray(image), opened.nodata)[..., None], 3, axis=2)
-        if opened.low is not None:
-            deep = np.asarray(image).astype(np.uint16) << 8 | np.asarray(opened.low)
-            colours = Image.fromarray(to_8_bits(deep[..., :3]))
-            if image.mode == "RGBA":
-                colours.putalpha(image.getchannel("A"))
-            image = colours
-        if image.has_transparency_data:
-            # via RGBA, the only mode that palettes and colour keys convert to with their transparency
-            rgba = image.convert("RGBA")
-            white = Image.new("RGBA", image.size, "white")
-            return np.array(Image.alpha_composite(white, rgba).convert("RGB"))
-        return np.array(image.convert("RGB"))
+        image = _to_rgb(opened)
     except (ValueError, OSError) as error:
-        raise ImageError(f"{name}: cannot convert mode {image.mode} to RGB ({error}); save it as RGB") from error
+        raise ImageError(
+            f"{opened.name}: cannot convert mode {opened.image.mode} to RGB ({error}); save it as RGB"
+        ) from error
+    height, width = opened.size if short is None else scaled_size(*opened.size, short)
+    if (image.height, image.width) != (height, width):
+        image = image.resize((width, height), Image.Resampling.BILINEAR)
+    return ScaledImage(np.array(image), opened.size, opened.again)
+
+
+def _to_rgb(opened: Opened) -> Image.Image:
+    image = opened.image
+    if image.mode.startswith("I") or image.mode == "F":
+        return Image.fromarray(to_8_bits(np.asarray(image), opened.nodata)).convert("RGB")
+    if opened.low is not None:
+        deep = np.asarray(image).astype(np.uint16) << 8 | np.asarray(opened.low)
+        colours = Image.fromarray(to_8_bits(deep[..., :3]))
+        if image.mode == "RGBA":
+            colours.putalpha(image.getchannel("A"))
+        image = colours
+    if image.has_transparency_data:
+        # via RGBA, the only mode that palettes and colour keys convert to with their transparency
+        rgba = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), rgba)
+    return image if image.mode == "RGB" else image.convert("RGB")
 
 
 def read_size(path: Path) -> tuple[tuple[int, int], int]:
@@ -104,7 +122,7 @@ def read_size(path: Path) -> tuple[tuple[int, int], int]:
         ImageError: The image cannot be read.
     """
     try:
-        with Image.open(path, formats=_formats()) as image:
+        with Image.open(path, formats=readable_formats()) as image:
             # for a PNG without EXIF data in its header, getexif decodes the pixels
             has_exif = image.format != "PNG" or "exif" in image.info
             orientation = image.getexif().get(ExifTags.Base.Orientation, 1) if has_exif else 1
@@ -123,7 +141,7 @@ def save_image(array: np.ndarray, path: str | Path) -> None:
     Bool becomes 0 and 255. The file is written atomically.
     """
     if array.dtype == bool:
-        array = array.astype(np.uint8) * 255
+        array = array.view(np.uint8) * np.uint8(255)
     save_pillow(Image.fromarray(array), path)
 
 
@@ -135,169 +153,18 @@ def save_pillow(image: Image.Image, path: str | Path) -> None:
     """
     if Path(path).suffix.lower() not in Image.registered_extensions():
         raise OutputError(f"{path}: no image format has the suffix {Path(path).suffix!r}; use .png or .jpg")
-    # JPEG without chroma subsampling: overlays have thin coloured contours
-    options: dict[str, Any] = (
-        {"quality": 92, "subsampling": 0} if Path(path).suffix.lower() in (".jpg", ".jpeg") else {}
-    )
+    suffix = Path(path).suffix.lower()
+    options: dict[str, Any] = {}
+    if suffix in (".jpg", ".jpeg"):  # without chroma subsampling: overlays have thin coloured contours
+        options = {"quality": 92, "subsampling": 0}
+    elif suffix == ".png" and image.mode in (
+        "1",
+        "L",
+        "P",
+    ):  # for masks: smaller than level 6, in two thirds of the time
+        options = {"compress_level": 1, "compress_type": zlib.Z_RLE}
     with write_atomically(path) as part:
         image.save(part, **options)
-
-
-@dataclass(frozen=True)
-class Opened:
-    """A decoded image file.
-
-    Attributes:
-        name: For messages.
-        image: The upright first frame in its stored mode; of 16-bit colours, the high bytes.
-        format: Pillow's name of the format; None for an image made in memory.
-        inverted: Whether Pillow has inverted the stored values (TIFF's PhotometricInterpretation 0).
-        nodata: The value that stands for missing data (GDAL's TIFF tag).
-        low: The low bytes of 16-bit colours.
-    """
-
-    name: str
-    image: Image.Image
-    format: str | None = None
-    inverted: bool = False
-    nodata: float | None = None
-    low: Image.Image | None = None
-
-
-def open_image(source: Source) -> tuple[str, Image.Image]:
-    """Return a name for messages, and the decoded, upright first frame in its stored mode.
-
-    Raises:
-        ImageError: As in `read_image`.
-    """
-    opened = open_file(source)
-    return opened.name, opened.image
-
-
-def open_file(source: Source) -> Opened:
-    """Return the decoded image with what its file says about the values.
-
-    Raises:
-        ImageError: As in `read_image`.
-    """
-    if isinstance(source, Image.Image):
-        name = str(getattr(source, "filename", "") or f"the given {source.mode} image")
-        return Opened(name, _decode(name, source), source.format)
-    name, file, head = _open_file(source)
-    if head[4:8] == b"ftyp" and head[8:12] in _HEIC_BRANDS:
-        with requires_extra("heic", f"{name}: reading a HEIC image"):
-            import pillow_heif
-        pillow_heif.register_heif_opener()
-    try:
-        with Image.open(file, formats=_formats()) as image:
-            tags = getattr(image, "tag_v2", {})
-            inverted = tags.get(_PHOTOMETRIC) == _MIN_IS_WHITE and image.mode == "L"
-            opened = Opened(name, _decode(name, image), image.format, inverted, _number(tags.get(_NODATA)))
-        return replace(opened, low=_low_bytes(name, file))
-    except UnidentifiedImageError:
-        start = head.lstrip().lower()
-        reason = next((reason for magic, reason in _OTHER_CONTENT if start.startswith(magic)), None)
-        raise ImageError(f"{name}: {reason or 'not an image in a supported format; save it as JPEG or PNG'}") from None
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise ImageError(
-            f"{name}: too large, possibly a decompression bomb ({error}); scale it down, or raise "
-            "PIL.Image.MAX_IMAGE_PIXELS if you trust the file"
-        ) from error
-    except ImageError:
-        raise
-    except Exception as error:  # Pillow's decoders raise almost any type on damaged data
-        raise _damaged(name, error) from error
-
-
-def _low_bytes(name: str, file: Path | io.BytesIO) -> Image.Image | None:
-    """Return the low bytes of 16-bit RGB or RGBA, or None: Pillow decodes the high bytes only.
-
-    Decoded in the other byte order, each value's low byte takes the place of its high byte.
-    """
-    if isinstance(file, io.BytesIO):
-        file.seek(0)
-    with Image.open(file, formats=_formats()) as image:
-        if image.mode not in ("RGB", "RGBA") or image.format not in ("PNG", "TIFF"):
-            return None
-        swapped = []
-        for tile in image.tile:
-            mode, *rest = tile.args if isinstance(tile.args, tuple) else (tile.args,)
-            if str(mode)[-4:] not in _OTHER_BYTE:
-                return None
-            mode = mode[:-4] + _OTHER_BYTE[mode[-4:]]
-            swapped.append(tile._replace(args=(mode, *rest) if isinstance(tile.args, tuple) else mode))
-        image.tile = swapped
-        return _decode(name, image)
-
-
-def _number(text: object) -> float | None:
-    try:
-        return float(str(text).strip("\0 "))
-    except ValueError:
-        return None
-
-
-def _formats() -> list[str]:
-    """Return those of `FORMATS` that this Pillow reads; HEIF only after pillow_heif has registered it."""
-    Image.init()
-    return [name for name in FORMATS if name in Image.OPEN]
-
-
-def _decode(name: str, image: Image.Image) -> Image.Image:
-    if not image.width or not image.height:
-        raise ImageError(f"{name}: has no pixels; its size is {format_size(image.height, image.width)}")
-    try:
-        image.load()
-    except Exception as error:  # see open_image
-        raise _damaged(name, error) from error
-    try:
-        # after load: PNG may store EXIF behind the pixels, and TIFF and HEIF rotate while loading and drop the tag
-        return ImageOps.exif_transpose(image)
-    except Exception:  # viewers display images with damaged EXIF as stored
-        return image.copy()
-
-
-def _damaged(name: str, error: Exception) -> ImageError:
-    return ImageError(f"{name}: damaged or truncated ({error}); copy or download it again")
-
-
-def _open_file(source: Source) -> tuple[str, Path | io.BytesIO, bytes]:
-    """Return a name for messages, something that Pillow opens, and the first 64 bytes."""
-    if isinstance(source, str | Path):
-        return str(source), Path(source), _first_bytes(str(source), Path(source))
-    if isinstance(source, bytes | bytearray | memoryview):
-        name, content = "the given bytes", bytes(source)
-    elif hasattr(source, "read"):
-        name, content = str(getattr(source, "name", "the given file")), source.read()
-        if not isinstance(content, bytes):
-            raise ImageError(f"{name}: opened as text; open it in binary mode ('rb')")
-    else:
-        raise ImageError(
-            f"cannot read an image from {type(source).__name__}; give a path, a PIL.Image, bytes, a binary file "
-            "object, a numpy array (height, width, 3) or (height, width) uint8, or a torch tensor (3, height, width) "
-            "uint8"
-        )
-    if not content:
-        raise ImageError(f"{name}: empty (0 bytes)")
-    return name, io.BytesIO(content), content[:64]
-
-
-def _first_bytes(name: str, path: Path) -> bytes:
-    try:
-        status = path.stat()
-        if stat.S_ISDIR(status.st_mode):
-            raise ImageError(f"{name}: a folder; give an image file")
-        if not stat.S_ISREG(status.st_mode):
-            raise ImageError(f"{name}: neither a file nor a folder; give an image file")
-        if status.st_size == 0:
-            raise ImageError(f"{name}: empty (0 bytes); copy or download it again")
-        with path.open("rb") as file:
-            return file.read(64)
-    except FileNotFoundError:
-        reason = "a web address; download it first" if "://" in name else "no such file; check the name"
-        raise ImageError(f"{name}: {reason}") from None
-    except OSError as error:
-        raise ImageError(f"{name}: cannot be read ({error.strerror}); check the name and its permissions") from error
 
 
 def is_tensor(source: object) -> bool:

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from likewise.errors import ImageError, warn
-from likewise.io.images import open_image
+from likewise.io.image_files import open_file
 
 # fmt: off
 IMAGE_SUFFIXES = frozenset({
@@ -270,7 +270,7 @@ def is_output(path: Path, root: Path, listings: Listings | None = None) -> bool:
 def looks_like_mask(path: Path) -> bool:
     """Return whether an image has the flat areas of a mask, or the transparent ones of a cutout."""
     try:
-        _, image = open_image(path)
+        image = open_file(path).image
     except ImageError:
         return False
     if image.mode == "1" or image.has_transparency_data:

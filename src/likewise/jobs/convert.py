@@ -10,6 +10,7 @@ import numpy as np
 from likewise.errors import ArgumentError, DataSetError, OutputError, check_known, counted
 from likewise.io.annotations import FORMATS, AnnotatedImage, Annotations, read_annotations, write_annotations
 from likewise.io.annotations.outlines import TOLERANCE
+from likewise.io.images import ScaledImage
 from likewise.io.paths import ImageFile
 from likewise.jobs.outputs import check_folder
 from likewise.jobs.pipeline import Progress, process_images
@@ -70,13 +71,12 @@ def _draw(annotations: Annotations, out: Path, format: str, force: bool, progres
     if not by_name:
         raise DataSetError(f"{format} needs the images, and none of {len(annotations)} is there; name their folder")
 
-    def result(pixels: np.ndarray, file: ImageFile) -> Result:
+    def result(image: ScaledImage, file: ImageFile) -> Result:
         labels = label_map(by_name[file.name], annotations.classes)
-        if labels.shape != pixels.shape[:2]:
-            raise DataSetError(f"its annotation is {labels.shape}, its image {pixels.shape[:2]} (height, width)")
-        mask = labels > 0
+        if labels.shape != image.size:
+            raise DataSetError(f"its annotation is {labels.shape}, its image {image.size} (height, width)")
         scores = tuple(float((labels == index + 1).any()) for index in range(len(annotations.classes)))
-        return Result(mask, mask.astype(np.float32), labels, annotations.classes, None, scores, pixels)
+        return Result(labels, (labels > 0).astype(np.float32), annotations.classes, None, scores, image)
 
     files = [ImageFile(image.image, name) for name, image in by_name.items() if isinstance(image.image, Path)]
     settings = {"source": "annotations"}

@@ -12,8 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
+from likewise.io.images import ScaledImage
 from likewise.io.paths import ImageFile
 from likewise.jobs.outputs import Images, list_images
 from likewise.jobs.pipeline import Report, process_images
@@ -75,6 +74,7 @@ def cosegment_folder(
     """
     from likewise.predict.co_saliency import COMMON, average_results
     from likewise.predict.consensus import Consensus
+    from likewise.predict.edges import LARGEST
     from likewise.predict.map_folder import MapFolder
 
     formats = check_formats(formats)
@@ -103,17 +103,18 @@ def cosegment_folder(
                 segmenters[folder] = then.prepare(then.learn(best))
                 examples[folder] = [example.name for example in best]
 
-    def segment(pixels: np.ndarray, image: ImageFile) -> Result:
-        folder = image.path.parent
+    def segment(image: ScaledImage, file: ImageFile) -> Result:
+        folder = file.path.parent
         if isinstance(then, Consensus):
-            return then.segment(pixels, shared[folder], name=image.name)
-        result = cosaliency.segment(pixels, groups[folder], name=image.name)
-        return average_results(result, segmenters[folder](pixels)) if folder in segmenters else result
+            return then.segment(image, shared[folder], name=file.name)
+        result = cosaliency.segment(image, groups[folder], name=file.name)
+        return average_results(result, segmenters[folder](image)) if folder in segmenters else result
 
     report = process_images(
         found,
         segment,
         out,
+        short=LARGEST,
         formats=formats,
         classes=COMMON,
         settings=settings,

@@ -40,7 +40,7 @@ def parse_folder(
     """
     return process_images(
         list_images(images, exclude=[out], follow_links=follow_links),
-        lambda pixels, _: parser.parse(pixels),
+        lambda image, _: parser.parse(image.pixels),
         out,
         formats=check_formats(formats, SCENE_FORMATS),
         classes=parser.classes,

@@ -14,12 +14,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import numpy as np
-
 from likewise.errors import ArgumentError, ImageError, LikewiseError, OutputError
 from likewise.io.atomic import write_together
 from likewise.io.class_lists import LEGEND
-from likewise.io.images import read_image, read_size
+from likewise.io.images import ScaledImage, read_scaled, read_size
 from likewise.io.memory import default_budget, format_bytes, parse_size
 from likewise.io.paths import ImageFile, real
 from likewise.io.prefetch import prefetch
@@ -29,6 +27,8 @@ from likewise.jobs.writers import SUMMARIES, WRITERS, Result, check_formats, reg
 
 Progress = Callable[[int, int], None]
 """Called with the number of processed images and their total."""
+
+Segment = Callable[[ScaledImage, ImageFile], Result]
 
 FATAL = {
     *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG),
@@ -68,9 +68,10 @@ class Report:
 
 def process_images(
     images: Sequence[ImageFile],
-    segment: Callable[[np.ndarray, ImageFile], Result],
+    segment: Segment,
     out: str | Path,
     *,
+    short: int | None = None,
     formats: Sequence[str] = ("mask",),
     classes: tuple[str, ...],
     labels: Sequence[int] | None = None,
@@ -89,8 +90,9 @@ def process_images(
     A few images are in memory at a time.
 
     Args:
-        segment: Returns the result for the pixels of an image and its file.
+        segment: Returns the result for an image and its file.
         out: The folder, or `STREAM` for one output of one image.
+        short: The short side in pixels to which `segment` gets images reduced; None: at their size.
         formats: Names of `likewise.jobs.writers.FORMATS`.
         classes: Class names in the order of the labels.
         labels: The label of each class in label images of scenes; None: 0 is background, classes are 1, 2, ...
@@ -113,7 +115,7 @@ def process_images(
             are kept.
     """
     if str(out) == STREAM or any(str(image.path) == STREAM for image in images):
-        return _process_stream(images, segment, str(out), check_formats(formats))
+        return _process_stream(images, segment, str(out), check_formats(formats), short)
     start = time.perf_counter()
     budget = default_budget() if memory is None else parse_size(str(memory))
     formats, out, protected = check_formats(formats), Path(out), {real(path) for path in protect}
@@ -138,7 +140,7 @@ def process_images(
             progress(len(jobs) - len(pending), len(jobs))
         cost = BYTES_PER_PIXEL + BYTES_PER_CLASS * (len(classes) - 1)
         instead = {name: regions_of_file(name, path, classes) for name, path in manual.items()} if summaries else {}
-        with contextlib.closing(_outcomes(pending, segment, out, records, cost, budget)) as outcomes:
+        with contextlib.closing(_outcomes(pending, segment, out, records, short, cost, budget)) as outcomes:
             for index, (job, reason) in enumerate(outcomes, start=len(jobs) - len(pending) + 1):
                 if reason is None:
                     report.done += 1
@@ -157,18 +159,18 @@ def process_images(
 
 
 def _process_stream(
-    images: Sequence[ImageFile], segment: Callable[[np.ndarray, ImageFile], Result], out: str, formats: Sequence[str]
+    images: Sequence[ImageFile], segment: Segment, out: str, formats: Sequence[str], short: int | None
 ) -> Report:
     """Segment one image, which may come from standard input, and write its one output to standard output."""
     if out != STREAM or len(images) != 1 or len(formats) != 1 or formats[0] not in WRITERS:
         raise ArgumentError(
             f"standard input and output take one image and one file: give -o - and a --format of {', '.join(WRITERS)}"
         )
-    (image,), suffix = images, WRITERS[formats[0]][0]
-    pixels = read_image(sys.stdin.buffer if str(image.path) == STREAM else image.path)
+    (file,), suffix = images, WRITERS[formats[0]][0]
+    image = read_scaled(sys.stdin.buffer if str(file.path) == STREAM else file.path, short)
     with TemporaryDirectory() as folder:
         path = Path(folder) / f"image{suffix}"
-        WRITERS[formats[0]][1](pixels, segment(pixels, image), path)
+        WRITERS[formats[0]][1](image, segment(image, file), path)
         sys.stdout.buffer.write(path.read_bytes())
         sys.stdout.buffer.flush()
     return Report(done=1)
@@ -206,9 +208,10 @@ def _split(
 
 def _outcomes(
     jobs: Iterable[Job],
-    segment: Callable[[np.ndarray, ImageFile], Result],
+    segment: Segment,
     out: Path,
     records: Records,
+    short: int | None,
     cost: int,
     budget: int,
 ) -> Generator[tuple[Job, str | None], None, None]:
@@ -225,16 +228,16 @@ def _outcomes(
             return height * width * cost
         return 0
 
-    def read(job: Job) -> tuple[Stamp, np.ndarray]:
+    def read(job: Job) -> tuple[Stamp, ScaledImage]:
         stamp = stamp_of(job.image.path)  # before reading, so that the next run detects a change in between
         if (needed := needs(job)) > budget:
             raise ImageError(
                 f"needs about {format_bytes(needed)} of memory, and {format_bytes(budget)} may be used; scale it down, "
                 "or allow more with --memory"
             )
-        pixels = read_image(job.image.path)
+        image = read_scaled(job.image.path, short)
         assert stamp is not None
-        return stamp, pixels
+        return stamp, image
 
     with (
         ThreadPoolExecutor(1) as writer,
@@ -243,24 +246,24 @@ def _outcomes(
         writing: tuple[Job, Future[None]] | None = None
         for job, reading in readings:
             try:
-                stamp, pixels = reading.result()
-                result = segment(pixels, job.image)
+                stamp, image = reading.result()
+                result = segment(image, job.image)
             except Exception as error:  # any failure concerns this image only
                 yield job, _reason(job, error)
                 continue
             if writing:
                 yield _written(*writing, out)
-            writing = job, writer.submit(_write, job, stamp, pixels, result, records)
+            writing = job, writer.submit(_write, job, stamp, image, result, records)
         if writing:
             yield _written(*writing, out)
 
 
-def _write(job: Job, stamp: Stamp, pixels: np.ndarray, result: Result, records: Records) -> None:
+def _write(job: Job, stamp: Stamp, image: ScaledImage, result: Result, records: Records) -> None:
     regions = regions_of(job.image.name, result)
     try:
         with write_together(lambda parts: records.add(stamp, regions, parts)):
             for format, path in job.outputs.items():
-                WRITERS[format][1](pixels, result, path)
+                WRITERS[format][1](image, result, path)
     except OutputError:
         with contextlib.suppress(OSError):
             records.add(NEVER, regions, [])  # a rename failed after the record

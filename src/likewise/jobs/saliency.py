@@ -31,12 +31,14 @@ def saliency_folder(
 
     Arguments and errors are those of `likewise.jobs.pipeline.process_images`.
     """
+    from likewise.predict.edges import LARGEST
     from likewise.predict.saliency import SALIENT
 
     return process_images(
         list_images(images, exclude=[out], follow_links=follow_links),
-        lambda pixels, _: saliency.segment(pixels),
+        lambda image, _: saliency.segment(image),
         out,
+        short=LARGEST,
         formats=formats,
         classes=SALIENT,
         settings=saliency.settings,

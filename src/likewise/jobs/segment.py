@@ -49,6 +49,8 @@ def segment_folder(
         ExampleError: An example is missing, empty or ambiguous.
         ConceptError: A concept belongs to another model.
     """
+    from likewise.predict.edges import LARGEST
+
     examples, concepts = collect_examples(like, **marks)
     negatives = find_negatives(unlike)
     given = [*examples, *negatives]
@@ -60,8 +62,9 @@ def segment_folder(
     segmenter = few_shot.prepare(concept)
     return process_images(
         found,
-        lambda pixels, _: segmenter(pixels),
+        lambda image, _: segmenter(image),
         out,
+        short=LARGEST,
         formats=formats,
         classes=concept.classes,
         settings=settings,

@@ -11,21 +11,22 @@ from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Bool, Float32, UInt8
+from jaxtyping import Bool, Float32, Float64, Int, UInt8
+from PIL import Image
 from pycocotools import mask as coco_mask
 
 from likewise.errors import ArgumentError, ImageError, OutputError, check_known
 from likewise.io.annotations import FORMATS as ANNOTATIONS
 from likewise.io.annotations import AnnotatedImage, Object, RunLengths
 from likewise.io.annotations.outlines import TOLERANCE
-from likewise.io.annotations.shapes import encode_values
+from likewise.io.annotations.shapes import encode_runs
 from likewise.io.atomic import write_atomically
-from likewise.io.components import label_pieces
-from likewise.io.images import open_image, save_image, save_pillow
+from likewise.io.components import Runs, find_runs, join_runs, label_pieces
+from likewise.io.image_files import open_file
+from likewise.io.images import ScaledImage, save_image, save_pillow
 from likewise.io.paths import OUTPUT_SUFFIXES
 from likewise.viz import draw
 
-Pixels = UInt8[np.ndarray, "h w 3"]
 ESCAPE = "backslashreplace"
 
 
@@ -35,6 +36,8 @@ class Result(Protocol):
 
     @property
     def mask(self) -> Bool[np.ndarray, "h w"]: ...
+    @property
+    def plane(self) -> Float32[np.ndarray, "_h _w"]: ...
     @property
     def probability(self) -> Float32[np.ndarray, "h w"]: ...
     @property
@@ -49,7 +52,7 @@ class Result(Protocol):
     def stored(self) -> tuple[int, ...]: ...
 
 
-def write_mask(image: Pixels, result: Result, path: Path) -> None:
+def write_mask(image: ScaledImage, result: Result, path: Path) -> None:
     """Write a PNG of 0 and 255; for several classes the same as `write_labels`."""
     if len(result.classes) == 1:
         save_image(result.mask, path)
@@ -57,7 +60,7 @@ def write_mask(image: Pixels, result: Result, path: Path) -> None:
         write_labels(image, result, path)
 
 
-def write_labels(image: Pixels, result: Result, path: Path) -> None:
+def write_labels(image: ScaledImage, result: Result, path: Path) -> None:
     """Write a palette PNG whose indices are the stored labels of the classes."""
     labels = result.labels
     if result.stored:
@@ -79,23 +82,23 @@ def write_legend(classes: tuple[str, ...], labels: Sequence[int] | None, path: P
         table.writerows([label, name, *colours[label].tolist()] for label, name in named)
 
 
-def write_probability(image: Pixels, result: Result, path: Path) -> None:
+def write_probability(image: ScaledImage, result: Result, path: Path) -> None:
     """Write a 16-bit PNG of `result.probability`, scaled from [0, 1] to [0, 65535]."""
     save_image(np.rint(result.probability * np.float32(65535)).astype(np.uint16), path)
 
 
-def write_overlay(image: Pixels, result: Result, path: Path) -> None:
+def write_overlay(image: ScaledImage, result: Result, path: Path) -> None:
     """Write a JPEG of the image with its classes tinted and outlined; a PNG would be four to five times as large."""
-    save_image(draw.overlay(image, result.labels + np.uint8(1 - result.first_label)), path)
+    save_image(draw.overlay(image.whole, result.labels + np.uint8(1 - result.first_label)), path)
 
 
-def write_cutout(image: Pixels, result: Result, path: Path) -> None:
+def write_cutout(image: ScaledImage, result: Result, path: Path) -> None:
     """Write an RGBA PNG of the object; transparent pixels are black."""
     alpha = result.mask.astype(np.uint8)[..., None]
-    save_image(np.concatenate([image * alpha, alpha * np.uint8(255)], axis=2), path)
+    save_image(np.concatenate([image.whole * alpha, alpha * np.uint8(255)], axis=2), path)
 
 
-def write_instance(image: Pixels, result: Result, path: Path) -> None:
+def write_instance(image: ScaledImage, result: Result, path: Path) -> None:
     """Write a 16-bit PNG of the numbers of connected pieces, those of the table's ids.
 
     Raises:
@@ -108,7 +111,7 @@ def write_instance(image: Pixels, result: Result, path: Path) -> None:
 
 
 # format: (suffix of its files, writer)
-WRITERS: dict[str, tuple[str, Callable[[Pixels, Result, Path], None]]] = {
+WRITERS: dict[str, tuple[str, Callable[[ScaledImage, Result, Path], None]]] = {
     "mask": (OUTPUT_SUFFIXES["mask"], write_mask),
     "labels": (OUTPUT_SUFFIXES["labels"], write_labels),
     "probability": (OUTPUT_SUFFIXES["probability"], write_probability),
@@ -151,36 +154,79 @@ class Regions:
 
 def regions_of(name: str, result: Result) -> Regions:
     """Return a region for each connected piece of a class; for each class of a scene, whose regions are no objects."""
-    pieces = label_pieces(result.labels) if result.first_label else result.labels + 1
-    flat = pieces.ravel()
-    sizes = np.bincount(flat)
-    sums = np.bincount(flat, result.probability.ravel())
-    first = np.zeros(len(sizes), np.uint8)
-    first[flat[::-1]] = result.labels.ravel()[::-1]
-    found = []
-    for piece, runs in encode_values(pieces).items():
-        index = int(first[piece]) - result.first_label
-        of_class = (first == first[piece]) & (np.arange(len(first)) > 0)
-        mean = sums[of_class].sum() / sizes[of_class].sum()
-        share = sums[piece] / sizes[piece] / mean if mean else 1.0
-        score = min(float(result.scores[index] * share), 1.0) if of_class.sum() > 1 else float(result.scores[index])
-        found.append(Region(index + 1, runs.counts, score))
     height, width = result.labels.shape
-    return Regions(name, height, width, tuple(found), tuple(getattr(result, "presences", None) or ()))
+    runs = find_runs(_transposed(result.labels if result.first_label else result.labels + np.uint8(1)))
+    presences = tuple(getattr(result, "presences", None) or ())
+    if not len(runs.row):
+        return Regions(name, height, width, (), presences)
+    keys = _pieces_in_order(runs, height) if result.first_label else runs.value.astype(np.intp)
+    sums, counts = _sample_pieces(runs, keys, result.plane, (height, width))
+    first = np.zeros(len(counts), np.uint8)
+    first[keys] = runs.value
+    sizes = np.bincount(keys, runs.end - runs.start, len(counts))
+    means = sums / counts.clip(1)
+    found = []
+    for piece, coded in encode_runs(runs, keys, (height, width)).items():
+        index = int(first[piece]) - 1
+        of_class = first == first[piece]
+        mean = np.average(means[of_class], weights=sizes[of_class])
+        share = means[piece] / mean if mean else 1.0
+        score = min(float(result.scores[index] * share), 1.0) if of_class.sum() > 1 else float(result.scores[index])
+        found.append(Region(index + 1, coded.counts, score))
+    return Regions(name, height, width, tuple(found), presences)
+
+
+def _transposed(labels: UInt8[np.ndarray, "h w"]) -> UInt8[np.ndarray, "w h"]:
+    return np.asarray(Image.fromarray(labels).transpose(Image.Transpose.TRANSPOSE))  # numpy takes three times as long
+
+
+def _pieces_in_order(runs: Runs, height: int) -> Int[np.ndarray, " n"]:
+    """Return the number of each run's piece as `label_pieces` counts them, for runs down the columns."""
+    pieces = join_runs(runs, height)
+    width = runs.row.max(initial=0) + 1
+    first = np.full(pieces.max(initial=0) + 1, np.iinfo(np.int64).max)
+    first[0] = -1
+    np.minimum.at(first, pieces, runs.start * width + runs.row)
+    number = np.empty(len(first), np.intp)
+    number[np.argsort(first)] = np.arange(len(first))
+    return number[pieces]
+
+
+def _sample_pieces(
+    runs: Runs, pieces: Int[np.ndarray, " n"], plane: Float32[np.ndarray, "hp wp"], size: tuple[int, int]
+) -> tuple[Float64[np.ndarray, " m"], Int[np.ndarray, " m"]]:
+    """Return the sum of the plane over each piece and the number of its positions there, at least one."""
+    rows, columns = (
+        ((np.arange(n) + 0.5) * (length / n)).astype(np.intp) for n, length in zip(plane.shape, size, strict=True)
+    )
+    sums = np.zeros((plane.shape[1], plane.shape[0] + 1))
+    np.cumsum(plane.T, axis=1, dtype=np.float64, out=sums[:, 1:])
+    column = np.searchsorted(columns, runs.row).clip(max=len(columns) - 1)
+    top, bottom = np.searchsorted(rows, runs.start), np.searchsorted(rows, runs.end)
+    bottom = np.where(columns[column] == runs.row, bottom, top)
+    count = int(pieces.max(initial=0)) + 1
+    total = np.bincount(pieces, sums[column, bottom] - sums[column, top], count)
+    positions = np.bincount(pieces, bottom - top, count).astype(np.intp)
+    missed = np.flatnonzero(positions == 0)[1:]  # pieces between the positions; 0 is no piece
+    run = np.argsort(pieces, kind="stable")[np.searchsorted(np.sort(pieces), missed)]
+    near = runs.start[run] * plane.shape[0] // size[0], runs.row[run] * plane.shape[1] // size[1]
+    total[missed], positions[missed] = plane[near], 1
+    return total, positions
 
 
 def regions_of_file(name: str, path: Path, classes: tuple[str, ...]) -> Regions | None:
     """Return the regions of a mask or label file that a person made; None for an unreadable one."""
     try:
-        labels = np.array(open_image(path)[1].convert("L" if len(classes) == 1 else "P"))
+        labels = np.array(open_file(path).image.convert("L" if len(classes) == 1 else "P"))
     except ImageError:
         return None
     labels = (labels > 127).astype(np.uint8) if len(classes) == 1 else np.where(labels <= len(classes), labels, 0)
-    pieces = label_pieces(labels)
-    runs = encode_values(pieces)
-    height, width = labels.shape
-    found = (Region(int(labels[pieces == piece][0]), coded.counts, 1.0) for piece, coded in runs.items())
-    return Regions(name, height, width, tuple(found))
+    size = height, width = labels.shape
+    runs = find_runs(_transposed(labels.astype(np.uint8)))
+    pieces = _pieces_in_order(runs, height)
+    category = dict(zip(pieces.tolist(), runs.value.tolist(), strict=True))
+    coded = encode_runs(runs, pieces, size)
+    return Regions(name, height, width, tuple(Region(category[key], one.counts, 1.0) for key, one in coded.items()))
 
 
 def annotated(

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Int64, UInt8
 
 from likewise.errors import PredictionError
-from likewise.io.images import format_size
+from likewise.io.image_files import format_size
 from likewise.io.labels import IGNORE
 
 

@@ -21,11 +21,12 @@ from jaxtyping import Float32, UInt8
 
 from likewise.engine.protocol import GroupNetwork, Vectors
 from likewise.errors import ArgumentError, ExampleError, ImageError, counted
-from likewise.io.images import Source, read_image
+from likewise.io.images import ScaledImage, Source, read_scaled
 from likewise.io.paths import ImageFile
 from likewise.io.prefetch import prefetch
 from likewise.io.resize import resize_image
 from likewise.ops.bilinear import resize_bilinear
+from likewise.predict.edges import LARGEST
 from likewise.predict.engines import open_groups
 from likewise.predict.examples import Example
 from likewise.predict.group_health import Health, assess_group, map_certainty
@@ -140,10 +141,10 @@ class CoSaliency:
         failed: list[tuple[str, str]] = []
         # one allocation for all vectors: thousands of small arrays fragment the memory
         room: Vectors = {}
-        for index, (image, reading) in enumerate(prefetch(images, read_pixels)):
+        for index, (image, reading) in enumerate(prefetch(images, read_group_image)):
             label = image_label(image, index)
             try:
-                pixels = reading.result()
+                pixels = reading.result().pixels
                 sism = self.sism(pixels, image_name(image))
             except ImageError as error:
                 failed.append((label, str(error)))
@@ -157,7 +158,7 @@ class CoSaliency:
         vectors = {stride: own[: len(names)] for stride, own in room.items()}
         return Group(tuple(names), vectors, tuple(certainty), tuple(failed), self.fingerprint)
 
-    def segment(self, image: Source | ImageFile, group: Group, *, name: str | None = None) -> Result:
+    def segment(self, image: Source | ScaledImage | ImageFile, group: Group, *, name: str | None = None) -> Result:
         """Segment the shared object in one image, of the group or another: the second pass.
 
         Args:
@@ -171,11 +172,12 @@ class CoSaliency:
             raise ArgumentError("the group was learned with another model; learn it again with this one")
         if not len(group):
             raise ArgumentError("the group has no readable image")
-        pixels = read_pixels(image)
+        scaled = read_group_image(image)
+        pixels = scaled.pixels
         sism = self.sism(pixels, name if name is not None else image_name(image))
         probability = self.network.segment(self.network_input(pixels), sism, group.vectors)
         plane = resize_bilinear(probability, (pixels.shape[0], pixels.shape[1]), align_corners=True)
-        return map_result(plane, COMMON, pixels, edges=self.edges)
+        return map_result(plane, COMMON, scaled, edges=self.edges)
 
     def cosegment(self, images: Sequence[Source | ImageFile]) -> Iterator[Result]:
         """Run both passes and return the result of each image in order.
@@ -205,7 +207,7 @@ class CoSaliency:
         """
         agreement = group.health().agreement
         best: list[tuple[float, int, Example]] = []
-        for index, (image, reading) in enumerate(prefetch(images, read_pixels)):
+        for index, (image, reading) in enumerate(prefetch(images, read_group_image)):
             if image.name in agreement:
                 result = self.segment(reading.result(), group, name=image.name)
                 if MIN_EXAMPLE_AREA <= result.mask.mean() <= MAX_EXAMPLE_AREA:
@@ -236,9 +238,8 @@ def average_results(group: Result, few_shot: Result) -> Result:
 
     Their errors differ: the group finds parts with sharp outlines, examples find whole objects with soft outlines.
     """
-    assert group.image is not None
-    probability = (group.probability + few_shot.probability) / 2
-    return map_result(probability, COMMON, group.image, edges=False)
+    assert group.scaled is not None
+    return map_result((group.plane + few_shot.plane) / 2, COMMON, group.scaled, edges=False)
 
 
 def is_model(folder: str | Path) -> bool:
@@ -269,6 +270,6 @@ def image_name(image: Source | ImageFile) -> str:
     return Path(image).name if isinstance(image, str | Path) else ""
 
 
-def read_pixels(image: Source | ImageFile) -> UInt8[np.ndarray, "h w 3"]:
-    """The pixels of an image, listed or given in any other way."""
-    return read_image(image.path if isinstance(image, ImageFile) else image)
+def read_group_image(image: Source | ScaledImage | ImageFile) -> ScaledImage:
+    """An image, listed or given in any other way."""
+    return read_scaled(image.path if isinstance(image, ImageFile) else image, LARGEST)

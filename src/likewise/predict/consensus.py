@@ -12,15 +12,16 @@ from contextlib import suppress
 from typing import Any
 
 import numpy as np
-from jaxtyping import UInt8
 
 from likewise.errors import ImageError
+from likewise.io.images import ScaledImage, Source, read_scaled
 from likewise.io.paths import ImageFile
 from likewise.io.prefetch import prefetch
 from likewise.ops.bilinear import resize_bilinear
 from likewise.ops.consensus import MOST_COMPARED, consensus_odds, learn_consensus
 from likewise.ops.prototypes import Prototypes, sigmoid
-from likewise.predict.co_saliency import COMMON, CoSaliency, read_pixels
+from likewise.predict.co_saliency import COMMON, CoSaliency, read_group_image
+from likewise.predict.edges import LARGEST
 from likewise.predict.few_shot import FewShot
 from likewise.predict.result import Result
 from likewise.predict.saliency import map_result
@@ -59,9 +60,9 @@ class Consensus:
         count = min(len(images), MOST_COMPARED)
         chosen = [images[index * len(images) // count] for index in range(count)]
         features, maps = [], []
-        for index, (image, reading) in enumerate(prefetch(chosen, read_pixels)):
+        for index, (image, reading) in enumerate(prefetch(chosen, read_group_image)):
             with suppress(ImageError):
-                pixels = reading.result()
+                pixels = reading.result().pixels
                 saliency = self.cosaliency.sism(pixels, image.name)
                 features.append(self.few_shot.features(pixels))
                 maps.append(saliency)
@@ -69,7 +70,7 @@ class Consensus:
                 progress(index + 1, count)
         return learn_consensus(features, maps) if maps else None
 
-    def segment(self, pixels: UInt8[np.ndarray, "h w 3"], shared: Prototypes | None, *, name: str = "") -> Result:
+    def segment(self, image: Source | ScaledImage, shared: Prototypes | None, *, name: str = "") -> Result:
         """Segment the shared object in one image, of the group or another; without prototypes, return its map.
 
         Args:
@@ -78,10 +79,12 @@ class Consensus:
         Raises:
             ImageError: an image that has no map in the folder of maps.
         """
+        scaled = read_scaled(image, LARGEST)
+        pixels = scaled.pixels
         saliency = self.cosaliency.sism(pixels, name)
         size = pixels.shape[0], pixels.shape[1]
         probability = resize_bilinear(saliency, size).clip(CERTAIN, 1 - CERTAIN)
         if shared is not None:
             odds = resize_bilinear(consensus_odds(self.few_shot.features(pixels), saliency, shared), size)
             probability = sigmoid(np.log(probability / (1 - probability)) + odds)
-        return map_result(probability, COMMON, pixels, edges=self.cosaliency.edges)
+        return map_result(probability, COMMON, scaled, edges=self.cosaliency.edges)

@@ -9,7 +9,8 @@ from jaxtyping import Float32
 from PIL import Image
 
 from likewise.errors import ImageError
-from likewise.io.images import format_size, open_image, read_size
+from likewise.io.image_files import format_size, open_file
+from likewise.io.images import read_size
 from likewise.io.paths import IMAGE_SUFFIXES, ImageFile, Listings
 
 NAMED = 8
@@ -74,7 +75,7 @@ class MapFolder:
         path = self.find(name)
         if path is None:
             raise ImageError(f"{name}: no saliency map in {self.folder}")
-        _, image = open_image(path)
+        image = open_file(path).image
         whole, grey = image.mode.startswith("I"), image.mode in ("L", "F")
         values = np.array(image if whole or grey else image.convert("L"), np.float32)
         if image.mode != "F":

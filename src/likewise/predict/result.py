@@ -2,6 +2,7 @@
 
 import io
 from dataclasses import dataclass, field, fields
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,8 @@ import numpy as np
 from jaxtyping import Bool, Float32, UInt8
 from PIL import Image
 
-from likewise.io.images import save_image, save_pillow
+from likewise.io.images import ScaledImage, save_image, save_pillow
+from likewise.ops.bilinear import resize_bilinear
 from likewise.viz import draw
 
 
@@ -47,26 +49,40 @@ class Result(EqualByValue):
     """The masks of one image, at the size of the image.
 
     Attributes:
-        mask: True where any of the classes is.
-        probability: of any of the classes, in [0, 1].
         labels: 0 for background, i + 1 for `classes[i]`.
+        plane: probability of any of the classes, in [0, 1], at the size at which it was computed: that of the image, or
+            a smaller one for large images.
         classes: the names of the concept's classes.
         presences: for each class, the probability that it is in the image; None for models that do not judge it.
         expected_ious: for each class, the IoU that its mask is expected to have if the class is in the image; 0 for a
             class without pixels. Of models that do not judge presence, the mean probability over the mask instead.
-        image: the image itself, for `overlay`; not part of `==`.
+        scaled: the image; not part of `==`.
     """
 
-    mask: Bool[np.ndarray, "h w"]
-    probability: Float32[np.ndarray, "h w"]
     labels: UInt8[np.ndarray, "h w"]
+    plane: Float32[np.ndarray, "_h _w"]
     classes: tuple[str, ...]
     presences: tuple[float, ...] | None
     expected_ious: tuple[float, ...]
-    image: UInt8[np.ndarray, "h w 3"] | None = field(default=None, compare=False)
+    scaled: ScaledImage | None = field(default=None, compare=False)
 
     first_label = 1
     """The label of `classes[0]`."""
+
+    @property
+    def mask(self) -> Bool[np.ndarray, "h w"]:
+        """True where any of the classes is."""
+        return self.labels > 0
+
+    @cached_property
+    def probability(self) -> Float32[np.ndarray, "h w"]:
+        """The probability of any of the classes, in [0, 1]; for large images, computed when it is first asked for."""
+        return resize_bilinear(self.plane, (self.labels.shape[0], self.labels.shape[1]))
+
+    @property
+    def image(self) -> UInt8[np.ndarray, "h w 3"] | None:
+        """The image itself, for `overlay`; a large one is read from its file again, when it is first asked for."""
+        return None if self.scaled is None else self.scaled.whole
 
     def __repr__(self) -> str:
         height, width = self.labels.shape
@@ -145,6 +161,11 @@ class SceneResult(EqualByValue):
     def mask(self) -> Bool[np.ndarray, "h w"]:
         """True where any class is: everywhere."""
         return np.ones(self.labels.shape, bool)
+
+    @property
+    def plane(self) -> Float32[np.ndarray, "h w"]:
+        """The probability, under the name that it has in `Result`."""
+        return self.probability
 
     @property
     def areas(self) -> dict[str, int]:

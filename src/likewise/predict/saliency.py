@@ -18,11 +18,12 @@ import numpy as np
 from cachetools import LRUCache, cached
 from jaxtyping import Float32, UInt8
 
-from likewise.io.images import Source, read_image
+from likewise.io.images import ScaledImage, Source, read_scaled
 from likewise.ops.bilinear import resize_bilinear
-from likewise.predict.edges import refine_edges
+from likewise.predict.edges import LARGEST, refine_edges
 from likewise.predict.engines import open_saliency
 from likewise.predict.result import Result
+from likewise.predict.segmenter import to_result
 from likewise.weights import DEFAULT_SALIENCY
 
 CACHED = 32 << 20
@@ -65,15 +66,16 @@ class Saliency:
         """The settings that determine the maps, for the records of a run."""
         return {"model": self.network.name, "weights": self.network.fingerprint, "edges": self.edges}
 
-    def segment(self, image: Source) -> Result:
+    def segment(self, image: Source | ScaledImage) -> Result:
         """The map and its mask (above 0.5) at the size of the image.
 
         Raises:
             ImageError: a file that cannot be read.
         """
-        pixels = read_image(image)
-        plane = resize_bilinear(self.network.plane(pixels), (pixels.shape[0], pixels.shape[1]))
-        return map_result(plane, SALIENT, pixels, edges=self.edges)
+        scaled = read_scaled(image, LARGEST)
+        size = (scaled.pixels.shape[0], scaled.pixels.shape[1])
+        plane = resize_bilinear(self.network.plane(scaled.pixels), size)
+        return map_result(plane, SALIENT, scaled, edges=self.edges)
 
     def map_at(self, image: UInt8[np.ndarray, "h w 3"], side: int) -> Float32[np.ndarray, "side side"]:
         """The map at `side` x `side` pixels; the maps of recent images are cached."""
@@ -86,15 +88,15 @@ def image_key(image: UInt8[np.ndarray, "h w 3"]) -> Hashable:
 
 
 def map_result(
-    probability: Float32[np.ndarray, "h w"], classes: tuple[str, ...], image: UInt8[np.ndarray, "h w 3"], *, edges: bool
+    probability: Float32[np.ndarray, "h w"], classes: tuple[str, ...], image: ScaledImage, *, edges: bool
 ) -> Result:
     """The result for a probability map of one class: above 0.5 is the mask, whose mean probability is the score.
 
     With `edges` the map is first refined to the edges of the image.
+
+    Args:
+        probability: at the size of the image's pixels.
     """
     found = probability.clip(0, 1)
-    if edges:
-        found = refine_edges(np.stack([1 - found, found]), image)[1]
-    mask = found > 0.5
-    score = float(found[mask].mean()) if mask.any() else 0.0
-    return Result(mask, found, mask.astype(np.uint8), classes, None, (score,), image)
+    planes = np.stack([1 - found, found])
+    return to_result(refine_edges(planes, image.pixels) if edges else planes, classes, image)

@@ -12,10 +12,11 @@ from jaxtyping import Float32
 
 from likewise.engine.protocol import Features
 from likewise.errors import ArgumentError, ModelError
-from likewise.io.images import Source, read_image
+from likewise.io.images import ScaledImage, Source, read_scaled
 from likewise.io.prefetch import prefetch
+from likewise.ops.bilinear import largest_plane
 from likewise.predict.concept import Concept
-from likewise.predict.edges import refine_edges
+from likewise.predict.edges import LARGEST, refine_edges
 from likewise.predict.heads.protocol import Found, Head
 from likewise.predict.heads.prototypes import PANetHead, PrototypesHead, features_of
 from likewise.predict.inputs import Inputs, Pixels
@@ -45,7 +46,7 @@ class Segmenter:
     def __repr__(self) -> str:
         return f"<segmenter of {self.concept}>"
 
-    def __call__(self, image: Source) -> Result:
+    def __call__(self, image: Source | ScaledImage) -> Result:
         """The masks of the concept's classes in the image, at its own size.
 
         Raises:
@@ -74,7 +75,7 @@ class Segmenter:
         return self._stream(prefetch(images, self._read, ahead=2 * batch_size + 2), batch_size)
 
     def _stream(
-        self, reading: Iterator[tuple[Source, Future[tuple[Pixels, Pixels]]]], batch_size: int
+        self, reading: Iterator[tuple[Source, Future[tuple[ScaledImage, Pixels]]]], batch_size: int
     ) -> Iterator[Result]:
         while window := list(islice(reading, batch_size)):
             read, failed = [], None
@@ -86,18 +87,18 @@ class Segmenter:
             if failed:
                 raise failed
 
-    def _read(self, image: Source) -> tuple[Pixels, Pixels]:
+    def _read(self, image: Source | ScaledImage) -> tuple[ScaledImage, Pixels]:
         """The image, and the image at the size of the network's input."""
-        pixels = read_image(image)
-        return pixels, self._inputs.resize(pixels)
+        scaled = read_scaled(image, LARGEST)
+        return scaled, self._inputs.resize(scaled.pixels)
 
-    def _segment(self, read: Sequence[tuple[Pixels, Pixels]]) -> list[Result]:
+    def _segment(self, read: Sequence[tuple[ScaledImage, Pixels]]) -> list[Result]:
         """The results of some images; those with inputs of one size share a pass through the network."""
         results: dict[int, Result] = {}
         for shape in dict.fromkeys(resized.shape for _, resized in read):
             batch = [index for index, (_, resized) in enumerate(read) if resized.shape == shape]
             images = np.stack([read[index][1] for index in batch])
-            sizes = [(read[index][0].shape[0], read[index][0].shape[1]) for index in batch]
+            sizes = [(pixels.shape[0], pixels.shape[1]) for pixels in (read[index][0].pixels for index in batch)]
             found = self._head.segment(images, self._prepared, sizes, self.presence)
             for index, (probabilities, judged) in zip(batch, found, strict=True):
                 results[index] = self._finish(Found(probabilities, judged), read[index][0])
@@ -117,47 +118,46 @@ class Segmenter:
         (encoded,) = features_of(features, align_corners=self._head.align_corners)
         return self._head.answer(encoded, self._prepared, size, self.presence)
 
-    def from_features(self, features: Features, image: Pixels) -> Result:
+    def from_features(self, features: Features, image: Source | ScaledImage) -> Result:
         """The same result as for the image alone, by its features.
 
         Raises:
             ModelError: see `answer`.
         """
-        return self._finish(self.answer(features, (image.shape[0], image.shape[1])), image)
+        scaled = read_scaled(image, LARGEST)
+        return self._finish(self.answer(features, (scaled.pixels.shape[0], scaled.pixels.shape[1])), scaled)
 
-    def _finish(self, found: Found, pixels: Pixels) -> Result:
+    def _finish(self, found: Found, image: ScaledImage) -> Result:
         probabilities, judged = found
         empty = judged is not None and all(one.presence < self.presence for one in judged)
         if self._edges and not empty:
-            probabilities = refine_edges(probabilities, pixels)
-        return to_result(probabilities, self.concept.classes, pixels, judged)
+            probabilities = refine_edges(probabilities, image.pixels)
+        return to_result(probabilities, self.concept.classes, image, judged)
 
 
 def to_result(
     probabilities: Float32[np.ndarray, "k h w"],
     classes: tuple[str, ...],
-    image: Pixels,
+    image: ScaledImage | None,
     judged: tuple[Judged, ...] | None = None,
 ) -> Result:
-    """Return the result for probabilities of the background and of each class, and what is known of their presence."""
-    labels = np.zeros(probabilities.shape[1:], np.uint8)
-    highest = probabilities[0].copy()
-    for index, own in enumerate(probabilities[1:], start=1):  # faster than argmax over few planes
-        labels[own > highest] = index
-        np.maximum(highest, own, out=highest)
-    means = []
-    for index in range(1, len(classes) + 1):
-        won = probabilities[index][labels == index]
-        means.append(float(won.mean()) if len(won) else 0.0)
-    ious = means
+    """Return the result for probabilities of the background and of each class, and what is known of their presence.
+
+    Args:
+        image: None: the result has the size of the probabilities.
+    """
+    won = largest_plane(probabilities, (probabilities.shape[1], probabilities.shape[2]))
+    ious = []
+    for index, plane in enumerate(probabilities[1:], start=1):
+        own = plane[won == index]
+        ious.append(float(own.mean()) if len(own) else 0.0)
     if judged:
-        ious = [one.expected_iou(mean) if mean else 0.0 for one, mean in zip(judged, means, strict=True)]
+        ious = [one.expected_iou(mean) if mean else 0.0 for one, mean in zip(judged, ious, strict=True)]
     return Result(
-        mask=labels > 0,
-        probability=(1 - probabilities[0]).clip(0, 1),
-        labels=labels,
+        labels=won if image is None or image.size == won.shape else largest_plane(probabilities, image.size),
+        plane=(1 - probabilities[0]).clip(0, 1),
         classes=classes,
         presences=tuple(one.presence for one in judged) if judged else None,
         expected_ious=tuple(ious),
-        image=image,
+        scaled=image,
     )

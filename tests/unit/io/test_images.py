@@ -11,8 +11,10 @@ import pytest
 from PIL import Image, ImageOps
 
 from likewise.errors import ImageError, MissingExtraError, OutputError
-from likewise.io.images import read_image, read_size, save_image
+from likewise.io import image_files
+from likewise.io.images import read_image, read_scaled, read_size, save_image
 from likewise.io.masks import read_mask
+from likewise.io.resize import resize_image
 
 WIDTH, HEIGHT = 24, 16
 
@@ -384,3 +386,33 @@ def test_16_bit_colours_of_a_png_are_scaled_as_16_bit_grey() -> None:
     rows = b"".join(b"\0" + row.tobytes() for row in ramp)
     content = _png(9, 7, rows, depth=16, colour=2)
     np.testing.assert_array_equal(read_image(content), np.rint(ramp.astype(float) * (255 / 4095)))
+
+
+@pytest.mark.parametrize("orientation", [1, 3, 6])
+@pytest.mark.parametrize("suffix", [".jpg", ".png"])
+def test_a_scaled_image_is_the_whole_one_resized(tmp_path: Path, suffix: str, orientation: int) -> None:
+    rows, columns = np.mgrid[:601, :803]
+    array = np.stack([rows // 3, columns // 4, 255 - rows // 3], axis=2).astype(np.uint8)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.fromarray(array).save(tmp_path / f"x{suffix}", exif=exif)
+    scaled, whole = read_scaled(tmp_path / f"x{suffix}", 150), read_image(tmp_path / f"x{suffix}")
+    assert scaled.size == whole.shape[:2] == ((803, 601) if orientation == 6 else (601, 803))
+    assert scaled.pixels.shape == ((200, 150, 3) if orientation == 6 else (150, 200, 3))
+    expected = resize_image(whole, *scaled.pixels.shape[:2]).astype(int)
+    assert abs(scaled.pixels - expected).max() <= 3
+    np.testing.assert_array_equal(scaled.whole, whole)
+
+
+def test_a_jpeg_is_decoded_at_the_scale_that_is_needed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    save_image(np.zeros((640, 480, 3), np.uint8), tmp_path / "x.jpg")
+    decoded: list[tuple[int, int]] = []
+    original = image_files._load
+    monkeypatch.setattr(image_files, "_load", lambda name, image: [original(name, image), decoded.append(image.size)])
+    assert read_scaled((tmp_path / "x.jpg").read_bytes(), 100).pixels.shape == (133, 100, 3)
+    assert read_scaled(tmp_path / "x.jpg", 480).pixels.shape == (640, 480, 3)
+    assert decoded == [(120, 160), (480, 640)]
+
+
+def test_a_strip_is_scaled_to_a_bounded_area() -> None:
+    assert read_scaled(np.zeros((20, 4000, 3), np.uint8), 10).pixels.shape == (1, 283, 3)

@@ -17,6 +17,7 @@ from PIL import Image
 from pycocotools.coco import COCO
 
 from likewise.errors import ArgumentError, ImageError, OutputError
+from likewise.io.images import ScaledImage
 from likewise.io.paths import ImageFile, find_images
 from likewise.jobs import pipeline
 from likewise.jobs.pipeline import Report, process_images
@@ -37,13 +38,15 @@ class FakeResult:
         return self.labels > 0
 
     @property
-    def probability(self) -> np.ndarray:
+    def plane(self) -> np.ndarray:
         return self.mask.astype(np.float32)
 
+    probability = plane
 
-def bright(image: np.ndarray, file: ImageFile | None = None) -> FakeResult:
+
+def bright(image: ScaledImage, file: ImageFile | None = None) -> FakeResult:
     """Return the pixels above the middle grey, in place of a model."""
-    return FakeResult((image[..., 0] > 127).astype(np.uint8))
+    return FakeResult((image.pixels[..., 0] > 127).astype(np.uint8))
 
 
 @pytest.fixture
@@ -67,7 +70,7 @@ def files_of(out: str = "out") -> set[str]:
     return {path.relative_to(out).as_posix() for path in Path(out).rglob("*") if path.is_file()}
 
 
-def never(image: np.ndarray, file: ImageFile) -> FakeResult:
+def never(image: ScaledImage, file: ImageFile) -> FakeResult:
     raise AssertionError("an image is processed")
 
 
@@ -148,7 +151,7 @@ def test_unreadable_settings_are_refused(seven: list[ImageFile]) -> None:
 
 
 def test_settings_of_a_run_without_finished_images_are_replaced(seven: list[ImageFile]) -> None:
-    def interrupted(image: np.ndarray, file: ImageFile) -> FakeResult:
+    def interrupted(image: ScaledImage, file: ImageFile) -> FakeResult:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -162,8 +165,8 @@ def test_failed_images_are_reported_and_the_others_processed(seven: list[ImageFi
     save_flat(photos / "heavy.png", size=(99, 7))
     images = [*find_images([photos]), ImageFile(photos / "gone.jpg", "gone.jpg")]
 
-    def no_heavy(image: np.ndarray, file: ImageFile) -> FakeResult:
-        if image.shape[1] == 99:
+    def no_heavy(image: ScaledImage, file: ImageFile) -> FakeResult:
+        if image.size[1] == 99:
             raise RuntimeError("out of memory")
         return bright(image)
 
@@ -287,21 +290,21 @@ def test_large_images_are_not_read_ahead(photos: Path, monkeypatch: pytest.Monke
     for index in range(6):
         save_flat(photos / f"{index}.png", size=(40, 40))
     held, most = 0, 0
-    original = pipeline.read_image
+    original = pipeline.read_scaled
 
-    def reading(path: Path) -> np.ndarray:
+    def reading(path: Path, short: int | None) -> ScaledImage:
         nonlocal held, most
         held += 1
         most = max(most, held)
-        return original(path)
+        return original(path, short)
 
-    def segment(image: np.ndarray, file: ImageFile) -> FakeResult:
+    def segment(image: ScaledImage, file: ImageFile) -> FakeResult:
         nonlocal held
         time.sleep(0.02)
         held -= 1
         return bright(image)
 
-    monkeypatch.setattr(pipeline, "read_image", reading)
+    monkeypatch.setattr(pipeline, "read_scaled", reading)
     assert run(find_images([photos]), segment, memory=1600 * pipeline.BYTES_PER_PIXEL).done == 6
     assert most == 1
 
@@ -316,7 +319,7 @@ def _write_failing_from(count: int, error: OSError) -> tuple[str, Callable[..., 
     suffix, write = WRITERS["mask"]
     calls = iter(range(100))
 
-    def failing(image: np.ndarray, result: Any, path: Path) -> None:
+    def failing(image: ScaledImage, result: Any, path: Path) -> None:
         if next(calls) >= count:
             raise error
         write(image, result, path)
@@ -350,8 +353,8 @@ def test_a_single_failed_write_does_not_stop_the_run(seven: list[ImageFile]) -> 
 
 
 def test_a_result_that_a_writer_cannot_handle_fails_alone(seven: list[ImageFile]) -> None:
-    def wrong(image: np.ndarray, file: ImageFile) -> FakeResult:
-        return FakeResult(np.zeros((3, 3, 3), dtype=np.uint8)) if len(image) == 12 else bright(image)
+    def wrong(image: ScaledImage, file: ImageFile) -> FakeResult:
+        return FakeResult(np.zeros((3, 3, 3), dtype=np.uint8)) if len(image.pixels) == 12 else bright(image)
 
     report = run(seven, wrong, formats=("overlay",))
     assert [path.name for path, _ in report.failed] == ["2.png"]
@@ -360,7 +363,7 @@ def test_a_result_that_a_writer_cannot_handle_fails_alone(seven: list[ImageFile]
 def test_an_interrupted_run_leaves_complete_files_and_resumes(seven: list[ImageFile]) -> None:
     calls = iter(range(100))
 
-    def interrupted(image: np.ndarray, file: ImageFile) -> FakeResult:
+    def interrupted(image: ScaledImage, file: ImageFile) -> FakeResult:
         if next(calls) == 4:
             raise KeyboardInterrupt
         return bright(image)
@@ -385,6 +388,7 @@ import sys, time
 from pathlib import Path
 sys.path[:0] = {path!r}
 from test_pipeline import bright, run
+from likewise.io.images import ScaledImage
 from likewise.io.paths import find_images
 
 def slow(image, file):
@@ -444,40 +448,40 @@ def test_few_images_are_in_memory_at_a_time(photos: Path, monkeypatch: pytest.Mo
         save_flat(photos / f"{index}.png")
     read, used, lead = 0, 0, []
     lock = threading.Lock()
-    original = pipeline.read_image
+    original = pipeline.read_scaled
 
-    def counting(path: Path) -> np.ndarray:
+    def counting(path: Path, short: int | None) -> ScaledImage:
         nonlocal read
         with lock:
             read += 1
-        return original(path)
+        return original(path, short)
 
-    def segment(image: np.ndarray, file: ImageFile) -> FakeResult:
+    def segment(image: ScaledImage, file: ImageFile) -> FakeResult:
         nonlocal used
         used += 1
         time.sleep(0.002)
         lead.append(read - used)
         return bright(image)
 
-    monkeypatch.setattr(pipeline, "read_image", counting)
+    monkeypatch.setattr(pipeline, "read_scaled", counting)
     assert run(find_images([photos]), segment).done == 60
     assert max(lead) <= 5
 
 
 def test_images_are_read_while_the_model_works(seven: list[ImageFile], monkeypatch: pytest.MonkeyPatch) -> None:
     read_before = threading.Event()
-    original = pipeline.read_image
+    original = pipeline.read_scaled
 
-    def reading(path: Path) -> np.ndarray:
+    def reading(path: Path, short: int | None) -> ScaledImage:
         if path.name == "2.png":
             read_before.set()
-        return original(path)
+        return original(path, short)
 
-    def segment(image: np.ndarray, file: ImageFile) -> FakeResult:
+    def segment(image: ScaledImage, file: ImageFile) -> FakeResult:
         assert read_before.wait(60), "the second image is read while the first is with the model"
         return bright(image)
 
-    monkeypatch.setattr(pipeline, "read_image", reading)
+    monkeypatch.setattr(pipeline, "read_scaled", reading)
     assert run(seven, segment).failed == []
 
 
@@ -531,7 +535,7 @@ def test_four_runs_with_random_kills_write_each_image_once(photos: Path) -> None
 
 
 def test_the_model_gets_the_file_of_each_image_and_its_errors_concern_that_image(seven: list[ImageFile]) -> None:
-    def segment(image: np.ndarray, file: ImageFile) -> FakeResult:
+    def segment(image: ScaledImage, file: ImageFile) -> FakeResult:
         if file.name == "2.png":
             raise ImageError("no map")
         return bright(image)

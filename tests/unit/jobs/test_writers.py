@@ -10,7 +10,7 @@ from pycocotools.coco import COCO
 from likewise.errors import ArgumentError
 from likewise.io.annotations import read_annotations
 from likewise.io.annotations.shapes import encode
-from likewise.io.images import read_image, save_image
+from likewise.io.images import ScaledImage, read_image, save_image
 from likewise.io.masks import read_labels, read_mask
 from likewise.jobs.writers import (
     FORMATS,
@@ -24,7 +24,7 @@ from likewise.jobs.writers import (
     write_labels,
     write_scores,
 )
-from likewise.predict.result import SceneResult
+from likewise.predict.result import Result, SceneResult
 from likewise.viz.draw import palette
 
 
@@ -40,6 +40,10 @@ class FakeResult:
     @property
     def mask(self) -> np.ndarray:
         return self.labels > 0
+
+    @property
+    def plane(self) -> np.ndarray:
+        return self.probability
 
 
 @pytest.fixture
@@ -63,7 +67,7 @@ def two(one: FakeResult) -> FakeResult:
 
 def write(name: str, image: np.ndarray, result: FakeResult, folder: Path) -> Path:
     suffix, writer = WRITERS[name]
-    writer(image, result, folder / f"x{suffix}")
+    writer(ScaledImage(image, result.labels.shape), result, folder / f"x{suffix}")
     return folder / f"x{suffix}"
 
 
@@ -205,7 +209,7 @@ def test_label_images_of_scenes_keep_the_labels_of_the_training_data(tmp_path: P
     labels = np.zeros(image.shape[:2], np.uint8)
     labels[:2] = 1
     result = SceneResult(labels, np.ones(labels.shape, np.float32), ("7", "38"), stored=(7, 38))
-    write_labels(image, result, tmp_path / "x.png")
+    write_labels(ScaledImage(image, labels.shape), result, tmp_path / "x.png")
     result.save(tmp_path / "y.png")
     for name in ("x.png", "y.png"):
         np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / name)), np.array([7, 38])[labels])
@@ -223,3 +227,15 @@ def test_scores_have_a_line_for_each_image_and_class(tmp_path: Path) -> None:
         "\\udcff.jpg,x,0,0.0000,",
         "\\udcff.jpg,y,0,0.0000,",
     ]
+
+
+def test_scores_of_pieces_are_sampled_where_the_probability_is_smaller_than_the_image() -> None:
+    plane = np.full((10, 20), 0.5, np.float32)
+    plane[:, 10:] = 0.9
+    labels = np.zeros((100, 200), np.uint8)
+    labels[10:40, 10:50] = labels[20:70, 130:160] = labels[90:92, 192:193] = 1
+    result = Result(labels, plane, ("cell",), None, (0.8,))
+    whole = replace(result, plane=np.repeat(np.repeat(plane, 10, axis=0), 10, axis=1))
+    scores = [[region.score for region in regions_of("x.jpg", each).regions] for each in (result, whole)]
+    assert scores[0] == pytest.approx(scores[1])
+    assert len(scores[0]) == 3

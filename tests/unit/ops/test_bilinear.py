@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from likewise.ops.bilinear import resize_bilinear
+from likewise.ops.bilinear import largest_plane, resize_bilinear
 
 
 @pytest.mark.parametrize("align_corners", [False, True])
@@ -25,3 +25,15 @@ def test_the_planes_given_are_not_returned_themselves() -> None:
     planes = np.zeros((1, 3, 3), np.float32)
     resize_bilinear(planes, (3, 3))[:] = 1
     assert not planes.any()
+
+
+@pytest.mark.parametrize(("shape", "size"), [((2, 75, 100), (301, 417)), ((3, 10, 12), (6, 40)), ((4, 1, 1), (7, 9))])
+@pytest.mark.parametrize("smooth", [True, False])
+def test_the_largest_plane_is_that_of_the_resized_planes(
+    shape: tuple[int, ...], size: tuple[int, int], smooth: bool
+) -> None:
+    planes = np.random.default_rng(0).random(shape, dtype=np.float32)
+    if smooth:
+        planes = resize_bilinear(planes[:, :3, :3], (shape[1], shape[2]))
+    np.testing.assert_array_equal(largest_plane(planes, size), resize_bilinear(planes, size).argmax(axis=0))
+    np.testing.assert_array_equal(largest_plane(planes, (shape[1], shape[2])), planes.argmax(axis=0))

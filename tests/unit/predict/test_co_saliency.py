@@ -180,7 +180,7 @@ def test_the_best_masks_become_examples(cosaliency, group, monkeypatch):
 def test_results_of_group_and_examples_are_averaged(cosaliency, group):
     images = find_images([group])
     own = cosaliency.segment(images[0], cosaliency.learn(images))
-    sure = replace(own, probability=np.ones_like(own.probability))
+    sure = replace(own, plane=np.ones_like(own.plane))
     both = average_results(own, sure)
     np.testing.assert_allclose(both.probability, (own.probability + 1) / 2, rtol=1e-6)
     np.testing.assert_array_equal(both.mask, own.probability > 0)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFilter
 
-from likewise.io.images import read_image
+from likewise.io.images import ScaledImage, read_image, read_scaled
 from likewise.io.paths import ImageFile, find_images
 from likewise.ops.bilinear import resize_bilinear
 from likewise.ops.consensus import MOST_COMPARED
@@ -49,7 +49,7 @@ def test_without_prototypes_the_result_is_the_map(consensus: Consensus, group: l
     pixels = read_image(group[0].path)
     saliency = consensus.cosaliency.sism(pixels, "")
     expected = resize_bilinear(saliency, (160, 200)).clip(CERTAIN, 1 - CERTAIN)
-    np.testing.assert_allclose(consensus.segment(pixels, None).probability, expected)
+    np.testing.assert_allclose(consensus.segment(pixels, None).probability, expected, atol=1e-7)
 
 
 def test_unreadable_images_are_skipped(consensus: Consensus, group: list, photos: Path) -> None:
@@ -65,13 +65,13 @@ def test_large_groups_compare_images_evenly_spread(
     consensus: Consensus, group: list, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[int] = []
-    pixels = read_image(group[0].path)
+    pixels = read_scaled(group[0].path)
 
-    def read(image: ImageFile) -> np.ndarray:
+    def read(image: ImageFile) -> ScaledImage:
         seen.append(int(image.path.stem))
         return pixels
 
-    monkeypatch.setattr("likewise.predict.consensus.read_pixels", read)
+    monkeypatch.setattr("likewise.predict.consensus.read_group_image", read)
     monkeypatch.setattr(consensus.few_shot, "features", lambda pixels: np.ones((3, 4, 4), np.float32))
     files = [ImageFile(Path(f"{index}.png"), f"{index}.png") for index in range(2 * MOST_COMPARED)]
     consensus.learn(files)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from likewise.io.images import ScaledImage
 from likewise.predict.result import Result, SceneResult
 
 
@@ -17,7 +18,7 @@ def result() -> Result:
     labels[1:3, 2:4], labels[3, 5] = 1, 2
     probability = (labels > 0).astype(np.float32)
     image = np.full((4, 6, 3), 90, np.uint8)
-    return Result(labels > 0, probability, labels, ("cat", "dog"), (1.0, 0.5), (0.75, 0.5), image)
+    return Result(labels, probability, ("cat", "dog"), (1.0, 0.5), (0.75, 0.5), ScaledImage(image, (4, 6)))
 
 
 @pytest.fixture
@@ -26,7 +27,7 @@ def scene(result: Result) -> SceneResult:
 
 
 def test_results_are_compared_by_value(result: Result, scene: SceneResult) -> None:
-    assert result == replace(result, labels=result.labels.copy(), image=None)
+    assert result == replace(result, labels=result.labels.copy(), scaled=None)
     assert result != replace(result, labels=result.labels * 0)
     assert result != replace(result, expected_ious=(0.75, 0.25))
     assert result != scene
@@ -40,7 +41,7 @@ def test_the_text_of_a_result_is_one_short_line(result: Result, scene: SceneResu
 
 
 def test_an_overlay_has_the_size_of_the_image_and_is_shown_as_png(result: Result, scene: SceneResult) -> None:
-    for each in (result, scene, replace(result, image=None)):
+    for each in (result, scene, replace(result, scaled=None)):
         assert each.overlay().shape == (4, 6, 3)
         assert Image.open(io.BytesIO(each._repr_png_())).size == (6, 4)
     assert (result.overlay() != result.image).any()

@@ -16,6 +16,7 @@ import numpy as np
 from jaxtyping import Bool, Float64, Integer
 from pycocotools import mask as coco_mask
 
+from likewise.io.components import Runs, find_runs
 from likewise.io.masks import Label, read_mask
 
 Size = tuple[int, int]
@@ -92,18 +93,26 @@ def encode_counts(counts: Sequence[int], size: Size) -> RunLengths:
 
 def encode_values(values: Integer[np.ndarray, "h w"]) -> dict[int, RunLengths]:
     """Return the run lengths of the pixels of each value but 0, in ascending order of the values."""
-    size = values.shape[0], values.shape[1]
-    flat = values.ravel(order="F")
-    starts = np.flatnonzero(np.concatenate([[True], flat[1:] != flat[:-1]]))
-    ends = np.append(starts[1:], flat.size)
-    order = np.argsort(flat[starts], kind="stable")
-    present, first = np.unique(flat[starts][order], return_index=True)
+    runs = find_runs(np.ascontiguousarray(values.T))
+    return encode_runs(runs, runs.value, (values.shape[0], values.shape[1]))
+
+
+def encode_runs(runs: Runs, keys: Integer[np.ndarray, " n"], size: Size) -> dict[int, RunLengths]:
+    """Return the run lengths of the runs of each key, in ascending order of the keys.
+
+    Args:
+        runs: Down the columns: of the transposed label map.
+    """
+    starts, ends = runs.row * size[0] + runs.start, runs.row * size[0] + runs.end
+    order = np.argsort(keys, kind="stable")
+    present, first = np.unique(keys[order], return_index=True)
     found = {}
-    for value, runs in zip(present.tolist(), np.split(order, first[1:]), strict=True):
-        if value:
-            edges = np.stack([starts[runs], ends[runs]], axis=1).ravel()
-            counts = np.diff(edges, prepend=0, append=flat.size).tolist()
-            found[value] = encode_counts(counts if counts[-1] else counts[:-1], size)
+    for key, own in zip(present.tolist(), np.split(order, first[1:]), strict=False):
+        edges = np.stack([starts[own], ends[own]], axis=1).ravel()
+        touching = np.flatnonzero(edges[1:-1:2] == edges[2::2])  # a run that goes on in the next column
+        edges = np.delete(edges, np.concatenate([2 * touching + 1, 2 * touching + 2]))
+        counts = np.diff(edges, prepend=0, append=size[0] * size[1]).tolist()
+        found[key] = encode_counts(counts if counts[-1] else counts[:-1], size)
     return found
 
 

@@ -19,7 +19,8 @@ from likewise.data.benchmarks import SCENES, open_scenes
 from likewise.data.scenes import Scene, SceneSet, folder_scenes
 from likewise.errors import DataSetError, ImageError, counted
 from likewise.io.class_lists import read_class_table
-from likewise.io.images import TRANSPOSED, format_size, read_image, read_size
+from likewise.io.image_files import TRANSPOSED, format_size
+from likewise.io.images import read_image, read_size
 from likewise.io.labels import IGNORE
 from likewise.io.resize import resize_image, resize_labels
 from likewise.metrics.scenes import SceneIoU
