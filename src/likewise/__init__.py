@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         ConceptError,
         DataSetError,
         ExampleError,
+        HubError,
         ImageError,
         LikewiseError,
         MemoryMismatchError,
@@ -62,9 +63,9 @@ if os.name == "posix" and not any(os.environ.get(name) for name in ("LOGNAME", "
 
 _MODULES = {
     "errors": (
-        "ArgumentError", "ConceptError", "DataSetError", "ExampleError", "ImageError", "LikewiseError",
-        "MemoryMismatchError", "MissingExtraError", "ModelError", "OutputError", "PredictionError", "RecipeError",
-        "RunError", "TrainingError", "WeightsError",
+        "ArgumentError", "ConceptError", "DataSetError", "ExampleError", "HubError", "ImageError",
+        "LikewiseError", "MemoryMismatchError", "MissingExtraError", "ModelError", "OutputError", "PredictionError",
+        "RecipeError", "RunError", "TrainingError", "WeightsError",
     ),
     "io.annotations": ("AnnotatedImage", "Object", "write_annotations"),
     "io.images": ("read_image",),
@@ -90,7 +91,7 @@ _MODULES = {
 
 __all__ = [
     "AnnotatedImage", "ArgumentError", "CoSaliency", "Concept", "ConceptError", "DataSetError", "Dataset",
-    "Example", "ExampleError", "FewShot", "Group", "GroupReport", "ImageError", "LikewiseError",
+    "Example", "ExampleError", "FewShot", "Group", "GroupReport", "HubError", "ImageError", "LikewiseError",
     "MemoryMismatchError", "MissingExtraError", "ModelError", "Object", "OutputError", "PredictionError",
     "RecipeError", "Report", "Result", "RunError", "Saliency", "SceneParser", "SceneResult", "Segmenter", "Selector",
     "TrainingError", "WeightsError", "__version__", "convert_annotations", "cosegment_folder", "find_examples",

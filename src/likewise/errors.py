@@ -35,6 +35,10 @@ class WeightsError(LikewiseError):
     """Weights that are missing, damaged, cannot be downloaded, or do not fit the network."""
 
 
+class HubError(LikewiseError):
+    """A model or file on the Hugging Face hub that is missing, gated, damaged, or cannot be reached."""
+
+
 class OutputError(LikewiseError):
     """Results that cannot be written, or would overwrite other files or mix with results of other settings."""
 
@@ -72,7 +76,7 @@ def requires_extra(extra: str, purpose: str) -> Iterator[None]:
     """Turn a failed import in the block into a `MissingExtraError` that names the extra to install.
 
     Args:
-        extra: The optional dependency group in pyproject.toml: "torch", "train", "evaluate", "demo" or "heic".
+        extra: The optional dependency group in pyproject.toml: "torch", "hub", "jobs", ...
         purpose: What needs it, the start of the message: "training".
     """
     try:

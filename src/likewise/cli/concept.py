@@ -76,3 +76,20 @@ def rename(
     concept = Concept.load(file).renamed(name, new)
     concept.save(out or file)
     print_line(f"{out or file}: {concept}")
+
+
+@app.command("push", cls=command())
+def push(
+    file: File,
+    address: Annotated[str, typer.Argument(metavar="ADDRESS", help="hf://owner/name/cat.concept")],
+    private: Annotated[
+        bool | None, typer.Option("--private/--public", help="Of a new repository. \\[as the account says]")
+    ] = None,
+) -> None:
+    """Upload a concept to the Hugging Face hub, with the thumbnails and file names of its examples.
+
+    [dim]likewise concept push cat.concept hf://owner/name/cat.concept[/dim]
+    """
+    from likewise.predict.concept import Concept
+
+    print_line(Concept.load(file).push_to_hub(address, private=private))

@@ -45,7 +45,7 @@ Like = Annotated[
         help="What to find; may be repeated: [bold]image=mask[/bold]; an image with its mask beside it (x.mask.png, "
         "x_mask.png, or x.png beside x.jpg) or in masks/ beside images/; a folder of such pairs, whose subfolders are "
         "classes; an annotation file or folder (COCO, YOLO, VOC, labelme, CVAT, Label Studio, cellpose, GeoJSON); a "
-        ".concept file.",
+        ".concept file, also hf://owner/name/cat.concept.",
     ),
 ]
 Unlike = Annotated[

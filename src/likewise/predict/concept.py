@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 from jaxtyping import UInt8
@@ -21,6 +22,7 @@ from safetensors.numpy import save
 
 from likewise.errors import ConceptError, check_known
 from likewise.io.atomic import delete_parts, write_atomically
+from likewise.io.hub import local_path, parse_address, upload
 from likewise.predict.concept_schema import FORMAT, THUMBNAIL, check_rows, parse_fields
 from likewise.predict.result import EqualByValue, png
 from likewise.version import __version__
@@ -220,14 +222,42 @@ class Concept(EqualByValue):
                 )
             )
 
-    @classmethod
-    def load(cls, path: str | Path) -> Concept:
-        """The concept in a file.
+    def push_to_hub(self, address: str, *, private: bool | None = None, token: str | None = None) -> str:
+        """Commit the concept to ``hf://owner/name/cat.concept``; return the address of the commit.
+
+        The file holds the names of the examples' images, and thumbnails of 96 pixels.
+
+        Args:
+            private, token: see `FewShot.push_to_hub`.
 
         Raises:
+            HubError: the hub cannot be reached, or refuses.
+            ArgumentError: not the address of a file.
+        """
+        from likewise.predict.pretrained import concept_card
+
+        repository, revision, file = parse_address(address)
+        with TemporaryDirectory() as folder:
+            self.save(Path(folder) / file)
+            return upload(
+                Path(folder),
+                repository,
+                card=concept_card(self, file, repository),
+                private=private,
+                token=token,
+                revision=revision,
+                message=f"Upload {file}",
+            )
+
+    @classmethod
+    def load(cls, path: str | Path) -> Concept:
+        """The concept in a file, or at an address such as ``hf://owner/name/cat.concept``.
+
+        Raises:
+            HubError: an address that cannot be downloaded.
             ConceptError: a file that does not exist, is not a concept, is damaged, or has a later format.
         """
-        path = Path(path)
+        path = local_path(path)
         if not path.is_file():
             raise ConceptError(f"{path}: no such file; `likewise learn` makes a concept from examples")
         try:

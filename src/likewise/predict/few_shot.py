@@ -94,6 +94,14 @@ class FewShot:
         presence: float = PRESENCE,
         feature_cache: int = 0,
     ) -> None:
+        self.arguments: dict[str, Any] = {
+            "model": model,
+            "backbone": backbone,
+            "taps": [str(tap) for tap in taps],
+            "weights": weights,
+            "world": world,
+            "as_published": as_published,
+        }
         opened = open_head(
             str(model),
             backbone,
@@ -121,6 +129,63 @@ class FewShot:
 
     def __repr__(self) -> str:
         return f"FewShot({self.model_name!r}, {self.backbone_name.partition('@')[0]!r}, side={self.side})"
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        source: str | Path,
+        *,
+        revision: str | None = None,
+        token: str | None = None,
+        local_files_only: bool = False,
+        **options: Any,
+    ) -> FewShot:
+        """The model that `save_pretrained` or `push_to_hub` left; weights are checked against its fingerprint.
+
+        Args:
+            source: a folder, or ``owner/name`` on the Hugging Face hub (extra `hub`).
+            revision: a branch, tag or commit of the repository.
+            token: of the hub; by default that of `hf auth login` or HF_TOKEN.
+            local_files_only: take an earlier download, and do not ask the hub.
+            options: arguments of `FewShot` that replace the saved ones, such as `device`.
+
+        Raises:
+            HubError: a repository that is missing, gated or out of reach, or files that are not of likewise.
+            WeightsError: other weights than the ones that were saved.
+        """
+        from likewise.predict.pretrained import open_folder
+
+        return open_folder(cls, source, options, revision=revision, token=token, local_files_only=local_files_only)
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Write config.json, a model card, and the files of weights and world that this machine has."""
+        from likewise.predict.pretrained import save_folder
+
+        save_folder(self, Path(folder))
+
+    def push_to_hub(
+        self,
+        repository: str,
+        *,
+        private: bool | None = None,
+        token: str | None = None,
+        revision: str | None = None,
+        message: str = "Upload a model of likewise",
+    ) -> str:
+        """Commit what `save_pretrained` writes to ``owner/name`` on the hub; return the address of the commit.
+
+        A README.md that the repository has stays.
+
+        Args:
+            private: of a new repository; by default as the account says.
+            token, revision: see `from_pretrained`; a missing branch is made.
+
+        Raises:
+            HubError: the hub cannot be reached, or refuses.
+        """
+        from likewise.predict.pretrained import push_folder
+
+        return push_folder(self, repository, private=private, token=token, revision=revision, message=message)
 
     @property
     def settings(self) -> dict[str, Any]:

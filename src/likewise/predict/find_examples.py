@@ -17,6 +17,7 @@ from typing import TypedDict, Unpack
 from likewise.errors import ArgumentError, DataSetError, ExampleError, check_known, warn
 from likewise.io.annotations import ObjectMask, annotation_of, find_format, read_image_annotation
 from likewise.io.class_lists import PASCAL, find_palette, read_palette, voc_palette
+from likewise.io.hub import local_path
 from likewise.io.marks import Box, parse_box
 from likewise.io.masks import Label, parse_label
 from likewise.io.paths import (
@@ -83,7 +84,7 @@ def find_examples(texts: Sequence[str | Path], **marks: Unpack[Marks]) -> tuple[
     - a folder of images with masks: the folder's name is the class. Its subfolders are classes too;
     - a file or folder of annotations, or an image with its annotation file as mask or beside it
       (`likewise.io.annotations.read_annotations`); the classes are theirs;
-    - a saved concept, ``x.concept``.
+    - a saved concept, ``x.concept`` or ``hf://owner/name/x.concept``.
 
     Outside folders the class is "object".
 
@@ -92,7 +93,8 @@ def find_examples(texts: Sequence[str | Path], **marks: Unpack[Marks]) -> tuple[
         ArgumentError: boxes or scribbles that are not one for each image, or both at once.
     """
     boxes, scribbles = marks.get("boxes", ()), marks.get("scribbles", ())
-    names = [os.path.expanduser(text) for text in texts]  # noqa: PTH111, Path.expanduser fails without a home
+    # Path.expanduser fails without a home
+    names = [str(local_path(os.path.expanduser(text))) for text in texts]  # noqa: PTH111
     concepts = [Path(name) for name in names if Path(name).suffix == ".concept"]
     others = [name for name in names if Path(name).suffix != ".concept"]
     if boxes and scribbles:

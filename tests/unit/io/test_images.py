@@ -2,6 +2,7 @@ import io
 import os
 import re
 import struct
+import subprocess
 import sys
 import zlib
 from pathlib import Path
@@ -416,3 +417,17 @@ def test_a_jpeg_is_decoded_at_the_scale_that_is_needed(tmp_path: Path, monkeypat
 
 def test_a_strip_is_scaled_to_a_bounded_area() -> None:
     assert read_scaled(np.zeros((20, 4000, 3), np.uint8), 10).pixels.shape == (1, 283, 3)
+
+
+@pytest.mark.slow
+def test_threads_that_start_together_know_the_same_formats():
+    """Pillow loads its formats at first use, without a lock of its own; Python's import locks order the threads."""
+    code = (
+        "import sys, threading; sys.setswitchinterval(1e-6); from likewise.io import images; found = []\n"
+        "barrier = threading.Barrier(8); go = lambda: (barrier.wait(), found.append(tuple(images._formats())))\n"
+        "threads = [threading.Thread(target=go) for _ in range(8)]\n"
+        "[each.start() for each in threads]; [each.join() for each in threads]\n"
+        "assert len(found) == 8 and set(found) == {tuple(images._formats())}, found"
+    )
+    for _ in range(3):
+        subprocess.run([sys.executable, "-c", code], check=True)
