@@ -149,6 +149,9 @@ Precision = Annotated[
         "--precision", help="float32, or bfloat16: less accurate, and faster only with bfloat16 instructions."
     ),
 ]
+Instances = Annotated[
+    bool, typer.Option("--instances", help="Separate objects that touch; files then have one annotation an object.")
+]
 Edges = Annotated[bool, typer.Option("--edges/--no-edges", help="Refine outlines to image edges.")]
 
 

@@ -25,6 +25,7 @@ def segment_folder(
     few_shot: FewShot,
     unlike: Iterable[str | Path] = (),
     formats: Sequence[str] = ("mask",),
+    instances: bool = False,
     force: bool = False,
     follow_links: bool = False,
     memory: str | int | None = None,
@@ -41,6 +42,7 @@ def segment_folder(
         like: Examples, concepts, or texts that `likewise.predict.examples.find_examples` reads. Several are merged.
         unlike: Negatives: see `find_negatives`.
         formats: mask, labels, probability, overlay, cutout, coco, areas.
+        instances: Separate objects that touch: files have an object for each of `Result.instances`.
         force: Process finished images again, also with other settings than before.
         progress: Called with the number of processed images and their total.
         marks: Boxes, scribbles or labels of the examples.
@@ -59,10 +61,12 @@ def segment_folder(
     found = list_images(images, exclude=[out, *masks], follow_links=follow_links)
     concept = merge_concepts(few_shot, examples, concepts, negatives, strict=marks.get("strict", False))
     settings = {**few_shot.settings, "edges": few_shot.edges, "concept": concept.digest()}
+    if instances:
+        settings["instances"] = True
     segmenter = few_shot.prepare(concept)
     return process_images(
         found,
-        lambda image, _: segmenter(image),
+        lambda image, _: replace(segmenter(image), separate=instances),
         out,
         short=LARGEST,
         formats=formats,

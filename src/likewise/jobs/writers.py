@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Bool, Float32, Float64, Int, UInt8
+from jaxtyping import Bool, Float32, Float64, Int, Int32, Integer, UInt8
 from PIL import Image
 from pycocotools import mask as coco_mask
 
@@ -25,6 +25,7 @@ from likewise.io.components import Runs, find_runs, join_runs, label_pieces
 from likewise.io.image_files import open_file
 from likewise.io.images import ScaledImage, save_image, save_pillow
 from likewise.io.paths import OUTPUT_SUFFIXES
+from likewise.predict.result import Result as PredictedResult
 from likewise.viz import draw
 
 ESCAPE = "backslashreplace"
@@ -99,12 +100,12 @@ def write_cutout(image: ScaledImage, result: Result, path: Path) -> None:
 
 
 def write_instance(image: ScaledImage, result: Result, path: Path) -> None:
-    """Write a 16-bit PNG of the numbers of connected pieces, those of the table's ids.
+    """Write a 16-bit PNG of the numbers of the objects, those of the table's ids.
 
     Raises:
-        OutputError: More than 65535 pieces.
+        OutputError: More than 65535 objects.
     """
-    pieces = label_pieces(result.labels)
+    pieces = objects_of(result)
     if pieces.max(initial=0) > np.iinfo(np.uint16).max:
         raise OutputError(f"{path}: {pieces.max()} objects; 16 bits have room for 65535")
     save_image(pieces.astype(np.uint16), path)
@@ -123,7 +124,7 @@ WRITERS: dict[str, tuple[str, Callable[[ScaledImage, Result, Path], None]]] = {
 
 @dataclass(frozen=True)
 class Region:
-    """The connected pixels of one class in one image.
+    """One object of a class in one image, or the pixels of a class of a scene.
 
     Attributes:
         category: 1 for the first class.
@@ -153,7 +154,9 @@ class Regions:
 
 
 def regions_of(name: str, result: Result) -> Regions:
-    """Return a region for each connected piece of a class; for each class of a scene, whose regions are no objects."""
+    """Return a region for each object; for each class of a scene, whose regions are no objects."""
+    if getattr(result, "separate", False):
+        return _regions_of_instances(name, result)  # type: ignore[arg-type]
     height, width = result.labels.shape
     runs = find_runs(_transposed(result.labels if result.first_label else result.labels + np.uint8(1)))
     presences = tuple(getattr(result, "presences", None) or ())
@@ -176,7 +179,17 @@ def regions_of(name: str, result: Result) -> Regions:
     return Regions(name, height, width, tuple(found), presences)
 
 
-def _transposed(labels: UInt8[np.ndarray, "h w"]) -> UInt8[np.ndarray, "w h"]:
+def _regions_of_instances(name: str, result: PredictedResult) -> Regions:
+    found, (height, width) = result.instances, result.labels.shape
+    runs = find_runs(_transposed(found.ids))
+    regions = tuple(
+        Region(int(found.labels[number - 1]), coded.counts, float(found.scores[number - 1]))
+        for number, coded in encode_runs(runs, runs.value.astype(np.intp), (height, width)).items()
+    )
+    return Regions(name, height, width, regions, tuple(result.presences or ()))
+
+
+def _transposed(labels: Integer[np.ndarray, "h w"]) -> Integer[np.ndarray, "w h"]:
     return np.asarray(Image.fromarray(labels).transpose(Image.Transpose.TRANSPOSE))  # numpy takes three times as long
 
 
@@ -212,6 +225,11 @@ def _sample_pieces(
     near = runs.start[run] * plane.shape[0] // size[0], runs.row[run] * plane.shape[1] // size[1]
     total[missed], positions[missed] = plane[near], 1
     return total, positions
+
+
+def objects_of(result: Result) -> Int32[np.ndarray, "h w"]:
+    """Return the number of each pixel's object: a connected region, or one of the result's instances."""
+    return result.instances.ids if getattr(result, "separate", False) else label_pieces(result.labels)  # type: ignore[attr-defined]
 
 
 def regions_of_file(name: str, path: Path, classes: tuple[str, ...]) -> Regions | None:

@@ -1,10 +1,12 @@
 """What the predictors return: masks and labels at the size of the image, with names and scores. No torch here."""
 
+from __future__ import annotations
+
 import io
 from dataclasses import dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Bool, Float32, UInt8
@@ -13,6 +15,9 @@ from PIL import Image
 from likewise.io.images import ScaledImage, save_image, save_pillow
 from likewise.ops.bilinear import resize_bilinear
 from likewise.viz import draw
+
+if TYPE_CHECKING:
+    from likewise.predict.instances import Instances
 
 
 class EqualByValue:
@@ -57,6 +62,7 @@ class Result(EqualByValue):
         expected_ious: for each class, the IoU that its mask is expected to have if the class is in the image; 0 for a
             class without pixels. Of models that do not judge presence, the mean probability over the mask instead.
         scaled: the image; not part of `==`.
+        separate: files have one object for each of `instances`, rather than for each connected region.
     """
 
     labels: UInt8[np.ndarray, "h w"]
@@ -65,6 +71,7 @@ class Result(EqualByValue):
     presences: tuple[float, ...] | None
     expected_ious: tuple[float, ...]
     scaled: ScaledImage | None = field(default=None, compare=False)
+    separate: bool = False
 
     first_label = 1
     """The label of `classes[0]`."""
@@ -114,6 +121,13 @@ class Result(EqualByValue):
     def score(self) -> float:
         """The highest of the scores."""
         return max(self.scores)
+
+    @cached_property
+    def instances(self) -> Instances:
+        """The objects of each class, separated (`likewise.predict.instances`); computed at first use."""
+        from likewise.predict.instances import find_instances
+
+        return find_instances(self)
 
     def overlay(self) -> UInt8[np.ndarray, "h w 3"]:
         """The image with each class tinted and outlined; black in place of an image that the result does not have."""

@@ -143,14 +143,36 @@ def test_connected_pieces_are_objects_with_scores_of_their_own(tmp_path: Path) -
     assert [region.score for region in regions.regions] == pytest.approx([0.5, 0.6, 0.7, 0.8, 0.9])
     SUMMARIES["coco"][1]([regions], result.classes, tmp_path / "coco.json", {})
     assert [each["area"] for each in COCO(tmp_path / "coco.json").anns.values()] == [60] * 5
-    SUMMARIES["table"][1]([regions], result.classes, tmp_path / "table.csv", {})
-    rows = (tmp_path / "table.csv").read_text().splitlines()
-    assert rows[1] == "five.jpg,1,ball,0.5,0,2,6,10,60"
+    SUMMARIES["table"][1]([regions], result.classes, tmp_path / "objects.csv", {})
+    rows = (tmp_path / "objects.csv").read_text().splitlines()
+    assert rows[0] == "image,id,class,score,area,left,top,width,height,x,y"
+    assert rows[2] == "five.jpg,2,ball,0.6,60,8,2,6,10,11.0,7.0"
     assert len(rows) == 6
+    assert (tmp_path / "counts.csv").read_text().splitlines() == ["image,ball", "five.jpg,5"]
     write("instance", np.zeros((20, 40, 3), np.uint8), result, tmp_path)
     ids = np.asarray(Image.open(tmp_path / "x.instance.png"))
     assert ids.dtype == np.uint16
     assert [int(ids[5, 8 * index]) for index in range(5)] == [1, 2, 3, 4, 5]
+
+
+def test_instances_are_objects_of_their_own_with_the_same_ids_in_every_format(tmp_path: Path) -> None:
+    rows, columns = np.mgrid[:100, :160]
+    labels = np.zeros((100, 160), np.uint8)
+    for centre in (40, 78, 116):
+        labels[(rows - 50) ** 2 + (columns - centre) ** 2 < 400] = 1
+    result = Result(labels, labels * np.float32(0.9), ("ball",), None, (0.9,))
+    assert len(regions_of("balls.jpg", result).regions) == 1, "without instances a connected region is one object"
+    result = replace(result, separate=True)
+    regions = regions_of("balls.jpg", result)
+    SUMMARIES["coco"][1]([regions], result.classes, tmp_path / "coco.json", {})
+    write("instance", np.zeros((100, 160, 3), np.uint8), result, tmp_path)
+    ids = np.asarray(Image.open(tmp_path / "x.instance.png"))
+    coco = COCO(tmp_path / "coco.json")
+    assert len(coco.anns) == ids.max() == 3
+    for number, annotation in coco.anns.items():
+        np.testing.assert_array_equal(coco.annToMask(annotation) > 0, ids == number)
+        assert annotation["iscrowd"] == 0
+        assert annotation["score"] == pytest.approx(result.instances.scores[number - 1])
 
 
 def test_a_scene_has_one_region_for_each_class() -> None:

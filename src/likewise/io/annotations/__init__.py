@@ -38,7 +38,7 @@ FORMATS: dict[str, tuple[str, Writer]] = {
     "label-studio": ("label-studio.json", label_studio.write),
     "mask": ("", masks.write),
     "instance": ("", masks.write_instances),
-    "table": ("table.csv", masks.write_table),
+    "table": ("objects.csv", masks.write_table),
 }
 """Format to the name of its file or folder below an output folder, and its writer; "" where it has a file an image."""
 

@@ -21,14 +21,15 @@ from likewise.io.masks import read_labels
 from likewise.io.paths import OUTPUT_SUFFIXES, Listings, find_images, find_mask
 from likewise.io.stored_values import stored_values
 
-TABLE = "table.csv"
-COLUMNS = ("image", "id", "class", "score", "left", "top", "width", "height", "area")
+TABLE, COUNTS = "objects.csv", "counts.csv"
+COLUMNS = ("image", "id", "class", "score", "area", "left", "top", "width", "height", "x", "y")
+"""Of the table of objects: box and centroid are in pixels."""
 
 
 def read(path: Path, finder: ImageFinder) -> Annotations:
     """Return the images of a folder that have a mask file (`find_mask`).
 
-    With ``legend.csv`` a mask is a label image, and x.instance.png holds ids of the objects in ``table.csv``; else it
+    With ``legend.csv`` a mask is a label image, and x.instance.png holds ids of the objects in ``objects.csv``; else it
     shows one class, named like the folder.
 
     Raises:
@@ -104,7 +105,7 @@ def write(images: Iterable[AnnotatedImage], classes: tuple[str, ...], folder: Pa
 
 
 def write_instances(images: Iterable[AnnotatedImage], classes: tuple[str, ...], folder: Path, tolerance: float) -> None:
-    """Write x.instance.png, 16-bit ids from 1 in the order of the objects, and ``table.csv``. Crowds are lost."""
+    """Write x.instance.png, 16-bit ids from 1 in the order of the objects, and ``objects.csv``. Crowds are lost."""
     images = list(images)
     for image in images:
         ids = np.zeros(image.size, np.uint16)
@@ -118,16 +119,29 @@ def write_instances(images: Iterable[AnnotatedImage], classes: tuple[str, ...], 
 
 
 def write_table(images: Iterable[AnnotatedImage], classes: tuple[str, ...], path: Path, tolerance: float) -> None:
-    """Write a CSV table with a row for each object: its id in the image, class, score, box and area in pixels."""
+    """Write a CSV table with a row for each object, and beside it ``counts.csv``: objects of each class in each image.
+
+    Ids are numbers within the image, from 1.
+    """
     rows: list[tuple[object, ...]] = []
+    counts: list[tuple[object, ...]] = []
     for image in images:
-        for number, one in enumerate((one for one in image.objects if not one.crowd), start=1):
+        objects = [one for one in image.objects if not one.crowd]
+        for number, one in enumerate(objects, start=1):
             mask = image.mask_of(one)
             left, top, right, bottom = bounds(mask)
+            part = mask[top:bottom, left:right]
+            area = int(part.sum())
+            x, y = (
+                start + float(part.sum(axis=axis) @ (np.arange(part.shape[1 - axis]) + 0.5)) / max(area, 1)
+                for axis, start in ((0, left), (1, top))
+            )
             score = "" if one.score is None else f"{one.score:.6g}"
             box = left, top, right - left, bottom - top
-            rows.append((image.name, number, one.class_name, score, *box, int(mask.sum())))
+            rows.append((image.name, number, one.class_name, score, area, *box, f"{x:.1f}", f"{y:.1f}"))
+        counts.append((image.name, *(sum(one.class_name == name for one in objects) for name in classes)))
     _write_rows(path, COLUMNS, rows)
+    _write_rows(path.with_name(COUNTS), ("image", *classes), counts)
 
 
 def _write_rows(path: Path, columns: Iterable[str], rows: Iterable[Iterable[object]]) -> None:
