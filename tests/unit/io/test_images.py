@@ -423,7 +423,8 @@ def test_a_strip_is_scaled_to_a_bounded_area() -> None:
 def test_threads_that_start_together_know_the_same_formats():
     """Pillow loads its formats at first use, without a lock of its own; Python's import locks order the threads."""
     code = (
-        "import sys, threading; sys.setswitchinterval(1e-6); from likewise.io.image_files import readable_formats as go; found = []\n"
+        "import sys, threading; from likewise.io.image_files import readable_formats as go; found = []\n"
+        "sys.setswitchinterval(1e-6)\n"
         "barrier = threading.Barrier(8); one = lambda: (barrier.wait(), found.append(tuple(go())))\n"
         "threads = [threading.Thread(target=one) for _ in range(8)]\n"
         "[each.start() for each in threads]; [each.join() for each in threads]\n"
