@@ -17,6 +17,7 @@ from likewise.io.resize import resize_image
 
 BACKBONE, SALIENCY, SCENE = "likewise backbone", "likewise saliency", "likewise scene"
 VECTORS, GROUP_MASK, CONCEPT = "likewise group vectors", "likewise group mask", "likewise concept"
+MARKS = "likewise marks"
 """Values of `kind` in the metadata of the files that `likewise.export` writes."""
 SEMANTIC = "semantic"
 """Name of a backbone's last output if that is no tap (`likewise.engine.protocol.Features`)."""

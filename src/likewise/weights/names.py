@@ -41,6 +41,8 @@ PANET_LITE0 = (
     {"backbone": PRETRAINED / "panet-lite0.onnx"},
     PRETRAINED / "panet-lite0.world",
 )
+SELECTOR_LITE0 = PRETRAINED / "selector-lite0.onnx"
+"""The network of `likewise.Selector`, on the features of panet-lite0."""
 MODELS: dict[str, ModelEntry] = {
     "prototypes-lite0": ModelEntry(
         "prototypes", "whitened self-support prototypes on the features of panet-lite0", *PANET_LITE0
