@@ -22,8 +22,9 @@ SMOOTHING = 0.008
 (experiments/08-group-settings)."""
 GRID = 80
 """Windows are fitted at about this many positions along the short side."""
-LARGEST = 1024
-"""Larger short sides, in pixels, are reduced to this, which bounds the time; results are resized back."""
+LARGEST = 750
+"""Larger short sides, in pixels, are reduced to this, so that JPEGs of phones are decoded at a quarter. `SMOOTHING`
+removes what more pixels would show: DAVIS masks at 480 are no better than at 320 (docs/large-images.md)."""
 
 
 def refine_edges(
