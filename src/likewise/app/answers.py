@@ -215,18 +215,7 @@ class Answers:
     def _follow(self) -> None:
         """Learn the concept again if examples, classes or settings have changed, and begin a pass."""
         project = self.project
-        with project.lock:
-            examples = [
-                (id, decision.mask, tuple(sorted(set(decision.areas) & set(project.classes))))
-                for id, decision in project.decisions.items()
-                if decision.example and id in project.photos and not project.photos[id].missing
-            ]
-            signature = (
-                tuple(examples),
-                tuple(sorted((digest, *ids) for digest, ids in project.concepts.items())),
-                tuple(sorted(project.classes)),
-                tuple(sorted(project.settings.items())),
-            )
+        examples, signature = self._signature()
         if signature == self._examples:
             return
         concept = self._learn(examples)
@@ -240,6 +229,23 @@ class Answers:
         self.current = Pass(self.current.number + 1, segmenter, classes)
         project.answered = self.current.number
         project.changed("answers", images=None)
+
+    def is_current(self) -> bool:
+        """Whether the concept is that of the examples, classes and settings of now."""
+        return self._signature()[1] == self._examples
+
+    def _signature(self) -> tuple[list[tuple[int, str | None, tuple[int, ...]]], tuple[Any, ...]]:
+        """Return the examples (image, mask, classes), and all that the concept follows from."""
+        project = self.project
+        with project.lock:
+            examples = [
+                (id, decision.mask, tuple(sorted(set(decision.areas) & set(project.classes))))
+                for id, decision in project.decisions.items()
+                if decision.example and id in project.photos and not project.photos[id].missing
+            ]
+            concepts = sorted((digest, *ids) for digest, ids in project.concepts.items())
+            settings = sorted(project.settings.items())
+            return examples, (tuple(examples), tuple(concepts), tuple(sorted(project.classes)), tuple(settings))
 
     def _learn(self, examples: Sequence[tuple[int, str | None, tuple[int, ...]]]) -> Concept | None:
         """Return the concept of the examples; its classes are named by their ids."""
@@ -298,7 +304,7 @@ class Answers:
         waiting = {
             photo.id: photo
             for photo in project.present()
-            if photo.digest and photo.digest in self.cache and self._is_old(photo, current)
+            if photo.digest in self.cache and self._is_old(photo, current)
         }
         current.total = current.done + len(waiting)
         chunks = 0
@@ -347,7 +353,7 @@ class Answers:
     def _compute_features(self) -> None:
         """Compute the features of images that have none, the visible ones first, and answer them."""
         photos = [photo for photo in self.project.present() if not photo.error]
-        lacking = {photo.id: photo for photo in photos if not photo.digest or photo.digest not in self.cache}
+        lacking = {photo.id: photo for photo in photos if photo.digest not in self.cache}
         if not lacking:
             self.features_done = None
             return

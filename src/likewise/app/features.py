@@ -36,7 +36,7 @@ class FeatureCache:
         self._room = 0
         self._count()
 
-    def __contains__(self, digest: str) -> bool:
+    def __contains__(self, digest: str | None) -> bool:
         return digest in self._known
 
     def get(self, digest: str) -> Features | None:

@@ -106,8 +106,8 @@ class Workspace:
         Raises:
             UnknownError: it is not below one of the roots.
         """
-        path = real(folder)
-        if "\0" in str(folder) or not any(path.is_relative_to(root) for root in self.roots):
+        path = None if "\0" in str(folder) else real(folder)
+        if path is None or not any(path.is_relative_to(root) for root in self.roots):
             raise UnknownError(f"{folder}: not below a folder that was opened at the command line")
         return path
 
@@ -116,6 +116,8 @@ class Workspace:
         if path is None:
             return None, [(root, count_images(root)) for root in self.roots]
         folder = self.allowed(path)
+        if not folder.is_dir():
+            raise UnknownError(f"{path}: no such folder; go up to one of the list")
         inner = [entry for entry in visible_entries(folder) if entry.is_dir() and not entry.is_symlink()]
         return folder, [(entry, count_images(entry)) for entry in inner]
 
