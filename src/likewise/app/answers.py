@@ -24,12 +24,12 @@ from cachetools import LRUCache
 from likewise.app.features import FeatureCache
 from likewise.app.masks import Labels
 from likewise.app.photos import CACHE, CONCEPTS, Photo
+from likewise.app.pixels import read_small
 from likewise.app.project import Project
 from likewise.engine.protocol import Features
 from likewise.errors import ImageError, LikewiseError
 from likewise.io.images import ScaledImage, read_scaled
 from likewise.io.prefetch import prefetch
-from likewise.io.thumbnails import read_small
 from likewise.predict.concept import Concept
 from likewise.predict.edges import LARGEST
 from likewise.predict.examples import Example

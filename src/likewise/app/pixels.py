@@ -7,16 +7,29 @@ import os
 import secrets
 from pathlib import Path
 
+import numpy as np
+from jaxtyping import UInt8
 from PIL import Image
 
 from likewise.app.photos import CACHE, Photo
 from likewise.app.project import Project
-from likewise.io.thumbnails import read_small
+from likewise.io.images import read_scaled
 
 THUMBNAIL = 256
 """Pixels of the long side of a thumbnail."""
 LARGEST = 4096
 """Pixels of the long side of an image at most."""
+
+
+def read_small(path: Path, side: int) -> UInt8[np.ndarray, "h w 3"]:
+    """Return the upright image with at most `side` pixels on its long side; a JPEG is decoded at about that size.
+
+    Raises:
+        ImageError: it cannot be read.
+    """
+    small = Image.fromarray(read_scaled(path, side).pixels)
+    small.thumbnail((side, side), Image.Resampling.BILINEAR)
+    return np.array(small)
 
 
 def jpeg(project: Project, photo: Photo, side: int) -> bytes:
