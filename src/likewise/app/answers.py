@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 from cachetools import LRUCache
+from threadpoolctl import threadpool_limits
 
 from likewise.app.features import FeatureCache
 from likewise.app.masks import Labels
@@ -105,6 +106,7 @@ class Answers:
 
     def start(self) -> None:
         self.project.listener = self._wake.set
+        self._limits = threadpool_limits(1, user_api="blas")  # threads of matrix products would wait for each other
         self._wake.set()
         self._thread.start()
 
@@ -113,6 +115,7 @@ class Answers:
         self._wake.set()
         if self._thread.is_alive():
             self._thread.join()
+            self._limits.restore_original_limits()
         self._pool.shutdown()
 
     def show(self, ids: Sequence[int]) -> None:

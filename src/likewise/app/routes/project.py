@@ -159,7 +159,7 @@ def classes_out(opened: Open) -> list[schemas.ClassOut]:
     project = opened.project
     photos = project.present()
     shown = Counter(id for photo in photos if (own := project.decision(photo.id)).example for id in own.areas)
-    found = Counter(own.id for photo in photos for own in opened.listing.classes(photo) if own.area > 0)
+    found = Counter(own.id for photo in photos for own in opened.listing.known(photo).classes if own.area > 0)
     return [
         schemas.ClassOut(
             id=one.id, name=one.name, colour=one.colour, key=one.key, examples=shown[one.id], images=found[one.id]
