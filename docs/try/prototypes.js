@@ -1,7 +1,7 @@
-// Few-shot segmentation in closed form, as in src/likewise/ops/prototypes.py, which explains it. Names follow it.
+// Few-shot segmentation in closed form, as in src/likewise/ops/{prototypes,discriminant}.py, which explain it. Names follow it.
 //
-//   features, masks of an example --> supportStatistics --> mergeShots --> prototypes --+
-//   query features ---------------------------------------------------------------------+--> logOdds --> probability
+//   features, masks of an example --> supportStatistics --> learnClass --+
+//   query features ------------------------------------------------------+--> classOdds --> probability
 //
 // Features are { data, channels, height, width }, channel by channel.
 
@@ -15,6 +15,8 @@ const MIN_CONFIDENT_POSITIONS = 12;
 const NEW_SCENE_DISTANCE = 0.1;
 const PRIOR_WEIGHT = 0.35;
 const AREA_CELL = 8;
+const DISCRIMINANT_RIDGE = 0.5;
+const MISFIT_POSITIONS = 256;
 
 /** Return the feature maps of several taps concatenated, at the size of the first. */
 export function concatLevels(levels) {
@@ -135,30 +137,105 @@ export function mergeShots(shots) {
   const odds = shots.map(({ area }) => Math.log(Math.max(1 - area, 1e-3) / Math.max(area, 1e-3)));
   const prior = ((PRIOR_WEIGHT / Math.sqrt(count)) * odds.reduce((a, b) => a + b, 0)) / count;
   if (count === 1) return { means: merged, whitening: null, shots: count, prior };
-  const equal = shots.map(() => 1 / count);
-  const covariance = average(
-    shots.map(({ squares }) => squares),
-    equal,
-  );
-  for (const side of [0, 1]) {
-    const total = average(
-      shots.map(({ sums }) => sums[side]),
-      equal,
-    );
-    const share = Math.max(shots.reduce((sum, { shares }) => sum + shares[side], 0) / count, 1e-6);
-    for (let a = 0, i = 0; a < channels; a++) {
-      for (let b = 0; b < channels; b++, i++) covariance[i] -= (total[a] * total[b]) / share;
-    }
-  }
-  let trace = 0;
-  for (let c = 0; c < channels; c++) trace += covariance[c * channels + c];
-  const variance = (RIDGE / Math.min(count - 1, MAX_RIDGE_SHOTS)) * Math.max(trace / channels, 1e-6);
+  const covariance = covarianceOf(shots);
+  const variance = (RIDGE / Math.min(count - 1, MAX_RIDGE_SHOTS)) * Math.max(meanVariance(covariance, channels), 1e-6);
   const whitening = cholesky(
     covariance.map((value) => value / variance),
     channels,
   );
-  const means = merged.map((mean) => whiten(whitening, { data: mean, channels, height: 1, width: 1 }).data);
+  const means = merged.map((mean) => whitenVector(whitening, mean));
   return { means, whitening, shots: count, prior };
+}
+
+/** Return what the examples say of their class: prototypes, and a discriminant. */
+export function learnClass(shots) {
+  return { prototypes: mergeShots(shots), discriminant: learnDiscriminant(shots) };
+}
+
+/** Return the log-odds of a class at every position of the query's features: the sum of both readings. */
+export function classOdds(query, { prototypes, discriminant }) {
+  const odds = logOdds(query, prototypes);
+  if (!discriminant) return odds;
+  const further = discriminantOdds(query, discriminant);
+  return { ...odds, data: odds.data.map((value, p) => value + further[p]) };
+}
+
+/** Return the mean over the examples of the share of their background, or of their object. */
+function shareOf(shots, side) {
+  return shots.reduce((sum, { shares }) => sum + shares[side], 0) / shots.length;
+}
+
+function totalOf(shots, side) {
+  return average(
+    shots.map(({ sums }) => sums[side]),
+    shots.map(() => 1 / shots.length),
+  );
+}
+
+/** Return the covariance of the examples' unit features around the mean of their side. */
+function covarianceOf(shots) {
+  const channels = shots[0].means[0].length;
+  const covariance = average(
+    shots.map(({ squares }) => squares),
+    shots.map(() => 1 / shots.length),
+  );
+  for (const side of [0, 1]) {
+    const total = totalOf(shots, side);
+    const share = Math.max(shareOf(shots, side), 1e-6);
+    for (let a = 0, i = 0; a < channels; a++) {
+      for (let b = 0; b < channels; b++, i++) covariance[i] -= (total[a] * total[b]) / share;
+    }
+  }
+  return covariance;
+}
+
+function meanVariance(covariance, channels) {
+  let trace = 0;
+  for (let c = 0; c < channels; c++) trace += covariance[c * channels + c];
+  return trace / channels;
+}
+
+/** Return the linear discriminant of the examples' pixels, or null if they show no background. */
+function learnDiscriminant(shots) {
+  const shares = [0, 1].map((side) => shareOf(shots, side));
+  if (Math.min(...shares) <= 0) return null;
+  const covariance = covarianceOf(shots);
+  const channels = shots[0].means[0].length;
+  const variance = DISCRIMINANT_RIDGE * Math.max(meanVariance(covariance, channels), 1e-9);
+  const lower = cholesky(
+    covariance.map((value) => value / variance),
+    channels,
+  );
+  const deviation = Math.sqrt(variance);
+  const means = [0, 1].map((side) => {
+    const mean = totalOf(shots, side).map((value) => value / shares[side]);
+    return whitenVector(lower, mean).map((value) => value / deviation);
+  });
+  const identity = new Float32Array(channels * channels);
+  for (let c = 0; c < channels; c++) identity[c * channels + c] = 1;
+  const inverse = whiten(lower, { data: identity, channels, height: channels, width: 1 }).data;
+  const spread = channels - inverse.reduce((sum, value) => sum + value * value, 0);
+  return { lower, deviation, means, spread: Math.max(spread, 1e-9), constant: Math.log(shares[1] / shares[0]) };
+}
+
+/** Return the log-odds of the object by the discriminant, divided by the misfit of the query's features. */
+function discriminantOdds(query, { lower, deviation, means, spread, constant }) {
+  const positions = query.height * query.width;
+  const norms = normsOf(query.data, query.channels, positions, 1e-12);
+  const unit = { ...query, data: query.data.map((value, i) => value / norms[i % positions]) };
+  const whitened = whiten(lower, unit).data;
+  const distances = means.map((mean) => {
+    const squares = new Float64Array(positions);
+    for (let c = 0, i = 0; c < query.channels; c++) {
+      for (let p = 0; p < positions; p++, i++) squares[p] += (whitened[i] / deviation - mean[c]) ** 2;
+    }
+    return squares;
+  });
+  const step = Math.ceil(positions / MISFIT_POSITIONS);
+  let sum = 0;
+  for (let p = 0; p < positions; p += step) sum += Math.min(distances[0][p], distances[1][p]);
+  const misfit = Math.max(1, sum / Math.ceil(positions / step) / spread);
+  return distances[0].map((value, p) => (0.5 * (value - distances[1][p]) + constant) / misfit);
 }
 
 function average(vectors, weights) {
@@ -182,6 +259,10 @@ function cholesky(matrix, size) {
     }
   }
   return lower;
+}
+
+function whitenVector(lower, vector) {
+  return whiten(lower, { data: vector, channels: vector.length, height: 1, width: 1 }).data;
 }
 
 /** Return features multiplied by the inverse of a lower triangle, by forward substitution. */

@@ -6,13 +6,13 @@ import { refineEdges } from "./edges.js";
 import { growFromClicks } from "./clicks.js";
 import { inputSize, openFeatures } from "./features.js";
 import { resizeMask } from "./planes.js";
-import { concatLevels, logOdds, mergeShots, probability, supportStatistics } from "./prototypes.js";
+import { classOdds, concatLevels, learnClass, probability, supportStatistics } from "./prototypes.js";
 
 /** Decoded images are kept up to this number of bytes; others are decoded again. */
 const PIXEL_BUDGET = 256e6;
 
 let network;
-let prototypes;
+let learned;
 const files = new Map();
 const levels = new Map();
 const pixels = new Map();
@@ -49,7 +49,7 @@ const calls = {
   },
 
   prepare({ shots }) {
-    prototypes = mergeShots(shots);
+    learned = learnClass(shots);
   },
 
   /** Return the probability of the object at each pixel, in 0..1, and the time it took. */
@@ -57,7 +57,7 @@ const calls = {
     const started = performance.now();
     const image = await decode(key);
     const computing = performance.now();
-    const odds = logOdds(concatLevels(levels.get(key)), prototypes);
+    const odds = classOdds(concatLevels(levels.get(key)), learned);
     const { data } = refineEdges(probability(odds, image.height, image.width), image);
     const ended = performance.now();
     return { probability: data, decoding: computing - started, milliseconds: ended - computing };

@@ -39,7 +39,8 @@ from likewise.engine.protocol import FeatureExtractor, Features
 from likewise.io.images import read_image
 from likewise.ops import prototypes
 from likewise.ops.bilinear import resize_bilinear
-from likewise.ops.prototypes import COSINE_SCALE, Prototypes, SupportStatistics, cosine, log_odds, merge_shots
+from likewise.ops.discriminant import LearnedClass, class_odds, learn_class
+from likewise.ops.prototypes import COSINE_SCALE, Prototypes, SupportStatistics, cosine
 from likewise.predict.heads.prototypes import features_of
 
 SHOTS = (1, 5)
@@ -87,8 +88,8 @@ def learn(few_shot: FewShot, examples: list[Labelled]) -> list[dict[str, np.ndar
     return rows
 
 
-def merge(rows: list[dict[str, np.ndarray]]) -> Prototypes:
-    return merge_shots(
+def merge(rows: list[dict[str, np.ndarray]]) -> LearnedClass:
+    return learn_class(
         SupportStatistics(**{name: np.concatenate([row[name] for row in rows]) for name in SupportStatistics._fields})
     )
 
@@ -131,31 +132,32 @@ def whitened(
 def variants(
     query: Float32[np.ndarray, "c h w"],
     other_query: Float32[np.ndarray, "c _h _w"],
-    own: Prototypes,
-    other: Prototypes,
+    own: LearnedClass,
+    other: LearnedClass,
     random: np.random.Generator,
 ) -> Iterator[tuple[str, Float32[np.ndarray, "h w"]]]:
     """Yield the name and the log-odds of the whole model and of each variant."""
-    yield "whole", log_odds(query, own)
-    for name, merged in replaced(own, other, random):
-        yield name, log_odds(query, merged)
+    yield "whole", class_odds(query, own)
+    yield "discriminant: none", class_odds(query, own._replace(discriminant=None))
+    yield "discriminant: another class's", class_odds(query, own._replace(discriminant=other.discriminant))
+    for name, merged in replaced(own.prototypes, other.prototypes, random):
+        yield name, class_odds(query, own._replace(prototypes=merged))
     noise = random.standard_normal((len(query), query[0].size)).astype(np.float32)
     flat = query.reshape(len(query), -1)
     read = {
         "noise": flat.mean(axis=1, keepdims=True) + flat.std(axis=1, keepdims=True) * noise,
         "another class's": other_query.reshape(len(query), -1),
     }
-    adapt = prototypes.self_support_prototypes
+    adapt, (means, whitening, shots, _) = prototypes.self_support_prototypes, own.prototypes
     with patch.object(prototypes, "self_support_prototypes", lambda query, means, cosines, shots: means):
-        yield "self-support: none", log_odds(query, own)
-        yield "prototypes and whitening alone", log_odds(query, own._replace(prior=0.0))
-        plain = Prototypes(unwhitened(own), None, own.shots, 0.0)
-        yield "prototypes alone", log_odds(query, plain)
+        yield "self-support: none", class_odds(query, own)
+        plain = Prototypes(unwhitened(own.prototypes), None, shots, 0.0)
+        yield "prototypes alone", class_odds(query, LearnedClass(plain, None))
     for name, features in read.items():
-        seen = features if own.whitening is None else own.whitening @ features
-        changed = adapt(seen, own.means, cosine(own.means, seen), own.shots)
+        seen = features if whitening is None else whitening @ features
+        changed = adapt(seen, means, cosine(means, seen), shots)
         with patch.object(prototypes, "self_support_prototypes", lambda *_, changed=changed: changed):
-            yield f"self-support: {name}", log_odds(query, own)
+            yield f"self-support: {name}", class_odds(query, own)
 
 
 Counts = dict[str, dict[str, list[tuple[int, int]]]]

@@ -21,7 +21,8 @@ from likewise.io.images import read_image
 from likewise.io.labels import IGNORE
 from likewise.io.masks import read_mask
 from likewise.ops import prototypes
-from likewise.ops.prototypes import Prototypes, log_odds, probabilities
+from likewise.ops.discriminant import LearnedClass, class_odds
+from likewise.ops.prototypes import Prototypes, probabilities
 from likewise.predict.heads.prototypes import features_of
 
 QUERIES = 2
@@ -84,11 +85,19 @@ def spread_out(classes: Classes) -> Classes:
     }
 
 
-def variants(own: Prototypes, other: Prototypes) -> Iterator[tuple[str, Prototypes]]:
-    """Yield the whole model and the variants of its prototypes, whitening and area prior."""
+def variants(own: LearnedClass, other: LearnedClass) -> Iterator[tuple[str, LearnedClass]]:
+    """Yield the whole model, what another class learned, and the variants of each part."""
+    yield "whole", own
+    yield "another class", other
+    yield "no discriminant", own._replace(discriminant=None)
+    yield "discriminant of another class", own._replace(discriminant=other.discriminant)
+    for name, changed in prototype_variants(own.prototypes, other.prototypes):
+        yield name, own._replace(prototypes=changed)
+
+
+def prototype_variants(own: Prototypes, other: Prototypes) -> Iterator[tuple[str, Prototypes]]:
     random = np.random.default_rng(0)
     noise = random.standard_normal(own.means.shape).astype(np.float32)
-    yield "whole", own
     yield "noise as prototypes", own._replace(means=own.means.std(axis=1, keepdims=True) * noise)
     mine, theirs = unwhitened(own), unwhitened(other)
     if own.whitening is None:
@@ -124,21 +133,21 @@ def scores(few_shot: FewShot, classes: Classes, shots: int) -> dict[str, float]:
     return result
 
 
-def learn(few_shot: FewShot, examples: list[Labelled]) -> Prototypes:
+def learn(few_shot: FewShot, examples: list[Labelled]) -> LearnedClass:
     concept = few_shot.learn([Example(one.image, mask=one.mask, ignore=one.ignored) for one in examples])
     (learned,) = few_shot.head.prepare(concept).own
     return learned
 
 
-def masks(few_shot: FewShot, query: Labelled, models: dict[str, Prototypes]) -> dict[str, np.ndarray]:
+def masks(few_shot: FewShot, query: Labelled, models: dict[str, LearnedClass]) -> dict[str, np.ndarray]:
     """Return the query's mask by each variant, without its ignored pixels."""
     image = read_image(query.image)
     height, width = few_shot.inputs.size(*image.shape[:2])
     resized = np.array(Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR))
     ((features, _),) = features_of(few_shot.head.extractor.features(resized[None]))
-    odds = {name: log_odds(features, variant) for name, variant in models.items()}
+    odds = {name: class_odds(features, variant) for name, variant in models.items()}
     with patch.object(prototypes, "self_support_prototypes", lambda query, means, cosines, shots: means):
-        odds["no self support"] = log_odds(features, models["whole"])
+        odds["no self support"] = class_odds(features, models["whole"])
     return {name: (probabilities([plane], query.mask.shape)[1] > 0.5) & ~query.ignored for name, plane in odds.items()}
 
 

@@ -17,13 +17,13 @@ from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
 from likewise.export.graphs import exportable
+from likewise.ops.discriminant import MISFIT_POSITIONS, Discriminant, LearnedClass
 from likewise.ops.features import concat_levels, resize
 from likewise.ops.prototypes import (
     CONFIDENCE_THRESHOLDS,
     COSINE_SCALE,
     MIN_CONFIDENT_POSITIONS,
     NEW_SCENE_DISTANCE,
-    Prototypes,
 )
 from likewise.predict.few_shot import FewShot
 from likewise.predict.heads.prototypes import PANetHead
@@ -73,27 +73,29 @@ class ConceptGraph(nn.Module):
 
 
 class Odds(nn.Module):
-    """`likewise.ops.prototypes.log_odds` for one class."""
+    """`likewise.ops.discriminant.class_odds`."""
 
     means: Tensor
     whitening: Tensor | None
     shots: int
     prior: float
 
-    def __init__(self, prototypes: Prototypes) -> None:
+    def __init__(self, learned: LearnedClass) -> None:
         super().__init__()
-        whitening = prototypes.whitening
+        prototypes, whitening = learned.prototypes, learned.prototypes.whitening
         self.register_buffer("means", torch.from_numpy(np.float32(prototypes.means)))
         self.register_buffer("whitening", None if whitening is None else torch.from_numpy(np.float32(whitening)))
         self.shots, self.prior = prototypes.shots, prototypes.prior
+        self.discriminant = None if learned.discriminant is None else DiscriminantOdds(learned.discriminant)
 
     def forward(self, features: Float[Tensor, "c h w"]) -> Float[Tensor, "1 h w"]:
         flat = features.flatten(1)
+        further = 0.0 if self.discriminant is None else self.discriminant(flat)
         if self.whitening is not None:
             flat = self.whitening @ flat
         adapted = self.self_support(flat, cosine(self.means, flat))
         background, foreground = (COSINE_SCALE * cosine(adapted, flat)).unbind()
-        return (foreground - background - self.prior).reshape(1, *features.shape[1:])
+        return (foreground - background - self.prior + further).reshape(1, *features.shape[1:])
 
     def self_support(self, query: Float[Tensor, "c p"], cosines: Float[Tensor, "2 p"]) -> Float[Tensor, "2 c"]:
         """Return `self_support_prototypes`; products of 0 and 1 choose, since ONNX Runtime has no `Where` for bools."""
@@ -107,6 +109,30 @@ class Odds(nn.Module):
         distance = 1 - cosine(self.means[:1], own[0][:, None])[0, 0]
         weight = ((distance / NEW_SCENE_DISTANCE) ** 2).clamp(max=1)
         return (self.shots**2 * self.means + weight * own) / (self.shots**2 + weight)
+
+
+class DiscriminantOdds(nn.Module):
+    """`likewise.ops.discriminant.discriminant_odds`."""
+
+    direction: Tensor
+    means: Tensor
+    precision: Tensor
+
+    def __init__(self, learned: Discriminant) -> None:
+        super().__init__()
+        for name in ("direction", "means", "precision"):
+            self.register_buffer(name, torch.from_numpy(getattr(learned, name)))
+        self.constant, self.spread = learned.constant, learned.spread
+
+    def forward(self, flat: Float[Tensor, "c p"]) -> Float[Tensor, " p"]:
+        unit = flat / flat.norm(dim=0).clamp_min(1e-12)
+        positions = torch.as_tensor(unit.shape[1])
+        some = unit[:, torch.arange(0, unit.shape[1], -(-positions // MISFIT_POSITIONS))]
+        squares = (some * (self.precision @ some)).sum(dim=0)
+        towards = self.means @ self.precision
+        distances = squares - 2 * towards @ some + (towards * self.means).sum(dim=1)[:, None]
+        misfit = (distances.amin(dim=0).mean() / self.spread).clamp_min(1)
+        return (self.direction @ unit + self.constant) / misfit
 
 
 class Cosines(nn.Module):

@@ -10,15 +10,14 @@ from jaxtyping import Float32, UInt8
 
 from likewise.engine.protocol import FeatureExtractor, Features
 from likewise.ops.bilinear import resize_bilinear
+from likewise.ops.discriminant import class_odds, learn_class
 from likewise.ops.presence import World
 from likewise.ops.prototypes import (
     SupportStatistics,
     concat_levels,
     cosine,
     join_classes,
-    log_odds,
     masked_mean,
-    merge_shots,
     probabilities,
     resize_mask,
     softmax,
@@ -47,7 +46,8 @@ class Encoded(NamedTuple):
 
 
 class PrototypesHead:
-    """Whitened self-support prototypes (`likewise.ops.prototypes`) on the features of any backbone.
+    """Whitened self-support prototypes (`likewise.ops.prototypes`) and a linear discriminant of the examples' pixels
+    (`likewise.ops.discriminant`) on the features of any backbone.
 
     A class has its own pair of prototypes; classes compete with their odds against their background.
 
@@ -82,9 +82,9 @@ class PrototypesHead:
         return rows | semantic_rows(semantic, inside, absent=absent)
 
     def prepare(self, concept: Concept) -> Prepared:
-        """Return the prototypes of each class, and the judge."""
+        """Return what is known of each class, and the judge."""
         ways = (concept.of_class(index) for index in range(len(concept.classes)))
-        own = [merge_shots(SupportStatistics(*(way[name] for name in SupportStatistics._fields))) for way in ways]
+        own = [learn_class(SupportStatistics(*(way[name] for name in SupportStatistics._fields))) for way in ways]
         return Prepared(own, None if self.world is None else Judge(concept, self.world))
 
     def segment(
@@ -101,7 +101,7 @@ class PrototypesHead:
         self, encoded: Encoded, prepared: Prepared, size: tuple[int, int] | None = None, threshold: float = 0.0
     ) -> Found:
         """Return what is found in an image by its features alone, at `size` or else at that of the features."""
-        odds = [log_odds(encoded.features, way) for way in prepared.own]
+        odds = [class_odds(encoded.features, way) for way in prepared.own]
         judged = prepared.judge(encoded.semantic, odds) if prepared.judge else None
         if judged:
             odds = join_classes(odds, [one.logit for one in judged], [one.presence >= threshold for one in judged])

@@ -1,0 +1,101 @@
+"""The linear discriminant of the examples' pixels: object against background.
+
+Prototypes compare a position with two means by cosine, and transfer to new scenes. Where an image shows the scene of
+the examples again, their pixels say more: the directions in which object and background differ there. This is linear
+discriminant analysis with one covariance for both (Fisher 1936), in closed form from the sums of
+`likewise.ops.prototypes.SupportStatistics`.
+
+How far it is to be trusted shows in the image itself. If its features are as close to the nearer of the two means as
+those of the examples are, the scene is known; if they are `misfit` times as far in square, the examples' covariance is
+too small by this factor. The log-odds are divided by it, as if the covariance were multiplied. One example of a new
+scene has a misfit of 10 to 30 and leaves the answer to the prototypes; with twenty examples it is near 1 in any scene
+(experiments/24-learning-curve).
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float32
+
+from likewise.ops.prototypes import Prototypes, SupportStatistics, log_odds, merge_shots
+
+RIDGE = 0.5
+"""Ridge of the covariance, in mean variances (experiments/24-learning-curve)."""
+MISFIT_POSITIONS = 256
+"""About as many positions, evenly spaced, estimate the misfit."""
+
+
+class Discriminant(NamedTuple):
+    """The discriminant of a class.
+
+    Attributes:
+        direction: its product with a unit feature, plus the constant, is the log-odds of the object.
+        constant: see there; it holds the log-odds of the object's area in the examples.
+        means: mean unit feature of the background and of the object.
+        precision: inverse of the covariance plus the ridge.
+        spread: mean squared distance of the examples' features from their side's mean, in this precision.
+    """
+
+    direction: Float32[np.ndarray, " c"]
+    constant: float
+    means: Float32[np.ndarray, "2 c"]
+    precision: Float32[np.ndarray, "c c"]
+    spread: float
+
+
+def learn_discriminant(shots: SupportStatistics) -> Discriminant | None:
+    """Return the discriminant of examples, stacked along a first axis; None if they show no background."""
+    sums, shares = (np.asarray(part, np.float64).mean(axis=0) for part in (shots.sums, shots.shares))
+    if shares.min() <= 0:
+        return None
+    means = sums / shares[:, None]
+    covariance = np.asarray(shots.squares, np.float64).mean(axis=0) - (means.T * shares) @ means
+    variance = max(covariance.trace() / len(covariance), 1e-9)
+    precision = np.linalg.inv(covariance + RIDGE * variance * np.eye(len(covariance)))
+    direction = precision @ (means[1] - means[0])
+    constant = np.log(shares[1] / shares[0]) - 0.5 * (means[0] + means[1]) @ direction
+    spread = max(float((precision * covariance).sum()), 1e-9)
+    return Discriminant(
+        direction.astype(np.float32),
+        float(constant),
+        means.astype(np.float32),
+        precision.astype(np.float32),
+        spread,
+    )
+
+
+def discriminant_odds(query: Float32[np.ndarray, "c h w"], learned: Discriminant) -> Float32[np.ndarray, "h w"]:
+    """Return the log-odds of the object at every position of the query's features, divided by the misfit."""
+    flat = query.reshape(len(query), -1)
+    unit = flat / np.maximum(np.linalg.norm(flat, axis=0), np.float32(1e-12))
+    odds = learned.direction @ unit + np.float32(learned.constant)
+    return (odds / np.float32(misfit(unit, learned))).reshape(query.shape[1:])
+
+
+def misfit(unit: Float32[np.ndarray, "c p"], learned: Discriminant) -> float:
+    """Return how much farther, in square, features lie from the nearer mean than those of the examples; at least 1."""
+    some = unit[:, :: -(-unit.shape[1] // MISFIT_POSITIONS)]
+    squares = (some * (learned.precision @ some)).sum(axis=0)
+    towards = learned.means @ learned.precision
+    distances = squares - 2 * towards @ some + (towards * learned.means).sum(axis=1)[:, None]
+    return max(1.0, float(distances.min(axis=0).mean()) / learned.spread)
+
+
+class LearnedClass(NamedTuple):
+    """What is known of a class: the two readings of its examples."""
+
+    prototypes: Prototypes
+    discriminant: Discriminant | None
+
+
+def learn_class(shots: SupportStatistics) -> LearnedClass:
+    """Return what examples, stacked along a first axis, say of their class."""
+    return LearnedClass(merge_shots(shots), learn_discriminant(shots))
+
+
+def class_odds(query: Float32[np.ndarray, "c h w"], learned: LearnedClass) -> Float32[np.ndarray, "h w"]:
+    """Return the log-odds of a class at every position of the query's features: the sum of both readings."""
+    odds = log_odds(query, learned.prototypes)
+    return odds if learned.discriminant is None else odds + discriminant_odds(query, learned.discriminant)
