@@ -24,7 +24,8 @@ from threadpoolctl import threadpool_limits
 
 from likewise.app.features import FeatureCache
 from likewise.app.masks import Labels
-from likewise.app.photos import CACHE, CONCEPTS, Photo
+from likewise.app.network import SIDE, Network
+from likewise.app.photos import CACHE, CONCEPTS, TRAINING, ConflictError, Photo
 from likewise.app.pixels import read_small
 from likewise.app.project import Project
 from likewise.engine.protocol import Features
@@ -42,6 +43,8 @@ CHUNK = 64
 """Images that are answered between two looks at what is on screen."""
 EVERY = 8
 """Chunks between two events."""
+FEATURE_SIDE = 32
+"""Long side of the label maps of a network's answers that are compared with each other."""
 KEPT_MASKS = 64
 """Full masks in memory."""
 
@@ -66,14 +69,24 @@ class Answer:
 
 @dataclass
 class Pass:
-    """One pass over all images: a segmenter, the class ids of its labels, and how far it is."""
+    """One pass over all images: a segmenter, the class ids of its labels, and how far it is.
+
+    Attributes:
+        network: answers instead of the segmenter, if a person adopted it.
+    """
 
     number: int = 0
     segmenter: Segmenter | None = None
     classes: tuple[int, ...] = ()
+    network: Network | None = None
     done: int = 0
     total: int = 0
     changes: list[float] = field(default_factory=list)
+
+    @property
+    def answers(self) -> bool:
+        """Whether there is anything that answers."""
+        return self.segmenter is not None or self.network is not None
 
 
 class Answers:
@@ -94,6 +107,7 @@ class Answers:
         self.current = Pass()
         self.features_done: tuple[int, int] | None = None
         self._answers: dict[int, Answer] = {}
+        self._network: tuple[tuple[str, int], Network] | None = None
         self._rows: dict[tuple[int, str | None, int], Concept] = {}
         self._masks: LRUCache[tuple[int, str], Labels] = LRUCache(KEPT_MASKS)
         self._lock = threading.RLock()
@@ -135,34 +149,55 @@ class Answers:
             return f"{decision.mask}-{len(self.project.classes)}"
         return f"{photo.version}-{self.current.number}"
 
-    def labels(self, id: int, side: int | None = None) -> Labels:
+    def labels(self, id: int, side: int | None = None, of: str | None = None) -> Labels:
         """Return the current mask of an image: the accepted one, or the answer with outlines refined.
 
         Args:
             side: of the long side of a small mask; None is the size of the image.
+            of: "concept" or "network": the answer of one of them, whatever is accepted.
 
         Raises:
             ImageError: the image cannot be read.
         """
         project, photo = self.project, self.project.photo(id)
-        accepted = project.mask(id)
+        accepted = None if of else project.mask(id)
         if accepted is not None:
             return accepted if side is None else shrink(accepted, side)
         current = self.current
-        key = (id, f"{self.mask_version(photo)}-{side}")
+        network = self._trained() if of == "network" else None if of else current.network
+        key = (id, f"{photo.version}-{current.number}-{side}-{network is not None}")
         with self._lock:
             if key in self._masks:
                 return self._masks[key]
-        if current.segmenter is None:
+        if network is None and current.segmenter is None:
             height, width = project.size(photo)
             return shrink(np.zeros((height, width), np.uint8), side or max(height, width))
         path = project.path(photo)
-        image = read_scaled(path, LARGEST) if side is None else read_scaled(read_small(path, side))
-        result = self.result(photo, image, current)
-        labels = np.array([0, *current.classes], np.uint8)[result.labels]
+        if network is not None:
+            labels = network.parse(path)[0] if side is None else shrink(network.parse(read_small(path, SIDE))[0], side)
+        else:
+            image = read_scaled(path, LARGEST) if side is None else read_scaled(read_small(path, side))
+            labels = np.array([0, *current.classes], np.uint8)[self.result(photo, image, current).labels]
         with self._lock:
             self._masks[key] = labels
         return labels
+
+    def _trained(self) -> Network:
+        """Return the last trained network.
+
+        Raises:
+            ConflictError: there is none.
+        """
+        store = self.project.store
+        name, classes = store.setting("training run"), store.setting("training classes", [])
+        run = self.project.folder / TRAINING / (name or "")
+        if name is None or not (run / "weights.safetensors").is_file():
+            raise ConflictError("there is no trained network yet; train one first")
+        weights = (run / "weights.safetensors").stat().st_mtime_ns
+        with self._lock:
+            if self._network is None or self._network[0] != (name, weights):
+                self._network = (name, weights), Network(run, classes)
+            return self._network[1]
 
     def result(self, photo: Photo, image: ScaledImage, current: Pass) -> Result:
         """Return the full answer for an image."""
@@ -229,7 +264,8 @@ class Answers:
             self.few_shot.edges = project.settings["edges"]
             segmenter, classes = self.few_shot.prepare(concept), tuple(map(int, concept.classes))
         self._examples = signature
-        self.current = Pass(self.current.number + 1, segmenter, classes)
+        network = self._trained() if project.settings.get("network") else None
+        self.current = Pass(self.current.number + 1, segmenter, classes, network)
         project.answered = self.current.number
         project.changed("answers", images=None)
 
@@ -247,7 +283,7 @@ class Answers:
                 if decision.example and id in project.photos and not project.photos[id].missing
             ]
             concepts = sorted((digest, *ids) for digest, ids in project.concepts.items())
-            settings = sorted(project.settings.items())
+            settings = sorted((name, str(value)) for name, value in project.settings.items())
             return examples, (tuple(examples), tuple(concepts), tuple(sorted(project.classes)), tuple(settings))
 
     def _learn(self, examples: Sequence[tuple[int, str | None, tuple[int, ...]]]) -> Concept | None:
@@ -301,7 +337,7 @@ class Answers:
     def _answer_all(self) -> None:
         """Answer all images whose features are known, the visible ones first."""
         current, project = self.current, self.project
-        if current.segmenter is None:
+        if not current.answers:
             self._answers = {}
             return
         waiting = {
@@ -329,7 +365,11 @@ class Answers:
         return answer is None or answer.number != current.number
 
     def _answer(self, photo: Photo, current: Pass) -> Answer | None:
-        assert current.segmenter is not None
+        if current.network is not None:
+            try:
+                return to_network_answer(*current.network.parse(read_small(self.project.path(photo), SIDE)), current)
+            except LikewiseError:
+                return None
         features = self.cache.get(photo.digest or "")
         return None if features is None else to_answer(features, current)
 
@@ -373,7 +413,7 @@ class Answers:
                 break
             try:
                 features = self._encode(photo, *reading.result())
-                if self.current.segmenter is not None:
+                if self.current.segmenter is not None and self.current.network is None:
                     self._keep(photo, to_answer(features, self.current), self.current)
             except LikewiseError as error:
                 updates[photo.id] = {"error": str(error)}
@@ -403,6 +443,13 @@ def to_answer(features: Features, current: Pass) -> Answer:
         dict(zip(current.classes, areas, strict=True)),
         np.array([0, *current.classes], np.uint8)[result.labels],
     )
+
+
+def to_network_answer(labels: Labels, probability: np.ndarray, current: Pass) -> Answer:
+    """Return the answer of a network: a class is present where it has pixels."""
+    areas = {int(id): float((labels == id).mean()) for id in np.unique(labels) if id}
+    quality = {id: float(probability[labels == id].mean()) for id in areas}
+    return Answer(current.number, dict.fromkeys(areas, 1.0), quality, areas, shrink(labels, FEATURE_SIDE))
 
 
 def difference(before: Labels, after: Labels) -> float:

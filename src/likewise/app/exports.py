@@ -77,8 +77,8 @@ class Exports:
             accepted = self.project.mask(photo.id)
             if accepted is not None:
                 return accepted_result(accepted, ids, names, image)
-            if current.segmenter is None:
-                return accepted_result(np.zeros(image.size, np.uint8), ids, names, image)
+            if current.network is not None or current.segmenter is None:
+                return accepted_result(self.answers.labels(photo.id), ids, names, image)
             return for_classes(current.segmenter(image), current.classes, ids, names)
 
         self.report = process_images(

@@ -19,6 +19,7 @@ from likewise.io.paths import ImageFile, find_images, natural_order, real
 PROJECT = ".likewise-app"
 """Name of the project's folder inside the folder of images."""
 DATABASE, MASKS, DROPPED, CONCEPTS, CACHE = "project.sqlite", "masks", "files", "concepts", "cache"
+TRAINING = "training"
 """What is in it; all that is in the cache is computed again when it is deleted."""
 BATCH = 500
 """Headers that are read between two writes."""

@@ -247,3 +247,26 @@ class Objects(BaseModel):
     classes: list[ObjectClass]
     total: int
     items: list[ObjectRow]
+
+
+class Train(Body):
+    iterations: Annotated[int, Field(ge=10, le=100_000)] = 800
+
+
+class Adopt(Body):
+    adopt: bool
+
+
+class TrainOut(BaseModel):
+    available: bool
+    why: str | None
+    state: str
+    images_needed: int
+    images: int
+    iteration: int
+    iterations: int
+    curve: list[tuple[int, float]]
+    scores: list[tuple[int, float]]
+    error: str | None
+    adopted: bool
+    can_adopt: bool

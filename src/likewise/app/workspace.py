@@ -15,6 +15,7 @@ from likewise.app.photos import ConflictError, Photo, UnknownError
 from likewise.app.project import Project
 from likewise.app.selection import Selections
 from likewise.app.suggestions import Suggestions
+from likewise.app.training import Training
 from likewise.errors import ArgumentError, LikewiseError
 from likewise.io.paths import IMAGE_SUFFIXES, real, visible_entries
 
@@ -29,6 +30,7 @@ class Open:
         self.selections = Selections(project, self.answers.few_shot.extractor)
         self.suggestions = Suggestions(project)
         self.exports = Exports(project, self.answers)
+        self.training = Training(project)
 
     def progress(self) -> dict[str, tuple[int, int] | None]:
         """Return how far each task in the background is; None if it does not run."""
@@ -48,6 +50,7 @@ class Open:
     def close(self) -> None:
         self.suggestions.task.stop()
         self.exports.task.stop()
+        self.training.stop()
         self.answers.stop()
         self.project.close()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from typing import Annotated
+from typing import Annotated, Literal
 
 import numpy as np
 from fastapi import APIRouter, Query, Request, Response
@@ -74,11 +74,17 @@ def get_pixels(id: int, opened: InProject, rev: str = "", side: Side = 2048) -> 
 
 
 @router.get("/images/{id}/mask")
-def get_mask(id: int, opened: InProject, rev: str = "", side: Side | None = None) -> Response:
+def get_mask(
+    id: int,
+    opened: InProject,
+    rev: str = "",
+    side: Side | None = None,
+    of: Literal["concept", "network"] | None = None,
+) -> Response:
     photo = opened.project.photo(id)
     version = opened.answers.mask_version(photo)
-    labels = opened.answers.labels(id, side)
-    return png(labels, keep=rev == version == opened.answers.mask_version(photo))
+    labels = opened.answers.labels(id, side, of)
+    return png(labels, keep=of is None and rev == version == opened.answers.mask_version(photo))
 
 
 @router.post("/images/{id}/select")

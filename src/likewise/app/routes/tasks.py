@@ -1,4 +1,4 @@
-"""Suggestions, objects, export, concepts and annotations."""
+"""Suggestions, objects, export, concepts, annotations and training."""
 
 from __future__ import annotations
 
@@ -139,3 +139,26 @@ def add_annotations(body: schemas.OpenAnnotations, workspace: InWorkspace, opene
 @router.get("/command")
 def get_command(opened: InProject) -> schemas.Command:
     return schemas.Command(segment=opened.exports.command(), concept=str(opened.exports.concept()))
+
+
+@router.get("/train")
+def get_training(opened: InProject) -> schemas.TrainOut:
+    return schemas.TrainOut(**opened.training.describe())
+
+
+@router.post("/train", status_code=202)
+def start_training(body: schemas.Train, opened: InProject) -> schemas.TrainOut:
+    opened.training.start(body.iterations)
+    return get_training(opened)
+
+
+@router.post("/train/stop")
+def stop_training(opened: InProject) -> schemas.TrainOut:
+    opened.training.stop()
+    return get_training(opened)
+
+
+@router.post("/train/adopt")
+def adopt_network(body: schemas.Adopt, opened: InProject) -> schemas.TrainOut:
+    opened.training.adopt(adopt=body.adopt)
+    return get_training(opened)
