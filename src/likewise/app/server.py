@@ -99,7 +99,8 @@ def serve(
     if browser:
         webbrowser.open(link)
     config = uvicorn.Config(gate, log_level="warning", timeout_graceful_shutdown=2, server_header=False)
-    uvicorn.Server(config).run(sockets=[listening])
+    with contextlib.suppress(KeyboardInterrupt):  # uvicorn raises it again when it has ended in good order
+        uvicorn.Server(config).run(sockets=[listening])
 
 
 def listen(host: str, port: int | None) -> socket.socket:
