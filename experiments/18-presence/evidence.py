@@ -222,6 +222,7 @@ def answers(few_shot: FewShot, episode: Episode, world: World) -> Iterator[dict[
                 "query": kind,
                 "projection": judged.evidence.projection,
                 "cosine": judged.evidence.cosine,
+                "agreement": judged.examples.agreement,
                 "probability": float(found.probabilities[1][mask].mean()) if mask.any() else 0.0,
                 "area": float(mask.mean()),
                 "intersection": int((mask & truth & known).sum()),

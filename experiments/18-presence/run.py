@@ -27,8 +27,9 @@ from sklearn.linear_model import LogisticRegression
 
 from likewise import FewShot
 from likewise.jobs.world import measure_folder
+from likewise.metrics import presence
 from likewise.ops.presence import Evidence
-from likewise.predict.presence import logistic, presence_logit
+from likewise.predict.presence import Examples, logistic, presence_logit
 from likewise.weights import PRESENCE
 from likewise.weights.names import MODELS
 
@@ -70,10 +71,15 @@ def calibrate(rows: Sequence[Row]) -> None:
     weights = [
         (PASCAL_WEIGHT if row["set"] == "voc" else 1) / counts[row["set"], row["query"] == "present"] for row in used
     ]
-    inputs = np.array([[row["projection"], row["cosine"], np.log(row["shots"])] for row in used])
+    alike = [[row["agreement"] or 0, float(row["agreement"] is None)] for row in used]
+    inputs = np.array(
+        [[row["projection"], row["cosine"], np.log(row["shots"]), *own] for row, own in zip(used, alike, strict=True)]
+    )
     there = np.array([row["query"] == "present" for row in used])
     fitted = LogisticRegression(C=1e3, max_iter=1000).fit(inputs, there, sample_weight=np.array(weights) * len(used))
-    print("presence", [round(float(value), 2) for value in (*fitted.coef_[0], fitted.intercept_[0])])
+    *weights, lone = fitted.coef_[0]
+    print("presence", [round(float(value), 2) for value in (*weights, fitted.intercept_[0])])
+    print("lone", round(float(lone / weights[-1]), 2))
     for threshold in (0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5):
         for shots in (1, 5):
             own = [row for row in rows if (row["set"], row["shots"]) == ("voc", shots)]
@@ -93,26 +99,19 @@ def calibrate(rows: Sequence[Row]) -> None:
 
 def presence_of(row: Row) -> float:
     """Return the presence that the evidence gives with the present constants."""
-    return logistic(presence_logit(Evidence(row["projection"], row["cosine"]), row["shots"]))
+    return logistic(
+        presence_logit(Evidence(row["projection"], row["cosine"]), Examples(row["shots"], row["agreement"]))
+    )
 
 
 def iou(row: Row) -> float:
     return row["intersection"] / max(row["found"] + row["truth"] - row["intersection"], 1)
 
 
-def auroc(present: Sequence[float], absent: Sequence[float]) -> float:
-    one, other = np.asarray(present)[:, None], np.asarray(absent)[None]
-    return float((one > other).mean() + (one == other).mean() / 2)
-
-
 def calibration_error(rows: Sequence[Row]) -> float:
-    """Return the expected calibration error in ten bins; present and absent images count the same."""
-    presence = np.array([row["presence"] for row in rows])
-    there = np.array([row["query"] == "present" for row in rows])
-    weights = np.where(there, 0.5 / max(there.sum(), 1), 0.5 / max((~there).sum(), 1))
-    bins = np.minimum((presence * 10).astype(int), 9)
-    gaps = [abs((weights * (presence - there))[bins == index].sum()) for index in range(10) if (bins == index).any()]
-    return float(sum(gaps))
+    """Return the expected calibration error; present and absent images count the same."""
+    kinds = ([row["presence"] for row in rows if (row["query"] == "present") is there] for there in (True, False))
+    return presence.calibration_error(*kinds)
 
 
 def mean_iou(rows: Sequence[Row], threshold: float, *, absent: bool) -> float:
@@ -180,7 +179,7 @@ def marked(rows: Sequence[Row], threshold: float) -> list[float]:
 
 
 def by_presence(rows: Sequence[Row]) -> float:
-    return auroc(
+    return presence.auroc(
         [row["presence"] for row in rows if row["query"] == "present"],
         [row["presence"] for row in rows if row["query"] != "present"],
     )

@@ -112,7 +112,7 @@ def table(counts: Counts) -> dict[str, Any]:
     random, result = np.random.default_rng(0), {}
     for (name, shots, variant), classes in counts.items():
         ious = {own: float(both[0] / max(both[1], 1)) for own, both in classes.items()}
-        whole = [ious[own] for own in counts.get((name, WHOLE, variant), {})]
+        whole = [ious[own] for own in counts.get((name, WHOLE, variant), {}) if own in ious]
         entry = {"mIoU": round(float(np.mean([*ious.values()])), 3), "classes": len(ious)}
         if whole:
             entry[f"mIoU of classes with {WHOLE}"] = round(float(np.mean(whole)), 3)

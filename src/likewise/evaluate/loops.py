@@ -11,7 +11,7 @@ A mask is a label PNG at the size of the protocol (or of the query), named after
 import json
 import warnings
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -31,8 +31,9 @@ from likewise.io.masks import read_labels, read_mask
 from likewise.metrics.scores import Scores, interval
 from likewise.viz.draw import paletted
 
-Segment = Callable[[EpisodeSet, Episode], np.ndarray]
-"""Returns the labels of an episode's query, uint8 (h, w) with 0 and way + 1, at the size of the protocol."""
+Segment = Callable[[EpisodeSet, Episode], tuple[np.ndarray, tuple[float, ...] | None]]
+"""Returns the labels of an episode's query, uint8 (h, w) with 0 and way + 1, at the size of the protocol, and the
+presence of each way, or None if the method does not judge it."""
 
 TARGET_CACHE = 1 << 28
 """Bytes of cached targets; an image is the query of several episodes."""
@@ -71,7 +72,13 @@ def predict(
                 report.finished_before += 1
             else:
                 with leave_out_corrupt(left_out, fold, line, on_corrupt):
-                    save_pillow(paletted(segment(run.folds[fold], episode)), path)
+                    labels, presences = segment(run.folds[fold], episode)
+                    if presences is not None:
+                        with run.presences_path(fold).open("a") as file:
+                            file.write(
+                                "\n" + json.dumps({"line": line, "presences": presences})
+                            )  # a cut line ends here
+                    save_pillow(paletted(labels), path)
                     report.done += 1
             if progress:
                 progress(report.done + report.finished_before + report.left_out + len(left_out), total)
@@ -111,11 +118,13 @@ def score(
     for fold, dataset in run.folds.items():
         metric = run.protocol.metric(dataset.classes)
         target_of = cached_targets(dataset, run.protocol)
+        presences = read_presences(run, fold) if masks is None else {}
         for line, episode in enumerate(lists[fold]):
             if line not in left_out[fold]:
                 with leave_out_corrupt(left_out[fold], fold, line, on_corrupt):
                     target, path = target_of(episode), folders[fold] / mask_name(line)
-                    iou = metric.update(read_episode_mask(path, target.shape, len(episode.classes)), target, episode)
+                    found = read_episode_mask(path, target.shape, len(episode.classes))
+                    iou = metric.update(found, target, episode, presences.get(line))
                     if iou is not None:
                         scored.append(EpisodeScore(fold, line, episode, path, iou))
             finished += 1
@@ -189,6 +198,16 @@ def read_left_out(run: Run, fold: int) -> dict[int, str]:
     """Return the reason by line of the episodes that `predict` left out."""
     path = run.left_out_path(fold)
     return {int(line): reason for line, reason in json.loads(path.read_text()).items()} if path.is_file() else {}
+
+
+def read_presences(run: Run, fold: int) -> dict[int, list[float]]:
+    """Return by line the presences that `predict` wrote; a line cut by a kill belongs to an episode done again."""
+    found, path = {}, run.presences_path(fold)
+    for text in path.read_text().splitlines() if path.is_file() else ():
+        with suppress(json.JSONDecodeError):
+            entry = json.loads(text)
+            found[entry["line"]] = entry["presences"]
+    return found
 
 
 @contextmanager

@@ -48,6 +48,9 @@ class Run:
     def left_out_path(self, fold: int) -> Path:
         return self.folder / f"fold{fold}" / "left_out.json"
 
+    def presences_path(self, fold: int) -> Path:
+        return self.folder / f"fold{fold}" / "presences.jsonl"
+
 
 def open_folds(
     data: Path | str, fold: str | int = "all", benchmark: str | None = None, folds: str = "interleaved"

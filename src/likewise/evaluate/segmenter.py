@@ -45,8 +45,8 @@ def predictor_options(protocol: Protocol, engine: str = "torch") -> dict[str, An
 
 def episode_segmenter(
     few_shot: FewShot, protocol: Protocol
-) -> Callable[[EpisodeSet, Episode], UInt8[np.ndarray, "h w"]]:
-    """Return a function from an episode to the labels of its query, at the size of the protocol.
+) -> Callable[[EpisodeSet, Episode], tuple[UInt8[np.ndarray, "h w"], tuple[float, ...] | None]]:
+    """Return a function from an episode to the labels of its query, at the size of the protocol, and the presences.
 
     It raises `ImageError` for an image that cannot be read or does not show its class. `few_shot` is created with
     `predictor_options(protocol)`.
@@ -59,12 +59,13 @@ def episode_segmenter(
     def learn(dataset: EpisodeSet, image: str, classes: tuple[str, ...], way: int) -> Concept:
         return few_shot.learn(support_example(dataset, image, classes, way, protocol))
 
-    def segment(dataset: EpisodeSet, episode: Episode) -> UInt8[np.ndarray, "h w"]:
+    def segment(dataset: EpisodeSet, episode: Episode) -> tuple[UInt8[np.ndarray, "h w"], tuple[float, ...] | None]:
         first, *others = [
             learn(dataset, image, episode.classes, way) for way, shots in enumerate(episode.supports) for image in shots
         ]
         query, _ = read_pair(dataset, episode.query, episode.classes, protocol.size, protocol.nearest)
-        return few_shot.segment(query, first.merged(*others)).labels
+        result = few_shot.segment(query, first.merged(*others))
+        return result.labels, result.presences
 
     return segment
 

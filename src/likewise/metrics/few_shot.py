@@ -16,6 +16,7 @@ from jaxtyping import Bool, Float, Int64, UInt8
 from likewise.data.episodes import Episode
 from likewise.errors import ArgumentError, DataSetError, PredictionError, check_known
 from likewise.metrics.confusion import confusion, intersection_and_union
+from likewise.metrics.presence import presence_scores
 from likewise.metrics.scores import Scores, interval
 
 MARKED = (0.005, 0.02, 0.1)
@@ -40,9 +41,17 @@ class EpisodeIoU(ABC):
         self.episodes = 0
 
     def update(
-        self, prediction: UInt8[np.ndarray, "h w"], target: UInt8[np.ndarray, "ht wt"], episode: Episode
+        self,
+        prediction: UInt8[np.ndarray, "h w"],
+        target: UInt8[np.ndarray, "ht wt"],
+        episode: Episode,
+        presences: Sequence[float] | None = None,
     ) -> float | None:
-        """Count an episode and return its IoU, the mean over the ways that its target shows; None without any."""
+        """Count an episode and return its IoU, the mean over the ways that its target shows; None without any.
+
+        Args:
+            presences: of each way, if the method judges them; `likewise-1` scores them.
+        """
         for name in episode.classes:
             check_known(name, self.classes, "test class", DataSetError)
         return self.count(confusion(prediction, target, len(episode.classes) + 1), episode)
@@ -165,12 +174,25 @@ class LikewiseIoU(EpisodeIoU):
 
     Intersections and unions are summed per class, and so are the false positives of a way that the query lacks while it
     shows another one. Episodes whose query shows none of their classes are reported apart: the mean share of their
-    pixels that the prediction assigns to a class, and the share of episodes with more than each of `MARKED`.
+    pixels that the prediction assigns to a class, and the share of episodes with more than each of `MARKED`. Of
+    methods that judge presence also its AUROC and calibration error, over all ways of all episodes.
     """
 
     def __init__(self, classes: Sequence[str]) -> None:
         super().__init__("likewise-1", classes)
         self.absent: list[float] = []
+        self.presences: dict[bool, list[float]] = {True: [], False: []}
+
+    def update(
+        self,
+        prediction: UInt8[np.ndarray, "h w"],
+        target: UInt8[np.ndarray, "ht wt"],
+        episode: Episode,
+        presences: Sequence[float] | None = None,
+    ) -> float | None:
+        for way, presence in enumerate(presences or (), start=1):
+            self.presences[bool((target == way).any())].append(presence)
+        return super().update(prediction, target, episode, presences)
 
     def counted(self, shown: Bool[np.ndarray, " k"], found: Bool[np.ndarray, " k"]) -> Bool[np.ndarray, " k"]:
         return np.full_like(shown, shown[1:].any())
@@ -192,11 +214,12 @@ class LikewiseIoU(EpisodeIoU):
             values["false-positive area where absent"] = float(np.mean(self.absent))
             for part in MARKED:
                 values[f"absent with more than {part:.1%} marked"] = float((np.array(self.absent) > part).mean())
+        judged, judged_intervals = presence_scores(self.presences[True], self.presences[False])
         return Scores(
             self.protocol,
-            values,
+            values | judged,
             iou,
-            intervals | {name: interval(drawn) for name, drawn in resampled.items()},
+            intervals | judged_intervals | {name: interval(drawn) for name, drawn in resampled.items()},
             {"episodes": self.episodes, "episodes where the class is absent": len(self.absent)},
         )
 

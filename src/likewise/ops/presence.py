@@ -17,7 +17,9 @@ against the world (Hariharan, Malik, Ramanan, "Discriminative Decorrelation for 
   0 as much as the world's mean;
 - the cosine compares the mean feature of the region that was found with the object's mean.
 
-Presence is a logistic function of the two (`likewise.predict.presence`). The evidence for the rival, what the negatives
+How much these say depends on how alike the examples are: the agreement is the mean cosine of each example's mean with
+that of the others. Presence is a logistic function of the three and of the number of examples
+(`likewise.predict.presence`). The evidence for the rival, what the negatives
 have in common with the object, counts against it.
 """
 
@@ -141,6 +143,19 @@ def rival_of(
     """
     similar = [own[np.argsort(own @ prototype)[-SIMILAR_CENTRES:]] for own in negatives]
     return np.concatenate(similar).mean(axis=0)
+
+
+def agreement(means: Float32[np.ndarray, "n c"]) -> float | None:
+    """Return how alike examples are: the mean cosine of each object's mean with the mean of the others; None for one.
+
+    Args:
+        means: in the space of the world.
+    """
+    if len(means) == 1:
+        return None
+    others = means.sum(axis=0) - means
+    lengths = np.linalg.norm(means, axis=1) * np.linalg.norm(others, axis=1)
+    return float(((means * others).sum(axis=1) / np.maximum(lengths, 1e-6)).mean())
 
 
 def found_region(odds: Float32[np.ndarray, "ho wo"], size: tuple[int, int]) -> Bool[np.ndarray, " p"]:

@@ -13,6 +13,7 @@ from likewise.ops.presence import (
     CENTRES,
     Evidence,
     World,
+    agreement,
     collect_evidence,
     found_region,
     object_mean,
@@ -30,15 +31,17 @@ class Calibration(NamedTuple):
     """A logistic function of the evidence for presence, and one for the expected IoU of a mask.
 
     Attributes:
-        presence: weights of the projection, of the cosine and of log(shots), and the constant.
+        presence: weights of the projection, of the cosine, of log(shots) and of the agreement, and the constant.
         quality: weights of the mask's mean probability, of the cosine and of log(shots), and the constant.
+        lone: agreement that a single example counts as.
     """
 
-    presence: tuple[float, float, float, float]
+    presence: tuple[float, float, float, float, float]
     quality: tuple[float, float, float, float]
+    lone: float
 
 
-CALIBRATION = Calibration((4.14, 5.65, -0.87, -2.12), (7.66, 0.2, 0.61, -6.49))
+CALIBRATION = Calibration((4.14, 5.65, -0.87, 0.0, -2.12), (7.66, 0.2, 0.61, -6.49), 0.5)
 """Fitted by experiments/18-presence on training images."""
 
 
@@ -60,18 +63,30 @@ def needed_rows(channels: int) -> dict[str, tuple[int, ...]]:
     return {"semantic": (CENTRES, channels), "absent": ()}
 
 
+class Examples(NamedTuple):
+    """What the calibration needs to know of a class.
+
+    Attributes:
+        shots: number of examples.
+        agreement: how alike they are (`likewise.ops.presence.agreement`).
+    """
+
+    shots: int
+    agreement: float | None
+
+
 class Judged(NamedTuple):
     """What is known of a class in an image.
 
     Attributes:
         logit: log-odds that the class is in the image.
         evidence: what it follows from.
-        shots: number of examples.
+        examples: how much that says.
     """
 
     logit: float
     evidence: Evidence
-    shots: int
+    examples: Examples
 
     @property
     def presence(self) -> float:
@@ -84,7 +99,7 @@ class Judged(NamedTuple):
         Args:
             probability: mean over the mask.
         """
-        return logistic(_linear(CALIBRATION.quality, probability, self.evidence.cosine, math.log(self.shots)))
+        return logistic(_linear(CALIBRATION.quality, probability, self.evidence.cosine, math.log(self.examples.shots)))
 
 
 class Judge:
@@ -93,15 +108,16 @@ class Judge:
     def __init__(self, concept: Concept, world: World) -> None:
         self.space = open_space(world)
         semantic, absent = concept.rows["semantic"].astype(np.float32), concept.rows["absent"] > 0
-        self.prototypes, self.rivals, self.shots = [], [], []
+        self.prototypes, self.rivals, self.examples = [], [], []
         for index in range(len(concept.classes)):
             own = np.array(concept.class_of) == index
             means = semantic[own & ~absent, 0]
-            prototype = self.space.project(means.mean(axis=0)[None])[0]
+            projected = self.space.project(means)
+            prototype = projected.mean(axis=0)
             negatives = [self.space.project(centres[centres.any(axis=1)]) for centres in semantic[own & absent]]
             self.prototypes.append(prototype)
             self.rivals.append(rival_of(prototype, negatives) if negatives else None)
-            self.shots.append(len(means))
+            self.examples.append(Examples(len(means), agreement(projected)))
 
     def __call__(
         self, features: Float32[np.ndarray, "c h w"], odds: Sequence[Float32[np.ndarray, "ho wo"]]
@@ -114,19 +130,20 @@ class Judge:
         """
         query = self.space.project(unit_features(features))
         judged = []
-        for plane, prototype, rival, shots in zip(odds, self.prototypes, self.rivals, self.shots, strict=True):
+        for plane, prototype, rival, examples in zip(odds, self.prototypes, self.rivals, self.examples, strict=True):
             region = found_region(plane, (features.shape[1], features.shape[2]))
             evidence = collect_evidence(query, region, prototype)
-            logit = presence_logit(evidence, shots)
+            logit = presence_logit(evidence, examples)
             if rival is not None:
-                logit -= max(0.0, presence_logit(collect_evidence(query, region, rival), shots) - logit)
-            judged.append(Judged(logit, evidence, shots))
+                logit -= max(0.0, presence_logit(collect_evidence(query, region, rival), examples) - logit)
+            judged.append(Judged(logit, evidence, examples))
         return tuple(judged)
 
 
-def presence_logit(evidence: Evidence, shots: int) -> float:
+def presence_logit(evidence: Evidence, examples: Examples) -> float:
     """Return the log-odds that a class is in an image."""
-    return _linear(CALIBRATION.presence, evidence.projection, evidence.cosine, math.log(shots))
+    alike = CALIBRATION.lone if examples.agreement is None else examples.agreement
+    return _linear(CALIBRATION.presence, evidence.projection, evidence.cosine, math.log(examples.shots), alike)
 
 
 def logistic(x: float) -> float:

@@ -29,12 +29,12 @@ def start(root: Path, out: Path, **settings: object) -> Run:
 
 
 class Truth:
-    """Return the ground truth, cut off at a column if given, and count the calls."""
+    """Return the ground truth, cut off at a column if given, and that it is there; count the calls."""
 
     def __init__(self, run: Run, cut: int | None = None) -> None:
         self.run, self.cut, self.calls = run, cut, 0
 
-    def __call__(self, dataset: EpisodeSet, episode: Episode) -> np.ndarray:
+    def __call__(self, dataset: EpisodeSet, episode: Episode) -> tuple[np.ndarray, tuple[float, ...]]:
         self.calls += 1
         chosen = self.run.protocol
         images = (*episode.supports[0], episode.query)
@@ -42,7 +42,7 @@ class Truth:
         _, target = pairs[-1]
         labels = np.where(target == 255, 0, target).astype(np.uint8)
         labels[:, self.cut :] *= self.cut is None
-        return labels
+        return labels, tuple(float((target == way + 1).any()) for way in range(len(episode.classes)))
 
 
 @pytest.mark.parametrize("name", PROTOCOLS)
@@ -58,6 +58,19 @@ def test_perfect_masks_score_one_under_every_protocol(root: Path, tmp_path: Path
     assert set(scores.intervals.values()) <= {(1, 1)}
     assert "mIoU" in scores.intervals or name == "panet-2019"
     assert {episode.iou for episode in results.episodes} == {1}
+
+
+def test_presences_are_scored_under_likewise_1_without_lines_that_a_kill_cut(root: Path, tmp_path: Path) -> None:
+    run = start(root, tmp_path, protocol_name="likewise-1", count=60)
+    predict(run, Truth(run))
+    values = score(run).parts[0].scores.values
+    assert values["presence AUROC"] == 1
+    assert values["presence calibration error"] == 0
+    lines = run.presences_path(0).read_text().split("\n")
+    run.presences_path(0).write_text("\n".join([*lines, lines[-1][:12]]))
+    (run.masks(0) / mask_name(1)).unlink()
+    predict(run, Truth(run))
+    assert score(run).parts[0].scores.values == values
 
 
 @pytest.mark.slow
@@ -198,7 +211,7 @@ def test_predictions_of_another_program_score_the_same(root: Path, tmp_path: Pat
     ours = score(run)
     for line, episode in enumerate(read_episodes(run.list_path(0))):
         # black and white, as most programs write them
-        save_image(segment(run.folds[0], episode) > 0, tmp_path / "theirs" / mask_name(line))
+        save_image(segment(run.folds[0], episode)[0] > 0, tmp_path / "theirs" / mask_name(line))
     theirs = score(run, tmp_path / "theirs")
     assert theirs.parts == ours.parts
     assert theirs.settings["masks"] == str((tmp_path / "theirs").resolve())

@@ -34,7 +34,7 @@ def test_labels_equal_learning_and_segmenting_each_episode_alone(few_shot: FewSh
     chosen = find_protocol("hsnet-2021")
     episodes = chosen.episodes(dataset, shots=3, count=12)
     segment = episode_segmenter(few_shot, chosen)
-    found = [segment(dataset, episode) for episode in episodes]
+    found = [segment(dataset, episode)[0] for episode in episodes]
     own = FewShot("panet-lite0", side=96, edges=False, engine="torch", device="cpu")
     for episode, labels in zip(episodes, found, strict=True):
         pairs = [read_pair(dataset, name, episode.classes, 400) for name in (*episode.supports[0], episode.query)]
@@ -56,11 +56,12 @@ def test_swapping_the_ways_swaps_their_labels(few_shot: FewShot, dataset: Episod
     chosen = find_protocol("likewise-1")
     segment = episode_segmenter(few_shot, chosen)
     for episode in chosen.episodes(dataset, shots=2, ways=2, count=10):
-        labels = segment(dataset, episode)
+        labels, presences = segment(dataset, episode)
         assert labels.shape == (60, 80)
+        assert len(presences) == 2
         swapped = Episode(episode.classes[::-1], episode.supports[::-1], episode.query)
         # sums over the classes round differently in another order, which can flip a pixel at an outline
-        assert (segment(dataset, swapped) != np.array([0, 2, 1])[labels]).sum() <= 2
+        assert (segment(dataset, swapped)[0] != np.array([0, 2, 1])[labels]).sum() <= 2
 
 
 def test_pixels_of_other_ways_are_ignored_in_a_support(dataset: EpisodeSet, tmp_path: Path) -> None:
@@ -104,7 +105,8 @@ def test_hsnet_votes_under_the_papers_protocols_only(
     few_shot, chosen = open_for(name, str(make_hsnet_run(tmp_path))), find_protocol(name)
     assert few_shot.head.votes is votes
     episode = chosen.episodes(dataset, shots=2, count=len(dataset.classes))[0]
-    labels = episode_segmenter(few_shot, chosen)(dataset, episode)
+    labels, presences = episode_segmenter(few_shot, chosen)(dataset, episode)
+    assert presences is None
     assert labels.shape == ((400, 400) if name == "hsnet-2021" else (60, 80))
 
 

@@ -4,6 +4,7 @@ import pytest
 from likewise.ops.presence import (
     CENTRES,
     World,
+    agreement,
     collect_evidence,
     found_region,
     measure_world,
@@ -112,3 +113,13 @@ def test_the_two_most_probable_positions_are_in_every_region():
 def test_a_world_without_variance_still_opens():
     space = open_space(World(np.zeros(3, np.float32), np.eye(3, dtype=np.float32)))
     np.testing.assert_allclose(space.whitening @ space.whitening.T, np.eye(3) / 2, atol=1e-6)
+
+
+def test_examples_that_are_alike_agree():
+    random = np.random.default_rng(0)
+    shared = random.normal(size=8).astype(np.float32)
+    alike = shared + 0.1 * random.normal(size=(4, 8)).astype(np.float32)
+    assert agreement(alike) > 0.9
+    assert agreement(random.normal(size=(4, 8)).astype(np.float32)) < 0.5
+    assert agreement(np.stack([shared, -shared])) == pytest.approx(-1)
+    assert agreement(alike[:1]) is None

@@ -5,7 +5,7 @@ from likewise import Example, FewShot
 from likewise.errors import ConceptError, ExampleError, ModelError
 from likewise.ops.presence import CENTRES, Evidence
 from likewise.predict import presence
-from likewise.predict.presence import Calibration, Judged, presence_logit, semantic_rows
+from likewise.predict.presence import Calibration, Examples, Judged, presence_logit, semantic_rows
 
 
 @pytest.fixture(scope="module")
@@ -126,8 +126,9 @@ def test_rows_of_a_positive_hold_the_mean_of_its_object_first():
 
 
 def test_presence_is_logistic_in_the_evidence(monkeypatch):
-    monkeypatch.setattr(presence, "CALIBRATION", Calibration((2, 3, 1, -4), (1, 0, 0, 0)))
-    assert presence_logit(Evidence(0.5, 1), shots=1) == pytest.approx(0)
-    judged = Judged(presence_logit(Evidence(1, 1), shots=1), Evidence(1, 1), 1)
+    monkeypatch.setattr(presence, "CALIBRATION", Calibration((2, 3, 1, 4, -4), (1, 0, 0, 0), 0.5))
+    assert presence_logit(Evidence(0.5, 1), Examples(1, None)) == pytest.approx(2)
+    assert presence_logit(Evidence(0.5, 1), Examples(1, 0.75)) == pytest.approx(3)
+    judged = Judged(presence_logit(Evidence(1, 1), Examples(1, 0.0)), Evidence(1, 1), Examples(1, 0.0))
     assert judged.presence == pytest.approx(1 / (1 + np.exp(-1)))
     assert judged.expected_iou(0) == pytest.approx(0.5)
