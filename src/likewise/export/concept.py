@@ -126,8 +126,8 @@ class DiscriminantOdds(nn.Module):
 
     def forward(self, flat: Float[Tensor, "c p"]) -> Float[Tensor, " p"]:
         unit = flat / flat.norm(dim=0).clamp_min(1e-12)
-        positions = torch.as_tensor(unit.shape[1])
-        some = unit[:, torch.arange(0, unit.shape[1], -(-positions // MISFIT_POSITIONS))]
+        step: Any = -(-torch.as_tensor(unit.shape[1]) // MISFIT_POSITIONS)  # the exporter follows a tensor only
+        some = unit[:, torch.arange(0, unit.shape[1], step)]
         squares = (some * (self.precision @ some)).sum(dim=0)
         towards = self.means @ self.precision
         distances = squares - 2 * towards @ some + (towards * self.means).sum(dim=1)[:, None]
