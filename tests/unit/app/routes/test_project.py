@@ -23,7 +23,7 @@ def test_a_project_is_described(client, tmp_path):
     assert found["name"] == "photos"
     assert found["root"] == str(tmp_path / "photos")
     assert found["counts"]["all"] == found["counts"]["new"] == 2
-    assert found["settings"] == {"presence": 0.35, "edges": True}
+    assert found["settings"] == {"presence": 0.3, "edges": True}
     assert "coco" in found["capabilities"]["formats"]
     assert (found["undo"], found["redo"]) == (None, None)
 
