@@ -6,6 +6,9 @@ BIN := $(VENV)/bin
 # What the page docs/try needs from npm; needs Node 20 or later.
 NPM_PACKAGES := tools/try_page/node_modules/.package-lock.json
 
+# What the tests of the app need from npm.
+APP_PACKAGES := tests/app/node_modules/.package-lock.json
+
 # Tests of computations. Double precision does not depend on the processor, so those tests are left out.
 NUMERICAL := -q -m "not double_precision" tests/golden tests/unit/models tests/unit/ops tests/unit/predict \
 	tests/unit/evaluate/test_segmenter.py
@@ -19,7 +22,7 @@ ROBUSTNESS := tests/robustness tests/unit/predict/test_concept_schema.py tests/u
 	tests/unit/io/test_paths.py tests/unit/io/test_atomic.py tests/unit/jobs/test_records.py \
 	tests/unit/jobs/test_pipeline.py $(RUN_FOLDERS) tests/integration/cli/test_segment.py
 
-.PHONY: demo test robustness test-fast test-portable test-avx2 test-baseline test-browser test-formats check format lint types bench docs docs-serve \
+.PHONY: demo test robustness test-fast test-portable test-avx2 test-baseline test-app test-browser test-formats check format lint types bench docs docs-serve \
 	results clean
 
 demo: $(VENV)/installed
@@ -45,6 +48,10 @@ test-baseline: $(VENV)/installed-dev
 # docs/try in Debian's Chromium (/usr/bin/chromium), on the site that `make docs` built.
 test-browser: $(VENV)/installed-browser
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/browser
+
+# The app in Debian's Chromium; screenshots of each step are kept in build/app.
+test-app: $(VENV)/installed-browser $(APP_PACKAGES)
+	OMP_NUM_THREADS=2 $(BIN)/python -m pytest tests/app
 
 # Every annotation format, opened by the tools that own it; they are heavy, so they have an environment of their own.
 test-formats:
@@ -90,7 +97,7 @@ results: $(VENV)/installed-dev
 	$(BIN)/python tools/make_results.py
 
 clean:
-	rm -rf $(VENV) demo site tools/try_page/node_modules
+	rm -rf $(VENV) demo build/app site tests/app/node_modules tools/try_page/node_modules
 
 $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -111,4 +118,8 @@ $(VENV)/installed-browser: $(VENV)/installed-dev
 
 $(NPM_PACKAGES): tools/try_page/package-lock.json
 	npm ci --prefix tools/try_page
+	touch $@
+
+$(APP_PACKAGES): tests/app/package-lock.json
+	npm ci --prefix tests/app
 	touch $@

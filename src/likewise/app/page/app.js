@@ -43,7 +43,7 @@ const header = h(
   h("a.brand", { href: "#/" }, h("img", { src: "icon.svg", alt: "", width: 24, height: 24 }), texts.product),
   project,
   h("span.grow", {}),
-  searchField(),
+  searchField(() => wall.element.focus()),
   sizeControl(wall),
   suggestButton,
   reviewButton,

@@ -30,6 +30,10 @@ export class Editor {
   /** Unsaved masks of images that were left, by image id. */
   drafts = new Map();
   decided = [];
+  /** The id of the image whose decision is being saved. */
+  deciding = null;
+  /** Marks that the server works on. */
+  running = 0;
 
   constructor({ onClose, onChange }) {
     Object.assign(this, { onClose, onChange });
@@ -38,6 +42,7 @@ export class Editor {
     const frame = h("div.stage", {}, canvas, this.hint);
     this.stage = new Stage(canvas, {
       onMark: (mark) => this.mark(mark),
+      pending: () => this.marking?.pending ?? [],
       onView: (zoom) => (this.zoomText.textContent = `${Math.round(zoom * 100)}%`),
     });
     this.tools = segmented(
@@ -146,6 +151,7 @@ export class Editor {
 
   async show(id) {
     const round = (this.round = (this.round ?? 0) + 1);
+    delete this.element.dataset.ready;
     const known = list.byId(id);
     if (known) this.announce(known);
     const image = await attempt(() => api.image(id));
@@ -169,7 +175,8 @@ export class Editor {
     this.stage.image = null;
     this.announce(image);
     this.showLabel();
-    this.redraw();
+    Object.assign(this.element.dataset, { ready: image.name, size: `${labels.width} ${labels.height}` });
+    this.element.dataset.marks = labels.marks.length;
     this.prefetch();
   }
 
@@ -183,10 +190,12 @@ export class Editor {
   async reload() {
     const { image } = this;
     const now = await api.image(image.id).catch(() => null);
-    if (!now || this.image !== image) return;
+    if (!now) return;
     list.update(now);
-    if (now.mask !== image.mask && !this.labels?.isChanged) return this.show(image.id);
-    Object.assign(image, { ...now, mask: this.labels?.isChanged ? image.mask : now.mask });
+    if (this.image !== image || this.queue.id !== image.id || this.deciding === image.id) return;
+    const isUnsaved = this.running > 0 || this.labels?.isChanged;
+    if (now.mask !== image.mask && !isUnsaved) return this.show(image.id);
+    Object.assign(image, { ...now, mask: image.mask });
     this.announce(image);
   }
 
@@ -250,6 +259,7 @@ export class Editor {
     const { marking, labels } = this;
     if (!labels) return;
     const started = performance.now();
+    this.running++;
     const isDone = await attempt(async () => {
       const { id } = await store.needClass(texts.classes.first);
       this.showLabel();
@@ -258,17 +268,17 @@ export class Editor {
         this.hint.textContent = texts.hints.objectFirst;
         return false;
       }
-      this.stage.drawing = mark;
       const isLast = await marking.mark(mark, id);
       if (isLast) performance.measure("likewise-mark", { start: started });
       return isLast;
     });
+    this.running--;
     if (this.labels === labels && isDone !== false) this.marked();
-    if (this.stage.drawing === mark) this.stage.drawing = null;
     this.stage.draw();
   }
 
   marked() {
+    this.element.dataset.marks = this.labels.marks.length;
     this.stage.draw();
     this.showHint();
     this.onChange();
@@ -334,7 +344,8 @@ export class Editor {
   /** Accept the shown mask, then go on. */
   async accept(asExample) {
     const { image, labels } = this;
-    if (!labels) return;
+    if (!labels || this.deciding === image.id) return;
+    this.deciding = image.id;
     const isDone = await attempt(async () => {
       const query = { as_example: asExample, base: image.mask };
       const saved = labels.isChanged
@@ -343,17 +354,18 @@ export class Editor {
       list.update(saved);
       note(labels.isChanged ? texts.notes.saved(image.name, asExample) : texts.notes.accepted(image.name));
     });
-    if (isDone) await this.decide();
+    await (isDone ? this.decide(image) : (this.deciding = null));
   }
 
   async absent(asExample) {
     const { image } = this;
-    if (!image) return;
+    if (!image || this.deciding === image.id) return;
+    this.deciding = image.id;
     const isDone = await attempt(async () => {
       list.update(await api.decide(image.id, "absent", asExample));
       note(texts.notes.absent(image.name));
     });
-    if (isDone) await this.decide();
+    await (isDone ? this.decide(image) : (this.deciding = null));
   }
 
   async reset() {
@@ -365,13 +377,14 @@ export class Editor {
   }
 
   /** After a decision: forget the draft, count it, and show the next image, or this one again at the end. */
-  async decide() {
-    const { id } = this.image;
+  async decide(image) {
+    const { id } = image;
     this.drafts.delete(id);
-    this.labels = null;
     this.decided.push(performance.now());
     store.loadSoon();
+    if (!this.image || this.queue.id !== id) return;
     const isThere = await attempt(() => this.queue.go(1));
+    this.deciding = null;
     if (isThere === false || this.queue.id === id) {
       note(texts.editor.end);
       return this.show(id);

@@ -132,7 +132,7 @@ export class EditorPanel {
     this.edit.hidden = !isReview;
     this.reset.hidden = image.status === "new";
     this.accepting.disabled = !labels || !store.classes.length;
-    this.compare.hidden = !store.training?.scores?.length || isReview;
+    this.compare.hidden = !store.training?.can_adopt || isReview;
     this.rate.hidden = !isReview;
     this.rate.textContent = texts.review.rate(decided.length, ratePerMinute(decided));
     this.classes.update();

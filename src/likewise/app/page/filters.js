@@ -77,10 +77,15 @@ export function filterBar() {
   return bar;
 }
 
-/** Return the field that searches names. */
-export function searchField() {
+/** Return the field that searches names; Enter and Escape leave it. */
+export function searchField(onLeave) {
   const search = h("input", { type: "search", placeholder: texts.filters.search, ariaLabel: texts.filters.search });
   let typing;
+  search.addEventListener("keydown", (event) => {
+    if (event.key !== "Enter" && event.key !== "Escape") return;
+    event.stopPropagation();
+    onLeave();
+  });
   search.addEventListener("input", () => {
     clearTimeout(typing);
     typing = setTimeout(() => list.change({ search: search.value.trim() }), SEARCH_DELAY);

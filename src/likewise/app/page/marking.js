@@ -5,7 +5,7 @@ import { api, readMask } from "./api.js";
 /** Add what the marks of one class find to a mask, and take away what the other marks find. */
 export class Marking {
   constructor(image, labels) {
-    Object.assign(this, { image, labels, starts: new Map(), round: 0 });
+    Object.assign(this, { image, labels, starts: new Map(), pending: [], round: 0 });
   }
 
   /** Draw a stroke or a polygon with a label, or erase that label. */
@@ -32,7 +32,7 @@ export class Marking {
   }
 
   /**
-   * Add a click or a box for a label and ask the server; returns false if a later mark overtook it.
+   * Add a click or a box for a label and ask the server; returns false if a later mark overtook it, which includes it.
    *
    * What the class had before its first mark stays, joined with what is found. A click on "not this" within it takes
    * away what is found there.
@@ -42,8 +42,9 @@ export class Marking {
     if (!this.starts.has(label) || !labels.marks.some((each) => each.label === label)) {
       this.starts.set(label, labels.base.map((value) => (value === label ? 1 : 0)));
     }
-    const marks = [...labels.marks.filter((each) => mark.kind !== "box" || each.kind !== "box" || each.label !== label)];
-    marks.push({ ...mark, label });
+    const isReplaced = (each) => mark.kind === "box" && each.kind === "box" && each.label === label;
+    this.pending = [...this.pending.filter((each) => !isReplaced(each)), { ...mark, label }];
+    const marks = [...labels.marks.filter((each) => !isReplaced(each)), ...this.pending];
     const own = marks.filter((each) => each.label === label);
     const start = this.starts.get(label);
     const round = ++this.round;
@@ -57,6 +58,7 @@ export class Marking {
       own.some(inStart) ? this.ask(selectionOf(own.filter(({ kind }) => kind === "click").map(flip)), signal) : null,
     ]);
     if (round !== this.round) return false;
+    this.pending = [];
     const found = start.slice();
     for (let i = 0; i < found.length; i++) {
       if (removed?.[i]) found[i] = 0;
@@ -67,8 +69,12 @@ export class Marking {
   }
 
   async ask(selection, signal) {
-    const { data } = await readMask(await api.select(this.image.id, selection, signal));
-    return data;
+    try {
+      return (await readMask(await api.select(this.image.id, selection, signal))).data;
+    } catch (error) {
+      if (error.name !== "AbortError") this.pending = [];
+      throw error;
+    }
   }
 }
 

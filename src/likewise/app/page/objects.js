@@ -35,7 +35,7 @@ export async function openObjects() {
   await attempt(fill);
 
   async function fill() {
-    const { classes, items } = await api.objects({ accepted: accepted.input.checked });
+    const { classes, total, items } = await api.objects({ accepted: accepted.input.checked });
     const names = new Map(store.classes.map(({ id, name }) => [id, name]));
     summaries.replaceChildren(
       ...classes.map((each) =>
@@ -53,7 +53,7 @@ export async function openObjects() {
       h(
         "table",
         {},
-        h("caption.small", {}, texts.objects.rows(rows.length, items.length)),
+        h("caption.small", {}, texts.objects.rows(rows.length, total)),
         h("thead", {}, h("tr", {}, texts.objects.columns.map((name) => h("th", { scope: "col" }, name)))),
         h(
           "tbody",
@@ -62,8 +62,8 @@ export async function openObjects() {
             h(
               "tr",
               {},
-              h("td", {}, h("a", { href: `#/image/${row.id ?? row.image}` }, String(row.name ?? row.image))),
-              h("td", {}, names.get(row.class) ?? String(row.class)),
+              h("td", {}, h("a", { href: `#/image/${row.image}` }, row.name)),
+              h("td", {}, names.get(row.class_id)),
               h("td.number", {}, row.objects.toLocaleString()),
               h("td.number", {}, row.pixels.toLocaleString()),
               h("td.number", {}, texts.percent(row.share)),

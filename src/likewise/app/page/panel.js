@@ -28,6 +28,7 @@ function workBlock() {
   store.on("project", () => {
     const { counts } = store.project;
     block.hidden = !counts.all;
+    if (block.hidden) return;
     for (const part of bar.children) part.style.flexGrow = counts[part.dataset.kind];
     legend.replaceChildren(
       ...KINDS.map((kind) =>
@@ -80,7 +81,8 @@ function settingsBlock(openSources) {
   const edges = toggle(texts.settings.edges, { onChange: (on) => set({ edges: on }) });
   const set = (settings) => attempt(async () => store.setProject(await api.set(settings)));
   store.on("project", () => {
-    const { settings } = store.project;
+    const { settings, root } = store.project;
+    if (!root) return;
     presence.value = settings.presence;
     value.textContent = `${Math.round(settings.presence * 100)}%`;
     edges.input.checked = settings.edges;

@@ -19,8 +19,8 @@ export class Stage {
    *   { kind: "click", x, y, object }, { kind: "box", x0, y0, x1, y1 },
    *   { kind: "stroke" or "polygon", points: [[x, y], ...], radius, object }
    */
-  constructor(canvas, { onMark, onView }) {
-    Object.assign(this, { canvas, onMark, onView, tool: "click", brush: 24, opacity: 0.45, style: "fill" });
+  constructor(canvas, { onMark, onView, pending }) {
+    Object.assign(this, { canvas, onMark, onView, pending, tool: "click", brush: 24, opacity: 0.45, style: "fill" });
     Object.assign(this, { image: null, labels: null, drawing: null, pointer: null, isReadOnly: false, isHidden: false });
     this.overlay = new OffscreenCanvas(1, 1);
     this.pointers = new Map();
@@ -250,7 +250,7 @@ export class Stage {
     context.imageSmoothingQuality = "high";
     if (this.image) context.drawImage(this.image, 0, 0, labels.width, labels.height);
     if (!this.isHidden) this.drawLabels(context);
-    for (const mark of this.isReadOnly ? [] : labels.marks) this.drawMark(context, mark);
+    for (const mark of this.isReadOnly ? [] : [...labels.marks, ...this.pending()]) this.drawMark(context, mark);
     if (this.drawing) this.drawUnfinished(context);
     if (this.pointer && !this.isReadOnly && !this.panning && this.tool !== "hand") this.drawPointer(context);
   }

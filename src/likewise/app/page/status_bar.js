@@ -3,6 +3,7 @@
 import { h } from "./dom.js";
 import { store } from "./store.js";
 import { texts } from "./texts.js";
+import { notes } from "./toasts.js";
 
 const TASKS = ["answers", "features", "suggest", "train", "export"];
 
@@ -12,7 +13,7 @@ export function statusBar() {
   const now = h("span.number", {}, texts.progress.idle);
   const last = h("span.number", { role: "status" });
   const work = h("span.number", {});
-  const line = h("footer.status", {}, bar, now, h("span.grow", {}), last, work);
+  const line = h("footer.status", {}, bar, now, notes, last, work);
 
   store.on("progress", () => {
     const task = TASKS.find((name) => store.progress[name]);
@@ -28,7 +29,7 @@ export function statusBar() {
     now.textContent = texts.progress[task](store.progress[task]);
   });
   store.on("answers", ({ done, total, changed, mean_change: mean }) => {
-    if (done === total) last.textContent = texts.progress.changed(changed, mean);
+    if (done === total) last.textContent = changed ? texts.progress.changed(changed, mean) : "";
   });
   store.on("project", () => {
     work.textContent = store.project.counts.all ? texts.work.summary(store.project.counts) : "";

@@ -7,6 +7,9 @@ import { texts } from "./texts.js";
 import { drawTileMask } from "./tile_masks.js";
 import { attempt, note } from "./toasts.js";
 
+/** Milliseconds after which a running search is asked for again. */
+const AGAIN = 1500;
+
 export class Suggest {
   constructor({ onClose, onOpen }) {
     Object.assign(this, { onClose, onOpen });
@@ -27,9 +30,7 @@ export class Suggest {
       h("div.sheet", {}, this.text, this.bar, this.cards, this.oddTitle, this.odd),
     );
     store.on("progress-suggest", ({ done, total }) => {
-      if (this.element.hidden) return;
       Object.assign(this.bar, { max: total || 1, value: done });
-      if (done >= total) attempt(() => this.load());
     });
   }
 
@@ -46,6 +47,8 @@ export class Suggest {
   async load() {
     const { state, done, total, error, proposals, outsiders } = await api.suggestions();
     const isRunning = state === "running";
+    clearTimeout(this.again);
+    if (isRunning) this.again = setTimeout(() => !this.element.hidden && attempt(() => this.load()), AGAIN);
     this.bar.hidden = !isRunning;
     Object.assign(this.bar, { max: total || 1, value: done ?? 0 });
     if (error) throw new Error(error);

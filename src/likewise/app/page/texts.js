@@ -138,8 +138,7 @@ export const texts = {
     suggest: () => "Looking for what the images share",
     export: ({ done, total }) => `Export: ${done.toLocaleString()} of ${total.toLocaleString()}`,
     train: ({ done, total }) => `Training: ${done.toLocaleString()} of ${total.toLocaleString()}`,
-    changed: (changed, mean) =>
-      changed ? `${count(changed, "mask", "masks")} changed, by ${percent(mean)} on average` : "No mask changed",
+    changed: (changed, mean) => `${count(changed, "mask", "masks")} changed, by ${percent(mean)} on average`,
     idle: "Nothing leaves this machine.",
     label: "Progress",
   },

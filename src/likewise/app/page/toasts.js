@@ -1,31 +1,27 @@
-// Short messages, spoken by screen readers too: notes that go by themselves, and problems that stay until dismissed.
+// Short messages, spoken by screen readers too: notes in the status bar that go by themselves, and problems that stay
+// until they are dismissed.
 
 import { button, h, icon } from "./dom.js";
 import { texts } from "./texts.js";
 
 const NOTE_SECONDS = 4;
 
-const notes = h("div.notes", { role: "status", ariaLive: "polite" });
+export const notes = h("span.note", { role: "status", ariaLive: "polite" });
 const problems = h("div.problems", { role: "alert" });
-document.body.append(h("div.toasts", {}, problems, notes));
+document.body.append(problems);
+let going;
 
-/** Show a note; `action` is { text, run }. */
-export function note(text, action) {
-  const message = h(
-    "div.toast",
-    {},
-    h("span", {}, text),
-    action && button(null, { text: action.text, kind: "quiet", onclick: () => (message.remove(), action.run()) }),
-  );
-  notes.replaceChildren(message);
-  setTimeout(() => message.remove(), NOTE_SECONDS * 1000);
+export function note(text) {
+  notes.textContent = text;
+  clearTimeout(going);
+  going = setTimeout(() => (notes.textContent = ""), NOTE_SECONDS * 1000);
 }
 
 /** Show a problem; the same sentence is shown once. */
 export function problem(sentence) {
   if ([...problems.children].some((each) => each.dataset.sentence === sentence)) return;
   const message = h(
-    "div.toast.problem",
+    "div.problem",
     { data: { sentence } },
     icon("warning"),
     h("span", {}, sentence),

@@ -6,7 +6,7 @@ import { store } from "./store.js";
 import { texts } from "./texts.js";
 import { attempt } from "./toasts.js";
 
-const ITERATIONS = 2000;
+const ITERATIONS = 800;
 const [WIDTH, HEIGHT] = [240, 72];
 
 export function trainBlock() {
@@ -24,12 +24,12 @@ export function trainBlock() {
     h("div.row", {}, start, stop),
     adopt,
   );
-  const act = (work) => attempt(() => work().then(update));
+  const act = (work) => attempt(() => work().then(show));
+  const update = () => api.training().then(show);
 
-  async function update() {
-    const training = await api.training();
+  function show(training) {
     store.training = training;
-    const { available, why, state, images, images_needed: needed, iteration, iterations, error, scores } = training;
+    const { available, why, state, images, images_needed: needed, iteration, iterations, error, can_adopt: canAdopt } = training;
     const isRunning = state === "running";
     const isEnough = images >= needed;
     text.textContent = !available
@@ -39,7 +39,7 @@ export function trainBlock() {
     start.disabled = !isEnough;
     start.lastChild.textContent = state === "stopped" ? texts.train.resume : texts.train.start;
     stop.hidden = !isRunning;
-    adopt.hidden = !scores?.length;
+    adopt.hidden = !canAdopt;
     adopt.input.checked = training.adopted;
     curve.replaceChildren(...(training.curve?.length > 1 ? [drawCurve(training)] : []));
   }
