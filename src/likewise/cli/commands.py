@@ -11,7 +11,7 @@ from likewise.errors import requires_extra
 
 WORDS = "[a-z-]+"
 NUMBERS = "[-+0-9.,e]+"
-SEVERAL = {"--format": WORDS, "-f": WORDS, "--box": NUMBERS, "--scales": NUMBERS}
+SEVERAL = {"--format": WORDS, "-f": WORDS, "--box": NUMBERS, "--scales": NUMBERS, "--points": "[-+0-9.,e ]+"}
 """Options that take all following values of this form, up to a file: ``--format mask overlay``."""
 
 LEVELS = {"-q": -1, "--quiet": -1, "-v": 1, "--verbose": 1}

@@ -70,12 +70,21 @@ Boxes = Annotated[
     typer.Option(
         "--box",
         metavar="X0,Y0,X1,Y1...",
-        help="Boxes in pixels instead of masks, one for each example image, in order; or several for one image. "
-        "All outside counts as not the object, also a second one; use --box-only or strokes where that is wrong.",
+        help="Boxes in pixels instead of masks, one for each example image, in order; or several for one image. A mask "
+        "of the object inside is made. Nothing outside is the object; use --box-only where a second one is in view.",
     ),
 ]
 BoxOnly = Annotated[
-    bool, typer.Option("--box-only", help="Only a ring around each box counts as not the object; all else is unknown.")
+    bool, typer.Option("--box-only", help="Of what is outside a box, only a ring counts as not the object.")
+]
+Points = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--points",
+        metavar="X,Y,+ X,Y,-...",
+        help="Points in pixels on the object (+) and not on it (-), instead of a mask, which is made of them. For "
+        "several example images, one quoted list for each, in order.",
+    ),
 ]
 Scribbles = Annotated[
     list[Path] | None,

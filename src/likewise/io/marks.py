@@ -79,6 +79,24 @@ def parse_box(text: str) -> Box:
     return x0, y0, x1, y1
 
 
+def parse_points(text: str) -> list[tuple[float, float, int]]:
+    """Return the points of ``x,y,+`` and ``x,y,-``, several with spaces between: label 1 on the object, 0 not.
+
+    Raises:
+        ArgumentError: Anything else.
+    """
+    found = []
+    for point in text.split():
+        x, y, sign = (*point.split(","), "+", "", "")[:3]
+        try:
+            found.append((float(x), float(y), {"+": 1, "-": 0}[sign]))
+        except (ValueError, KeyError):
+            raise ArgumentError(
+                f"a point is x,y,+ on the object or x,y,- not on it, in pixels, such as 210,140,+; got {point!r}"
+            ) from None
+    return found
+
+
 def box_mask(box: Sequence[float], size: tuple[int, int]) -> Bool[np.ndarray, "h w"]:
     """Return a mask that is true inside the box.
 

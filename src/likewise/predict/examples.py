@@ -1,6 +1,6 @@
 """Examples: images that show what to look for.
 
-Example (an image with a mask, a box or scribbles) -> mark -> foreground, background
+Example (an image with a mask, boxes, points or scribbles) -> mark -> foreground, background
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from likewise.io.marks import Box, box_mask, read_scribbles
 from likewise.io.masks import Label, read_mask
 from likewise.io.stored_values import MaskSource
 from likewise.predict.result import EqualByValue, png
+from likewise.predict.selector import Selector
 from likewise.viz.draw import overlay
 
 RING = 0.25
@@ -26,26 +27,34 @@ RING = 0.25
 DEFAULT_CLASS = "object"
 """The class of an example that names none."""
 
+MARKS = ("mask", "box", "points", "scribbles")
+"""The attributes of an example that mark its object."""
+
 INVERTED = 0.5
 """Fraction of the image from which a mask that covers all four corners is reported as probably inverted."""
 
 
+Point = tuple[float, float, int]
+"""`(x, y, label)` in pixels: 1 on the object, 0 not on it."""
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class Example(EqualByValue):
-    """One image and where its object is: exactly one of a mask, a box or scribbles; a negative may have none.
+    """One image and where its object is: exactly one of mask, box, points or scribbles; a negative may have none.
 
     Attributes:
         image: a path, a Pillow image, an array, or anything else that `likewise.io.images.read_image` takes.
         mask: where the object is, as `likewise.io.masks.read_mask` takes it; of the image's size.
-        box: `(x0, y0, x1, y1)` in pixels, the last two exclusive, or several such boxes; every pixel inside counts as
-            object.
+        box: `(x0, y0, x1, y1)` in pixels, the last two exclusive, or several such boxes, each around one object whose
+            mask `likewise.Selector` makes; nothing outside is the object. Of a negative, all inside is not the object.
+        points: `(x, y, label)` in pixels, label 1 on the object, 0 not on it; `likewise.Selector` makes the mask.
         scribbles: strokes as `likewise.io.masks.read_scribbles` takes them; pixels without a stroke are unknown.
         absent: a negative: the object is not in the image, or, with a mask, a box or scribbles, not there.
         ignore: a mask of pixels that are unknown, neither object nor background, whatever else marks them.
         class_name: the name of the object's class; examples with the same name are shots of one class.
         label: the value or colour of the object in a mask of several classes; "nonzero" for all but 0.
         invert: the mask is true where the object is not.
-        box_only: only a ring around each box counts as background, a quarter of its sides wide; all else is unknown,
+        box_only: outside each box only a ring counts as background, a quarter of its sides wide; all else is unknown,
             since more of the same objects may be there.
     """
 
@@ -59,9 +68,10 @@ class Example(EqualByValue):
     label: Label | None = None
     invert: bool = False
     box_only: bool = False
+    points: Sequence[Point] | None = None
 
     def __repr__(self) -> str:
-        given = [name for name in ("mask", "box", "scribbles", "ignore") if getattr(self, name) is not None]
+        given = [name for name in (*MARKS, "ignore") if getattr(self, name) is not None]
         kind = ", absent" if self.absent else ""
         return f"Example({self.name!r}, {self.class_name!r}, {' and '.join(given) or 'unmarked'}{kind})"
 
@@ -117,10 +127,10 @@ def mark(
         ExampleError: no object pixel, or an object that is not marked in exactly one way.
         ArgumentError: an impossible box.
     """
-    given = [name for name in ("mask", "box", "scribbles") if getattr(example, name) is not None]
+    given = [name for name in MARKS if getattr(example, name) is not None]
     if len(given) != 1 and not (example.absent and not given):
         raise ExampleError(
-            f"{example.name}: give exactly one of a mask, a box or scribbles; got {' and '.join(given) or 'none'}"
+            f"{example.name}: give exactly one of mask, box, points or scribbles; got {' and '.join(given) or 'none'}"
         )
     image = read_image(example.image)
     size = (image.shape[0], image.shape[1])
@@ -130,10 +140,16 @@ def mark(
     elif example.scribbles is not None:
         foreground, background = read_scribbles(example.scribbles, size=size)
     elif example.box is not None:
-        boxes = example.box if np.ndim(example.box) > 1 else [example.box]
-        foreground = np.any([box_mask(box, size) for box in boxes], axis=0)  # type: ignore[arg-type]
+        boxes: Sequence[Box] = example.box if np.ndim(example.box) > 1 else [example.box]  # type: ignore[assignment,list-item]
+        inside = np.any([box_mask(box, size) for box in boxes], axis=0)
+        foreground = inside if example.absent else select_in_boxes(image, boxes)
         if example.box_only:
-            background = np.any([ring_mask(box, size) for box in boxes], axis=0) & ~foreground  # type: ignore[arg-type]
+            around = np.any([ring_mask(box, size) for box in boxes], axis=0)
+            background = (inside | around) & ~foreground
+    elif example.points is not None:
+        foreground = Selector(image).mask(
+            [(x, y) for x, y, _ in example.points], [label for _, _, label in example.points]
+        )
     else:
         assert example.mask is not None
         foreground = read_mask(example.mask, label=example.label, size=size) ^ example.invert
@@ -158,6 +174,16 @@ def mark(
                     f"--{'no-' * example.invert}invert (invert={not example.invert})"
                 )
     return image, foreground, background
+
+
+def select_in_boxes(image: UInt8[np.ndarray, "h w 3"], boxes: Sequence[Box]) -> Bool[np.ndarray, "h w"]:
+    """Return the masks of the objects in the boxes, united; where none is found, all of the box."""
+    selector, size = Selector(image), (image.shape[0], image.shape[1])
+    found = np.zeros(size, bool)
+    for box in boxes:
+        own = selector.mask(box=box)
+        found |= own if own.any() else box_mask(box, size)
+    return found
 
 
 def ring_mask(box: Box, size: tuple[int, int]) -> Bool[np.ndarray, "h w"]:

@@ -30,7 +30,7 @@ from likewise.io.images import Source, read_image
 from likewise.io.resize import LARGEST_SIDE
 from likewise.predict.concept import Concept, concatenate, thumbnail
 from likewise.predict.concept_schema import MOST_CLASSES
-from likewise.predict.examples import Example, mark
+from likewise.predict.examples import MARKS, Example, mark
 from likewise.predict.heads.open import open_head
 from likewise.predict.heads.prototypes import PANetHead, PrototypesHead, features_of
 from likewise.predict.inputs import Inputs
@@ -218,9 +218,11 @@ class FewShot:
         examples = [examples] if isinstance(examples, Example) else list(examples)
         _refuse_contradictions(examples)
         if wrong := next((each for each in examples if not isinstance(each, Example)), None):
-            raise TypeError(f"{wrong!r} is not an Example; write Example(image, mask=...), or with a box or scribbles")
+            raise TypeError(
+                f"{wrong!r} is not an Example; write Example(image, mask=...), or with a box, points or scribbles"
+            )
         if not examples:
-            raise ExampleError("no examples: give at least one image with a mask, a box or scribbles")
+            raise ExampleError("no examples: give at least one image with a mask, a box, points or scribbles")
         classes = tuple(dict.fromkeys(example.class_name for example in examples))
         if len(classes) > MOST_CLASSES:
             raise ArgumentError(f"{len(classes)} classes; labels are 8-bit, so {MOST_CLASSES} is the most")
@@ -323,10 +325,9 @@ class FewShot:
 
 def _refuse_contradictions(examples: Sequence[Example]) -> None:
     """Raise an `ExampleError` for an image that both shows a class and, as a whole, does not."""
-    marks = ("mask", "box", "scribbles")
     positive = {(str(one.image), one.class_name) for one in examples if isinstance(one, Example) and not one.absent}
     for one in examples:
-        whole = isinstance(one, Example) and one.absent and all(getattr(one, name) is None for name in marks)
+        whole = isinstance(one, Example) and one.absent and all(getattr(one, name) is None for name in MARKS)
         if whole and isinstance(one.image, str | Path) and (str(one.image), one.class_name) in positive:
             raise ExampleError(
                 f"{one.name}: given both as an example of {one.class_name!r} and as an image without it; give it once, "

@@ -17,8 +17,7 @@ from typing import TypedDict, Unpack
 from likewise.errors import ArgumentError, DataSetError, ExampleError, check_known, warn
 from likewise.io.annotations import ObjectMask, annotation_of, find_format, read_image_annotation
 from likewise.io.class_lists import PASCAL, find_palette, read_palette, voc_palette
-from likewise.io.hub import local_path
-from likewise.io.marks import Box, parse_box
+from likewise.io.marks import parse_box, parse_points
 from likewise.io.masks import Label, parse_label
 from likewise.io.paths import (
     IMAGE_FOLDERS,
@@ -52,6 +51,8 @@ class Marks(TypedDict, total=False):
         boxes: ``x0,y0,x1,y1`` for each example image, in order, instead of masks. The boxes of one image, given several
             times or alone, are one example. With fewer boxes than images, those of images that have no mask.
         box_only: see `Example.box_only`.
+        points: ``x,y,+`` (on the object) and ``x,y,-``, several with spaces between, for each example image, in order,
+            instead of masks; or any number of them for one image.
         scribbles: a file of strokes for each example image, in order, instead of masks.
         label: the object in every mask: a value, a colour, "nonzero" (`likewise.io.masks.parse_label`), or a name in
             `palette`.
@@ -65,6 +66,7 @@ class Marks(TypedDict, total=False):
 
     boxes: Sequence[str]
     box_only: bool
+    points: Sequence[str]
     scribbles: Sequence[Path]
     label: str | Label | None
     palette: str | Path | None
@@ -90,37 +92,32 @@ def find_examples(texts: Sequence[str | Path], **marks: Unpack[Marks]) -> tuple[
 
     Raises:
         ExampleError: a file that does not exist, an image without a mask, or no example at all.
-        ArgumentError: boxes or scribbles that are not one for each image, or both at once.
+        ArgumentError: boxes, points or scribbles that are not one for each image, or several of them at once.
     """
-    boxes, scribbles = marks.get("boxes", ()), marks.get("scribbles", ())
-    # Path.expanduser fails without a home
-    names = [str(local_path(os.path.expanduser(text))) for text in texts]  # noqa: PTH111
+    boxes, points, scribbles = marks.get("boxes", ()), marks.get("points", ()), marks.get("scribbles", ())
+    names = [os.path.expanduser(text) for text in texts]  # noqa: PTH111, Path.expanduser fails without a home
     concepts = [Path(name) for name in names if Path(name).suffix == ".concept"]
     others = [name for name in names if Path(name).suffix != ".concept"]
-    if boxes and scribbles:
-        raise ArgumentError("boxes and scribbles were both given; give one of them")
-    instead, drawn = ("boxes", len(boxes)) if boxes else ("scribbles", len(scribbles))
+    kinds = {"boxes": len(boxes), "points": len(points), "scribbles": len(scribbles)}
+    given = [kind for kind, count in kinds.items() if count]
+    if len(given) > 1:
+        raise ArgumentError(f"{' and '.join(given)} were both given; give one of them")
+    drawn = kinds[given[0]] if given else 0
     examples = _Finder(masks_required=not drawn, strict=marks.get("strict", False)).examples(others)
-    if boxes and len({str(example.image) for example in examples}) == 1:
-        examples = examples[:1] * len(boxes)
+    if (boxes or points) and len({str(example.image) for example in examples}) == 1:
+        examples = examples[:1] * drawn
     masked: list[Example] = []
     if drawn and drawn == sum(example.mask is None for example in examples):
         masked = [example for example in examples if example.mask is not None]
         examples = [example for example in examples if example.mask is None]
     if drawn and drawn != len(examples):
-        raise ArgumentError(f"example images: {len(examples)}, {instead}: {drawn}; give one for each image, in order")
-    if boxes:
-        by_image: dict[str, list[Box]] = {}
-        for example, box in zip(examples, boxes, strict=True):
-            by_image.setdefault(str(example.image), []).append(parse_box(box))
+        raise ArgumentError(f"example images: {len(examples)}, {given[0]}: {drawn}; give one for each image, in order")
+    if boxes or points:
+        by_image: dict[str, list[str]] = {}
+        for example, text in zip(examples, boxes or points, strict=True):
+            by_image.setdefault(str(example.image), []).append(text)
         examples = list({str(example.image): example for example in examples}.values())
-        own = [by_image[str(example.image)] for example in examples]
-        examples = [
-            replace(
-                example, mask=None, box=found[0] if len(found) == 1 else found, box_only=marks.get("box_only", False)
-            )
-            for example, found in zip(examples, own, strict=True)
-        ]
+        examples = [_marked(example, by_image[str(example.image)], marks) for example in examples]
     elif scribbles:
         examples = [
             replace(example, mask=None, scribbles=strokes) for example, strokes in zip(examples, scribbles, strict=True)
@@ -266,6 +263,15 @@ class _Finder:
         names = ", ".join(path.name for path in without[:NAMED]) + ", ..." * (len(without) > NAMED)
         warn(f"{source}: {len(without)} of {len(examples)} images left out, since they have no mask: {names}")
         return [example for example in examples if example.mask is not None]
+
+
+def _marked(example: Example, texts: Sequence[str], marks: Marks) -> Example:
+    """The example with the boxes or the points of its image."""
+    if marks.get("points"):
+        return replace(example, mask=None, points=[point for text in texts for point in parse_points(text)])
+    boxes = [parse_box(text) for text in texts]
+    box = boxes[0] if len(boxes) == 1 else boxes
+    return replace(example, mask=None, box=box, box_only=marks.get("box_only", False))
 
 
 def _class_of(folder: Path) -> str:

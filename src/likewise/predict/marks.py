@@ -92,6 +92,8 @@ def seeds_of(
     labels = [1] * len(points) if labels is None else list(labels)
     if len(labels) != len(points) or not set(labels) <= {0, 1}:
         raise ArgumentError(f"labels are {labels} for {len(points)} points; give 1 (object) or 0 (not) for each point")
+    if len(points) and max(size) > 1 and all(0 <= edge <= 1 for point in points for edge in point):
+        raise ArgumentError(f"points {list(points)} look normalised; multiply x by {size[1]} and y by {size[0]}")
     planes = np.zeros((2, *grid), bool)
     for (x, y), label in zip(points, labels, strict=True):
         if not (0 <= x < size[1] and 0 <= y < size[0]):
@@ -141,7 +143,7 @@ def planes_of(
 
 
 def shrink(plane: Float32[np.ndarray, "h w"] | Bool[np.ndarray, "h w"], size: tuple[int, int]) -> np.ndarray:
-    """Return the mean over the cells of a coarser grid of this (height, width)."""
+    """Return the mean over the cells of a grid of this (height, width)."""
     image = Image.fromarray(plane.astype(np.float32))
     return np.asarray(image.resize((size[1], size[0]), Image.Resampling.BOX))
 

@@ -12,6 +12,7 @@ from likewise.errors import ArgumentError, ExampleError, ImageError
 from likewise.predict.examples import Example, mark
 from likewise.predict.find_examples import find_examples
 from support.fakes import noise, save_flat, write_image
+from support.scenes import scene
 
 
 def test_an_example_is_an_image_and_a_mask_joined_by_an_equals_sign(photos: Path) -> None:
@@ -142,15 +143,46 @@ def test_a_box_is_for_the_image_without_a_mask(photos: Path) -> None:
     assert sorted(found, key=lambda example: example.name) == [Example(cat, mask=mask), Example(dog, box=(1, 2, 3, 4))]
 
 
+def test_a_box_makes_a_mask_of_the_object_inside() -> None:
+    image, disc = scene()
+    _, foreground, background = mark(Example(image, box=(38, 28, 92, 82)))
+    assert (foreground & disc).sum() / (foreground | disc).sum() > 0.85
+    np.testing.assert_array_equal(background, ~foreground)
+
+
+def test_of_a_negative_all_inside_the_box_is_not_the_object() -> None:
+    image, _ = scene()
+    assert mark(Example(image, box=(38, 28, 92, 82), absent=True))[1].sum() == 54 * 54
+
+
 def test_beside_a_box_alone_all_but_a_ring_is_unknown() -> None:
-    example = Example(np.zeros((40, 60, 3), np.uint8), box=(20, 8, 40, 24), box_only=True)
-    _, foreground, background = mark(example)
-    assert foreground.sum() == 20 * 16
-    expected = np.zeros((40, 60), bool)
-    expected[4:28, 15:45] = True
-    np.testing.assert_array_equal(background, expected & ~foreground)
-    corner = Example(np.zeros((40, 60, 3), np.uint8), box=[(0, 0, 8, 8), (52, 32, 60, 40)], box_only=True)
-    assert mark(corner)[2].sum() == 2 * (100 - 64)
+    image, _ = scene()
+    _, foreground, background = mark(Example(image, box=(38, 28, 92, 82), box_only=True))
+    known = np.zeros(foreground.shape, bool)
+    known[14:95, 24:105] = True
+    np.testing.assert_array_equal(foreground | background, known)
+    assert not (foreground & background).any()
+
+
+def test_points_make_a_mask() -> None:
+    image, disc = scene()
+    _, foreground, background = mark(Example(image, points=[(65, 55, 1), (10, 10, 0)]))
+    assert (foreground & disc).sum() / (foreground | disc).sum() > 0.85
+    np.testing.assert_array_equal(background, ~foreground)
+
+
+def test_the_points_of_one_image_are_one_example(photos: Path) -> None:
+    cat, dog = save_flat(photos / "cat.jpg"), save_flat(photos / "dog.jpg")
+    (found,), _ = find_examples([cat], points=["3,2,+", "9,7.5,-"])
+    assert found == Example(cat, points=[(3, 2, 1), (9, 7.5, 0)])
+    first, second = find_examples([cat, dog], points=["3,2,+ 9,7,-", "1,1"])[0]
+    assert (first.points, second.points) == ([(3, 2, 1), (9, 7, 0)], [(1, 1, 1)])
+    with pytest.raises(ArgumentError, match=r"2, points: 3;"):
+        find_examples([cat, dog], points=["1,1,+"] * 3)
+    with pytest.raises(ArgumentError, match="1,1,x"):
+        find_examples([cat], points=["1,1,x"])
+    with pytest.raises(ArgumentError, match="boxes and points"):
+        find_examples([cat], points=["1,1,+"], boxes=["1,2,3,4"])
 
 
 def test_the_error_for_an_image_without_a_mask_lists_the_names_tried(photos: Path) -> None:
@@ -183,15 +215,14 @@ def test_the_error_for_a_missing_example_names_it(photos: Path) -> None:
             find_examples(texts)
 
 
-def test_a_mask_a_box_and_scribbles_mark_foreground_and_background(photos: Path) -> None:
+def test_a_mask_and_scribbles_mark_foreground_and_background(photos: Path) -> None:
     cat = save_flat(photos / "cat.png", size=(12, 8))
     mask = np.zeros((8, 12), bool)
     mask[2:5, 3:7] = True
-    for example in (Example(cat, mask=mask), Example(cat, box=(3, 2, 7, 5))):
-        image, foreground, background = mark(example)
-        assert image.shape == (8, 12, 3)
-        np.testing.assert_array_equal(foreground, mask)
-        np.testing.assert_array_equal(background, ~mask)
+    image, foreground, background = mark(Example(cat, mask=mask))
+    assert image.shape == (8, 12, 3)
+    np.testing.assert_array_equal(foreground, mask)
+    np.testing.assert_array_equal(background, ~mask)
     strokes = np.zeros((8, 12), np.uint8)
     strokes[3, 3:6], strokes[7, :] = 1, 2
     _, foreground, background = mark(Example(cat, scribbles=Image.fromarray(strokes)))
@@ -219,14 +250,14 @@ def test_ignored_pixels_are_unknown_whatever_marks_them(photos: Path) -> None:
     ignore[:4] = True
     strokes = np.full((8, 12), 2, np.uint8)
     strokes[2:6, 3:6] = 1
-    for marks in ({"mask": strokes == 1}, {"box": (3, 2, 6, 6)}, {"scribbles": strokes}):
+    for marks in ({"mask": strokes == 1}, {"scribbles": strokes}):
         _, foreground, background = mark(Example(cat, ignore=ignore, **marks))
         np.testing.assert_array_equal(foreground, (strokes == 1) & ~ignore)
         np.testing.assert_array_equal(background, (strokes == 2) & ~ignore)
     with pytest.raises(ExampleError, match=r"cat\.png"):
-        mark(Example(cat, box=(0, 0, 3, 3), ignore=ignore))
+        mark(Example(cat, mask=ignore, ignore=ignore))
     with pytest.raises(ImageError):
-        mark(Example(cat, box=(0, 0, 3, 3), ignore=ignore[:4]))
+        mark(Example(cat, mask=ignore, ignore=ignore[:4]))
 
 
 def test_examples_are_compared_by_value(photos: Path) -> None:
@@ -241,12 +272,14 @@ def test_examples_are_compared_by_value(photos: Path) -> None:
 
 def test_a_saved_example_is_found_with_the_same_pixels(photos: Path) -> None:
     image = np.random.default_rng(0).integers(0, 255, (8, 12, 3), dtype=np.uint8)
-    example = Example(image, box=(3, 2, 6, 6))
+    inside = np.zeros((8, 12), bool)
+    inside[2:6, 3:6] = True
+    example = Example(image, mask=inside)
     example.save(photos / "cat.png")
     (found,), _ = find_examples([photos / "cat.png"])
     for one, other in zip(mark(example), mark(found), strict=True):
         np.testing.assert_array_equal(one, other)
-    unsure = Example(image, box=(3, 2, 6, 6), ignore=np.eye(8, 12, dtype=bool))
+    unsure = Example(image, mask=inside, ignore=np.eye(8, 12, dtype=bool))
     unsure.save(photos / "dog.png")
     for one, other in zip(
         mark(unsure), mark(Example(photos / "dog.png", scribbles=photos / "dog.scribbles.png")), strict=True
@@ -300,9 +333,7 @@ def test_an_image_without_a_mask_is_left_out_of_a_folder_with_a_warning(photos: 
 def test_the_boxes_of_one_image_are_one_example(photos: Path, images: int) -> None:
     two = save_flat(photos / "two.jpg")
     (found,), _ = find_examples([two] * images, boxes=["0,0,3,3", "6,4,9,8"])
-    expected = np.zeros((8, 12), bool)
-    expected[0:3, 0:3] = expected[4:8, 6:9] = True
-    np.testing.assert_array_equal(mark(found)[1], expected)
+    assert found == Example(two, box=[(0, 0, 3, 3), (6, 4, 9, 8)])
     with pytest.raises(ArgumentError, match=r"2, boxes: 3"):
         find_examples([two, save_flat(photos / "one.jpg")], boxes=["0,0,3,3"] * 3)
 

@@ -23,7 +23,7 @@ CHAIN = [(80, 80), (80, 138), (80, 196), (138, 138), (200, 300)]
 
 def test_discs_that_touch_are_objects_of_their_own() -> None:
     mask = discs((300, 400), CHAIN, 30)
-    found = separate(mask)
+    found = separate(mask, mask * np.float32(0.9))
     assert found.max() == len(CHAIN)
     np.testing.assert_array_equal(found > 0, mask)
     for row, column in CHAIN:
@@ -36,13 +36,22 @@ def test_a_long_object_of_even_width_stays_whole() -> None:
     mask = np.zeros((200, 400), bool)
     mask[80:110, 20:380] = True
     mask[80:180, 20:50] = True
-    assert separate(mask).max() == 1
+    assert separate(mask, mask * np.float32(0.9)).max() == 1
+
+
+def test_a_valley_of_the_probability_separates_what_the_mask_joins() -> None:
+    mask = np.zeros((120, 240), bool)
+    mask[30:90, 20:220] = True
+    plane = mask * np.float32(0.95)
+    assert separate(mask, plane).max() == 1
+    plane[:, 110:130] *= 0.7
+    assert separate(mask, plane).max() == 2
 
 
 def test_specks_are_dropped() -> None:
     mask = discs((300, 400), [(150, 150)], 60)
     mask[280:284, 380:384] = True
-    found = separate(mask)
+    found = separate(mask, mask * np.float32(0.9))
     assert found.max() == 1
     assert found[282, 382] == 0
 
@@ -50,12 +59,12 @@ def test_specks_are_dropped() -> None:
 def test_an_object_smaller_than_a_position_of_the_grid_is_no_error() -> None:
     mask = np.zeros((2000, 2000), bool)
     mask[5:8, 5:8] = True
-    assert separate(mask).max() == 0
+    assert separate(mask, mask * np.float32(0.9)).max() == 0
 
 
 def test_a_photograph_of_12_megapixels_is_separated_at_the_size_of_the_grid() -> None:
     mask = discs((300, 400), CHAIN, 30).repeat(10, axis=0).repeat(10, axis=1)
-    assert separate(mask).max() == len(CHAIN)
+    assert separate(mask, mask * np.float32(0.9)).max() == len(CHAIN)
 
 
 def test_instances_have_labels_scores_boxes_areas_and_centroids() -> None:
@@ -91,9 +100,9 @@ def test_an_empty_result_has_no_instances() -> None:
     assert found.boxes.shape == (0, 4)
 
 
-@pytest.mark.parametrize(("deepest", "count"), [(0.3, 1), (0.9, 2)])
-def test_basins_join_over_a_deep_pass(deepest: float, count: int) -> None:
+@pytest.mark.parametrize(("passed", "count"), [(0.3, 1), (0.9, 2)])
+def test_basins_join_over_a_high_pass(passed: float, count: int) -> None:
     depth = np.array([[1, 4, 9, 5, 8, 3, 1]], np.float32).repeat(3, axis=0)
     basins = basins_of(depth)
     assert len(np.unique(basins)) == 2
-    assert len(np.unique(join_basins(basins, depth, deepest))) == count
+    assert len(np.unique(join_basins(basins, depth, passed))) == count

@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from tests.support.scenes import scene
 
 from likewise import ArgumentError, Selector
+from support.scenes import scene
 
 IMAGE, DISC = scene()
 CENTRE = (65, 55)
@@ -55,6 +55,7 @@ def test_nothing_outside_a_box_is_the_object(selector: Selector) -> None:
         ({}, "nothing marks the object"),
         ({"points": [CENTRE], "labels": [0]}, "nothing marks the object"),
         ({"points": [(160, 3)]}, "160,3"),
+        ({"points": [(0.4, 0.5)]}, "normalised"),
         ({"points": [CENTRE], "labels": [1, 0]}, "1 points"),
         ({"box": (0.2, 0.2, 0.6, 0.7)}, "normalised"),
         ({"strokes": np.ones((3, 3), np.uint8)}, "3 x 3"),
