@@ -15,7 +15,10 @@ if TYPE_CHECKING:
     from likewise.evaluate.run import Run
 
 ProtocolName = Annotated[
-    str, typer.Option("--protocol", help="panet-2019, pfenet-2020, hsnet-2021, fss-hsnet-2021, or likewise-1 (ours).")
+    str,
+    typer.Option(
+        "--protocol", help="panet-2019, pfenet-2020, hsnet-2021, fss-hsnet-2021, fs-cs-2022, or likewise-1 (ours)."
+    ),
 ]
 Data = Annotated[Path, typer.Option("--data", help="Root folder of the data set.")]
 RunFolder = Annotated[Path, typer.Option("--out", "-o", metavar="RUN", help="Folder for masks and results.")]

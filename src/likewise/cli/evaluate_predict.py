@@ -34,6 +34,7 @@ def predict(
     ] = "torch",
     device: options.Device = "auto",
     precision: options.Precision = "float32",
+    world: options.World = None,
 ) -> None:
     """Write the masks of all episodes and the episode lists to RUN.
 
@@ -47,7 +48,7 @@ def predict(
         from likewise.evaluate.segmenter import episode_segmenter, predictor_options
 
     head = predictor_options(protocols.find_protocol(protocol), engine)
-    few_shot = options.open_few_shot(model, backbone, weights, side, device, precision, **head)
+    few_shot = options.open_few_shot(model, backbone, weights, side, device, precision, world=world, **head)
     drawing: dict[str, Any] = {"shots": shots, "ways": ways, "count": count, "seed": seed, "episodes": episodes}
     drawing |= {"data": data, "benchmark": benchmark, "fold": fold, "fold_convention": folds}
     run = start_run(out, protocol_name=protocol, model=few_shot.settings, **drawing)
