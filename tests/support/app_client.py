@@ -43,7 +43,7 @@ def serving(roots: list[Path], *, open_first: bool = True, password: str | None 
         yield client
 
 
-def wait_until(reached: Callable[[], object], seconds: float = 25.0) -> None:
+def wait_until(reached: Callable[[], object], seconds: float = 120.0) -> None:
     """Wait until a condition holds."""
     deadline = time.monotonic() + seconds
     while not reached():

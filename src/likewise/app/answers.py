@@ -9,84 +9,46 @@ screen are first. Masks are computed on request, in the thread of the request.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import threading
+import time
 import traceback
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from cachetools import LRUCache
 from threadpoolctl import threadpool_limits
 
+from likewise.app.answer import Answer, Pass, difference, shrink, to_answer, to_network_answer
 from likewise.app.features import FeatureCache
+from likewise.app.learning import Learner
 from likewise.app.masks import Labels
 from likewise.app.network import SIDE, Network
-from likewise.app.photos import CACHE, CONCEPTS, TRAINING, ConflictError, Photo
-from likewise.app.pixels import read_small
+from likewise.app.photos import CACHE, TRAINING, ConflictError, Photo
+from likewise.app.pixels import drop_old_thumbnails, read_small
 from likewise.app.project import Project
 from likewise.engine.protocol import Features
 from likewise.errors import ImageError, LikewiseError
 from likewise.io.images import ScaledImage, read_scaled
 from likewise.io.prefetch import prefetch
-from likewise.predict.concept import Concept
 from likewise.predict.edges import LARGEST
-from likewise.predict.examples import Example
 from likewise.predict.few_shot import FewShot
 from likewise.predict.result import Result
-from likewise.predict.segmenter import Segmenter, to_result
+from likewise.predict.segmenter import Segmenter
 
 CHUNK = 64
 """Images that are answered between two looks at what is on screen."""
 EVERY = 8
 """Chunks between two events."""
-FEATURE_SIDE = 32
-"""Long side of the label maps of a network's answers that are compared with each other."""
-KEPT_MASKS = 64
-"""Full masks in memory."""
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What the concept says about an image, for each class id.
-
-    Attributes:
-        number: of the pass that computed it.
-        labels: class ids at the size of the features.
-        changed: 1 - IoU of these with those of the pass before.
-    """
-
-    number: int
-    presence: dict[int, float]
-    quality: dict[int, float]
-    area: dict[int, float]
-    labels: Labels
-    changed: float | None = None
-
-
-@dataclass
-class Pass:
-    """One pass over all images: a segmenter, the class ids of its labels, and how far it is.
-
-    Attributes:
-        network: answers instead of the segmenter, if a person adopted it.
-    """
-
-    number: int = 0
-    segmenter: Segmenter | None = None
-    classes: tuple[int, ...] = ()
-    network: Network | None = None
-    done: int = 0
-    total: int = 0
-    changes: list[float] = field(default_factory=list)
-
-    @property
-    def answers(self) -> bool:
-        """Whether there is anything that answers."""
-        return self.segmenter is not None or self.network is not None
+KEPT_MASKS = 128 << 20
+"""Bytes of masks in memory."""
+COURTESY = 0.4
+"""Seconds after a mark for which the background waits, since the next mark may follow."""
 
 
 class Answers:
@@ -104,17 +66,18 @@ class Answers:
         self.cache = FeatureCache(
             project.folder / CACHE / "features" / f"{self.few_shot.fingerprint}-{self.few_shot.side}"
         )
+        self.learner = Learner(project, self.few_shot)
         self.current = Pass()
         self.features_done: tuple[int, int] | None = None
         self._answers: dict[int, Answer] = {}
         self._network: tuple[tuple[str, int], Network] | None = None
-        self._rows: dict[tuple[int, str | None, int], Concept] = {}
-        self._masks: LRUCache[tuple[int, str], Labels] = LRUCache(KEPT_MASKS)
+        self._masks: LRUCache[tuple[int, str], Labels] = LRUCache(KEPT_MASKS, getsizeof=lambda labels: labels.nbytes)
         self._lock = threading.RLock()
         self._wake = threading.Event()
         self._stop = False
         self._examples: tuple[Any, ...] = ()
         self._visible: list[int] = []
+        self._marked = 0.0
         self._pool = ThreadPoolExecutor(max_workers=os.cpu_count() or 2, thread_name_prefix="answers")
         self._thread = threading.Thread(target=self._run, name="answers", daemon=True)
 
@@ -136,6 +99,10 @@ class Answers:
         """Answer these images first."""
         self._visible = list(ids)
 
+    def wait_a_moment(self) -> None:
+        """Leave the processor to a person who marks an object."""
+        self._marked = time.monotonic()
+
     def answer(self, id: int) -> Answer | None:
         """Return the latest answer for an image."""
         return self._answers.get(id)
@@ -146,7 +113,7 @@ class Answers:
         if decision.status == "absent":
             return "absent"
         if decision.mask:
-            return f"{decision.mask}-{len(self.project.classes)}"
+            return f"{decision.mask}-{hash(tuple(self.project.classes)) & 0xFFFFFFFF:x}"
         return f"{photo.version}-{self.current.number}"
 
     def labels(self, id: int, side: int | None = None, of: str | None = None) -> Labels:
@@ -178,7 +145,7 @@ class Answers:
         else:
             image = read_scaled(path, LARGEST) if side is None else read_scaled(read_small(path, side))
             labels = np.array([0, *current.classes], np.uint8)[self.result(photo, image, current).labels]
-        with self._lock:
+        with self._lock, contextlib.suppress(ValueError):  # larger than all room
             self._masks[key] = labels
         return labels
 
@@ -232,31 +199,46 @@ class Answers:
     # the background
 
     def _run(self) -> None:
-        self.project.scan()
+        self._guarded(self._open)
         while not self._stop:
             self._wake.wait()
             self._wake.clear()
-            try:
-                self.project.read_headers()
-                self.project.drop_unfit_masks()
-                self._follow()
-                self._answer_all()
-                self._compute_features()
-            except Exception as error:
-                self.project.events.send("problem", detail=str(error) or type(error).__name__)
-                if not isinstance(error, LikewiseError):
-                    traceback.print_exc()
+            self._guarded(self._catch_up)
+
+    def _guarded(self, work: Callable[[], None]) -> None:
+        """Do some work; an error is shown, and ends only this piece of it."""
+        try:
+            work()
+        except Exception as error:
+            self.project.events.send("problem", detail=str(error) or type(error).__name__)
+            if not isinstance(error, LikewiseError):
+                traceback.print_exc()
+
+    def _open(self) -> None:
+        self.project.scan()
+        self.cache.keep_only({photo.digest for photo in self.project.photos.values() if photo.digest})
+        drop_old_thumbnails(self.project)
+
+    def _catch_up(self) -> None:
+        self.project.read_headers()
+        self.project.drop_unfit_masks()
+        self._follow()
+        self._answer_all()
+        self._compute_features()
 
     def _interrupted(self) -> bool:
+        """Whether there is something newer to do; waits while a person marks an object."""
+        while not self._stop and (rest := self._marked + COURTESY - time.monotonic()) > 0:
+            time.sleep(rest)
         return self._stop or self._wake.is_set()
 
     def _follow(self) -> None:
         """Learn the concept again if examples, classes or settings have changed, and begin a pass."""
         project = self.project
-        examples, signature = self._signature()
+        examples, signature = self.learner.signature()
         if signature == self._examples:
             return
-        concept = self._learn(examples)
+        concept = self.learner.learn(examples)
         segmenter: Segmenter | None = None
         classes: tuple[int, ...] = ()
         if concept is not None:
@@ -264,75 +246,17 @@ class Answers:
             self.few_shot.edges = project.settings["edges"]
             segmenter, classes = self.few_shot.prepare(concept), tuple(map(int, concept.classes))
         self._examples = signature
-        network = self._trained() if project.settings.get("network") else None
+        network: Network | None = None
+        if project.settings.get("network"):
+            with contextlib.suppress(ConflictError):  # its folder was deleted
+                network = self._trained()
         self.current = Pass(self.current.number + 1, segmenter, classes, network)
         project.answered = self.current.number
         project.changed("answers", images=None)
 
     def is_current(self) -> bool:
         """Whether the concept is that of the examples, classes and settings of now."""
-        return self._signature()[1] == self._examples
-
-    def _signature(self) -> tuple[list[tuple[int, str | None, tuple[int, ...]]], tuple[Any, ...]]:
-        """Return the examples (image, mask, classes), and all that the concept follows from."""
-        project = self.project
-        with project.lock:
-            examples = [
-                (id, decision.mask, tuple(sorted(set(decision.areas) & set(project.classes))))
-                for id, decision in project.decisions.items()
-                if decision.example and id in project.photos and not project.photos[id].missing
-            ]
-            concepts = sorted((digest, *ids) for digest, ids in project.concepts.items())
-            settings = sorted((name, str(value)) for name, value in project.settings.items())
-            return examples, (tuple(examples), tuple(concepts), tuple(sorted(project.classes)), tuple(settings))
-
-    def _learn(self, examples: Sequence[tuple[int, str | None, tuple[int, ...]]]) -> Concept | None:
-        """Return the concept of the examples; its classes are named by their ids."""
-        marked = sorted({id for _, _, classes in examples for id in classes})
-        parts: list[Concept] = []
-        kept: dict[tuple[int, str | None, int], Concept] = {}
-        for image, mask, classes in examples:
-            for id in classes or (marked if mask is None else ()):
-                key = (image, mask, id)
-                try:
-                    kept[key] = self._rows.get(key) or self._learn_one(*key)
-                except LikewiseError as error:
-                    self.project.events.send("problem", detail=str(error))
-                    continue
-                parts.append(kept[key])
-        self._rows = kept
-        parts += self._opened_concepts()
-        if not parts:
-            return None
-        concept = parts[0].merged(*parts[1:])
-        shown = {own for at, own in enumerate(concept.class_of) if not concept.is_negative(at)}
-        for index, name in enumerate(concept.classes):
-            if index not in shown and len(shown):
-                concept = concept.without(name)
-        return concept if shown else None
-
-    def _opened_concepts(self) -> list[Concept]:
-        parts = []
-        for digest, ids in sorted(self.project.concepts.items()):
-            try:
-                concept = Concept.load(self.project.folder / CONCEPTS / f"{digest}.concept")
-                part = replace(concept, classes=tuple(map(str, ids)))
-                for id in [id for id in ids if id not in self.project.classes]:
-                    part = part.without(str(id))
-                self.few_shot.check(part)
-                parts.append(part)
-            except LikewiseError as error:
-                self.project.events.send("problem", detail=str(error))
-        return parts
-
-    def _learn_one(self, image: int, mask: str | None, id: int) -> Concept:
-        photo = self.project.photo(image)
-        path = self.project.path(photo)
-        if mask is None:
-            example = Example(path, absent=True, class_name=str(id))
-        else:
-            example = Example(path, mask=self.project.masks.get(mask) == id, class_name=str(id))
-        return self.few_shot.learn(example)
+        return self.learner.signature()[1] == self._examples
 
     def _answer_all(self) -> None:
         """Answer all images whose features are known, the visible ones first."""
@@ -427,44 +351,3 @@ class Answers:
         if done == len(photos):
             self.features_done = None
             self.project.changed("features", images=None)
-
-
-def to_answer(features: Features, current: Pass) -> Answer:
-    """Return the answer for an image's features."""
-    assert current.segmenter is not None
-    found = current.segmenter.answer(features)
-    result = to_result(found.probabilities, current.segmenter.concept.classes, None, found.judged)
-    presences = result.presences or (1.0,) * len(current.classes)
-    areas = [float((result.labels == index).mean()) for index in range(1, len(current.classes) + 1)]
-    return Answer(
-        current.number,
-        dict(zip(current.classes, presences, strict=True)),
-        dict(zip(current.classes, result.expected_ious, strict=True)),
-        dict(zip(current.classes, areas, strict=True)),
-        np.array([0, *current.classes], np.uint8)[result.labels],
-    )
-
-
-def to_network_answer(labels: Labels, probability: np.ndarray, current: Pass) -> Answer:
-    """Return the answer of a network: a class is present where it has pixels."""
-    areas = {int(id): float((labels == id).mean()) for id in np.unique(labels) if id}
-    quality = {id: float(probability[labels == id].mean()) for id in areas}
-    return Answer(current.number, dict.fromkeys(areas, 1.0), quality, areas, shrink(labels, FEATURE_SIDE))
-
-
-def difference(before: Labels, after: Labels) -> float:
-    """Return 1 - IoU of two label maps: of the pixels that have a class in either, the share that differs."""
-    either = (before > 0) | (after > 0)
-    return float((before != after)[either].mean()) if either.any() else 0.0
-
-
-def shrink(labels: Labels, side: int) -> Labels:
-    """Return a label map whose long side has at most `side` pixels."""
-    scale = side / max(labels.shape)
-    if scale >= 1:
-        return labels
-    rows, columns = (
-        ((np.arange(max(1, round(length * scale))) + 0.5) / scale).astype(int).clip(0, length - 1)
-        for length in labels.shape
-    )
-    return labels[np.ix_(rows, columns)]

@@ -8,7 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from likewise.app.answers import Answer, Answers
+from likewise.app.answer import Answer
+from likewise.app.answers import Answers
 from likewise.app.photos import Photo
 from likewise.app.project import Decision, Project
 from likewise.app.schemas import ImageClassOut, ImageOut

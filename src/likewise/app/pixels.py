@@ -15,6 +15,8 @@ from likewise.app.photos import CACHE, Photo
 from likewise.app.project import Project
 from likewise.io.images import read_scaled
 
+THUMBNAILS = "thumbnails"
+"""Folder in the cache."""
 THUMBNAIL = 256
 """Pixels of the long side of a thumbnail."""
 LARGEST = 4096
@@ -50,13 +52,25 @@ def thumbnail(project: Project, photo: Photo) -> bytes:
     Raises:
         ImageError: the image cannot be read.
     """
-    path = project.folder / CACHE / "thumbnails" / f"{photo.id}-{photo.version}.jpg"
+    path = project.folder / CACHE / THUMBNAILS / thumbnail_name(photo)
     try:
         return path.read_bytes()
     except OSError:
         content = jpeg(project, photo, THUMBNAIL)
     _keep(path, content)
     return content
+
+
+def thumbnail_name(photo: Photo) -> str:
+    return f"{photo.id}-{photo.version}.jpg"
+
+
+def drop_old_thumbnails(project: Project) -> None:
+    """Delete the thumbnails of images that have changed or gone."""
+    folder = project.folder / CACHE / THUMBNAILS
+    current = {folder / thumbnail_name(photo) for photo in project.present()}
+    for path in set(folder.iterdir()) - current if folder.is_dir() else ():
+        path.unlink(missing_ok=True)
 
 
 def _keep(path: Path, content: bytes) -> None:

@@ -161,6 +161,7 @@ class Added(BaseModel):
 class Suggest(Body):
     ids: Ids | None = None
     count: Annotated[int, Field(ge=1, le=100)] = 8
+    class_id: int | None = None
 
 
 class Proposal(BaseModel):

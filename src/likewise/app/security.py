@@ -95,12 +95,14 @@ class Gate:
         self.app, self.port, self.token, self.password = app, port, token, password
         self.launch: str | None = secrets.token_urlsafe(32)
         self.cookie = f"likewise-{port}"
+        self._guesses = asyncio.Lock()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             await self.app(scope, receive, send)
             return
         if scope["type"] != "http":
+            await send({"type": "websocket.close", "code": 1008})
             return
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         query = parse_qs(scope.get("query_string", b"").decode("latin-1"))
@@ -117,6 +119,8 @@ class Gate:
             await self._enter(query["token"][0], send)
         elif scope["path"] == "/login" and self.password is not None:
             await self._login(scope["method"], receive, send)
+        elif not self._is_known(headers) and self.password is not None and scope["path"] == "/":
+            await respond(send, 303, b"", {"location": "/login"})
         elif not self._is_known(headers):
             await refuse(
                 send, 401, "open the link that likewise printed, or log in at /login if the server has a password"
@@ -179,7 +183,8 @@ class Gate:
         if self.password is not None and equal(given, self.password):
             await self._welcome(send)
         else:
-            await asyncio.sleep(1)  # a thousand guesses take a quarter of an hour
+            async with self._guesses:  # one guess a second, whoever asks
+                await asyncio.sleep(1)
             await respond(send, 303, b"", {"location": "/login?" + urlencode({"wrong": 1})})
 
 

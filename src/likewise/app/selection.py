@@ -33,7 +33,8 @@ class Selections:
         self.project, self.extractor = project, extractor
         self._prepared: LRUCache[tuple[int, str], Selector] = LRUCache(KEPT)
         self._last: LRUCache[tuple[int, str], Mask] = LRUCache(KEPT)
-        self._lock = threading.Lock()
+        self._latest = 0
+        self._lock = threading.RLock()
 
     def prepare(self, photo: Photo) -> Selector:
         """Return what makes masks of an image; the last few are kept."""
@@ -42,6 +43,13 @@ class Selections:
             if key not in self._prepared:
                 self._prepared[key] = Selector(self.project.path(photo), extractor=self.extractor)
             return self._prepared[key]
+
+    def prepare_ahead(self, photo: Photo) -> None:
+        """Prepare an image before its first mark, unless another one was opened meanwhile."""
+        self._latest = photo.id
+        with self._lock:
+            if self._latest == photo.id:
+                self.prepare(photo)
 
     def select(self, photo: Photo, marks: Marks) -> Mask:
         """Return the mask of the object that the marks show.

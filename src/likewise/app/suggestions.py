@@ -13,6 +13,7 @@ from likewise.app.tasks import Task
 from likewise.errors import ArgumentError
 from likewise.io.paths import ImageFile, real
 from likewise.predict.co_saliency import CoSaliency
+from likewise.predict.examples import DEFAULT_CLASS
 
 MOST = 200
 """Images of a group, unless they are named: more add time, and little to what they share."""
@@ -23,6 +24,7 @@ class Suggestions:
 
     Attributes:
         proposals: masks by the id of their image, the best first.
+        class_id: of the proposals, unless another one is accepted.
         outsiders: ids of images that share little with the others.
     """
 
@@ -31,8 +33,9 @@ class Suggestions:
         self.task = Task("suggest", project.events)
         self.proposals: dict[int, Bool[np.ndarray, "h w"]] = {}
         self.outsiders: list[int] = []
+        self.class_id: int | None = None
 
-    def start(self, ids: Sequence[int] | None, count: int) -> None:
+    def start(self, ids: Sequence[int] | None, count: int, class_id: int | None = None) -> None:
         """Look for what the images share, in the background; without `ids` in up to `MOST` images of all.
 
         Raises:
@@ -49,7 +52,10 @@ class Suggestions:
             photos = [self.project.photo(id) for id in dict.fromkeys(ids)]
         if len(photos) < 2:
             raise ArgumentError(f"{len(photos)} readable images share nothing; give two or more")
+        if class_id is not None:
+            self.project.class_(class_id)
         self.task.start(lambda: self._suggest(photos, count))
+        self.class_id = class_id
 
     def _suggest(self, photos: Sequence[Photo], count: int) -> None:
         self.proposals, self.outsiders = {}, []
@@ -77,9 +83,12 @@ class Suggestions:
             raise UnknownError(f"no proposal for image {id}; load the list of proposals again")
         return self.proposals[id]
 
-    def accept(self, id: int, class_id: int) -> None:
-        """Make a proposal an accepted example of a class."""
-        mask = self.proposal(id)
+    def accept(self, id: int, class_id: int | None) -> None:
+        """Make a proposal an accepted example of a class, by default of that of `start`, or the first, or a new one."""
+        mask, classes = self.proposal(id), self.project.classes
+        class_id = class_id or self.class_id or min(classes, default=None)
+        if class_id is None:
+            class_id = self.project.add_class(DEFAULT_CLASS).id
         self.project.accept(id, mask * np.uint8(self.project.class_(class_id).id), "accepted", example=True)
         del self.proposals[id]
 

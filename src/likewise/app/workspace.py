@@ -7,6 +7,8 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
+from filelock import FileLock, Timeout
+
 from likewise.app.answers import Answers
 from likewise.app.events import Events
 from likewise.app.exports import Exports
@@ -21,9 +23,21 @@ from likewise.io.paths import IMAGE_SUFFIXES, real, visible_entries
 
 
 class Open:
-    """An open project and what works on it."""
+    """An open project and what works on it.
+
+    Raises:
+        ConflictError: another server has it open.
+    """
 
     def __init__(self, project: Project) -> None:
+        self._only = FileLock(project.folder / "lock", thread_local=False)
+        try:
+            self._only.acquire(timeout=0)
+        except Timeout as error:
+            project.close()
+            raise ConflictError(
+                f"{project.folder}: another likewise app has this project open; use its page, or end it"
+            ) from error
         self.project = project
         self.answers = Answers(project)
         self.listing = Listing(project, self.answers)
@@ -45,7 +59,7 @@ class Open:
     def prepare(self, photo: Photo) -> None:
         """Prepare an image for marks, before the first one."""
         with contextlib.suppress(LikewiseError, OSError):
-            self.selections.prepare(photo)
+            self.selections.prepare_ahead(photo)
 
     def close(self) -> None:
         self.suggestions.task.stop()
@@ -53,6 +67,7 @@ class Open:
         self.training.stop()
         self.answers.stop()
         self.project.close()
+        self._only.release()
 
 
 class Workspace:

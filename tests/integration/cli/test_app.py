@@ -13,9 +13,9 @@ import httpx2
 import numpy as np
 import pytest
 
-from support.app_client import png, wait_until, write_photos
+from support.app_client import pixels, png, wait_until, write_photos
 
-KILLS = int(os.environ.get("KILLS", "5"))
+KILLS = int(os.environ.get("LIKEWISE_KILLS", "5"))
 """Times that the server is killed while it writes."""
 
 pytestmark = pytest.mark.slow
@@ -140,8 +140,6 @@ def test_nothing_accepted_is_lost_when_the_server_is_killed_during_writes(tmp_pa
 
 
 def mask_of(client, id: int) -> np.ndarray:
-    from support.app_client import pixels
-
     return pixels(client.get(f"/api/images/{id}/mask").raise_for_status().content) > 0
 
 
@@ -157,16 +155,16 @@ def test_a_network_is_trained_stopped_resumed_and_adopted(tmp_path):
         client.post("/api/classes", json={"name": "disc"})
         for id, mask in enumerate(masks[:9], start=1):
             client.put(f"/api/images/{id}/mask", params={"as_example": id < 3}, content=png(mask)).raise_for_status()
-        assert client.post("/api/train", json={"iterations": 60}).status_code == 202
-        wait_until(lambda: client.get("/api/train").json()["iteration"] >= 2, 300)
-        assert client.post("/api/train", json={"iterations": 60}).status_code == 409
+        assert client.post("/api/train", json={"iterations": 10}).status_code == 202
+        wait_until(lambda: client.get("/api/train").json()["iteration"] >= 1, 900)
+        assert client.post("/api/train", json={"iterations": 10}).status_code == 409
         client.post("/api/train/stop")
         wait_until(lambda: client.get("/api/train").json()["state"] == "stopped")
-        client.post("/api/train", json={"iterations": 60})
-        wait_until(lambda: client.get("/api/train").json()["state"] != "running", 500)
+        client.post("/api/train", json={"iterations": 10})
+        wait_until(lambda: client.get("/api/train").json()["state"] != "running", 900)
         done = client.get("/api/train").json()
-        assert (done["state"], done["iteration"]) == ("done", 60), done["error"]
-        assert len(done["curve"]) == 60
+        assert (done["state"], done["iteration"]) == ("done", 10), done["error"]
+        assert len(done["curve"]) == 10
         assert client.post("/api/train/adopt", json={"adopt": True}).json()["adopted"]
         answered = client.get("/api/images/10/mask?of=network&side=64")
         assert answered.status_code == 200

@@ -31,7 +31,8 @@ def stranger(client):
 
 def test_nothing_is_shown_without_the_token(client):
     stranger(client)
-    for path in ("/", "/api/project", "/api/openapi.json", "/api/images/1/pixels", "/api/events", "/index.html"):
+    assert client.get("/", follow_redirects=False).headers["location"] == "/login"
+    for path in ("/api/project", "/api/openapi.json", "/api/images/1/pixels", "/api/events", "/index.html"):
         assert client.get(path).status_code == 401, path
     assert client.get("/api/project", headers={"authorization": "Bearer " + "x" * 40}).status_code == 401
     assert client.get("/api/project", headers={"cookie": f"likewise-80={'x' * 40}"}).status_code == 401
@@ -236,6 +237,7 @@ def test_a_password_lets_in_and_others_do_not(client, monkeypatch):
 def test_without_a_password_there_is_no_login(photos):
     with serving([photos]) as client:
         assert stranger(client).get("/login").status_code == 401
+        assert client.get("/").status_code == 401
 
 
 @pytest.mark.parametrize("password", [None, "", "short"])

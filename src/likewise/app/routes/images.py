@@ -90,6 +90,7 @@ def get_mask(
 @router.post("/images/{id}/select")
 def select(id: int, marks: schemas.Marks, opened: InProject) -> Response:
     photo = opened.project.photo(id)
+    opened.answers.wait_a_moment()
     return png(opened.selections.select(photo, marks).astype(np.uint8) * np.uint8(255))
 
 

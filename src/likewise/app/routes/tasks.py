@@ -11,13 +11,12 @@ from fastapi.responses import FileResponse
 from starlette.concurrency import run_in_threadpool
 
 from likewise.app import schemas
-from likewise.app.annotations import ensure_classes, open_annotations, open_concept
+from likewise.app.annotations import open_annotations, open_concept
 from likewise.app.objects import class_summaries, object_rows
 from likewise.app.photos import ConflictError, UnknownError
 from likewise.app.routes.parts import InProject, InWorkspace, png, read_body
 from likewise.app.routes.project import project_out
 from likewise.app.tasks import Task
-from likewise.predict.examples import DEFAULT_CLASS
 
 router = APIRouter()
 
@@ -31,7 +30,7 @@ def task_out(task: Task) -> dict[str, Any]:
 
 @router.post("/suggest", status_code=202)
 def start_suggestions(body: schemas.Suggest, opened: InProject) -> schemas.Proposals:
-    opened.suggestions.start(body.ids, body.count)
+    opened.suggestions.start(body.ids, body.count, body.class_id)
     return get_suggestions(opened)
 
 
@@ -54,16 +53,10 @@ def get_proposal(id: int, opened: InProject) -> Response:
 
 @router.post("/suggest/{id}")
 def decide_proposal(id: int, body: schemas.DecideProposal, opened: InProject) -> schemas.ImageOut:
-    if not body.accept:
-        opened.suggestions.reject(id)
+    if body.accept:
+        opened.suggestions.accept(id, body.class_id)
     else:
-        class_id = body.class_id
-        if class_id is None:
-            class_id = (
-                min(opened.project.classes, default=None)
-                or ensure_classes(opened.project, {DEFAULT_CLASS})[DEFAULT_CLASS]
-            )
-        opened.suggestions.accept(id, class_id)
+        opened.suggestions.reject(id)
     return opened.listing.items([opened.project.photo(id)])[0]
 
 
