@@ -52,6 +52,8 @@ def measure(few_shot: FewShot, voc: VOC, worlds: Worlds, name: str, other: str, 
     labelled = [Labelled(voc.image(image), voc.labels(image), at + 1, IGNORE) for image in own[: queries + max(SHOTS)]]
     asked, examples = labelled[:queries], labelled[queries:]
     absent, negatives = alike[:queries], alike[queries : queries + max(NEGATIVES)]
+    if not len(absent):
+        return []
     world, rows = worlds(tuple(PASCAL[at // 5 * 5 : at // 5 * 5 + 5])), []
     for shots in (count for count in SHOTS if count <= len(examples)):
         for count in (count for count in NEGATIVES if count <= len(negatives)):
@@ -112,6 +114,7 @@ def table(rows: list[dict[str, Any]]) -> dict[str, Any]:
             gains = np.array([each[name] - base[pair][name] for pair, each in own.items()])
             means = [random.choice(gains, len(gains)).mean() for _ in range(RESAMPLES)]
             if count:
+                entry[f"{name}, without negatives"] = round(float(np.mean([base[pair][name] for pair in own])), 3)
                 interval = np.percentile(means, [2.5, 97.5])
                 entry[f"{name}: gain"] = [round(float(value), 3) for value in (gains.mean(), *interval)]
         result[f"{shots} examples, {count} negatives"] = entry
