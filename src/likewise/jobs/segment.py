@@ -7,10 +7,20 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
-from likewise.jobs.outputs import Images, list_images
+import numpy as np
+from jaxtyping import UInt8
+
+from likewise.io.images import save_image
+from likewise.jobs.outputs import STREAM, Images, list_images, refuse_overwriting
 from likewise.jobs.pipeline import Progress, Report, process_images
 from likewise.predict.examples import Example
 from likewise.predict.find_examples import Marks, find_examples
+from likewise.viz.contact_sheet import Tile, contact_sheet
+
+MADE = "examples.jpg"
+"""The file in the output folder that shows the masks made of boxes and points."""
+MOST_DRAWN = 12
+"""Examples on it."""
 
 if TYPE_CHECKING:
     from likewise.predict.concept import Concept
@@ -64,7 +74,10 @@ def segment_folder(
     if instances:
         settings["instances"] = True
     segmenter = few_shot.prepare(concept)
-    return process_images(
+    made = [] if out == STREAM or dry_run else [example for example in examples if example.boxes or example.points]
+    if made:
+        refuse_overwriting([Path(out) / MADE], Path(out), [], force=force)
+    report = process_images(
         found,
         lambda image, _: replace(segmenter(image), separate=instances),
         out,
@@ -78,6 +91,16 @@ def segment_folder(
         protect=[path for path in inputs if isinstance(path, str | Path)],
         progress=progress,
     )
+    if made:
+        save_image(draw_made(made), Path(out) / MADE)
+    return report
+
+
+def draw_made(examples: Sequence[Example]) -> UInt8[np.ndarray, "h w 3"]:
+    """Return a contact sheet of the masks that boxes and points made, at most `MOST_DRAWN`."""
+    tiles = [Tile(example.overlay(), Path(example.name).name, example.class_name) for example in examples[:MOST_DRAWN]]
+    rows = [tiles[start : start + 3] for start in range(0, len(tiles), 3)]
+    return contact_sheet(rows, header="Masks of the examples", subtitle="made of boxes and points")
 
 
 def learn_concept(

@@ -18,9 +18,10 @@ from likewise.io.labels import IGNORE
 from likewise.io.marks import Box, box_mask, read_scribbles
 from likewise.io.masks import Label, read_mask
 from likewise.io.stored_values import MaskSource
+from likewise.predict.marks import boxes_mask, boxes_of
 from likewise.predict.result import EqualByValue, png
 from likewise.predict.selector import Selector
-from likewise.viz.draw import overlay
+from likewise.viz.draw import line_width, outline, overlay
 
 RING = 0.25
 """Width of the background around a box alone, as a share of the box's sides."""
@@ -33,6 +34,9 @@ MARKS = ("mask", "box", "points", "scribbles")
 INVERTED = 0.5
 """Fraction of the image from which a mask that covers all four corners is reported as probably inverted."""
 
+
+BOX_COLOUR, POINT_COLOURS = (255, 221, 87), ((213, 42, 42), (38, 166, 91))
+"""Of a box, and of points not on the object and on it, in `Example.overlay`."""
 
 Point = tuple[float, float, int]
 """`(x, y, label)` in pixels: 1 on the object, 0 not on it."""
@@ -81,14 +85,26 @@ class Example(EqualByValue):
         return str(self.image) if isinstance(self.image, str | Path) else "the example"
 
     def overlay(self) -> UInt8[np.ndarray, "h w 3"]:
-        """The image with the object tinted and outlined, and unknown pixels grey.
+        """The image with the object tinted and outlined, unknown pixels grey, and its boxes and points drawn.
 
         Raises:
             ImageError, ExampleError: see `mark`.
         """
         image, foreground, background = mark(self)
         labels = np.where(foreground, 1, np.where(background, 0, IGNORE)).astype(np.uint8)
-        return overlay(image, labels)
+        drawn, size = overlay(image, labels), (image.shape[0], image.shape[1])
+        for box in self.boxes:
+            drawn = outline(drawn, box_mask(box, size), BOX_COLOUR)
+        rows, columns = np.ogrid[: size[0], : size[1]]
+        for x, y, label in self.points or ():
+            spot = (rows - y) ** 2 + (columns - x) ** 2 <= (2 * line_width(*size)) ** 2
+            drawn = outline(drawn, spot, POINT_COLOURS[label])
+        return drawn
+
+    @property
+    def boxes(self) -> list[Box]:
+        """The boxes, none or more."""
+        return [] if self.box is None else list(boxes_of(self.box))
 
     def save(self, path: str | Path) -> None:
         """Write the image to `path` and its marks beside it, where the commands find them.
@@ -140,8 +156,8 @@ def mark(
     elif example.scribbles is not None:
         foreground, background = read_scribbles(example.scribbles, size=size)
     elif example.box is not None:
-        boxes: Sequence[Box] = example.box if np.ndim(example.box) > 1 else [example.box]  # type: ignore[assignment,list-item]
-        inside = np.any([box_mask(box, size) for box in boxes], axis=0)
+        boxes = example.boxes
+        inside = boxes_mask(boxes, size)
         foreground = inside if example.absent else select_in_boxes(image, boxes)
         if example.box_only:
             around = np.any([ring_mask(box, size) for box in boxes], axis=0)

@@ -108,14 +108,23 @@ def seeds_of(
         if not planes[1].any():
             raise ArgumentError("nothing marks the object; give a point with label 1, a box or a stroke")
         return Seeds(planes[1], planes[0], None, np.zeros(grid, np.float32))
-    boxes: Sequence[Box] = box if np.ndim(box) > 1 else [box]  # type: ignore[assignment,list-item]
-    limit = shrink(np.any([box_mask(one, size) for one in boxes], axis=0), grid) >= 0.5
+    limit = shrink(boxes_mask(box, size), grid) >= 0.5
     central = np.full(grid, -1, np.float32)
     rows, columns = ((np.arange(count) + 0.5) * (length / count) for count, length in zip(grid, size, strict=True))
-    for x0, y0, x1, y1 in boxes:
+    for x0, y0, x1, y1 in boxes_of(box):
         down, across = abs(2 * rows - y0 - y1) / (y1 - y0), abs(2 * columns - x0 - x1) / (x1 - x0)
         np.maximum(central, 1 - np.maximum(down[:, None], across), out=central, casting="same_kind")
     return Seeds(planes[1], planes[0], limit, central)
+
+
+def boxes_of(box: Box | Sequence[Box]) -> Sequence[Box]:
+    """Return one box, or several, as a list."""
+    return box if np.ndim(box) > 1 else [box]  # type: ignore[return-value,list-item]
+
+
+def boxes_mask(box: Box | Sequence[Box], size: tuple[int, int]) -> Bool[np.ndarray, "h w"]:
+    """Return the pixels inside any of the boxes; errors are those of `box_mask`."""
+    return np.any([box_mask(one, size) for one in boxes_of(box)], axis=0)
 
 
 def planes_of(

@@ -26,7 +26,7 @@ from likewise.ops.bilinear import resize_bilinear
 from likewise.ops.prototypes import sigmoid
 from likewise.predict.edges import LARGEST, refine_edges
 from likewise.predict.inputs import Inputs
-from likewise.predict.marks import Seeds, check_shape, planes_of, seeds_of, shrink, view_of
+from likewise.predict.marks import Seeds, boxes_mask, check_shape, planes_of, seeds_of, shrink, view_of
 from likewise.weights.names import PANET_LITE0, SELECTOR_LITE0
 
 SIDE = 384
@@ -95,7 +95,8 @@ class Selector:
             previous = shrink(previous, self._grid) > 0.5
         seeds = seeds_of(self.size, self._grid, points, labels, box, strokes)
         found = resize_bilinear(self.coarse(seeds, previous), (self.image.shape[0], self.image.shape[1]))
-        return resize_bilinear(refine_edges(np.stack([1 - found, found]), self.image)[1], self.size)
+        found = resize_bilinear(refine_edges(np.stack([1 - found, found]), self.image)[1], self.size)
+        return found if box is None else found * boxes_mask(box, self.size)
 
     def coarse(self, seeds: Seeds, previous: Bool[np.ndarray, "hg wg"] | None = None) -> Float32[np.ndarray, "hg wg"]:
         """Return the probability of the object at the grid of the marks."""

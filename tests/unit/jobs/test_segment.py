@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from likewise import Example, FewShot, learn_concept, segment_folder
-from likewise.errors import ConceptError, ExampleError, ImageError
+from likewise.errors import ConceptError, ExampleError, ImageError, OutputError
 from likewise.io.paths import find_images
 from support.fakes import noise
 
@@ -94,3 +94,23 @@ def test_missing_examples_images_and_other_models_are_refused(few_shot: FewShot,
     with pytest.raises(ConceptError, match="128"):
         segment_folder(cats, other, "out", few_shot=few_shot)
     assert not Path("out").exists()
+
+
+def test_masks_made_of_boxes_and_points_are_drawn_beside_the_results(few_shot: FewShot, cats: Path) -> None:
+    segment_folder(cats, cats / "0.png", "drawn", few_shot=few_shot)
+    assert not Path("drawn/examples.jpg").exists(), "the user's own masks are not drawn"
+    segment_folder(cats, cats / "1.png", "boxed", few_shot=few_shot, boxes=["5,5,40,40"])
+    segment_folder(cats, cats / "1.png", "clicked", few_shot=few_shot, points=["30,30,+", "2,2,-"])
+    assert Path("boxed/examples.jpg").is_file()
+    assert Path("clicked/examples.jpg").is_file()
+    Path("foreign").mkdir()
+    Path("foreign/examples.jpg").write_bytes(b"mine")
+    with pytest.raises(OutputError, match=r"examples\.jpg"):
+        segment_folder(cats, cats / "1.png", "foreign", few_shot=few_shot, boxes=["5,5,40,40"])
+
+
+def test_runs_with_and_without_instances_are_not_mixed(few_shot: FewShot, cats: Path) -> None:
+    segment_folder(cats, cats / "0.png", "out", few_shot=few_shot, formats=("table",), instances=True)
+    assert Path("out/counts.csv").read_text().startswith("image,object\n0.png,")
+    with pytest.raises(OutputError, match="instances"):
+        segment_folder(cats, cats / "0.png", "out", few_shot=few_shot, formats=("table",))
