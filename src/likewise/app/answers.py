@@ -30,7 +30,7 @@ from likewise.app.learning import Learner
 from likewise.app.masks import Labels
 from likewise.app.network import SIDE, Network
 from likewise.app.photos import CACHE, TRAINING, ConflictError, Photo
-from likewise.app.pixels import drop_old_thumbnails, read_small
+from likewise.app.pixels import THUMBNAIL, drop_old_thumbnails, read_small, thumbnail
 from likewise.app.project import Project
 from likewise.engine.protocol import Features
 from likewise.errors import ImageError, LikewiseError
@@ -143,7 +143,8 @@ class Answers:
         if network is not None:
             labels = network.parse(path)[0] if side is None else shrink(network.parse(read_small(path, SIDE))[0], side)
         else:
-            image = read_scaled(path, LARGEST) if side is None else read_scaled(read_small(path, side))
+            small = path if side is None or side > THUMBNAIL else thumbnail(project, photo)
+            image = read_scaled(path, LARGEST) if side is None else read_scaled(read_small(small, side))
             labels = np.array([0, *current.classes], np.uint8)[self.result(photo, image, current).labels]
         with self._lock, contextlib.suppress(ValueError):  # larger than all room
             self._masks[key] = labels
@@ -179,7 +180,10 @@ class Answers:
         """
         if photo.digest and (found := self.cache.get(photo.digest)):
             return found
-        return self._encode(photo, *self._read(photo))
+        digest, resized = self._read(photo)
+        features = self._encode(digest, resized)
+        self.project.update_photos({photo.id: {"digest": digest}})
+        return features
 
     def _read(self, photo: Photo) -> tuple[str, np.ndarray]:
         """Return the digest of an image's content, and the image at the size of the network's input."""
@@ -189,12 +193,12 @@ class Answers:
             raise ImageError(f"{photo.name}: cannot be read ({error.strerror}); check its permissions") from error
         return hashlib.sha256(content).hexdigest(), self.few_shot.inputs.resize(read_scaled(content, LARGEST).pixels)
 
-    def _encode(self, photo: Photo, digest: str, resized: np.ndarray) -> Features:
-        features = self.few_shot.extractor.features(resized[None])
-        self.cache.put(digest, features)
-        if photo.digest != digest:
-            self.project.update_photos({photo.id: {"digest": digest}})
-        return features
+    def _encode(self, digest: str, resized: np.ndarray) -> Features:
+        found = self.cache.get(digest) if digest in self.cache else None
+        if found is None:
+            found = self.few_shot.extractor.features(resized[None])
+            self.cache.put(digest, found)
+        return found
 
     # the background
 
@@ -336,7 +340,9 @@ class Answers:
             if self._interrupted():
                 break
             try:
-                features = self._encode(photo, *reading.result())
+                digest, resized = reading.result()
+                features = self._encode(digest, resized)
+                updates[photo.id] = {"digest": digest}
                 if self.current.segmenter is not None and self.current.network is None:
                     self._keep(photo, to_answer(features, self.current), self.current)
             except LikewiseError as error:

@@ -13,7 +13,7 @@ from PIL import Image
 
 from likewise.app.photos import CACHE, Photo
 from likewise.app.project import Project
-from likewise.io.images import read_scaled
+from likewise.io.images import Source, read_scaled
 
 THUMBNAILS = "thumbnails"
 """Folder in the cache."""
@@ -23,13 +23,13 @@ LARGEST = 4096
 """Pixels of the long side of an image at most."""
 
 
-def read_small(path: Path, side: int) -> UInt8[np.ndarray, "h w 3"]:
+def read_small(source: Source, side: int) -> UInt8[np.ndarray, "h w 3"]:
     """Return the upright image with at most `side` pixels on its long side; a JPEG is decoded at about that size.
 
     Raises:
         ImageError: it cannot be read.
     """
-    small = Image.fromarray(read_scaled(path, side).pixels)
+    small = Image.fromarray(read_scaled(source, side).pixels)
     small.thumbnail((side, side), Image.Resampling.BILINEAR)
     return np.array(small)
 

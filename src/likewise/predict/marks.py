@@ -129,7 +129,7 @@ def boxes_mask(box: Box | Sequence[Box], size: tuple[int, int]) -> Bool[np.ndarr
 
 def planes_of(
     view: View, seeds: Seeds, previous: Bool[np.ndarray, "h w"] | None = None
-) -> tuple[Float32[np.ndarray, "13 h w"], Float32[np.ndarray, "8 hf wf"]]:
+) -> tuple[Float32[np.ndarray, "13 hc wc"], Float32[np.ndarray, "8 hf wf"]]:
     """Return the planes of the network at the strides of `COARSE` and `FINE`.
 
     Args:
