@@ -30,7 +30,10 @@ def calibration_error(present: Sequence[float] | np.ndarray, absent: Sequence[fl
 def presence_scores(
     present: Sequence[float], absent: Sequence[float]
 ) -> tuple[dict[str, float], dict[str, tuple[float, float]]]:
-    """Return AUROC and calibration error with their 95% bootstrap intervals over episodes; nothing without both."""
+    """Return AUROC and calibration error with their 95% bootstrap intervals over episodes; nothing without both.
+
+    A draw with repeats makes bins noisier, so the interval of the calibration error lies high.
+    """
     if not (present and absent):
         return {}, {}
     measures = {"presence AUROC": auroc, "presence calibration error": calibration_error}
