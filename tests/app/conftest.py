@@ -56,6 +56,11 @@ class Server:
                 return found.group(1)
         pytest.fail("the server printed no link")
 
+    @property
+    def pid(self) -> int:
+        assert self.process is not None
+        return self.process.pid
+
     def kill(self) -> None:
         """Kill with SIGKILL."""
         assert self.process is not None

@@ -16,6 +16,12 @@ def settled(page: Page, timeout: float = 120_000) -> None:
     expect(page.locator("footer.status .progress")).to_be_hidden(timeout=timeout)
 
 
+def painted(page: Page, least: int) -> None:
+    """Wait until the wall shows some masks, and all that it asked for."""
+    expect(page.locator(".tile:not([hidden]) canvas[data-painted]").nth(least - 1)).to_be_attached()
+    expect(page.locator(".tile:not([hidden]) canvas[data-key]:not([data-painted])")).to_have_count(0)
+
+
 def tile(page: Page, name: str) -> Locator:
     """The tile of an image, which is searched for."""
     page.get_by_role("searchbox").fill(name)

@@ -17,7 +17,7 @@ from PIL import Image, ImageDraw, ImageFont
 from playwright.sync_api import Page, expect
 
 from app.conftest import ROOT, SHOTS, Server
-from app.pages import click, point, settled, shows
+from app.pages import click, painted, point, settled, shows
 
 WIDTH = 880
 LARGEST = 3 << 20
@@ -120,12 +120,12 @@ def test_the_loop_as_an_animation(
     film.shoot(250)
     expect(page.locator(".tile .presence").nth(2)).to_have_text(re.compile("%"), timeout=120_000)
     settled(page)
-    page.wait_for_timeout(800)
+    painted(page, 8)
     film.shoot(2600)
     keep(save_screen(page, "app-wall.jpg"), "app-wall.jpg")
 
     page.get_by_label("Sort by").select_option("review")
-    page.wait_for_timeout(800)
+    painted(page, 4)
     film.shoot(1200)
     page.keyboard.press("r")
     expect(page.locator(".editor")).to_have_attribute("data-ready", re.compile("."))
@@ -141,7 +141,7 @@ def test_the_loop_as_an_animation(
         film.shoot(350)
     page.keyboard.press("Escape")
     settled(page)
-    page.wait_for_timeout(800)
+    painted(page, 8)
     film.shoot(2600)
 
     path = SHOTS / "app.webp"

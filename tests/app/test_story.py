@@ -18,7 +18,7 @@ from pycocotools.coco import COCO
 from scipy import ndimage
 
 from app.conftest import Server
-from app.pages import area, click, counts, drag, open_image, settled, show_wall, tile
+from app.pages import area, click, counts, drag, open_image, painted, settled, show_wall, tile
 
 COW = 10
 """Label of the cow in PASCAL VOC."""
@@ -86,8 +86,7 @@ def test_the_whole_story(
     # the masks of all others
     expect(page.locator(".tile .presence").first).to_have_text(re.compile(r"\d+%"), timeout=120_000)
     settled(page)
-    expect(page.locator(".tile canvas[data-key]").nth(3)).to_be_visible()
-    page.wait_for_timeout(500)
+    painted(page, 4)
     shoot(page, "3-all-masks")
     page.get_by_role("radio", name=re.compile("^Found")).click()
     expect(page.locator(".tile").first).to_be_visible()

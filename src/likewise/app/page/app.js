@@ -119,7 +119,7 @@ const remember = () => {
   if (!editor.image) return;
   shownLast = editor.image.id;
   const hash = `#/image/${shownLast}`;
-  if (document.body.dataset.screen === "image" && location.hash !== hash) history.replaceState(null, "", hash);
+  if (location.hash.startsWith("#/image/") && location.hash !== hash) history.replaceState(null, "", hash);
 };
 store.on("items", remember);
 

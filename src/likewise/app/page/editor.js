@@ -32,6 +32,8 @@ export class Editor {
   decided = [];
   /** The id of the image whose decision is being saved. */
   deciding = null;
+  /** Grows with each image that is shown, so that one that loads late is left out. */
+  round = 0;
   /** Marks that the server works on. */
   running = 0;
 
@@ -116,9 +118,9 @@ export class Editor {
   async review(query) {
     this.setMode("review");
     this.decided = [];
+    this.element.hidden = false;
     await this.queue.startWith(query);
     if (!this.queue.id) return false;
-    this.element.hidden = false;
     await this.show(this.queue.id);
     return true;
   }
@@ -128,13 +130,16 @@ export class Editor {
     this.element.dataset.mode = mode;
     this.stage.isReadOnly = mode === "review";
     this.tools.hidden = mode === "review";
+    this.showHint();
     this.onChange();
   }
 
   close() {
     this.keepDraft();
     this.element.hidden = true;
-    this.image = this.labels = null;
+    this.image = this.labels = this.deciding = null;
+    this.round++;
+    delete this.element.dataset.ready;
     this.stage.clear();
   }
 
@@ -150,7 +155,7 @@ export class Editor {
   }
 
   async show(id) {
-    const round = (this.round = (this.round ?? 0) + 1);
+    const round = ++this.round;
     delete this.element.dataset.ready;
     const known = list.byId(id);
     if (known) this.announce(known);

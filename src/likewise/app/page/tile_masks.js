@@ -44,6 +44,7 @@ export function drawTileMask(canvas, url, look) {
 /** Take back what was asked for a canvas. */
 export function clearTileMask(canvas) {
   delete canvas.dataset.key;
+  delete canvas.dataset.painted;
   canvas.getContext("2d").clearRect(0, 0, canvas.width, canvas.height);
 }
 
@@ -64,4 +65,5 @@ function paint(canvas, bitmap) {
   const context = canvas.getContext("2d");
   context.clearRect(0, 0, canvas.width, canvas.height);
   context.drawImage(bitmap, 0, 0);
+  canvas.dataset.painted = canvas.dataset.key;
 }

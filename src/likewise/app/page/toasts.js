@@ -31,12 +31,13 @@ export function problem(sentence) {
   if (problems.children.length > 3) problems.firstChild.remove();
 }
 
-/** Run some work; a failure is shown. Returns the work's result, or true if it has none, and false after a failure. */
+/** Run some work; a failure is shown, a lost connection as a note since the page has a banner for it. Returns the work's result, or true if it has none, and false after a failure. */
 export async function attempt(work) {
   try {
     return (await work()) ?? true;
   } catch (error) {
-    if (error.name !== "AbortError") problem(error.message);
+    if (error.status === 0) note(error.message);
+    else if (error.name !== "AbortError") problem(error.message);
     return false;
   }
 }

@@ -161,6 +161,7 @@ export class Wall {
     tile.classList.toggle("unreadable", Boolean(image.error));
     tile.setAttribute("aria-selected", String(tile.isPicked));
     if (isOther) {
+      clearTileMask(tile.querySelector("canvas"));
       tile.classList.remove("loaded");
       if (image.error) tile.image.removeAttribute("src");
       else tile.image.src = thumbnailOf(image);
