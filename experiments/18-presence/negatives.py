@@ -1,9 +1,9 @@
-"""What negatives are worth against a class that looks alike.
+"""What negatives are worth against a similar class.
 
     python experiments/18-presence/negatives.py --data DATA [--split val] [--out negatives.json]
 
 For each class of PASCAL, `--others` classes of its super-class in turn. The examples show the class and not the other;
-the negatives are whole images with the other and without the class, as are the absent queries; nobody marked a region.
+the negatives are whole images with the other and without the class, as are the absent queries; no region is marked.
 The same queries are asked with 0, 1, 3 and 5 negatives. Worlds hold no image of the class's fold.
 
 AUROC: presence of the queries with the class against those with the other. Area: mean share of an image with the other
@@ -48,10 +48,10 @@ def measure(few_shot: FewShot, voc: VOC, worlds: Worlds, name: str, other: str, 
     random, at = np.random.default_rng([PASCAL.index(name), PASCAL.index(other)]), PASCAL.index(name)
     shown = list(zip(voc.images, voc.any, voc.shown, strict=True))
     own = random.permutation([image for image, any_, large in shown if name in large and other not in any_])
-    alike = random.permutation([image for image, any_, large in shown if other in large and name not in any_])
+    similar = random.permutation([image for image, any_, large in shown if other in large and name not in any_])
     labelled = [Labelled(voc.image(image), voc.labels(image), at + 1, IGNORE) for image in own[: queries + max(SHOTS)]]
     asked, examples = labelled[:queries], labelled[queries:]
-    absent, negatives = alike[:queries], alike[queries : queries + max(NEGATIVES)]
+    absent, negatives = similar[:queries], similar[queries : queries + max(NEGATIVES)]
     if not len(absent):
         return []
     world, rows = worlds(tuple(PASCAL[at // 5 * 5 : at // 5 * 5 + 5])), []
@@ -93,7 +93,7 @@ def scores(rows: list[dict[str, Any]]) -> dict[str, float]:
     union = sum(row["union"] if own else row["truth"] for row, own in zip(present, shown, strict=True))
     return {
         "AUROC": auroc([row["presence"] for row in present], [row["presence"] for row in absent]),
-        "area on look-alikes": float(np.mean([row["area"] * (row["presence"] >= PRESENCE) for row in absent])),
+        "area on look-similars": float(np.mean([row["area"] * (row["presence"] >= PRESENCE) for row in absent])),
         "IoU, always": intersection / max(sum(row["union"] for row in present), 1),
         "IoU": kept / max(union, 1),
     }

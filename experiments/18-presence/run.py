@@ -71,9 +71,9 @@ def calibrate(rows: Sequence[Row]) -> None:
     weights = [
         (PASCAL_WEIGHT if row["set"] == "voc" else 1) / counts[row["set"], row["query"] == "present"] for row in used
     ]
-    alike = [[row["agreement"] or 0, float(row["agreement"] is None)] for row in used]
+    similar = [[row["agreement"] or 0, float(row["agreement"] is None)] for row in used]
     inputs = np.array(
-        [[row["projection"], row["cosine"], np.log(row["shots"]), *own] for row, own in zip(used, alike, strict=True)]
+        [[row["projection"], row["cosine"], np.log(row["shots"]), *own] for row, own in zip(used, similar, strict=True)]
     )
     there = np.array([row["query"] == "present" for row in used])
     fitted = LogisticRegression(C=1e3, max_iter=1000).fit(inputs, there, sample_weight=np.array(weights) * len(used))

@@ -17,7 +17,7 @@ against the world (Hariharan, Malik, Ramanan, "Discriminative Decorrelation for 
   0 as much as the world's mean;
 - the cosine compares the mean feature of the region that was found with the object's mean.
 
-How much these say depends on how alike the examples are: the agreement is the mean cosine of each example's mean with
+How much these say depends on how similar the examples are: the agreement is the mean cosine of each example's mean with
 that of the others. Presence is a logistic function of the three and of the number of examples
 (`likewise.predict.presence`). The evidence for the rival, what the negatives
 have in common with the object, counts against it.
@@ -146,7 +146,7 @@ def rival_of(
 
 
 def agreement(means: Float32[np.ndarray, "n c"]) -> float | None:
-    """Return how alike examples are: the mean cosine of each object's mean with the mean of the others; None for one.
+    """Return how similar examples are: the mean cosine of each object's mean with the mean of the others; None for one.
 
     Args:
         means: in the space of the world.

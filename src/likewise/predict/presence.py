@@ -68,7 +68,7 @@ class Examples(NamedTuple):
 
     Attributes:
         shots: number of examples.
-        agreement: how alike they are (`likewise.ops.presence.agreement`).
+        agreement: how similar they are (`likewise.ops.presence.agreement`).
     """
 
     shots: int
@@ -142,8 +142,8 @@ class Judge:
 
 def presence_logit(evidence: Evidence, examples: Examples) -> float:
     """Return the log-odds that a class is in an image."""
-    alike = CALIBRATION.lone if examples.agreement is None else examples.agreement
-    return _linear(CALIBRATION.presence, evidence.projection, evidence.cosine, math.log(examples.shots), alike)
+    agreement = CALIBRATION.lone if examples.agreement is None else examples.agreement
+    return _linear(CALIBRATION.presence, evidence.projection, evidence.cosine, math.log(examples.shots), agreement)
 
 
 def logistic(x: float) -> float:

@@ -1,4 +1,4 @@
-"""AUROC and calibration error of presences, against scikit-learn and by hand."""
+"""AUROC and calibration error of presences, against scikit-learn and on small cases."""
 
 import numpy as np
 import pytest

@@ -115,11 +115,11 @@ def test_a_world_without_variance_still_opens():
     np.testing.assert_allclose(space.whitening @ space.whitening.T, np.eye(3) / 2, atol=1e-6)
 
 
-def test_examples_that_are_alike_agree():
+def test_similar_examples_agree():
     random = np.random.default_rng(0)
     shared = random.normal(size=8).astype(np.float32)
-    alike = shared + 0.1 * random.normal(size=(4, 8)).astype(np.float32)
-    assert agreement(alike) > 0.9
+    similar = shared + 0.1 * random.normal(size=(4, 8)).astype(np.float32)
+    assert agreement(similar) > 0.9
     assert agreement(random.normal(size=(4, 8)).astype(np.float32)) < 0.5
     assert agreement(np.stack([shared, -shared])) == pytest.approx(-1)
-    assert agreement(alike[:1]) is None
+    assert agreement(similar[:1]) is None
