@@ -26,6 +26,7 @@ def cosegment(
     engine: options.Engine = "auto",
     device: options.Device = "auto",
     edges: options.Edges = True,
+    max_pixels: options.MaxPixels = None,
     follow_links: options.FollowLinks = False,
     memory: options.Memory = None,
     dry_run: options.DryRun = False,
@@ -37,6 +38,7 @@ def cosegment(
 
     [dim]likewise cosegment photos/ -o masks/ --format mask overlay[/dim]
     """
+    options.allow(max_pixels)
     from likewise.errors import check_known
     from likewise.jobs.cosegment import cosegment_folder
     from likewise.predict.co_saliency import BEST_MASK_MODEL, CoSaliency

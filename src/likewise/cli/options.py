@@ -22,6 +22,28 @@ Memory = Annotated[
         help="Memory for images in work, such as 4G. \\[half of what is free]",
     ),
 ]
+MaxPixels = Annotated[
+    str | None,
+    typer.Option("--max-pixels", metavar="NUMBER", help="Read images of up to so many pixels, such as 400M. \\[178M]"),
+]
+Pages = Annotated[
+    str, typer.Option("--pages", metavar="first|all", help="Pages of TIFF files: the first, or a mask for each.")
+]
+Channels = Annotated[
+    str | None,
+    typer.Option(
+        "--channels",
+        metavar="R,G,B",
+        help="Channels of TIFF files, from 1, such as 4,3,2; or one. \\[the first three]",
+    ),
+]
+Window = Annotated[
+    int | None,
+    typer.Option(
+        "--window",
+        help="Side in pixels of the windows of GeoTIFFs and large TIFF files. \\[that of the examples' images]",
+    ),
+]
 Force = Annotated[bool, typer.Option("--force", help="Process finished images again and overwrite existing files.")]
 
 
@@ -162,6 +184,15 @@ Instances = Annotated[
     bool, typer.Option("--instances", help="Separate objects that touch; files then have one annotation an object.")
 ]
 Edges = Annotated[bool, typer.Option("--edges/--no-edges", help="Refine outlines to image edges.")]
+
+
+def allow(pixels: str | None) -> None:
+    """Allow images of more pixels, if the option is given."""
+    if pixels is not None:
+        from likewise.io.image_files import allow_pixels
+        from likewise.io.memory import parse_size
+
+        allow_pixels(parse_size(pixels))
 
 
 def names(text: str | None) -> list[str]:

@@ -37,6 +37,7 @@ def parse(
     side: ShortSide = None,
     engine: options.Engine = "auto",
     device: options.Device = "auto",
+    max_pixels: options.MaxPixels = None,
     follow_links: options.FollowLinks = False,
     memory: options.Memory = None,
     dry_run: options.DryRun = False,
@@ -48,6 +49,7 @@ def parse(
 
     [dim]likewise parse photos/ --model runs/mcibi -o parsed/ --format labels overlay areas[/dim]
     """
+    options.allow(max_pixels)
     from likewise.weights.names import SCENES, check_model
 
     check_model(model, SCENES)  # before torch, which takes seconds

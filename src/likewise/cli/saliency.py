@@ -20,6 +20,7 @@ def saliency(
     engine: options.Engine = "auto",
     device: options.Device = "auto",
     edges: options.Edges = True,
+    max_pixels: options.MaxPixels = None,
     follow_links: options.FollowLinks = False,
     memory: options.Memory = None,
     dry_run: options.DryRun = False,
@@ -31,6 +32,7 @@ def saliency(
 
     [dim]likewise saliency photos/ -o maps/[/dim]
     """
+    options.allow(max_pixels)
     from likewise.jobs.saliency import saliency_folder
     from likewise.predict.saliency import Saliency
 

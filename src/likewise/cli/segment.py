@@ -33,6 +33,10 @@ def segment(
     device: options.Device = "auto",
     precision: options.Precision = "float32",
     edges: options.Edges = True,
+    window: options.Window = None,
+    channels: options.Channels = None,
+    pages: options.Pages = "first",
+    max_pixels: options.MaxPixels = None,
     follow_links: options.FollowLinks = False,
     memory: options.Memory = None,
     dry_run: options.DryRun = False,
@@ -47,8 +51,10 @@ def segment(
 
     [dim]likewise segment photos/ --like cat.jpg=cat.png -o masks/ --format mask overlay[/dim]
     """
+    from likewise.io.raster import parse_channels
     from likewise.jobs.segment import segment_folder
 
+    options.allow(max_pixels)
     few_shot = options.open_few_shot(
         model,
         backbone,
@@ -79,6 +85,9 @@ def segment(
             strict=strict,
             formats=format or ["mask"],
             instances=instances,
+            pages=pages,
+            channels=parse_channels(channels) if channels else (),
+            window=window,
             follow_links=follow_links,
             memory=memory,
             dry_run=dry_run,

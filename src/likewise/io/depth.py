@@ -1,5 +1,7 @@
 """Values of any depth as 8 bits."""
 
+from typing import NamedTuple
+
 import numpy as np
 from jaxtyping import UInt8
 
@@ -10,7 +12,16 @@ LONE = 1e-3
 """Fraction of the brightest, and of the darkest, values that no scale counts: hot and dead pixels."""
 
 
-def to_8_bits(values: np.ndarray, nodata: float | None = None) -> UInt8[np.ndarray, "h w *channels"]:
+class Range(NamedTuple):
+    """The values that become black and white."""
+
+    low: float
+    high: float
+
+
+def to_8_bits(
+    values: np.ndarray, nodata: float | None = None, scale: Range | None = None
+) -> UInt8[np.ndarray, "h w *channels"]:
     """Return values of any depth scaled to 8 bits as `read_image` describes.
 
     The `LONE` brightest and darkest values do not count, nor does an extreme value that is farther from the others than
@@ -18,8 +29,18 @@ def to_8_bits(values: np.ndarray, nodata: float | None = None) -> UInt8[np.ndarr
 
     Args:
         nodata: A value that does not count.
+        scale: That of other values, such as a sample of a mosaic; None: that of these.
     """
+    low, high = scale or value_range(values, nodata)
     finite = values if values.dtype.kind != "f" else np.nan_to_num(values, nan=0.0, posinf=0.0, neginf=0.0)
+    scaled = (finite.astype(np.float32) - low) * (255 / (high - low or 1.0))
+    return np.clip(np.rint(scaled), 0, 255).astype(np.uint8)
+
+
+def value_range(values: np.ndarray, nodata: float | None = None) -> Range:
+    """Return the values that become black and white, as `to_8_bits` describes."""
+    if values.dtype in (np.uint8, bool):
+        return Range(0.0, float(np.iinfo(np.uint8).max if values.dtype == np.uint8 else 1))
     low, high = _robust_range(values[np.isfinite(values)], nodata)
     if values.dtype.kind == "f":
         if low >= 0 and high <= 1:
@@ -28,8 +49,7 @@ def to_8_bits(values: np.ndarray, nodata: float | None = None) -> UInt8[np.ndarr
             high, low = 255.0, 0.0
     elif low >= 0 and high <= DEPTHS[-1]:
         low, high = 0.0, float(next(top for top in DEPTHS if high <= top))
-    scaled = (finite.astype(np.float32) - low) * (255 / (high - low or 1.0))
-    return np.clip(np.rint(scaled), 0, 255).astype(np.uint8)
+    return Range(low, high)
 
 
 def _robust_range(values: np.ndarray, nodata: float | None) -> tuple[float, float]:

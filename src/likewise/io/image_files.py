@@ -3,6 +3,7 @@
 import io
 import stat
 import sys
+import warnings
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -38,6 +39,18 @@ _OTHER_CONTENT = (
     (b"%!ps", "a PostScript drawing; export it as PNG first"),
     (b"version https://git-lfs", "a Git LFS pointer; run `git lfs pull` first"),
 )
+
+
+ALLOW_MORE = (
+    "if you trust it, allow more with --max-pixels (allow_pixels); `segment` reads TIFF files of any size in windows, "
+    "with 'likewise[tiff]'"
+)
+
+
+def allow_pixels(most: int) -> None:
+    """Allow images of up to `most` pixels in this process; Pillow's own limit is 179 million."""
+    Image.MAX_IMAGE_PIXELS = most // 2  # Pillow warns above this and refuses above twice as many
+    warnings.simplefilter("ignore", Image.DecompressionBombWarning)
 
 
 def format_size(height: int, width: int) -> str:
@@ -101,10 +114,7 @@ def open_file(source: Source, short: int | None = None) -> Opened:
         reason = next((reason for magic, reason in _OTHER_CONTENT if start.startswith(magic)), None)
         raise ImageError(f"{name}: {reason or 'not an image in a supported format; save it as JPEG or PNG'}") from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise ImageError(
-            f"{name}: too large, possibly a decompression bomb ({error}); scale it down, or raise "
-            "PIL.Image.MAX_IMAGE_PIXELS if you trust the file"
-        ) from error
+        raise ImageError(f"{name}: too large, possibly a decompression bomb ({error}); {ALLOW_MORE}") from error
     except ImageError:
         raise
     except Exception as error:  # Pillow's decoders raise almost any type on damaged data

@@ -6,6 +6,7 @@ stored values count as sRGB.
 """
 
 import zlib
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,11 +16,14 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import ExifTags, Image
 
-from likewise.errors import ImageError, OutputError
+from likewise.errors import ImageError, MissingExtraError, OutputError
 from likewise.io.atomic import write_atomically
-from likewise.io.depth import to_8_bits
-from likewise.io.image_files import TRANSPOSED, Opened, Source, open_file, readable_formats, scaled_size
+from likewise.io.depth import to_8_bits, value_range
+from likewise.io.image_files import ALLOW_MORE, TRANSPOSED, Opened, Source, open_file, readable_formats, scaled_size
+from likewise.io.raster import TiffPage, open_raster
 from likewise.io.resize import resize_image
+
+TIFF_SUFFIXES = (".tif", ".tiff")
 
 
 def read_image(source: Source) -> UInt8[np.ndarray, "h w 3"]:
@@ -85,7 +89,16 @@ def read_scaled(source: Source | ScaledImage, short: int | None = None) -> Scale
         size = (pixels.shape[0], pixels.shape[1])
         small = size if short is None else scaled_size(*size, short)
         return ScaledImage(pixels if small == size else resize_image(pixels, *small), size, pixels)
-    opened = open_file(source, short)
+    if isinstance(source, TiffPage):
+        return _read_page(source, short)
+    try:
+        opened = open_file(source, short)
+    except ImageError:
+        # Pillow reads few modes of TIFF; if tifffile fails too, its reason is no better
+        if isinstance(source, str | Path) and Path(source).suffix.lower() in TIFF_SUFFIXES:
+            with suppress(ImageError, MissingExtraError):
+                return _read_page(TiffPage(Path(source)), short)
+        raise
     try:
         image = _to_rgb(opened)
     except (ValueError, OSError) as error:
@@ -95,13 +108,26 @@ def read_scaled(source: Source | ScaledImage, short: int | None = None) -> Scale
     height, width = opened.size if short is None else scaled_size(*opened.size, short)
     if (image.height, image.width) != (height, width):
         image = image.resize((width, height), Image.Resampling.BILINEAR)
-    return ScaledImage(np.array(image), opened.size, opened.again)
+    return ScaledImage(np.array(image.convert("RGB") if image.mode == "L" else image), opened.size, opened.again)
+
+
+def _read_page(source: TiffPage, short: int | None) -> ScaledImage:
+    with open_raster(source) as raster:
+        height, width = raster.size
+        if Image.MAX_IMAGE_PIXELS is not None and height * width > 2 * Image.MAX_IMAGE_PIXELS:
+            raise ImageError(f"{source}: has {height * width} pixels; {ALLOW_MORE}")
+        values = raster.rows(0, height)
+        scale = value_range(values, raster.nodata)
+        pixels = raster.pixels(values, scale)
+        small = raster.size if short is None else scaled_size(height, width, short)
+        return ScaledImage(pixels if small == raster.size else resize_image(pixels, *small), raster.size, source)
 
 
 def _to_rgb(opened: Opened) -> Image.Image:
+    """Return an RGB image, or a grey one."""
     image = opened.image
     if image.mode.startswith("I") or image.mode == "F":
-        return Image.fromarray(to_8_bits(np.asarray(image), opened.nodata)).convert("RGB")
+        return Image.fromarray(to_8_bits(np.asarray(image), opened.nodata))
     if opened.low is not None:
         deep = np.asarray(image).astype(np.uint16) << 8 | np.asarray(opened.low)
         colours = Image.fromarray(to_8_bits(deep[..., :3]))
@@ -112,6 +138,8 @@ def _to_rgb(opened: Opened) -> Image.Image:
         # via RGBA, the only mode that palettes and colour keys convert to with their transparency
         rgba = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), rgba)
+    if image.mode in ("1", "L"):
+        return image.convert("L")
     return image if image.mode == "RGB" else image.convert("RGB")
 
 

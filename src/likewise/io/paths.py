@@ -13,6 +13,7 @@ import numpy as np
 
 from likewise.errors import ImageError, warn
 from likewise.io.image_files import open_file
+from likewise.io.raster import TiffPage
 
 # fmt: off
 IMAGE_SUFFIXES = frozenset({
@@ -74,10 +75,19 @@ class ImageFile:
     Attributes:
         path: The file.
         name: Path relative to the folder that was searched, with forward slashes.
+        page: Of a TIFF file, from 0.
+        channels: Of a TIFF file: see `likewise.io.raster.TiffPage`.
     """
 
     path: Path
     name: str
+    page: int = 0
+    channels: tuple[int, ...] = ()
+
+    @property
+    def source(self) -> Path | TiffPage:
+        """What the image is read from."""
+        return TiffPage(self.path, self.page, self.channels) if self.page or self.channels else self.path
 
 
 def natural_order(text: str) -> tuple[list[tuple[int, str]], str]:

@@ -2,11 +2,13 @@
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
-from likewise.errors import ArgumentError, OutputError
+from likewise.errors import ArgumentError, OutputError, warn
+from likewise.io.images import TIFF_SUFFIXES
 from likewise.io.paths import ImageFile, exists, find_images, real
+from likewise.io.raster import count_pages
 from likewise.jobs.records import has_records
 from likewise.jobs.writers import SUMMARIES, WRITERS
 
@@ -24,14 +26,48 @@ class Job:
     outputs: dict[str, Path]
 
 
-def list_images(images: Images, *, exclude: Iterable[str | Path] = (), follow_links: bool = False) -> list[ImageFile]:
-    """Return the image files that `images` names, without those below a path of `exclude` (`find_images`)."""
+def list_images(
+    images: Images,
+    *,
+    exclude: Iterable[str | Path] = (),
+    follow_links: bool = False,
+    pages: str = "first",
+    channels: tuple[int, ...] = (),
+) -> list[ImageFile]:
+    """Return the image files that `images` names, without those below a path of `exclude` (`find_images`).
+
+    Args:
+        pages: "first" or "all" pages of TIFF files; "all" names them x.page1.tif, x.page2.tif, ...
+        channels: Of TIFF files: see `likewise.io.raster.TiffPage`.
+
+    Raises:
+        ArgumentError: Other pages.
+    """
+    if pages not in ("first", "all"):
+        raise ArgumentError(f"pages are 'first' or 'all', not {pages!r}")
     if images == STREAM or images == [STREAM]:
         return [ImageFile(Path(STREAM), STREAM)]
     given = [images] if isinstance(images, str | Path | ImageFile) else list(images)
     found = [image for image in given if isinstance(image, ImageFile)]
     paths = [image for image in given if not isinstance(image, ImageFile)]
-    return found + find_images(paths, exclude=exclude, follow_links=follow_links) if paths or not found else found
+    if paths or not found:
+        found += find_images(paths, exclude=exclude, follow_links=follow_links)
+    return [page for file in found for page in _pages_of(file, pages, channels)]
+
+
+def _pages_of(file: ImageFile, pages: str, channels: tuple[int, ...]) -> list[ImageFile]:
+    if file.path.suffix.lower() not in TIFF_SUFFIXES:
+        return [file]
+    count = count_pages(file.path)
+    file = replace(file, channels=channels or file.channels)
+    if count == 1:
+        return [file]
+    if pages == "first":
+        warn(f"{file.path}: has {count} pages, of which the first is taken; --pages all takes all")  # words: allow
+        return [file]
+    place = PurePosixPath(file.name)
+    names = (place.with_name(f"{place.stem}.page{page + 1}{place.suffix}").as_posix() for page in range(count))
+    return [replace(file, name=name, page=page) for page, name in enumerate(names)]
 
 
 def plan_jobs(images: Sequence[ImageFile], out: Path, formats: Iterable[str]) -> list[Job]:

@@ -7,15 +7,15 @@ import contextlib
 import errno
 import sys
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Container, Generator, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 from likewise.errors import ArgumentError, ImageError, LikewiseError, OutputError
-from likewise.io.atomic import write_together
+from likewise.io.atomic import Parts, write_together
 from likewise.io.class_lists import LEGEND
 from likewise.io.images import ScaledImage, read_scaled, read_size
 from likewise.io.memory import default_budget, format_bytes, parse_size
@@ -23,12 +23,31 @@ from likewise.io.paths import ImageFile, real
 from likewise.io.prefetch import prefetch
 from likewise.jobs.outputs import STREAM, Job, check_folder, plan_jobs, refuse_overwriting, summary_files
 from likewise.jobs.records import NEVER, Records, Stamp, has_records, locked, stamp_of
-from likewise.jobs.writers import SUMMARIES, WRITERS, Result, check_formats, regions_of, regions_of_file, write_legend
+from likewise.jobs.writers import (
+    SUMMARIES,
+    WRITERS,
+    Regions,
+    Result,
+    check_formats,
+    regions_of,
+    regions_of_file,
+    write_legend,
+)
 
 Progress = Callable[[int, int], None]
 """Called with the number of processed images and their total."""
 
 Segment = Callable[[ScaledImage, ImageFile], Result]
+
+
+@runtime_checkable
+class Windowed(Protocol):
+    """What segments images that do not fit in memory (`likewise.jobs.mosaic.Mosaics`)."""
+
+    def takes(self, file: ImageFile) -> bool: ...
+    def path_of(self, format: str, path: Path) -> Path: ...
+    def write(self, file: ImageFile, outputs: Mapping[str, Path]) -> Regions: ...
+
 
 FATAL = {
     *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG),
@@ -37,10 +56,10 @@ FATAL = {
 """Write errors that end the run, since they would affect every later image too."""
 
 
-BYTES_PER_PIXEL = 44
-"""Memory that reading, segmenting and writing an image with one class needs for each pixel (docs/robustness.md)."""
-BYTES_PER_CLASS = 20
-"""The same for each further class."""
+BYTES_PER_PIXEL = 24
+"""Memory that reading, segmenting and writing an image with one class needs for each pixel (docs/large-images.md)."""
+BYTES_PER_CLASS = 2
+"""The same for each further class, of `parse`."""
 
 
 @dataclass
@@ -80,6 +99,7 @@ def process_images(
     protect: Iterable[str | Path] = (),
     memory: str | int | None = None,
     dry_run: bool = False,
+    windowed: Windowed | None = None,
     progress: Progress | None = None,
 ) -> Report:
     """Segment each image and write its outputs to ``out/<name without suffix>.mask.png`` and so on.
@@ -103,6 +123,7 @@ def process_images(
         memory: Bytes, or a text such as "4G", that images in work may need together; by default
             `likewise.io.memory.default_budget`.
         dry_run: Check and count everything, process and write nothing.
+        windowed: Writes the images that it takes, in place of `segment`.
         progress: Called after each image, and once at the start with the number of skipped images.
 
     Returns:
@@ -120,7 +141,10 @@ def process_images(
     budget = default_budget() if memory is None else parse_size(str(memory))
     formats, out, protected = check_formats(formats), Path(out), {real(path) for path in protect}
     check_folder(out)
+    large = {image.name for image in images if windowed and windowed.takes(image)}
     jobs, summaries = plan_jobs(images, out, formats), summary_files(out, formats)
+    if windowed and large:
+        jobs = [_in_windows(job, windowed) if job.image.name in large else job for job in jobs]
     legend = [out / LEGEND] if {"mask", "labels"} & {*formats} and (labels is not None or len(classes) > 1) else []
     targets = [*(path for job in jobs for path in job.outputs.values()), *summaries.values(), *legend]
     resumes = has_records(out) and not force
@@ -140,7 +164,9 @@ def process_images(
             progress(len(jobs) - len(pending), len(jobs))
         cost = BYTES_PER_PIXEL + BYTES_PER_CLASS * (len(classes) - 1)
         instead = {name: regions_of_file(name, path, classes) for name, path in manual.items()} if summaries else {}
-        with contextlib.closing(_outcomes(pending, segment, out, records, short, cost, budget)) as outcomes:
+        with contextlib.closing(
+            _outcomes(pending, segment, out, records, short, cost, budget, windowed, large)
+        ) as outcomes:
             for index, (job, reason) in enumerate(outcomes, start=len(jobs) - len(pending) + 1):
                 if reason is None:
                     report.done += 1
@@ -167,7 +193,7 @@ def _process_stream(
             f"standard input and output take one image and one file: give -o - and a --format of {', '.join(WRITERS)}"
         )
     (file,), suffix = images, WRITERS[formats[0]][0]
-    image = read_scaled(sys.stdin.buffer if str(file.path) == STREAM else file.path, short)
+    image = read_scaled(sys.stdin.buffer if str(file.path) == STREAM else file.source, short)
     with TemporaryDirectory() as folder:
         path = Path(folder) / f"image{suffix}"
         WRITERS[formats[0]][1](image, segment(image, file), path)
@@ -214,6 +240,8 @@ def _outcomes(
     short: int | None,
     cost: int,
     budget: int,
+    windowed: Windowed | None,
+    large: Container[str],
 ) -> Generator[tuple[Job, str | None], None, None]:
     """Yield each job when it is finished, with the reason if it failed.
 
@@ -223,19 +251,23 @@ def _outcomes(
     """
 
     def needs(job: Job) -> int:
+        if job.image.name in large:
+            return 0
         with contextlib.suppress(ImageError):
             height, width = read_size(job.image.path)[0]
             return height * width * cost
         return 0
 
-    def read(job: Job) -> tuple[Stamp, ScaledImage]:
+    def read(job: Job) -> tuple[Stamp, ScaledImage | None]:
         stamp = stamp_of(job.image.path)  # before reading, so that the next run detects a change in between
+        if job.image.name in large and stamp is not None:
+            return stamp, None
         if (needed := needs(job)) > budget:
             raise ImageError(
                 f"needs about {format_bytes(needed)} of memory, and {format_bytes(budget)} may be used; scale it down, "
                 "or allow more with --memory"
             )
-        image = read_scaled(job.image.path, short)
+        image = read_scaled(job.image.source, short)
         assert stamp is not None
         return stamp, image
 
@@ -247,13 +279,18 @@ def _outcomes(
         for job, reading in readings:
             try:
                 stamp, image = reading.result()
-                result = segment(image, job.image)
+                result = None if image is None else segment(image, job.image)
             except Exception as error:  # any failure concerns this image only
                 yield job, _reason(job, error)
                 continue
             if writing:
                 yield _written(*writing, out)
-            writing = job, writer.submit(_write, job, stamp, image, result, records)
+            if image is None or result is None:
+                assert windowed is not None
+                writing = job, writer.submit(_write_in_windows, job, stamp, windowed, records)
+                wait([writing[1]])  # its memory is not counted, so nothing else goes on
+            else:
+                writing = job, writer.submit(_write, job, stamp, image, result, records)
         if writing:
             yield _written(*writing, out)
 
@@ -270,10 +307,27 @@ def _write(job: Job, stamp: Stamp, image: ScaledImage, result: Result, records: 
         raise
 
 
+def _write_in_windows(job: Job, stamp: Stamp, windowed: Windowed, records: Records) -> None:
+    regions = None
+
+    def record(parts: Parts) -> None:
+        assert regions is not None
+        records.add(stamp, regions, parts)
+
+    with write_together(record):
+        regions = windowed.write(job.image, job.outputs)
+
+
+def _in_windows(job: Job, windowed: Windowed) -> Job:
+    return replace(job, outputs={format: windowed.path_of(format, path) for format, path in job.outputs.items()})
+
+
 def _written(job: Job, writing: Future[None], out: Path) -> tuple[Job, str | None]:
     """Wait for the writer; raise `OutputError` if no later image can be written either."""
     try:
         writing.result()
+    except ImageError as error:  # of an image in windows, which is read while its result is written
+        return job, _reason(job, error)
     except Exception as error:
         cause = error.__cause__ if isinstance(error, OutputError) else error
         if isinstance(cause, OSError) and cause.errno in FATAL:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Unpack
 import numpy as np
 from jaxtyping import UInt8
 
-from likewise.io.images import save_image
+from likewise.io.images import TIFF_SUFFIXES, save_image
+from likewise.io.raster import TiffPage
 from likewise.jobs.outputs import STREAM, Images, list_images, refuse_overwriting
 from likewise.jobs.pipeline import Progress, Report, process_images
 from likewise.predict.examples import Example
@@ -36,6 +37,9 @@ def segment_folder(
     unlike: Iterable[str | Path] = (),
     formats: Sequence[str] = ("mask",),
     instances: bool = False,
+    pages: str = "first",
+    channels: tuple[int, ...] = (),
+    window: int | None = None,
     force: bool = False,
     follow_links: bool = False,
     memory: str | int | None = None,
@@ -53,6 +57,9 @@ def segment_folder(
         unlike: Negatives: see `find_negatives`.
         formats: mask, labels, probability, overlay, cutout, coco, areas.
         instances: Separate objects that touch: files have an object for each of `Result.instances`.
+        pages, channels: Of TIFF files, also those of examples: see `list_images`.
+        window: Side in pixels of the windows of large TIFF files (`likewise.jobs.mosaic`); by default that of the
+            examples' images, so that objects of one size in pixels are seen alike.
         force: Process finished images again, also with other settings than before.
         progress: Called with the number of processed images and their total.
         marks: Boxes, scribbles or labels of the examples.
@@ -61,6 +68,7 @@ def segment_folder(
         ExampleError: An example is missing, empty or ambiguous.
         ConceptError: A concept belongs to another model.
     """
+    from likewise.jobs.mosaic import Mosaics, window_of
     from likewise.predict.edges import LARGEST
 
     examples, concepts = collect_examples(like, **marks)
@@ -68,11 +76,14 @@ def segment_folder(
     given = [*examples, *negatives]
     masks = [path for example in given for path in (example.mask, example.scribbles) if isinstance(path, str | Path)]
     inputs = [*masks, *(example.image for example in given), *concepts]
-    found = list_images(images, exclude=[out, *masks], follow_links=follow_links)
+    if channels:
+        examples, negatives = ([_with_channels(one, channels) for one in each] for each in (examples, negatives))
+    found = list_images(images, exclude=[out, *masks], follow_links=follow_links, pages=pages, channels=channels)
     concept = merge_concepts(few_shot, examples, concepts, negatives, strict=marks.get("strict", False))
     settings = {**few_shot.settings, "edges": few_shot.edges, "concept": concept.digest()}
-    if instances:
-        settings["instances"] = True
+    settings |= {"instances": True} if instances else {}
+    settings |= {"channels": list(channels)} if channels else {}
+    settings |= {"window": window} if window else {}
     segmenter = few_shot.prepare(concept)
     made = [] if out == STREAM or dry_run else [example for example in examples if example.boxes or example.points]
     if made:
@@ -88,6 +99,7 @@ def segment_folder(
         force=force,
         memory=memory,
         dry_run=dry_run,
+        windowed=Mosaics(segmenter, window or window_of(examples)),
         protect=[path for path in inputs if isinstance(path, str | Path)],
         progress=progress,
     )
@@ -101,6 +113,12 @@ def draw_made(examples: Sequence[Example]) -> UInt8[np.ndarray, "h w 3"]:
     tiles = [Tile(example.overlay(), Path(example.name).name, example.class_name) for example in examples[:MOST_DRAWN]]
     rows = [tiles[start : start + 3] for start in range(0, len(tiles), 3)]
     return contact_sheet(rows, header="Masks of the examples", subtitle="made of boxes and points")
+
+
+def _with_channels(example: Example, channels: tuple[int, ...]) -> Example:
+    if isinstance(example.image, str | Path) and Path(example.image).suffix.lower() in TIFF_SUFFIXES:
+        return replace(example, image=TiffPage(Path(example.image), channels=channels))
+    return example
 
 
 def learn_concept(

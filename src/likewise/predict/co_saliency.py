@@ -272,4 +272,4 @@ def image_name(image: Source | ImageFile) -> str:
 
 def read_group_image(image: Source | ScaledImage | ImageFile) -> ScaledImage:
     """An image, listed or given in any other way."""
-    return read_scaled(image.path if isinstance(image, ImageFile) else image, LARGEST)
+    return read_scaled(image.source if isinstance(image, ImageFile) else image, LARGEST)

@@ -17,6 +17,7 @@ from likewise.io.images import Source, read_image, save_image
 from likewise.io.labels import IGNORE
 from likewise.io.marks import Box, box_mask, read_scribbles
 from likewise.io.masks import Label, read_mask
+from likewise.io.raster import TiffPage
 from likewise.io.stored_values import MaskSource
 from likewise.predict.marks import boxes_mask, boxes_of
 from likewise.predict.result import EqualByValue, png
@@ -82,7 +83,11 @@ class Example(EqualByValue):
     @property
     def name(self) -> str:
         """The image's path; "the example" if it has none."""
-        return str(self.image) if isinstance(self.image, str | Path) else "the example"
+        return (
+            str(getattr(self.image, "path", self.image))
+            if isinstance(self.image, str | Path | TiffPage)
+            else "the example"
+        )
 
     def overlay(self) -> UInt8[np.ndarray, "h w 3"]:
         """The image with the object tinted and outlined, unknown pixels grey, and its boxes and points drawn.

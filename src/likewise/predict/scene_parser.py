@@ -13,7 +13,6 @@ of windows is in memory at a time.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -28,6 +27,7 @@ from likewise.io.resize import LARGEST_SIDE, resize_image
 from likewise.ops.bilinear import neighbours, resize_bilinear
 from likewise.predict.engines import open_scenes
 from likewise.predict.result import SceneResult
+from likewise.predict.windows import blend_windows
 
 WINDOW = 768
 """Default side of a window in pixels. Larger windows are slower: each position attends to all others of its window."""
@@ -151,20 +151,10 @@ class SceneParser:
 
     def _bands_at_network_size(self, image: UInt8[np.ndarray, "h w 3"]) -> Iterator[Float32[np.ndarray, "k _rows w"]]:
         """The probabilities at the size of the resized image; a band ends where the next row of windows begins."""
-        height, width = image.shape[:2]
-        down, across = (axis_windows(length, self.window, self.overlap) for length in (height, width))
-        waiting: Float32[np.ndarray, "k rows w"] | None = None
-        for index, (top, weights_down) in enumerate(down):
-            band = np.zeros((len(self.classes), len(weights_down), width), np.float32)
-            for left, weights_across in across:
-                part = image[top : top + len(weights_down), left : left + len(weights_across)]
-                weight = weights_down[:, None] * weights_across
-                band[:, :, left : left + len(weights_across)] += self._window(part) * weight
-            if waiting is not None:
-                band[:, : waiting.shape[1]] += waiting
-            done = (down[index + 1][0] if index + 1 < len(down) else height) - top
-            yield band[:, :done]
-            waiting = band[:, done:]
+        size = (image.shape[0], image.shape[1])
+        yield from blend_windows(
+            size, len(self.classes), self.window, self.overlap, lambda rows, columns: self._window(image[rows, columns])
+        )
 
     def _window(self, image: UInt8[np.ndarray, "h w 3"]) -> Float32[np.ndarray, "k h w"]:
         """The mean of the probabilities over scales and mirror images."""
@@ -203,27 +193,3 @@ def resize_bands(
         if done < size[0]:
             needless = min(int(above[done]) - first, kept.shape[1])
             kept, first = kept[:, needless:], first + needless
-
-
-def axis_windows(length: int, window: int, overlap: float) -> list[tuple[int, Float32[np.ndarray, " side"]]]:
-    """The start of each window along an axis of `length` pixels, and the weights of its pixels.
-
-    The smallest number of windows with at least this overlap, at equal distances; the last one ends at the end of the
-    axis. Weights change linearly where windows overlap, and sum to 1 over the windows at every pixel.
-    """
-    if length <= window:
-        return [(0, np.ones(length, np.float32))]
-    count = math.ceil((length - window) / (window * (1 - overlap))) + 1
-    starts = [round(index * (length - window) / (count - 1)) for index in range(count)]
-    weights, total = [], np.zeros(length, np.float32)
-    for index, start in enumerate(starts):
-        weight = np.ones(window, np.float32)
-        if index > 0:
-            shared = starts[index - 1] + window - start
-            weight[:shared] = np.arange(1, shared + 1, dtype=np.float32) / (shared + 1)
-        if index + 1 < count:
-            shared = start + window - starts[index + 1]
-            weight[window - shared :] *= np.arange(shared, 0, -1, dtype=np.float32) / (shared + 1)
-        weights.append(weight)
-        total[start : start + window] += weight
-    return [(start, weight / total[start : start + window]) for start, weight in zip(starts, weights, strict=True)]

@@ -54,6 +54,17 @@ class Segmenter:
         """
         return self._segment([self._read(image)])[0]
 
+    def probabilities(self, image: Source | ScaledImage) -> Found:
+        """The probabilities of background and classes, with refined outlines, and what is known of the classes.
+
+        Their size is that of the image, with its short side reduced to `likewise.predict.edges.LARGEST`.
+
+        Raises:
+            ImageError: an image that cannot be read.
+        """
+        ((_, found),) = self._find([self._read(image)])
+        return found
+
     def stream(self, images: Iterable[Source], batch_size: int | None = None) -> Iterator[Result]:
         """The result of each image, in order, for any number of images; the next images are read meanwhile.
 
@@ -93,16 +104,21 @@ class Segmenter:
         return scaled, self._inputs.resize(scaled.pixels)
 
     def _segment(self, read: Sequence[tuple[ScaledImage, Pixels]]) -> list[Result]:
-        """The results of some images; those with inputs of one size share a pass through the network."""
-        results: dict[int, Result] = {}
+        """The results of some images."""
+        classes = self.concept.classes
+        return [to_result(found.probabilities, classes, image, found.judged) for image, found in self._find(read)]
+
+    def _find(self, read: Sequence[tuple[ScaledImage, Pixels]]) -> Iterator[tuple[ScaledImage, Found]]:
+        """Each image with what is found in it; those with inputs of one size share a pass through the network."""
+        results: dict[int, Found] = {}
         for shape in dict.fromkeys(resized.shape for _, resized in read):
             batch = [index for index, (_, resized) in enumerate(read) if resized.shape == shape]
             images = np.stack([read[index][1] for index in batch])
             sizes = [(pixels.shape[0], pixels.shape[1]) for pixels in (read[index][0].pixels for index in batch)]
             found = self._head.segment(images, self._prepared, sizes, self.presence)
             for index, (probabilities, judged) in zip(batch, found, strict=True):
-                results[index] = self._finish(Found(probabilities, judged), read[index][0])
-        return [results[index] for index in range(len(read))]
+                results[index] = self._refine(Found(probabilities, judged), read[index][0])
+        return ((image, results[index]) for index, (image, _) in enumerate(read))
 
     def answer(self, features: Features, size: tuple[int, int] | None = None) -> Found:
         """What is found in one image by its features (`FewShot.encode`), before outlines are refined.
@@ -125,14 +141,16 @@ class Segmenter:
             ModelError: see `answer`.
         """
         scaled = read_scaled(image, LARGEST)
-        return self._finish(self.answer(features, (scaled.pixels.shape[0], scaled.pixels.shape[1])), scaled)
+        answered = self.answer(features, (scaled.pixels.shape[0], scaled.pixels.shape[1]))
+        found = self._refine(answered, scaled)
+        return to_result(found.probabilities, self.concept.classes, scaled, found.judged)
 
-    def _finish(self, found: Found, image: ScaledImage) -> Result:
+    def _refine(self, found: Found, image: ScaledImage) -> Found:
         probabilities, judged = found
         empty = judged is not None and all(one.presence < self.presence for one in judged)
         if self._edges and not empty:
             probabilities = refine_edges(probabilities, image.pixels)
-        return to_result(probabilities, self.concept.classes, image, judged)
+        return Found(probabilities, judged)
 
 
 def to_result(

@@ -13,7 +13,8 @@ from likewise.errors import ArgumentError, ImageError, ModelError, WeightsError
 from likewise.io.resize import resize_image
 from likewise.ops.bilinear import resize_bilinear
 from likewise.predict import scene_parser
-from likewise.predict.scene_parser import SceneParser, axis_windows
+from likewise.predict.scene_parser import SceneParser
+from likewise.predict.windows import axis_windows
 from likewise.weights import PRETRAINED
 from likewise.weights.checkpoint import read_header, read_state
 from support.fakes import noise
