@@ -19,6 +19,7 @@ import argparse
 import hashlib
 import json
 import os
+import shutil
 import statistics
 import subprocess
 import sys
@@ -95,10 +96,10 @@ def measure_folder(model: str, folder: Path) -> dict[str, object]:
     few_shot, concept = prepared(model, folder)
     few_shot.segment(folder / "small" / "1.jpg", concept)
     with tempfile.TemporaryDirectory() as out:
-        reports = []
+        reports, start = [], time.process_time()
         memory = peak_above(lambda: reports.append(segment_folder(folder / "photos", concept, out, few_shot=few_shot)))
     assert not reports[0].failed
-    return {"rate": reports[0].done / reports[0].seconds, "memory": memory}
+    return {"rate": reports[0].done / reports[0].seconds, "memory": memory, "seconds": time.process_time() - start}
 
 
 def run(checkout: Path, *arguments: str, threads: str = "1") -> dict[str, float]:
@@ -108,13 +109,54 @@ def run(checkout: Path, *arguments: str, threads: str = "1") -> dict[str, float]
     return json.loads(subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout)
 
 
+def write_mosaic(path: Path, side: int) -> None:
+    """A tiled TIFF of `side` x `side` pixels, in which a photograph with noise repeats."""
+    import tifffile
+
+    tile = np.asarray(enlarged(0, (2048, 2048)))
+    tiles = [
+        [tile[row : row + 256, column : column + 256] for column in range(0, 2048, 256)] for row in range(0, 2048, 256)
+    ]
+    count = -(-side // 256)
+    tifffile.imwrite(
+        path, (tiles[row % 8][column % 8] for row in range(count) for column in range(count)), shape=(side, side, 3),
+        dtype=np.uint8, tile=(256, 256), compression="zlib", photometric="rgb", bigtiff=True,
+    )  # fmt: skip
+
+
+def print_sizes(model: str) -> None:
+    """Print time and memory of `segment_folder` by image size."""
+    checkout = Path(__file__).parents[1]
+    print("| Image | File | Processor time, s | Memory above the idle process, MB |\n|---|---|---|---|")
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        (folder / "small").mkdir()
+        for index in range(2):
+            enlarged(index, SMALL).save(folder / "small" / f"{index}.jpg", quality=90)
+        for size in ((500, 375), (1200, 900), (4000, 3000), (8000, 6000), (10_000, 10_000), (20_000, 20_000)):
+            (folder / "photos").mkdir()
+            kind = "tiled TIFF, in windows" if min(size) > 6000 else "JPEG"
+            if kind == "JPEG":
+                enlarged(1, size).save(folder / "photos" / "x.jpg", quality=90)
+            else:
+                write_mosaic(folder / "photos" / "x.tif", size[0])
+            own = run(checkout, model, str(folder), "-")
+            shutil.rmtree(folder / "photos")
+            name = f"{size[0]}x{size[1]} ({size[0] * size[1] / 1e6:.1f} megapixels)"
+            print(f"| {name} | {kind} | {own['seconds']:.2f} | {own['memory']:.0f} |", flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--before", type=Path, help="another checkout")
     parser.add_argument("--images", type=int, default=200)
     parser.add_argument("--model", default="panet-lite0")
+    parser.add_argument("--sizes", action="store_true", help="print the table by image size")
     parser.add_argument("--measure", nargs=3, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
+    if arguments.sizes:
+        print_sizes(arguments.model)
+        return
     if arguments.measure:
         model, folder, path = arguments.measure
         measured = measure_folder(model, Path(folder)) if path == "-" else measure_one(model, Path(folder), Path(path))
@@ -140,12 +182,16 @@ def main() -> None:
                 pairs = list(zip(found["before"], found["now"], strict=True))
                 times = statistics.median(one["seconds"] / other["seconds"] for one, other in pairs)
                 equal = sum(one["digest"] == other["digest"] for one, other in pairs)
-                print(f"{kind}: {times:.2f} times as fast as before, {equal} of {len(pairs)} masks equal")
+                print(f"{kind}: {times:.2f} times the speed of the other, {equal} of {len(pairs)} masks equal")
         for index in range(4, arguments.images):
             (folder / "photos" / f"{index}.jpg").hardlink_to(folder / "photos" / f"{index % 4}.jpg")
         for each, checkout in checkouts.items():
             own = run(checkout, arguments.model, str(folder), "-", threads=str(os.cpu_count()))
-            print(f"folder of {arguments.images}, {each}: {own['rate']:.1f} images a second, {own['memory']:.0f} MB")
+            each_image = own["seconds"] / arguments.images
+            print(
+                f"folder of {arguments.images}, {each}: {own['rate']:.1f} images a second, {each_image:.3f} s of "
+                f"processor time an image, {own['memory']:.0f} MB"
+            )
 
 
 if __name__ == "__main__":

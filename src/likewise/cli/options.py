@@ -37,6 +37,10 @@ Channels = Annotated[
         help="Channels of TIFF files, from 1, such as 4,3,2; or one. \\[the first three]",
     ),
 ]
+OneScale = Annotated[
+    bool,
+    typer.Option("--one-scale", help="Scale all TIFF files of more than 8 bits alike, not each by itself."),
+]
 Window = Annotated[
     int | None,
     typer.Option(
@@ -48,8 +52,8 @@ Force = Annotated[bool, typer.Option("--force", help="Process finished images ag
 
 
 FORMATS = (
-    "mask, labels, instance, probability, overlay, cutout, coco, yolo, voc, labelme, cvat, label-studio, table, areas, "
-    "scores"
+    "mask, labels, instance, probability, overlay, cutout, geojson, coco, yolo, voc, labelme, cvat, label-studio, "
+    "table, areas, scores"
 )
 
 

@@ -117,7 +117,7 @@ def _read_page(source: TiffPage, short: int | None) -> ScaledImage:
         if Image.MAX_IMAGE_PIXELS is not None and height * width > 2 * Image.MAX_IMAGE_PIXELS:
             raise ImageError(f"{source}: has {height * width} pixels; {ALLOW_MORE}")
         values = raster.rows(0, height)
-        scale = value_range(values, raster.nodata)
+        scale = source.scale or value_range(values, raster.nodata)
         pixels = raster.pixels(values, scale)
         small = raster.size if short is None else scaled_size(height, width, short)
         return ScaledImage(pixels if small == raster.size else resize_image(pixels, *small), raster.size, source)

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from likewise.errors import ImageError, warn
+from likewise.io.depth import Range
 from likewise.io.image_files import open_file
 from likewise.io.raster import TiffPage
 
@@ -30,6 +31,7 @@ OUTPUT_SUFFIXES = {
     "overlay": ".overlay.jpg",
     "cutout": ".cutout.png",
     "instance": ".instance.png",
+    "geojson": ".geojson",
 }
 """Output format to the suffix of its files: ``cat.mask.png`` is the mask of ``cat.jpg``."""
 
@@ -76,18 +78,20 @@ class ImageFile:
         path: The file.
         name: Path relative to the folder that was searched, with forward slashes.
         page: Of a TIFF file, from 0.
-        channels: Of a TIFF file: see `likewise.io.raster.TiffPage`.
+        channels, scale: Of a TIFF file: see `likewise.io.raster.TiffPage`.
     """
 
     path: Path
     name: str
     page: int = 0
     channels: tuple[int, ...] = ()
+    scale: Range | None = None
 
     @property
     def source(self) -> Path | TiffPage:
         """What the image is read from."""
-        return TiffPage(self.path, self.page, self.channels) if self.page or self.channels else self.path
+        own = TiffPage(self.path, self.page, self.channels, self.scale)
+        return own if own != TiffPage(self.path) else self.path
 
 
 def natural_order(text: str) -> tuple[list[tuple[int, str]], str]:

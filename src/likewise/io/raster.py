@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Shaped, UInt8
+from jaxtyping import Bool, Float64, Shaped, UInt8
 
 from likewise.errors import ArgumentError, ImageError, requires_extra
 from likewise.io.depth import Range, to_8_bits, value_range
@@ -22,6 +22,8 @@ GEO_TAGS = (33550, 33922, 34264, 34735, 34736, 34737)
 """GeoTIFF's tags: pixel scale, tie points, transformation, and the keys of the coordinate system."""
 NODATA = 42113
 """GDAL's tag of the value that stands for missing data."""
+USER_DEFINED = 32767
+"""GeoTIFF's code of a coordinate system without a number."""
 MIN_IS_WHITE, PALETTE = 0, 3
 """Values of TIFF's PhotometricInterpretation."""
 LARGEST_SEGMENT = 1 << 29
@@ -39,11 +41,13 @@ class TiffPage:
         page: From 0.
         channels: The channels for red, green and blue, or one for grey, from 1; empty: the first three, or the first of
             one or two.
+        scale: The values that become black and white; None: those of the page.
     """
 
     path: Path
     page: int = 0
     channels: tuple[int, ...] = ()
+    scale: Range | None = None
 
     def __str__(self) -> str:
         return f"{self.path}, page {self.page + 1}" if self.page else str(self.path)
@@ -69,6 +73,7 @@ class Raster:
         channels: The number that is read, 1 or 3.
         nodata: The value that stands for missing data.
         geo: GeoTIFF's tags as tifffile takes them.
+        epsg: The code of the map's coordinate system, if the file states one.
     """
 
     def __init__(self, file: Any, page: Any, source: TiffPage) -> None:
@@ -100,6 +105,32 @@ class Raster:
             for tag in (page.tags.get(code) for code in GEO_TAGS)
             if tag is not None
         ]
+
+    @property
+    def deep(self) -> bool:
+        """Whether values have more than 8 bits."""
+        return self._page.dtype not in (np.uint8, bool)
+
+    @property
+    def epsg(self) -> int | None:
+        keys = {code: value for code, *_, value, _ in self.geo}.get(34735, ())
+        codes = {keys[at]: keys[at + 3] for at in range(4, len(keys) - 3, 4)}
+        code = codes.get(3072, codes.get(2048, 0))  # projected or geographic
+        return code if 0 < code < USER_DEFINED else None
+
+    def place(self, corners: Float64[np.ndarray, "n 2"]) -> Float64[np.ndarray, "n 2"]:
+        """Return where corners (x, y) in pixels lie on the map; in pixels, if the file does not say."""
+        tags = {code: value for code, *_, value, _ in self.geo}
+        keys = tags.get(34735, ())
+        if (1025, 0, 1, 2) in zip(keys[::4], keys[1::4], keys[2::4], keys[3::4], strict=False):
+            corners = corners - 0.5  # the places of the file are of the centres of pixels
+        if 34264 in tags:
+            matrix = np.array(tags[34264], np.float64).reshape(4, 4)
+            return corners @ matrix[:2, :2].T + matrix[:2, 3]
+        if 33550 in tags and 33922 in tags:
+            scale, tie = np.array(tags[33550][:2]) * (1, -1), tags[33922]
+            return (corners - tie[:2]) * scale + tie[3:5]
+        return corners
 
     def rows(self, start: int, stop: int) -> Shaped[np.ndarray, "rows w c"]:
         """Return the values of some rows as stored; of a file without them (sparse), 0.
@@ -147,10 +178,12 @@ class Raster:
             raise ImageError(f"{self.source}: damaged ({error}); copy or download it again") from error
 
     def sampled_range(self) -> Range:
-        """Return the range of values for 8 bits, from a sample of the rows."""
+        """Return the values that become black and white, from a sample of the rows unless they are given."""
+        if self.source.scale:
+            return self.source.scale
         height, width = self.size
         starts = np.unique(np.linspace(0, max(height - SAMPLED_ROWS, 0), SAMPLED_BANDS).astype(int)).tolist()
-        if self._page.dtype in (np.uint8, bool):
+        if not self.deep:
             starts = starts[:1]  # their range is known
         step = max(1, width // SAMPLED_COLUMNS)
         rows = (self.rows(start, min(start + SAMPLED_ROWS, height))[:, ::step] for start in starts)

@@ -18,7 +18,9 @@ import numpy as np
 from jaxtyping import Bool, Float32, UInt8
 
 from likewise.errors import ArgumentError, ImageError
-from likewise.io.annotations.shapes import encode_runs
+from likewise.io.annotations.geojson import write_features
+from likewise.io.annotations.outlines import outline
+from likewise.io.annotations.shapes import Polygons, Ring, encode_runs
 from likewise.io.atomic import write_atomically
 from likewise.io.components import Runs, find_runs, join_runs
 from likewise.io.images import TIFF_SUFFIXES, read_size
@@ -48,6 +50,8 @@ BIG = 1 << 30
 BLOCK = 1 << 22
 """Pixels of a region that are turned at a time."""
 FORMATS = ("mask", "labels", "probability")
+"""Formats with a tiled file for each image."""
+FORMATS_OF_WINDOWS = (*FORMATS, "geojson")
 """Formats with a file for each image that are written for images in windows."""
 
 
@@ -94,19 +98,23 @@ class Mosaics:
             ImageError: The file cannot be read in windows, or a format that is not written for it.
             OutputError: The system refuses to write.
         """
-        if wrong := next((format for format in outputs if format not in FORMATS), None):
+        if wrong := next((format for format in outputs if format not in FORMATS_OF_WINDOWS), None):
             raise ImageError(
-                f"{file.path}: is segmented in windows, which have no {wrong} output; choose from {', '.join(FORMATS)} "
+                f"{file.path}: is segmented in windows, which have no {wrong} output; choose from "
+                f"{', '.join(FORMATS_OF_WINDOWS)} "
                 "and formats with one file for all images"
             )
-        with open_raster(TiffPage(file.path, file.page, file.channels)) as raster:
+        with open_raster(TiffPage(file.path, file.page, file.channels, file.scale)) as raster:
             classes = self.segmenter.concept.classes
             found = _Found(len(classes))
-            with _tile_writers(raster, outputs, len(classes)) as writers:
+            tiled = {format: path for format, path in outputs.items() if format in FORMATS}
+            with _tile_writers(raster, tiled, len(classes)) as writers:
                 for labels, probability in self._bands(raster, found):
                     found.add(labels, probability)
                     for writer in writers:
                         writer.write(labels, probability)
+            if "geojson" in outputs:
+                write_features(outputs["geojson"], found.features(classes), raster.place, raster.epsg)
             return found.regions(file.name, raster.size)
 
     def _bands(
@@ -167,13 +175,13 @@ class _Found:
         self.presences: list[float] = []
         self._runs: list[Runs] = []
         self._sums: list[np.ndarray] = []
-        self._row = 0
+        self._row = self._width = 0
 
     def judge(self, presences: list[float]) -> None:
         self.presences = [max(pair) for pair in zip(self.presences or presences, presences, strict=True)]
 
     def add(self, labels: UInt8[np.ndarray, "n w"], probability: Float32[np.ndarray, "n w"]) -> None:
-        runs = find_runs(labels)
+        runs, self._width = find_runs(labels), labels.shape[1]
         sums = np.zeros((len(labels), labels.shape[1] + 1))
         np.cumsum(probability, axis=1, dtype=np.float64, out=sums[:, 1:])
         self._sums.append(sums[runs.row, runs.end] - sums[runs.row, runs.start])
@@ -182,34 +190,54 @@ class _Found:
 
     def regions(self, name: str, size: tuple[int, int]) -> Regions:
         """Return a region for each connected piece; its score is its mean probability."""
+        found = []
+        for own, score in self._pieces():
+            down = _turned(own)
+            (coded,) = encode_runs(down, np.ones(len(down.row), np.intp), size).values()
+            found.append(Region(int(own.value[0]), coded.counts, score))
+        return Regions(name, *size, tuple(found), tuple(self.presences))
+
+    def features(self, classes: Sequence[str]) -> Iterator[tuple[str, float, Polygons]]:
+        """Yield class, score and polygons of each piece; polygons end at the edges of blocks."""
+        for own, score in self._pieces():
+            parts: list[tuple[Ring, ...]] = []
+            for corner, mask in _blocks(own):
+                parts += (tuple(ring + corner for ring in rings) for rings in outline(mask).parts)
+            yield classes[int(own.value[0]) - 1], score, Polygons(tuple(parts))
+
+    def _pieces(self) -> Iterator[tuple[Runs, float]]:
+        """Yield the runs of each connected piece and its mean probability."""
         runs = Runs(*(np.concatenate(parts) for parts in zip(*self._runs, strict=True)))
-        sums, pieces = np.concatenate(self._sums), join_runs(runs, size[1])
+        sums, pieces = np.concatenate(self._sums), join_runs(runs, self._width)
         order = np.argsort(pieces, kind="stable")
         starts = np.searchsorted(pieces[order], np.arange(1, pieces.max(initial=0) + 2))
-        found = []
         for first, last in pairwise(starts):
             own = order[first:last]
-            row, start, end = runs.row[own], runs.start[own], runs.end[own]
-            down = _turned(Runs(row, start, end, runs.value[own]))
-            (coded,) = encode_runs(down, np.ones(len(down.row), np.intp), size).values()
-            score = float(sums[own].sum() / (end - start).sum())
-            found.append(Region(int(runs.value[own[0]]), coded.counts, min(score, 1.0)))
-        return Regions(name, *size, tuple(found), tuple(self.presences))
+            part = Runs(*(each[own] for each in runs))
+            yield part, min(float(sums[own].sum() / (part.end - part.start).sum()), 1.0)
 
 
 def _turned(runs: Runs) -> Runs:
     """Return the runs down the columns of one piece, given those along its rows."""
-    top, height = runs.row[0], runs.row[-1] + 1 - runs.row[0]
-    step = max(1, BLOCK // height)
     found = []
-    for left in range(runs.start.min(), runs.end.max(), step):
-        start, end = (each.clip(left, left + step) - left for each in (runs.start, runs.end))
-        changes = np.zeros((height, step + 1), np.int8)
-        np.add.at(changes, (runs.row - top, start), 1)
-        np.add.at(changes, (runs.row - top, end), -1)
-        down = find_runs(np.ascontiguousarray(changes[:, :-1].cumsum(axis=1, dtype=np.int8).T))
+    for (left, top), mask in _blocks(runs):
+        down = find_runs(np.ascontiguousarray(mask.T))
         found.append(Runs(down.row + left, down.start + top, down.end + top, down.value))
     return Runs(*(np.concatenate(parts) for parts in zip(*found, strict=True)))
+
+
+def _blocks(runs: Runs) -> Iterator[tuple[tuple[int, int], Bool[np.ndarray, "h w"]]]:
+    """Yield the mask of one piece in columns of about `BLOCK` pixels, each with its left top corner."""
+    top, height = int(runs.row[0]), int(runs.row[-1] + 1 - runs.row[0])
+    right = int(runs.end.max())
+    step = max(1, BLOCK // height)
+    for left in range(int(runs.start.min()), right, step):
+        width = min(step, right - left)
+        start, end = (each.clip(left, left + width) - left for each in (runs.start, runs.end))
+        changes = np.zeros((height, width + 1), np.int8)
+        np.add.at(changes, (runs.row - top, start), 1)
+        np.add.at(changes, (runs.row - top, end), -1)
+        yield (left, top), changes[:, :-1].cumsum(axis=1, dtype=np.int8) > 0
 
 
 class _TileWriter:

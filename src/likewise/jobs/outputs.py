@@ -2,13 +2,15 @@
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
-from likewise.errors import ArgumentError, OutputError, warn
+from likewise.errors import ArgumentError, ImageError, OutputError, warn
+from likewise.io.depth import Range
 from likewise.io.images import TIFF_SUFFIXES
 from likewise.io.paths import ImageFile, exists, find_images, real
-from likewise.io.raster import count_pages
+from likewise.io.raster import TiffPage, count_pages, open_raster
 from likewise.jobs.records import has_records
 from likewise.jobs.writers import SUMMARIES, WRITERS
 
@@ -33,12 +35,14 @@ def list_images(
     follow_links: bool = False,
     pages: str = "first",
     channels: tuple[int, ...] = (),
+    one_scale: bool = False,
 ) -> list[ImageFile]:
     """Return the image files that `images` names, without those below a path of `exclude` (`find_images`).
 
     Args:
         pages: "first" or "all" pages of TIFF files; "all" names them x.page1.tif, x.page2.tif, ...
         channels: Of TIFF files: see `likewise.io.raster.TiffPage`.
+        one_scale: Scale the values of all TIFF files of more than 8 bits alike, from the least to the greatest.
 
     Raises:
         ArgumentError: Other pages.
@@ -52,7 +56,21 @@ def list_images(
     paths = [image for image in given if not isinstance(image, ImageFile)]
     if paths or not found:
         found += find_images(paths, exclude=exclude, follow_links=follow_links)
-    return [page for file in found for page in _pages_of(file, pages, channels)]
+    found = [page for file in found for page in _pages_of(file, pages, channels)]
+    return _scaled_alike(found) if one_scale else found
+
+
+def _scaled_alike(files: list[ImageFile]) -> list[ImageFile]:
+    ranges = {}
+    for file in files:
+        if file.path.suffix.lower() in TIFF_SUFFIXES:
+            with suppress(ImageError), open_raster(TiffPage(file.path, file.page, file.channels)) as raster:
+                if raster.deep:
+                    ranges[file] = raster.sampled_range()
+    if not ranges:
+        return files
+    scale = Range(min(each.low for each in ranges.values()), max(each.high for each in ranges.values()))
+    return [replace(file, scale=scale) if file in ranges else file for file in files]
 
 
 def _pages_of(file: ImageFile, pages: str, channels: tuple[int, ...]) -> list[ImageFile]:

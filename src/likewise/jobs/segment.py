@@ -39,6 +39,7 @@ def segment_folder(
     instances: bool = False,
     pages: str = "first",
     channels: tuple[int, ...] = (),
+    one_scale: bool = False,
     window: int | None = None,
     force: bool = False,
     follow_links: bool = False,
@@ -57,7 +58,7 @@ def segment_folder(
         unlike: Negatives: see `find_negatives`.
         formats: mask, labels, probability, overlay, cutout, coco, areas.
         instances: Separate objects that touch: files have an object for each of `Result.instances`.
-        pages, channels: Of TIFF files, also those of examples: see `list_images`.
+        pages, channels, one_scale: Of TIFF files, channels also of examples: see `list_images`.
         window: Side in pixels of the windows of large TIFF files (`likewise.jobs.mosaic`); by default that of the
             examples' images, so that objects of one size in pixels are seen alike.
         force: Process finished images again, also with other settings than before.
@@ -78,11 +79,14 @@ def segment_folder(
     inputs = [*masks, *(example.image for example in given), *concepts]
     if channels:
         examples, negatives = ([_with_channels(one, channels) for one in each] for each in (examples, negatives))
-    found = list_images(images, exclude=[out, *masks], follow_links=follow_links, pages=pages, channels=channels)
+    found = list_images(
+        images, exclude=[out, *masks], follow_links=follow_links, pages=pages, channels=channels, one_scale=one_scale
+    )
     concept = merge_concepts(few_shot, examples, concepts, negatives, strict=marks.get("strict", False))
     settings = {**few_shot.settings, "edges": few_shot.edges, "concept": concept.digest()}
     settings |= {"instances": True} if instances else {}
     settings |= {"channels": list(channels)} if channels else {}
+    settings |= {"one scale": [list(file.scale) for file in found if file.scale][:1]} if one_scale else {}
     settings |= {"window": window} if window else {}
     segmenter = few_shot.prepare(concept)
     made = [] if out == STREAM or dry_run else [example for example in examples if example.boxes or example.points]

@@ -18,7 +18,8 @@ from pycocotools import mask as coco_mask
 from likewise.errors import ArgumentError, ImageError, OutputError, check_known
 from likewise.io.annotations import FORMATS as ANNOTATIONS
 from likewise.io.annotations import AnnotatedImage, Object, RunLengths
-from likewise.io.annotations.outlines import TOLERANCE
+from likewise.io.annotations.geojson import write_features
+from likewise.io.annotations.outlines import TOLERANCE, outline
 from likewise.io.annotations.shapes import encode_runs
 from likewise.io.atomic import write_atomically
 from likewise.io.components import Runs, find_runs, join_runs, label_pieces
@@ -111,6 +112,18 @@ def write_instance(image: ScaledImage, result: Result, path: Path) -> None:
     save_image(pieces.astype(np.uint16), path)
 
 
+def write_geojson(image: ScaledImage, result: Result, path: Path) -> None:
+    """Write the outlines of the objects in pixels."""
+    regions = regions_of(path.name, result)
+    write_features(
+        path,
+        (
+            (result.classes[region.category - 1], region.score, outline(coco_mask.decode(coded).astype(bool)))
+            for region, coded in regions.coded_masks()
+        ),
+    )
+
+
 # format: (suffix of its files, writer)
 WRITERS: dict[str, tuple[str, Callable[[ScaledImage, Result, Path], None]]] = {
     "mask": (OUTPUT_SUFFIXES["mask"], write_mask),
@@ -119,6 +132,7 @@ WRITERS: dict[str, tuple[str, Callable[[ScaledImage, Result, Path], None]]] = {
     "overlay": (OUTPUT_SUFFIXES["overlay"], write_overlay),
     "cutout": (OUTPUT_SUFFIXES["cutout"], write_cutout),
     "instance": (OUTPUT_SUFFIXES["instance"], write_instance),
+    "geojson": (OUTPUT_SUFFIXES["geojson"], write_geojson),
 }
 
 

@@ -13,6 +13,7 @@ from PIL import Image
 
 from likewise import Example
 from likewise.errors import ImageError, OutputError
+from likewise.io.images import read_image
 from likewise.io.paths import ImageFile
 from likewise.io.raster import Raster
 from likewise.jobs import mosaic
@@ -194,3 +195,46 @@ def test_windows_are_as_large_as_the_images_of_the_examples(photos: Path) -> Non
     assert window_of([Example(photos / "a.png", box=(0, 0, 9, 9))]) == 300
     assert window_of([Example(np.zeros((40, 50, 3), np.uint8), box=(0, 0, 9, 9))]) == mosaic.WINDOW
     assert window_of([]) == mosaic.WINDOW
+
+
+@pytest.mark.parametrize("point", [False, True])
+def test_geojson_has_the_outlines_in_units_of_the_map(
+    photos: Path, monkeypatch: pytest.MonkeyPatch, point: bool
+) -> None:
+    values = np.zeros((210, 160, 3), np.uint8)
+    values[20:150, 30:110, 0], values[60:80, 50:70], values[190:200, 4:150, 0] = 250, 0, 250
+    keys = (1, 1, 0, 2, 1025, 0, 1, 2 if point else 1, 3072, 0, 1, 32632)
+    tifffile.imwrite(
+        photos / "x.tif", values, photometric="rgb", rowsperstrip=40, extratags=[*GEO[:2], (34735, 3, 12, keys, True)]
+    )
+    monkeypatch.setattr(mosaic, "BLOCK", 130 * 33)
+    run(Bright("red"), list_images(photos / "x.tif"), formats=("geojson",))
+    found = json.loads(Path("out/x.geojson").read_text())
+    assert found["crs"]["properties"]["name"].endswith("EPSG::32632")
+    assert [feature["properties"]["class"] for feature in found["features"]] == ["red", "red"]
+    corners = np.array([
+        corner for part in found["features"][0]["geometry"]["coordinates"] for ring in part for corner in ring
+    ])  # fmt: skip
+    half = 0.5 if point else 0
+    assert corners.min(axis=0).tolist() == [500000 + (30 - half) / 2, 5600000 - (150 - half) / 2]
+    assert corners.max(axis=0).tolist() == [500000 + (110 - half) / 2, 5600000 - (20 - half) / 2]
+    area = sum(shoelace(np.array(ring)) for part in found["features"][0]["geometry"]["coordinates"] for ring in part)
+    assert abs(area) == (130 * 80 - 20 * 20) / 4
+
+
+def shoelace(ring: np.ndarray) -> float:
+    assert ring[0].tolist() == ring[-1].tolist()
+    x, y = (ring - ring[0]).T
+    return float(x[:-1] @ y[1:] - y[:-1] @ x[1:]) / 2
+
+
+def test_one_scale_is_that_of_all_files(photos: Path) -> None:
+    for index, top in enumerate((500, 3000)):
+        values = np.linspace(0, top, 40 * 50, dtype=np.uint16).reshape(40, 50)
+        tifffile.imwrite(photos / f"{index}.tif", values, rowsperstrip=10)
+    tifffile.imwrite(photos / "8.tif", np.full((40, 50), 255, np.uint8))
+    brightest = [
+        [int(read_image(file.source).max()) for file in list_images(photos, one_scale=one_scale)]
+        for one_scale in (False, True)
+    ]
+    assert brightest == [[125, 187, 255], [31, 187, 255]]

@@ -196,7 +196,7 @@ def test_every_annotation_format_is_read_back(tmp_path: Path, image: np.ndarray,
 
 def test_formats_are_checked_by_name() -> None:
     assert check_formats(["coco", "mask", "coco"]) == ("coco", "mask")
-    with pytest.raises(ArgumentError, match=r"'gif'.*mask, labels, probability, overlay, cutout, instance, coco"):
+    with pytest.raises(ArgumentError, match=r"'gif'.*mask, labels, probability, overlay, cutout, instance, geojson"):
         check_formats(["mask", "gif", "bmp"])
     with pytest.raises(ArgumentError):
         check_formats([])

@@ -1,17 +1,20 @@
-"""GeoJSON in pixels, as QuPath writes it: polygons with holes, one file an image.
+"""GeoJSON: polygons with holes, one file an image, in pixels as QuPath has it, or at a place on the map.
 
 https://qupath.readthedocs.io/en/stable/docs/advanced/exporting_annotations.html
 """
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 from likewise.errors import DataSetError, warn
 from likewise.io.annotations.dataset import AnnotatedImage, Annotations, Object
 from likewise.io.annotations.files import ImageFinder, files_below, read_json
-from likewise.io.annotations.shapes import Polygons, ring_of
+from likewise.io.annotations.shapes import Polygons, Ring, ring_of
+from likewise.io.atomic import write_atomically
 
 NAMES = ("class", "label", "category", "type", "name")
 """Properties of a feature that may hold its class, after QuPath's ``classification``."""
@@ -57,3 +60,34 @@ def _class_name(properties: dict[str, Any]) -> str:
     if isinstance(given, dict) and given.get("name"):
         return str(given["name"])
     return next((str(properties[name]) for name in NAMES if isinstance(properties.get(name), str)), UNNAMED)
+
+
+def write_features(
+    path: Path,
+    features: Iterable[tuple[str, float, Polygons]],
+    place: Callable[[Ring], Ring] = lambda ring: ring,
+    epsg: int | None = None,
+) -> None:
+    """Write the class, the score and the polygons of each object.
+
+    Args:
+        place: Returns the place on the map of corners in pixels.
+        epsg: The code of the map's coordinate system.
+
+    Raises:
+        OutputError: The system refuses to write.
+    """
+    system = {"type": "name", "properties": {"name": f"urn:ogc:def:crs:EPSG::{epsg}"}}
+    head = {"type": "FeatureCollection"} | ({"crs": system} if epsg else {})
+    with write_atomically(path) as part, part.open("w", encoding="utf-8") as file:
+        file.write(f'{json.dumps(head)[:-1]}, "features": [')
+        for index, (name, score, polygons) in enumerate(features):
+            rings = [[[*place(ring), place(ring)[0]] for ring in part] for part in polygons.parts]
+            coordinates = [[[[float(x), float(y)] for x, y in ring] for ring in part] for part in rings]
+            feature = {
+                "type": "Feature",
+                "properties": {"class": name, "score": round(score, 4)},
+                "geometry": {"type": "MultiPolygon", "coordinates": coordinates},
+            }
+            file.write(f"{',' * (index > 0)}\n{json.dumps(feature)}")
+        file.write("\n]}\n")
