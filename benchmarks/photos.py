@@ -8,8 +8,8 @@ Printed are the medians of
 
 - processor time of one photograph and of one image of 500x375 pixels by `Segmenter`, read from a file;
 - the largest memory of that process above the memory that it has before, with the model loaded and used once;
-- photographs per second and the largest memory of `segment_folder` over a folder on all cores, reading and writing
-  included;
+- photographs per second, processor time and the largest memory of `segment_folder` over a folder on all cores, reading
+  and writing included;
 - whether the masks of small images are equal.
 
 With --sizes the table of docs/large-images.md is printed instead: time and memory by image size.

@@ -24,7 +24,7 @@ Memory = Annotated[
 ]
 MaxPixels = Annotated[
     str | None,
-    typer.Option("--max-pixels", metavar="NUMBER", help="Read images of up to so many pixels, such as 400M. \\[178M]"),
+    typer.Option("--max-pixels", metavar="NUMBER", help="Largest number of pixels of an image, such as 400M. \\[178M]"),
 ]
 Pages = Annotated[
     str, typer.Option("--pages", metavar="first|all", help="Pages of TIFF files: the first, or a mask for each.")
@@ -39,7 +39,7 @@ Channels = Annotated[
 ]
 OneScale = Annotated[
     bool,
-    typer.Option("--one-scale", help="Scale all TIFF files of more than 8 bits alike, not each by itself."),
+    typer.Option("--one-scale", help="Scale all TIFF files of more than 8 bits by common limits."),
 ]
 Window = Annotated[
     int | None,

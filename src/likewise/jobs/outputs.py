@@ -42,7 +42,7 @@ def list_images(
     Args:
         pages: "first" or "all" pages of TIFF files; "all" names them x.page1.tif, x.page2.tif, ...
         channels: Of TIFF files: see `likewise.io.raster.TiffPage`.
-        one_scale: Scale the values of all TIFF files of more than 8 bits alike, from the least to the greatest.
+        one_scale: Scale all TIFF files of more than 8 bits from the least to the greatest value of any.
 
     Raises:
         ArgumentError: Other pages.
@@ -57,10 +57,10 @@ def list_images(
     if paths or not found:
         found += find_images(paths, exclude=exclude, follow_links=follow_links)
     found = [page for file in found for page in _pages_of(file, pages, channels)]
-    return _scaled_alike(found) if one_scale else found
+    return _with_one_scale(found) if one_scale else found
 
 
-def _scaled_alike(files: list[ImageFile]) -> list[ImageFile]:
+def _with_one_scale(files: list[ImageFile]) -> list[ImageFile]:
     ranges = {}
     for file in files:
         if file.path.suffix.lower() in TIFF_SUFFIXES:
@@ -81,7 +81,7 @@ def _pages_of(file: ImageFile, pages: str, channels: tuple[int, ...]) -> list[Im
     if count == 1:
         return [file]
     if pages == "first":
-        warn(f"{file.path}: has {count} pages, of which the first is taken; --pages all takes all")  # words: allow
+        warn(f"{file.path}: has {count} pages, and only the first is used; --pages all uses all")
         return [file]
     place = PurePosixPath(file.name)
     names = (place.with_name(f"{place.stem}.page{page + 1}{place.suffix}").as_posix() for page in range(count))

@@ -60,7 +60,7 @@ def segment_folder(
         instances: Separate objects that touch: files have an object for each of `Result.instances`.
         pages, channels, one_scale: Of TIFF files, channels also of examples: see `list_images`.
         window: Side in pixels of the windows of large TIFF files (`likewise.jobs.mosaic`); by default that of the
-            examples' images, so that objects of one size in pixels are seen alike.
+            examples' images, so that objects keep their size in pixels.
         force: Process finished images again, also with other settings than before.
         progress: Called with the number of processed images and their total.
         marks: Boxes, scribbles or labels of the examples.
