@@ -34,6 +34,7 @@ from skimage import data
 
 PHOTO, SMALL = (4000, 3000), (500, 375)
 ROUNDS = 5
+SIZES = (SMALL, (1200, 900), PHOTO, (8000, 6000), (12_000, 9000), (10_000, 10_000), (20_000, 20_000))
 
 
 def enlarged(index: int, size: tuple[int, int]) -> Image.Image:
@@ -133,9 +134,9 @@ def print_sizes(model: str) -> None:
         (folder / "small").mkdir()
         for index in range(2):
             enlarged(index, SMALL).save(folder / "small" / f"{index}.jpg", quality=90)
-        for size in ((500, 375), (1200, 900), (4000, 3000), (8000, 6000), (10_000, 10_000), (20_000, 20_000)):
+        for size in SIZES:
             (folder / "photos").mkdir()
-            kind = "tiled TIFF, in windows" if min(size) > 6000 else "JPEG"
+            kind = "tiled TIFF, in windows" if size[0] == size[1] else "JPEG"
             if kind == "JPEG":
                 enlarged(1, size).save(folder / "photos" / "x.jpg", quality=90)
             else:

@@ -35,6 +35,9 @@ OUTPUT_SUFFIXES = {
 }
 """Output format to the suffix of its files: ``cat.mask.png`` is the mask of ``cat.jpg``."""
 
+TILED_SUFFIXES = (".mask.tif", ".labels.tif", ".probability.tif")
+"""Suffixes of the output files of images in windows (`likewise.jobs.mosaic`)."""
+
 MASK_ENDINGS = (".mask", "_mask", "-mask", "_masks", "_cp_masks", "_label", "_labels", "_seg")
 """Endings of the stem of a mask beside its image: ``x.mask.png`` and ``x_mask.tif`` belong to the image ``x.*``."""
 
@@ -255,7 +258,9 @@ def is_output(path: Path, root: Path, listings: Listings | None = None) -> bool:
     """Return whether a file is a mask or output: of an image, or in a folder that a run has written to."""
     listings = listings or Listings()
     suffix = path.suffix.lower()
-    output = next((end for end in OUTPUT_SUFFIXES.values() if path.name.lower().endswith(end)), None)
+    output = next(
+        (end for end in (*OUTPUT_SUFFIXES.values(), *TILED_SUFFIXES) if path.name.lower().endswith(end)), None
+    )
     stems = [path.stem[: -len(end)] for end in MASK_ENDINGS if path.stem.lower().endswith(end)]
     folders = [folder for folder in path.parents if folder == root or root in folder.parents]
     runs = (

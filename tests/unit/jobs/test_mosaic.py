@@ -101,6 +101,8 @@ def test_outputs_are_tiles_at_the_same_place(smooth: tuple[Path, np.ndarray]) ->
     with Image.open("out/x.labels.tif") as image:
         assert image.mode == "P"
     assert run(Bright("red"), list_images(smooth[0])).skipped == 1
+    (smooth[0].parent / "x.labels.tif").write_bytes(Path("out/x.labels.tif").read_bytes())
+    assert [file.name for file in list_images(smooth[0].parent)] == ["x.tif"]
 
 
 def test_one_row_of_windows_is_in_memory(smooth: tuple[Path, np.ndarray], monkeypatch: pytest.MonkeyPatch) -> None:
