@@ -2,13 +2,13 @@
 
     python experiments/01-ablation/run.py --data DATA [--queries 4] [--out result.json]
 
-The parts of `prototypes-lite0`: prototypes, whitening (with several examples), self-support and the area prior.
-`likewise.ops.prototypes` states them. The model runs as shipped, one of its values is replaced at a time:
+The parts of `prototypes-lite0`: prototypes, whitening (with several examples), self-support and the area prior
+(`likewise.ops.prototypes`), and the discriminant (`likewise.ops.discriminant`). The model runs as shipped, one of its values is replaced at a time:
 
-- none: zero prototypes, no whitening, the examples' prototypes alone, no prior.
+- none: zero prototypes, no whitening, the examples' prototypes alone, no prior, no discriminant.
 - noise: values of the same spread. Prototypes are random vectors, the whitening scales random directions, self-support
   reads random features, the prior is multiplied by a standard normal number.
-- another class's: from examples of another class; self-support reads an image of another class.
+- another class's: from examples of another class, the discriminant too; self-support reads an image of another class.
 
 Protocol: 1-way, 1 and 5 shots, about 320x320 pixels, aspect kept, edges not refined, ignored pixels not counted.
 Intersections and unions are summed per class, IoU is averaged over classes. CamVid val, DAVIS and CCP took no part in
