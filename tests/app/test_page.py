@@ -78,7 +78,7 @@ def test_axe_finds_no_serious_violation(page: Page, scheme: str, shoot: Callable
     page.get_by_role("button", name="Change object").click()
     found["class"] = violations(page)
     page.keyboard.press("Escape")
-    page.get_by_role("button", name="Open folder").click()
+    page.get_by_role("button", name="open folder").click()
     found["open"] = violations(page)
     assert {name: each for name, each in found.items() if each} == {}
 

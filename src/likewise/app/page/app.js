@@ -143,6 +143,7 @@ function suggestFrom(ids) {
 function showWall() {
   const { counts, classes, root, name } = store.project;
   project.lastChild.textContent = root ? name : actions.openFolder;
+  project.ariaLabel = root ? texts.open.other(name) : actions.openFolder;
   project.title = root ?? actions.openFolder;
   document.title = root ? `${name} – ${texts.product}` : texts.product;
   first.hidden = !counts.all || counts.examples > 0;

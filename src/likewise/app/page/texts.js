@@ -267,6 +267,7 @@ export const texts = {
 
   open: {
     title: "Open a folder of images",
+    other: (name) => `${name}: open folder`,
     welcome: "Choose a folder of images on this machine, or drop images here.",
     folders: "Folders",
     roots: "Folders that may be opened",

@@ -116,6 +116,7 @@ export class Wall {
       h("span.badges", {}),
       h("span.pick", {}, icon("accept")),
       h("div.caption", {}, h("span.name", {}), h("span.bar", {}, h("i", {})), h("span.presence.number", {})),
+      h("span.facts.unseen", {}),
     );
     tile.image = tile.querySelector("img");
     tile.image.addEventListener("load", () => tile.classList.add("loaded"));
@@ -143,8 +144,9 @@ export class Wall {
     tile.ariaSetSize = list.total;
     if (image && tile.shown === image && tile.isPicked === this.selected.has(image.id) && tile.look === this.look) return;
     if (!image) {
-      Object.assign(tile, { shown: null, ariaLabel: texts.wall.loading });
+      tile.shown = null;
       tile.className = "tile";
+      tile.querySelector(".name").textContent = texts.wall.loading;
       tile.image.removeAttribute("src");
       clearTileMask(tile.querySelector("canvas"));
       return;
@@ -188,13 +190,13 @@ export class Wall {
       example && ["example", texts.wall.example, "example"],
     ].filter(Boolean);
     tile.querySelector(".badges").replaceChildren(
-      ...badges.map(([name, title, kind]) => h(`span.badge.${kind}`, { title }, icon(name))),
+      ...badges.map(([name, title, kind]) => h(`span.badge.${kind}`, { role: "img", ariaLabel: title, title }, icon(name))),
     );
     const isChanged = status === "new" && changed > CHANGED;
     tile.classList.toggle("changed", isChanged);
     const facts = [status === "new" && shown && texts.wall.presence(shown), isChanged && texts.wall.changed(changed), error];
     tile.title = [name, ...facts].filter(Boolean).join("\n");
-    tile.ariaLabel = [name, ...badges.map(([, title]) => title), ...facts].filter(Boolean).join(", ");
+    tile.querySelector(".facts").textContent = facts.slice(1).filter(Boolean).join(", ");
   }
 
   redraw(look) {
