@@ -10,6 +10,9 @@ import { attempt, note } from "./toasts.js";
 /** Milliseconds after which a running search is asked for again. */
 const AGAIN = 1500;
 
+/** Label of the object in the mask of a proposal. */
+const OBJECT = 255;
+
 export class Suggest {
   constructor({ onClose, onOpen }) {
     Object.assign(this, { onClose, onOpen });
@@ -66,12 +69,13 @@ export class Suggest {
 
   card(proposal, image) {
     const canvas = h("canvas", {});
-    const colours = store.colours.length ? store.colours : [texts.classes.firstColour];
+    const colours = [];
+    colours[OBJECT - 1] = store.class?.colour ?? texts.classes.firstColour;
     const card = h(
       "li.card",
       {},
       h("div.frame", {}, h("img", { src: thumbnailOf(image), alt: image.name }), canvas),
-      h("p.pair", {}, h("span.name", {}, image.name), h("span.number", {}, texts.percent(proposal.merit))),
+      h("p.pair", {}, h("span.name", {}, image.name), h("span.number", {}, texts.view.area(proposal.area))),
       h(
         "div.row",
         {},
@@ -81,7 +85,7 @@ export class Suggest {
     );
     card.classList.add("loaded");
     queueMicrotask(() =>
-      drawTileMask(canvas, address(`suggest/${proposal.id}/mask`, { rev: proposal.mask }), {
+      drawTileMask(canvas, address(`suggest/${proposal.id}/mask`, { rev: proposal.area }), {
         colours,
         style: "fill",
         opacity: 0.45,
