@@ -23,6 +23,7 @@ KINDS = {
     "unit/io/test_atomic.py": "file writes",
     "unit/jobs/test_records.py": "two runs in one folder",
     "unit/jobs/test_pipeline.py": "runs over folders",
+    "unit/jobs/test_shards.py": "large jobs",
     "unit/train/test_loop.py": "folders of training runs",
     "integration/cli/test_segment.py": "command lines",
 }

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from likewise.cli import concept, console, evaluate, memory, weights
+from likewise.cli import concept, console, evaluate, jobs, memory, weights
 from likewise.cli.app import app as serve_app
 from likewise.cli.backbones import backbones
 from likewise.cli.commands import command
@@ -70,6 +70,7 @@ app.command(cls=command(resumes=True))(train)
 app.command(cls=command())(recipes)
 app.add_typer(evaluate.app, name="evaluate")
 app.add_typer(concept.app, name="concept")
+app.add_typer(jobs.app, name="jobs")
 app.add_typer(memory.app, name="memory")
 app.add_typer(weights.app, name="weights")
 

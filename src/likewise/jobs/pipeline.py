@@ -268,6 +268,8 @@ def _outcomes(
                 "or allow more with --memory"
             )
         image = read_scaled(job.image.source, short)
+        check_memory(needs(job), budget)
+        image = read_scaled(job.image.path, short)
         assert stamp is not None
         return stamp, image
 
@@ -281,7 +283,7 @@ def _outcomes(
                 stamp, image = reading.result()
                 result = None if image is None else segment(image, job.image)
             except Exception as error:  # any failure concerns this image only
-                yield job, _reason(job, error)
+                yield job, reason_of(job.image.path, error)
                 continue
             if writing:
                 yield _written(*writing, out)
@@ -293,6 +295,15 @@ def _outcomes(
                 writing = job, writer.submit(_write, job, stamp, image, result, records)
         if writing:
             yield _written(*writing, out)
+
+
+def check_memory(needed: int, budget: int) -> None:
+    """Raise an `ImageError` for an image that needs more bytes of memory than may be used."""
+    if needed > budget:
+        raise ImageError(
+            f"needs about {format_bytes(needed)} of memory, and {format_bytes(budget)} may be used; scale it down, or "
+            "allow more with --memory"
+        )
 
 
 def _write(job: Job, stamp: Stamp, image: ScaledImage, result: Result, records: Records) -> None:
@@ -332,13 +343,13 @@ def _written(job: Job, writing: Future[None], out: Path) -> tuple[Job, str | Non
         cause = error.__cause__ if isinstance(error, OutputError) else error
         if isinstance(cause, OSError) and cause.errno in FATAL:
             raise _disk_error(out, cause) from error
-        return job, f"its result cannot be written: {_reason(job, error)}"
+        return job, f"its result cannot be written: {reason_of(job.image.path, error)}"
     return job, None
 
 
-def _reason(job: Job, error: Exception) -> str:
+def reason_of(image: str | Path, error: Exception) -> str:
     """Return the message of an error without the path of the image, which the report has."""
-    message = str(error).removeprefix(f"{job.image.path}: ")
+    message = str(error).removeprefix(f"{image}: ")
     return message if isinstance(error, LikewiseError) else f"{type(error).__name__}: {message}"
 
 
