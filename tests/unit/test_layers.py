@@ -20,7 +20,7 @@ LAYERS = (
     {"models", "weights", "engine"},
     {"predict"},
     {"jobs", "evaluate", "export", "train"},
-    {"app"},
+    {"app", "serve"},
     {"cli"},
     {"__init__", "__main__"},
 )
@@ -32,6 +32,7 @@ SIBLINGS = {
     ("weights", "models"),
     ("engine", "weights"),
     ("evaluate", "jobs"),
+    ("serve", "app"),
 }
 """Imports allowed within a layer: (importing, imported)."""
 
@@ -42,8 +43,8 @@ WITHOUT_TORCH = (
     "predict.few_shot", "predict.group_health", "predict.heads.open", "predict.heads.protocol",
     "predict.heads.prototypes", "predict.inputs", "predict.instances", "predict.map_folder", "predict.marks",
     "predict.onnx_saliency", "predict.presence", "predict.pretrained", "predict.result", "predict.saliency",
-    "predict.scene_parser", "predict.segmenter", "predict.selector", "predict.windows", "predict.worlds", "version",
-    "viz", "weights.__init__", "weights.exported", "weights.names",
+    "predict.scene_parser", "predict.segmenter", "predict.selector", "predict.windows", "predict.worlds", "serve",
+    "version", "viz", "weights.__init__", "weights.exported", "weights.names",
 )  # fmt: skip
 """Packages (with all their modules) and modules that run where torch is not installed."""
 

@@ -23,7 +23,9 @@ from likewise.cli.models import models
 from likewise.cli.parse import parse
 from likewise.cli.saliency import saliency
 from likewise.cli.segment import segment
+from likewise.cli.serve import serve
 from likewise.cli.train import recipes, train
+from likewise.cli.watch import watch
 from likewise.cli.world import world
 from likewise.errors import LikewiseError
 from likewise.version import __version__
@@ -62,6 +64,8 @@ app.command(cls=command(resumes=True))(saliency)
 app.command(cls=command(resumes=True))(parse)
 app.command(cls=command(), name="app")(serve_app)
 app.command(cls=command())(convert)
+app.command(cls=command(resumes=True))(watch)
+app.command(cls=command())(serve)
 app.command(cls=command())(export)
 app.command(cls=command())(demo)
 app.command(cls=command())(models)

@@ -262,14 +262,8 @@ def _outcomes(
         stamp = stamp_of(job.image.path)  # before reading, so that the next run detects a change in between
         if job.image.name in large and stamp is not None:
             return stamp, None
-        if (needed := needs(job)) > budget:
-            raise ImageError(
-                f"needs about {format_bytes(needed)} of memory, and {format_bytes(budget)} may be used; scale it down, "
-                "or allow more with --memory"
-            )
-        image = read_scaled(job.image.source, short)
         check_memory(needs(job), budget)
-        image = read_scaled(job.image.path, short)
+        image = read_scaled(job.image.source, short)
         assert stamp is not None
         return stamp, image
 
@@ -338,7 +332,7 @@ def _written(job: Job, writing: Future[None], out: Path) -> tuple[Job, str | Non
     try:
         writing.result()
     except ImageError as error:  # of an image in windows, which is read while its result is written
-        return job, _reason(job, error)
+        return job, reason_of(job.image.path, error)
     except Exception as error:
         cause = error.__cause__ if isinstance(error, OutputError) else error
         if isinstance(cause, OSError) and cause.errno in FATAL:

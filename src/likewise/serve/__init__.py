@@ -1,0 +1,1 @@
+"""`likewise serve`: one concept behind one HTTP endpoint, for other programs."""

@@ -1,0 +1,280 @@
+"""The server: images in, masks or COCO out, with a bounded queue, health and metrics.
+
+request -> token -> slots (429) -> body (413, 408) -> thread -> segmenter -> PNG or JSON
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import hmac
+import json
+import time
+from collections.abc import AsyncIterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import uvicorn
+from fastapi import FastAPI, HTTPException, Request, Response
+from fastapi.responses import JSONResponse
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from pycocotools import mask as coco_mask
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+
+from likewise.app.security import is_loopback
+from likewise.app.server import listen
+from likewise.errors import ArgumentError, ImageError, check_known
+from likewise.io.images import read_scaled
+from likewise.jobs.writers import WRITERS, regions_of
+from likewise.predict.edges import LARGEST
+from likewise.predict.segmenter import Segmenter
+from likewise.version import __version__
+
+FORMATS = ("mask", "coco")
+QUEUE, BODY, BODY_SECONDS, STOP_SECONDS = 16, 32 << 20, 30.0, 30
+"""Images in work and waiting, bytes of a body, seconds that a body may take, and that a stop waits for answers."""
+SHORTEST_TOKEN = 16
+"""Characters of a token."""
+
+
+class Metrics:
+    """What /metrics states."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        options = {"registry": self.registry}
+        self.requests = Counter("likewise_requests", "Requests to /segment by HTTP status.", ["status"], **options)
+        self.images = Counter("likewise_images", "Images segmented.", **options)
+        self.seconds = Histogram("likewise_image_seconds", "Seconds that one image takes in its thread.", **options)
+        self.queue = Gauge("likewise_queue", "Images in work and waiting.", **options)
+
+
+def create_app(
+    segmenter: Segmenter,
+    *,
+    queue: int = QUEUE,
+    body: int = BODY,
+    workers: int = 1,
+    token: str | None = None,
+    hosts: Sequence[str] = ("*",),
+) -> FastAPI:
+    """Return the endpoints /segment, /health and /metrics; arguments as for `serve`.
+
+    Args:
+        hosts: names that requests may call the server by.
+    """
+    metrics = Metrics()
+    threads = ThreadPoolExecutor(workers)
+    used = 0
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        yield
+        threads.shutdown()
+
+    app = FastAPI(title="likewise serve", version=__version__, docs_url=None, redoc_url=None, lifespan=lifespan)
+    app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(hosts))
+
+    @asynccontextmanager
+    async def slots(count: int) -> AsyncIterator[None]:
+        """Hold room in the queue; no `await` lies between the check and the count."""
+        nonlocal used
+        if used + count > queue:
+            raise HTTPException(429, f"{used} images are waiting; try again", {"Retry-After": "1"})
+        used += count
+        metrics.queue.set(used)
+        try:
+            yield
+        finally:
+            used -= count
+            metrics.queue.set(used)
+
+    def work(content: bytes, format: str, name: str) -> Any:
+        start = time.perf_counter()
+        found = segment_one(segmenter, content, format, name)
+        metrics.images.inc()
+        metrics.seconds.observe(time.perf_counter() - start)
+        return found
+
+    async def answer(request: Request, format: str) -> Response:
+        check_known(format, FORMATS, "format")
+        if token is not None:
+            given = request.headers.get("authorization", "").removeprefix("Bearer ")
+            if not hmac.compare_digest(given.encode(), token.encode()):
+                raise HTTPException(401, "send the token: Authorization: Bearer ...", {"WWW-Authenticate": "Bearer"})
+        loop = asyncio.get_running_loop()
+        batch = request.headers.get("content-type", "").partition(";")[0].strip() == "application/json"
+        if batch and format != "coco":
+            raise HTTPException(400, "several images have one answer in JSON; ask for format=coco")
+        async with slots(1):
+            content = await read_body(request, body)
+            if not batch:
+                found = await loop.run_in_executor(threads, work, content, format, "image")
+                return Response(found, media_type="image/png") if format == "mask" else JSONResponse(found)
+            images = parse_batch(content)
+            if len(images) > queue:
+                raise HTTPException(413, f"{len(images)} images; at most {queue} in one request")
+            async with slots(len(images) - 1):
+                waiting = [loop.run_in_executor(threads, work_or_error, *image) for image in images]
+                return JSONResponse({"results": await asyncio.gather(*waiting)})
+
+    def work_or_error(name: str, content: bytes) -> Any:
+        try:
+            return work(content, "coco", name)
+        except ImageError as error:
+            return {"name": name, "error": reason(error)}
+
+    @app.post("/segment", response_model=None)
+    async def segment(request: Request, format: str = "mask") -> Response:
+        """Segment the image in the body, or several in JSON.
+
+        The body is an image file, answered by a PNG mask (format=mask) or by JSON (format=coco); or, with the type
+        application/json, `{"images": [{"name": "1.jpg", "data": "<base64>"}, ...]}`, answered by `{"results": [...]}`,
+        where an image that cannot be read has an `error`.
+        """
+        try:
+            response = await answer(request, format)
+        except HTTPException as error:
+            response = JSONResponse({"detail": error.detail}, error.status_code, error.headers)
+        except (ImageError, ArgumentError) as error:
+            response = JSONResponse({"detail": reason(error)}, 400)
+        except Exception:
+            metrics.requests.labels("500").inc()
+            raise
+        metrics.requests.labels(str(response.status_code)).inc()
+        return response
+
+    @app.get("/health")
+    def health() -> dict[str, Any]:
+        """Say that the server answers, and by which model and concept."""
+        concept = segmenter.concept
+        return {
+            "status": "ok",
+            "version": __version__,
+            "model": concept.model,
+            "classes": concept.classes,
+            "concept": concept.digest(),
+        }
+
+    @app.get("/metrics")
+    def state() -> Response:
+        """Return the metrics in Prometheus' text format."""
+        return Response(generate_latest(metrics.registry), media_type=CONTENT_TYPE_LATEST)
+
+    return app
+
+
+def serve(
+    segmenter: Segmenter,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 8790,
+    queue: int = QUEUE,
+    body: int = BODY,
+    workers: int = 1,
+    token: str | None = None,
+) -> None:
+    """Serve until SIGINT or SIGTERM; requests in work are then answered, for at most `STOP_SECONDS`.
+
+    Args:
+        queue: images in work and waiting; more are refused with 429.
+        body: bytes of a request at most; more are refused with 413.
+        workers: threads that segment.
+        token: that requests have to send; needed if other machines may connect.
+
+    Raises:
+        ArgumentError: a host that needs a token, a port that is taken, or a number below 1.
+    """
+    if min(queue, body, workers) < 1:
+        raise ArgumentError("queue, body and workers are 1 or more")
+    if token is not None and len(token) < SHORTEST_TOKEN:
+        raise ArgumentError(f"the token has {len(token)} characters; {SHORTEST_TOKEN} are the least")
+    if not is_loopback(host) and token is None:
+        raise ArgumentError(
+            f"--host {host} lets other machines in, so it needs a token of {SHORTEST_TOKEN} characters or more in the "
+            "environment variable LIKEWISE_SERVE_TOKEN"
+        )
+    hosts = ["127.0.0.1", "localhost", "[::1]"] if is_loopback(host) else ["*"]
+    app = create_app(segmenter, queue=queue, body=body, workers=workers, token=token, hosts=hosts)
+    listening = listen(host, port)
+    print(f"likewise serve: http://{host}:{listening.getsockname()[1]}/segment", flush=True)
+    config = uvicorn.Config(
+        app, log_level="warning", timeout_graceful_shutdown=STOP_SECONDS, server_header=False, backlog=2048
+    )
+    uvicorn.Server(config).run(sockets=[listening])
+
+
+def segment_one(segmenter: Segmenter, content: bytes, format: str, name: str) -> Any:
+    """Return the PNG mask of one image, or its regions as JSON can hold them."""
+    image = read_scaled(content, LARGEST)
+    result = segmenter(image)
+    if format == "mask":
+        with TemporaryDirectory() as folder:
+            path = Path(folder) / "x.mask.png"
+            WRITERS["mask"][1](image, result, path)
+            return path.read_bytes()
+    regions = regions_of(name, result)
+    return {
+        "name": name,
+        "width": regions.width,
+        "height": regions.height,
+        "presence": dict(zip(result.classes, regions.presences, strict=False)),
+        "annotations": [
+            {
+                "category": result.classes[region.category - 1],
+                "segmentation": {"size": code["size"], "counts": region.counts},
+                "bbox": coco_mask.toBbox(code).tolist(),
+                "area": int(coco_mask.area(code)),
+                "score": region.score,
+            }
+            for region, code in regions.coded_masks()
+        ],
+    }
+
+
+async def read_body(request: Request, most: int) -> bytes:
+    """Return the body of a request, or refuse one that is too large or too slow."""
+    too_large = HTTPException(413, f"the body is larger than {most} bytes")
+    if (
+        request.headers.get("content-length", "0").isdecimal()
+        and int(request.headers.get("content-length", "0")) > most
+    ):
+        raise too_large
+    content = bytearray()
+    try:
+        async with asyncio.timeout(BODY_SECONDS):
+            async for part in request.stream():
+                content += part
+                if len(content) > most:
+                    raise too_large
+    except TimeoutError:
+        raise HTTPException(408, f"the body took more than {BODY_SECONDS:.0f} seconds") from None
+    return bytes(content)
+
+
+def parse_batch(content: bytes) -> list[tuple[str, bytes]]:
+    """Return name and content of each image of a batch.
+
+    Raises:
+        ArgumentError: another JSON.
+    """
+    try:
+        images = [
+            (str(each["name"]), base64.b64decode(each["data"], validate=True)) for each in json.loads(content)["images"]
+        ]
+    except (ValueError, LookupError, TypeError, RecursionError, binascii.Error) as error:
+        raise ArgumentError(
+            f'not a batch of images ({error!r}); send {{"images": [{{"name": "1.jpg", "data": "<base64>"}}]}}'
+        ) from error
+    if not images:
+        raise ArgumentError("a batch without images; send one or more")
+    return images
+
+
+def reason(error: Exception) -> str:
+    """Return the message of an error without the words for a body in memory."""
+    return str(error).removeprefix("the given bytes: ")
