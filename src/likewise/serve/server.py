@@ -46,11 +46,15 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
-        options = {"registry": self.registry}
-        self.requests = Counter("likewise_requests", "Requests to /segment by HTTP status.", ["status"], **options)
-        self.images = Counter("likewise_images", "Images segmented.", **options)
-        self.seconds = Histogram("likewise_image_seconds", "Seconds that one image takes in its thread.", **options)
-        self.queue = Gauge("likewise_queue", "Images in work and waiting.", **options)
+        registry = self.registry
+        self.requests = Counter(
+            "likewise_requests", "Requests to /segment by HTTP status.", ["status"], registry=registry
+        )
+        self.images = Counter("likewise_images", "Images segmented.", registry=registry)
+        self.seconds = Histogram(
+            "likewise_image_seconds", "Seconds that one image takes in its thread.", registry=registry
+        )
+        self.queue = Gauge("likewise_queue", "Images in work and waiting.", registry=registry)
 
 
 def create_app(
