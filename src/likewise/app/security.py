@@ -183,7 +183,7 @@ class Gate:
         if self.password is not None and equal(given, self.password):
             await self._welcome(send)
         else:
-            async with self._guesses:  # one guess a second, whoever asks
+            async with self._guesses:  # one guess a second, of all that ask
                 await asyncio.sleep(1)
             await respond(send, 303, b"", {"location": "/login?" + urlencode({"wrong": 1})})
 
