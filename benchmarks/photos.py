@@ -69,7 +69,7 @@ def prepared(model: str, folder: Path):  # type: ignore[no-untyped-def]
     """A few-shot model, and a concept of the first small image, with presence and its mask."""
     from likewise import Example, FewShot
 
-    few_shot = FewShot(model, presence=0)
+    few_shot = FewShot(model, quality="fast", presence=0)
     mask = np.zeros(SMALL[::-1], bool)
     mask[100:280, 120:330] = True
     return few_shot, few_shot.learn(Example(folder / "small" / "0.jpg", mask=mask))

@@ -72,7 +72,7 @@ def make() -> dict[str, Any]:
         refined = refine_edges(planes, image)
         answers.append({"odds": odds, "probability": planes[1], "refined": refined[1]})
 
-    few_shot = FewShot()
+    few_shot = FewShot(quality="fast")
     thin = np.zeros(IMAGE, bool)
     thin[10:30, 31] = True
     return {
@@ -89,7 +89,7 @@ def make() -> dict[str, Any]:
         "shots": shots,
         "query": query,
         "answers": answers,
-        "sizes": [{"image": list(size), "input": list(few_shot.input_size(*size))} for size in SIZES],
+        "sizes": [{"image": list(size), "input": list(few_shot.inputs.size(*size))} for size in SIZES],
     }
 
 

@@ -4,7 +4,7 @@ import { gaussianBlur, neighbours } from "./planes.js";
 
 const RADIUS = 0.05;
 const EPSILON = 1e-4;
-const SMOOTHING = 0.008;
+const SMOOTHING = 0.004;
 const GRID = 80;
 
 /** Largest short side in pixels: photographs are decoded at this size at most, which is where Python reduces them. */

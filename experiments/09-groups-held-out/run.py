@@ -41,7 +41,7 @@ def predictions(arguments: argparse.Namespace, scored: GroupSet, whole: GroupSet
     saliency, along = (Saliency(arguments.maps, device="cpu", edges=edges) for edges in (False, True))
     members = whole if arguments.whole else scored
     groups, concepts = {}, {}
-    few_shot = FewShot(arguments.then, device="cpu", presence=0) if arguments.then else None
+    few_shot = FewShot(arguments.then, device="cpu", quality="fast", presence=0) if arguments.then else None
     for group in scored.groups:
         files = [ImageFile(members.image_path(group, name), name) for name in members.groups[group]]
         groups[group] = cosaliency.learn(files)

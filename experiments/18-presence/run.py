@@ -44,7 +44,7 @@ Row = dict[str, Any]
 
 def collect(data: Path, half: int, model: str, queries: int, with_targets: bool = False) -> list[Row]:
     """Return the answers for all episodes of one half."""
-    few_shot = FewShot(model, edges=False)
+    few_shot = FewShot(model, quality="fast", edges=False)
     few_shot.head.extractor = CachedExtractor(few_shot.extractor)
     training, own = VOC(data, "trn"), VOC(data, ("trn", "val")[half])
     worlds = Worlds(few_shot, training, WORLD_IMAGES)

@@ -120,7 +120,7 @@ def main() -> None:
         times = milliseconds(files)
         result = {name: {"MB": path.stat().st_size / 1e6, "ms": times[name]} for name, path in files.items()}
         for name, path in files.items():
-            few_shot = FewShot(edges=False)
+            few_shot = FewShot(quality="fast", edges=False)
             few_shot.head = PrototypesHead(OnnxBackbone(path))
             result[name]["mIoU"] = mean_iou(few_shot, arguments.data, arguments.count)
             print(name, result[name], flush=True)

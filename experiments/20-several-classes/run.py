@@ -55,7 +55,7 @@ def main() -> None:
     parser.add_argument("--sets", type=int, default=20)
     parser.add_argument("--out", type=Path)
     given = parser.parse_args()
-    few_shot, voc = FewShot(edges=False, presence=0), VOC(given.data, given.split)
+    few_shot, voc = FewShot(quality="fast", edges=False, presence=0), VOC(given.data, given.split)
     few_shot.head.extractor = CachedExtractor(few_shot.extractor)
     counts: dict[str, dict[tuple[int, str], np.ndarray]] = defaultdict(lambda: defaultdict(lambda: np.zeros((3, 2))))
     for number in range(given.sets):

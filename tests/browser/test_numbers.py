@@ -99,7 +99,7 @@ def test_probabilities_of_a_photograph_equal_pythons(page: Page, shots: int, cap
     wheel = np.zeros(task.truth.shape, bool)
     wheel[230:420, 90:330] = True
     given = [(task.example.image, task.example.mask), (task.query[:, ::-1].copy(), wheel)][:shots]
-    few_shot = FewShot()
+    few_shot = FewShot(quality="fast")
     concept = few_shot.learn([Example(image, mask=mask) for image, mask in given])
     expected = few_shot.segment(task.query, concept).probability
 

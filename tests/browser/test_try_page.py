@@ -87,7 +87,7 @@ def test_a_box_gives_the_masks_of_python(page: Page, photographs: list[Path]) ->
     assert found, hint
     box = tuple(int(edge) for edge in found.groups())
 
-    few_shot = FewShot()
+    few_shot = FewShot(quality="fast")
     concept = few_shot.learn(Example(photographs[0], box=box))
     masks = saved_masks(page)
     assert sorted(masks) == ["left.mask.png", "mirrored.mask.png", "right.mask.png"]

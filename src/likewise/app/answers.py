@@ -62,7 +62,9 @@ class Answers:
 
     def __init__(self, project: Project, few_shot: FewShot | None = None) -> None:
         self.project = project
-        self.few_shot = few_shot or FewShot(presence=project.settings["presence"], edges=project.settings["edges"])
+        self.few_shot = few_shot or FewShot(
+            quality="fast", presence=project.settings["presence"], edges=project.settings["edges"]
+        )
         self.cache = FeatureCache(
             project.folder / CACHE / "features" / f"{self.few_shot.fingerprint}-{self.few_shot.side}"
         )

@@ -50,7 +50,7 @@ def cosegment(
     cosaliency = CoSaliency(model, maps=maps, weights=weights, engine=engine, device=device, edges=edges)
     second: FewShot | Consensus | None = None
     if then == "segment":  # a group shares its object, so no image is taken to lack it
-        second = FewShot(BEST_MASK_MODEL, engine=engine, device=device, edges=edges, presence=0)
+        second = FewShot(BEST_MASK_MODEL, engine=engine, device=device, quality="fast", edges=edges, presence=0)
     elif then == "consensus":
         second = Consensus(cosaliency)
     with stage_progress() as progress:

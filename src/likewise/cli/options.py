@@ -187,6 +187,14 @@ Precision = Annotated[
 Instances = Annotated[
     bool, typer.Option("--instances", help="Separate objects that touch; files then have one annotation an object.")
 ]
+Quality = Annotated[
+    str | None,
+    typer.Option(
+        "--quality",
+        help="fast: look at an image once; balanced: look again where the object may be, at twice the size. "
+        "\\[balanced, fast for HSNet]",
+    ),
+]
 Edges = Annotated[bool, typer.Option("--edges/--no-edges", help="Refine outlines to image edges.")]
 
 

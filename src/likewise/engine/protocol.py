@@ -49,6 +49,10 @@ class FeatureExtractor(Protocol):
         """Return the features of RGB images whose sides are multiples of `multiple`."""
         ...
 
+    def levels(self, images: UInt8[np.ndarray, "b h w 3"]) -> list[Float32[np.ndarray, "b _c _h _w"]]:
+        """Return the taps alone, which is quicker."""
+        ...
+
 
 @runtime_checkable
 class SaliencyNetwork(Protocol):

@@ -30,11 +30,12 @@ def predictor_options(protocol: Protocol, engine: str = "torch") -> dict[str, An
     """Return the options of a `FewShot` for a protocol.
 
     Under the papers' protocols several shots are merged as in the model's paper, under likewise-1 as for users. Where
-    every query shows its class, presence is not judged. Masks are not refined to edges, and torch caches the
-    features of recent images.
+    every query shows its class, presence is not judged. Images get one look, masks are not refined to edges, and
+    torch caches the features of recent images.
     """
     may_be_absent = isinstance(protocol, Likewise1 | FSCS2022)
     return {
+        "quality": "fast",
         "edges": False,
         "as_published": not isinstance(protocol, Likewise1),
         "presence": PRESENCE if may_be_absent else 0.0,
@@ -57,7 +58,7 @@ def episode_segmenter(
 
     @cached(concepts, key=lambda dataset, image, classes, way: (dataset.name, image, classes, way))
     def learn(dataset: EpisodeSet, image: str, classes: tuple[str, ...], way: int) -> Concept:
-        return few_shot.learn(support_example(dataset, image, classes, way, protocol))
+        return few_shot.learn(support_example(dataset, image, classes, way, protocol), finer=False)
 
     def segment(dataset: EpisodeSet, episode: Episode) -> tuple[UInt8[np.ndarray, "h w"], tuple[float, ...] | None]:
         first, *others = [

@@ -159,7 +159,9 @@ def export_baked(
     opened = open_model(source, FEW_SHOT, **choice)
     if opened.method == "hsnet":
         raise ModelError(f"{path} is a concept of an HSNet, which has no export; learn it with prototypes or panet")
-    few_shot = FewShot(str(source), engine="torch", device="cpu", side=concept.side, edges=False, **choice)
+    few_shot = FewShot(
+        str(source), engine="torch", device="cpu", side=concept.side, quality="fast", edges=False, **choice
+    )
     few_shot.check(concept)
     out = prepare_folder(Path(out), force=force)
     graph = out / "concept.onnx"

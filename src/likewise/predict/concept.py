@@ -25,6 +25,7 @@ from likewise.io.atomic import delete_parts, write_atomically
 from likewise.io.hub import local_path, parse_address, upload
 from likewise.predict.concept_schema import FORMAT, THUMBNAIL, check_rows, parse_fields
 from likewise.predict.result import EqualByValue, png
+from likewise.predict.second_look import PREFIX
 from likewise.version import __version__
 
 THUMBNAILS_IN_A_ROW = 8
@@ -87,26 +88,28 @@ class Concept(EqualByValue):
     def merged(self, *others: Concept) -> Concept:
         """A concept with the examples and classes of this one and the others, in this order.
 
-        Classes of the same name become one.
+        Classes of the same name become one. The rows of the second look stay if all have them.
 
         Raises:
             ConceptError: a concept of another model, backbone, weights or side, or of another version of likewise.
         """
         for other in others:
             other.check(self.model, self.backbone, self.fingerprint, self.side, who="the other concept")
-            if other.rows.keys() != self.rows.keys():
+            different = {name for name in other.rows.keys() ^ self.rows.keys() if not name.startswith(PREFIX)}
+            if different:
                 raise ConceptError(
-                    f"the concepts have different rows ({', '.join(sorted(other.rows.keys() ^ self.rows.keys()))}): an "
+                    f"the concepts have different rows ({', '.join(sorted(different))}): an "
                     "older version of likewise learned one of them; learn it again from its examples"
                 )
         concepts = (self, *others)
+        shared = [name for name in self.rows if all(name in concept.rows for concept in concepts)]
         classes = tuple(dict.fromkeys(name for concept in concepts for name in concept.classes))
         return replace(
             self,
             classes=classes,
             class_of=tuple(classes.index(each.classes[index]) for each in concepts for index in each.class_of),
             names=tuple(name for concept in concepts for name in concept.names),
-            rows=concatenate([concept.rows for concept in concepts]),
+            rows=concatenate([{name: concept.rows[name] for name in shared} for concept in concepts]),
             thumbnails=np.concatenate([concept.thumbnails for concept in concepts]),
         )
 

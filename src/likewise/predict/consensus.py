@@ -40,7 +40,9 @@ class Consensus:
 
     def __init__(self, cosaliency: CoSaliency, few_shot: FewShot | None = None) -> None:
         self.cosaliency = cosaliency
-        self.few_shot = few_shot or FewShot(engine=cosaliency.engine, device=str(cosaliency.device), edges=False)
+        self.few_shot = few_shot or FewShot(
+            engine=cosaliency.engine, device=str(cosaliency.device), quality="fast", edges=False
+        )
 
     @property
     def settings(self) -> dict[str, Any]:

@@ -17,9 +17,9 @@ RADIUS = 0.05
 """Half the side of a window, as a share of the image's short side (experiments/08-group-settings)."""
 EPSILON = 1e-4
 """Variance of colours in [0, 1] that does not count as an edge (experiments/08-group-settings)."""
-SMOOTHING = 0.008
+SMOOTHING = 0.004
 """Standard deviation of the Gaussian that removes texture from the colours, as a share of the short side
-(experiments/08-group-settings)."""
+(experiments/21-resolution)."""
 GRID = 80
 """Windows are fitted at about this many positions along the short side."""
 LARGEST = 750

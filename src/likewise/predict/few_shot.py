@@ -23,6 +23,7 @@ from likewise.errors import (
     ExampleError,
     LikewiseError,
     ModelError,
+    check_known,
     warn,
     warnings_about,
 )
@@ -32,9 +33,11 @@ from likewise.predict.concept import Concept, concatenate, thumbnail
 from likewise.predict.concept_schema import MOST_CLASSES
 from likewise.predict.examples import MARKS, Example, mark
 from likewise.predict.heads.open import open_head
+from likewise.predict.heads.protocol import Mask
 from likewise.predict.heads.prototypes import PANetHead, PrototypesHead, features_of
-from likewise.predict.inputs import Inputs
+from likewise.predict.inputs import Inputs, Pixels
 from likewise.predict.result import Result
+from likewise.predict.second_look import FINER, PREFIX, QUALITIES
 from likewise.predict.segmenter import Segmenter
 from likewise.viz.draw import overlay
 from likewise.weights import DEFAULT_MODEL, PRESENCE
@@ -63,6 +66,8 @@ class FewShot:
         device: "auto", "cpu", a torch device such as "cuda:1", or for the ONNX engine "coreml", "directml" or
             "openvino". "auto" is the CPU for the ONNX engine, and for torch the first accelerator if there is one.
         precision: "float32", or "bfloat16" where the device computes in it (torch).
+        quality: "fast" looks at an image once; "balanced" looks again where the object may be, at twice the size
+            (`likewise.predict.second_look`). Defaults to "balanced", and to "fast" for HSNet, which has no second look.
         edges: refine outlines to image edges (`likewise.predict.edges`).
         as_published: merge the shots of HSNet as its paper does, to compare with its numbers.
         world: a file of `likewise world`: what presence compares classes with, for models that bring none.
@@ -88,6 +93,7 @@ class FewShot:
         engine: str = "auto",
         device: str = "auto",
         precision: str = "float32",
+        quality: str | None = None,
         edges: bool = True,
         as_published: bool = False,
         world: str | Path | None = None,
@@ -126,6 +132,11 @@ class FewShot:
         if not self.head.smallest <= self.side <= LARGEST_SIDE:
             raise ArgumentError(f"side is {side} pixels; this backbone needs {self.head.smallest} to {LARGEST_SIDE}")
         self.inputs = Inputs(self.side, self.head.smallest, self.head.multiple)
+        self.finer_inputs = self.inputs._replace(side=FINER * self.side)
+        self.quality = ("balanced" if self.head.finer_rows else "fast") if quality is None else quality
+        check_known(self.quality, QUALITIES, "quality", ModelError)
+        if self.quality != "fast" and not self.head.finer_rows:
+            raise ModelError(f"{self.model_name} looks once: its quality is 'fast', not {quality!r}")
 
     def __repr__(self) -> str:
         return f"FewShot({self.model_name!r}, {self.backbone_name.partition('@')[0]!r}, side={self.side})"
@@ -195,12 +206,13 @@ class FewShot:
             "backbone": self.backbone_name,
             "weights": self.fingerprint,
             "side": self.side,
+            "quality": self.quality,
             "precision": self.precision,
             "world": self.world,
             "presence": self.presence,
         }
 
-    def learn(self, examples: Example | Iterable[Example], *, strict: bool = True) -> Concept:
+    def learn(self, examples: Example | Iterable[Example], *, strict: bool = True, finer: bool = True) -> Concept:
         """Encode examples into a concept.
 
         Warns, with the name of the example, about an object too small for a level of the features.
@@ -208,6 +220,7 @@ class FewShot:
         Args:
             strict: an example of several that cannot be read, or has no object, raises; otherwise it is left out with a
                 warning, unless its class then has no example.
+            finer: read the examples at the size of the second look too, so that the concept serves every quality.
 
         Raises:
             ImageError: a file that cannot be read, or a mask of another size than its image.
@@ -231,7 +244,7 @@ class FewShot:
             try:
                 with warnings_about(example.name):
                     image, foreground, background = mark(example)
-                    row = self.head.learn(self.inputs.resize(image), foreground, background, absent=example.absent)
+                    row = self._learn(image, foreground, background, absent=example.absent, finer=finer)
             except LikewiseError as error:
                 left_out.append(example)
                 if strict or {each.class_name for each in examples if each not in left_out} != set(classes):
@@ -253,6 +266,16 @@ class FewShot:
             thumbnails=np.stack(thumbnails),
         )
 
+    def _learn(
+        self, image: Pixels, foreground: Mask, background: Mask, *, absent: bool, finer: bool
+    ) -> dict[str, np.ndarray]:
+        """The rows of one example, for one look or both."""
+        rows = self.head.learn(self.inputs.resize(image), foreground, background, absent=absent)
+        if finer and self.head.finer_rows:
+            large = self.head.learn(self.finer_inputs.resize(image), foreground, background, absent=absent)
+            rows |= {PREFIX + name: large[name] for name in self.head.finer_rows}
+        return rows
+
     def prepare(self, concept: Concept) -> Segmenter:
         """A segmenter for the concept: prepare once, then segment any number of images.
 
@@ -261,7 +284,13 @@ class FewShot:
         """
         self.check(concept)
         return Segmenter(
-            concept, self.head, self.inputs, presence=self.presence, edges=self.edges, batched=self.device != "cpu"
+            concept,
+            self.head,
+            self.inputs,
+            None if self.quality == "fast" else self.finer_inputs,
+            presence=self.presence,
+            edges=self.edges,
+            batched=self.device != "cpu",
         )
 
     def segment(self, image: Source, concept: Concept) -> Result:
@@ -277,6 +306,11 @@ class FewShot:
         """Raise a `ConceptError` unless the concept was learned with this model, backbone, weights and side."""
         concept.check(self.model_name, self.backbone_name, self.fingerprint, self.side)
         self.head.check(concept)
+        if self.quality != "fast" and any(PREFIX + name not in concept.rows for name in self.head.finer_rows):
+            raise ConceptError(
+                f"the concept has nothing for the second look of quality {self.quality}: an older version of likewise "
+                "learned it, or part of it; choose quality fast (--quality fast), or learn it again from its examples"
+            )
         shown = {own for position, own in enumerate(concept.class_of) if not concept.is_negative(position)}
         if lacking := [name for index, name in enumerate(concept.classes) if index not in shown]:
             raise ConceptError(

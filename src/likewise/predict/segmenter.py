@@ -36,10 +36,18 @@ class Segmenter:
     """
 
     def __init__(
-        self, concept: Concept, head: Head, inputs: Inputs, *, presence: float, edges: bool, batched: bool
+        self,
+        concept: Concept,
+        head: Head,
+        inputs: Inputs,
+        finer: Inputs | None,
+        *,
+        presence: float,
+        edges: bool,
+        batched: bool,
     ) -> None:
         self.concept, self.presence = concept, presence
-        self._head, self._inputs, self._edges = head, inputs, edges
+        self._head, self._inputs, self._finer, self._edges = head, inputs, finer, edges
         self._batch = BATCH if batched else 1
         self._prepared = head.prepare(concept)
 
@@ -115,13 +123,14 @@ class Segmenter:
             batch = [index for index, (_, resized) in enumerate(read) if resized.shape == shape]
             images = np.stack([read[index][1] for index in batch])
             sizes = [(pixels.shape[0], pixels.shape[1]) for pixels in (read[index][0].pixels for index in batch)]
-            found = self._head.segment(images, self._prepared, sizes, self.presence)
+            finer = [self._finer.resize(read[index][0].pixels) for index in batch] if self._finer else None
+            found = self._head.segment(images, self._prepared, sizes, self.presence, finer)
             for index, (probabilities, judged) in zip(batch, found, strict=True):
                 results[index] = self._refine(Found(probabilities, judged), read[index][0])
         return ((image, results[index]) for index, (image, _) in enumerate(read))
 
     def answer(self, features: Features, size: tuple[int, int] | None = None) -> Found:
-        """What is found in one image by its features (`FewShot.encode`), before outlines are refined.
+        """What the first look finds in one image by its features (`FewShot.encode`), before outlines are refined.
 
         Args:
             size: height and width of the probabilities; None leaves them at the size of the features.
@@ -129,19 +138,23 @@ class Segmenter:
         Raises:
             ModelError: a method that does not compare features with prototypes.
         """
+        return self._answer(features, size)
+
+    def _answer(self, features: Features, size: tuple[int, int] | None = None, finer: Pixels | None = None) -> Found:
         if not isinstance(self._head, PrototypesHead | PANetHead):
             raise ModelError(f"{self.concept.model} does not answer from features; prototypes and PANet do")
         (encoded,) = features_of(features, align_corners=self._head.align_corners)
-        return self._head.answer(encoded, self._prepared, size, self.presence)
+        return self._head.answer(encoded, self._prepared, size, self.presence, finer)
 
     def from_features(self, features: Features, image: Source | ScaledImage) -> Result:
-        """The same result as for the image alone, by its features.
+        """The same result as for the image alone, by its features; only the second look is computed.
 
         Raises:
             ModelError: see `answer`.
         """
         scaled = read_scaled(image, LARGEST)
-        answered = self.answer(features, (scaled.pixels.shape[0], scaled.pixels.shape[1]))
+        finer = self._finer.resize(scaled.pixels) if self._finer else None
+        answered = self._answer(features, (scaled.pixels.shape[0], scaled.pixels.shape[1]), finer)
         found = self._refine(answered, scaled)
         return to_result(found.probabilities, self.concept.classes, scaled, found.judged)
 

@@ -35,7 +35,7 @@ def test_labels_equal_learning_and_segmenting_each_episode_alone(few_shot: FewSh
     episodes = chosen.episodes(dataset, shots=3, count=12)
     segment = episode_segmenter(few_shot, chosen)
     found = [segment(dataset, episode)[0] for episode in episodes]
-    own = FewShot("panet-lite0", side=96, edges=False, engine="torch", device="cpu")
+    own = FewShot("panet-lite0", side=96, quality="fast", edges=False, engine="torch", device="cpu")
     for episode, labels in zip(episodes, found, strict=True):
         pairs = [read_pair(dataset, name, episode.classes, 400) for name in (*episode.supports[0], episode.query)]
         concept = own.learn([Example(image, mask=labelled == 1) for image, labelled in pairs[:-1]])

@@ -84,7 +84,7 @@ def test_a_scene_network_parses_as_on_torch(scenes: tuple[Path, Path]) -> None:
 
 @pytest.mark.parametrize("model", ["prototypes-lite0", "panet-lite0"])
 def test_a_baked_concept_needs_an_image_only(model: str, work: Path, examples: list[Example]) -> None:
-    few_shot = FewShot(model, edges=False, presence=0.0)
+    few_shot = FewShot(model, quality="fast", edges=False, presence=0.0)
     concept = few_shot.learn(examples)
     concept.save(work / "ab.concept")
     done = export_baked(work / "ab.concept", work / f"baked-{model}", check=True)

@@ -68,8 +68,8 @@ def test_several_classes_are_distinguished(few_shot):
 
 
 @pytest.mark.parametrize("engine", ["onnx", "torch"])
-def test_without_edges_the_prediction_equals_the_models_forward_pass(engine):
-    few_shot = FewShot("panet-lite0", engine=engine, edges=False)
+def test_without_edges_one_look_equals_the_models_forward_pass(engine):
+    few_shot = FewShot("panet-lite0", engine=engine, quality="fast", edges=False)
     network = open_model("panet-lite0", FEW_SHOT).network
     image, mask = scene(size=(320, 320))
     query, _ = scene(size=(320, 320), at=(200, 100), seed=1)

@@ -17,6 +17,7 @@ from likewise.ops.prototypes import resize_mask
 from likewise.ops.shots import compete, foreground_wins, mean_probability, vote
 from likewise.predict.concept import Concept
 from likewise.predict.heads.protocol import Found, Mask
+from likewise.predict.inputs import Pixels
 
 LARGEST_INPUT = 4
 """Bound of a resized image's area in `side` squared: twice the largest that rounding to whole positions gives."""
@@ -40,6 +41,7 @@ class HSNetHead:
     """
 
     multiple, smallest = 16, SMALLEST_SIDE
+    finer_rows: tuple[str, ...] = ()
 
     def __init__(self, network: HSNet, fingerprint: str, *, authors: bool = False, as_published: bool = False) -> None:
         self.network, self.fingerprint, self.votes = network, fingerprint, as_published
@@ -86,6 +88,7 @@ class HSNetHead:
         prepared: list[list[Support]],
         sizes: Sequence[tuple[int, int]],
         threshold: float = 0.0,
+        finer: Sequence[Pixels] | None = None,
     ) -> list[Found]:
         normalised = self.normalise(images)
         taps, plane = encode_query(self.network, normalised), plane_size(normalised)

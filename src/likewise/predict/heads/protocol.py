@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Bool, Float32, UInt8
 
 from likewise.predict.concept import Concept
+from likewise.predict.inputs import Pixels
 from likewise.predict.presence import Judged
 
 Mask = Bool[np.ndarray, "hm wm"]
@@ -36,6 +37,8 @@ class Head(Protocol):
         side: default input size; images are resized to about `side` x `side` pixels.
         multiple: both sides of a resized image are multiples of this.
         smallest: the smallest side of a resized image.
+        finer_rows: names of the rows of `learn` that the second look needs at its own size; empty if the method has
+            no second look (`likewise.predict.second_look`).
     """
 
     backbone: str
@@ -43,6 +46,7 @@ class Head(Protocol):
     side: int
     multiple: int
     smallest: int
+    finer_rows: tuple[str, ...]
 
     def check(self, concept: Concept) -> None:
         """Raise a `ConceptError` unless the concept has the rows that this method needs."""
@@ -71,11 +75,13 @@ class Head(Protocol):
         prepared: Any,
         sizes: Sequence[tuple[int, int]],
         threshold: float = 0.0,
+        finer: Sequence[Pixels] | None = None,
     ) -> list[Found]:
         """Return what is found in each image, at its `sizes` (height, width).
 
         Args:
             threshold: classes with a lower presence get no pixel.
+            finer: each image at the size of the second look; None: look once.
         """
         ...
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,7 +10,7 @@ from jaxtyping import Float32, UInt8
 
 from likewise.engine.protocol import FeatureExtractor, Features
 from likewise.ops.bilinear import resize_bilinear
-from likewise.ops.discriminant import class_odds, learn_class
+from likewise.ops.discriminant import LearnedClass, class_odds, learn_class
 from likewise.ops.presence import World
 from likewise.ops.prototypes import (
     SupportStatistics,
@@ -25,16 +25,25 @@ from likewise.ops.prototypes import (
 )
 from likewise.predict.concept import Concept
 from likewise.predict.heads.protocol import Found, Mask
+from likewise.predict.inputs import Pixels
 from likewise.predict.presence import Judge, needed_rows, semantic_rows
+from likewise.predict.second_look import PREFIX, look_again
 
 SIDE = 320
 """Default input size in pixels."""
 
 
 class Prepared(NamedTuple):
-    """What images are compared with: the method's own, and the judge of presence if there is a world."""
+    """What images are compared with.
+
+    Attributes:
+        own: prototypes.
+        finer: those of the second look; None if the concept has none.
+        judge: of presence, if there is a world.
+    """
 
     own: Any
+    finer: Any
     judge: Judge | None
 
 
@@ -58,6 +67,7 @@ class PrototypesHead:
 
     side = SIDE
     align_corners = False
+    finer_rows: tuple[str, ...] = SupportStatistics._fields
 
     def __init__(self, extractor: FeatureExtractor, world: World | None = None) -> None:
         self.extractor, self.world = extractor, world
@@ -67,7 +77,7 @@ class PrototypesHead:
     def check(self, concept: Concept) -> None:
         c = self.extractor.channels
         own = {"means": (2, c), "sums": (2, c), "shares": (2,), "squares": (c, c), "area": ()}
-        concept.check_rows(own | needed_rows(self.extractor.semantic_channels))
+        concept.check_rows(own | finer_shapes(concept, own) | needed_rows(self.extractor.semantic_channels))
 
     def learn(
         self, image: UInt8[np.ndarray, "h w 3"], foreground: Mask, background: Mask, *, absent: bool = False
@@ -83,9 +93,12 @@ class PrototypesHead:
 
     def prepare(self, concept: Concept) -> Prepared:
         """Return what is known of each class, and the judge."""
-        ways = (concept.of_class(index) for index in range(len(concept.classes)))
-        own = [learn_class(SupportStatistics(*(way[name] for name in SupportStatistics._fields))) for way in ways]
-        return Prepared(own, None if self.world is None else Judge(concept, self.world))
+        judge = None if self.world is None else Judge(concept, self.world)
+        return Prepared(*both_looks(concept, self.finer_rows, self.merge), judge)
+
+    def merge(self, ways: Sequence[dict[str, np.ndarray]]) -> list[LearnedClass]:
+        """Return what is known of each class from its rows."""
+        return [learn_class(SupportStatistics(*(way[name] for name in SupportStatistics._fields))) for way in ways]
 
     def segment(
         self,
@@ -93,19 +106,46 @@ class PrototypesHead:
         prepared: Prepared,
         sizes: Sequence[tuple[int, int]],
         threshold: float = 0.0,
+        finer: Sequence[Pixels] | None = None,
     ) -> list[Found]:
         encoded = features_of(self.extractor.features(images))
-        return [self.answer(one, prepared, size, threshold) for one, size in zip(encoded, sizes, strict=True)]
+        return [
+            self.answer(one, prepared, sizes[index], threshold, finer[index] if finer else None)
+            for index, one in enumerate(encoded)
+        ]
 
     def answer(
-        self, encoded: Encoded, prepared: Prepared, size: tuple[int, int] | None = None, threshold: float = 0.0
+        self,
+        encoded: Encoded,
+        prepared: Prepared,
+        size: tuple[int, int] | None = None,
+        threshold: float = 0.0,
+        finer: Pixels | None = None,
     ) -> Found:
-        """Return what is found in an image by its features alone, at `size` or else at that of the features."""
-        odds = [class_odds(encoded.features, way) for way in prepared.own]
-        judged = prepared.judge(encoded.semantic, odds) if prepared.judge else None
-        if judged:
-            odds = join_classes(odds, [one.logit for one in judged], [one.presence >= threshold for one in judged])
-        return Found(probabilities(odds, size or encoded.features.shape[1:]), judged)
+        """Return what is found in an image, at `size` or else at that of the features.
+
+        Args:
+            finer: the image at the size of the second look; None: by the features alone.
+        """
+        odds = self.read(encoded.features, prepared.own)
+        judged = prepared.judge(encoded.semantic, list(odds)) if prepared.judge else None
+        present = [judged is None or judged[way].presence >= threshold for way in range(len(odds))]
+        if finer is not None and any(present):
+            odds = look_again(
+                odds,
+                odds[present].max(axis=0),
+                finer,
+                lambda part: self.read(taps_of(self.extractor, part), prepared.finer),
+                multiple=self.multiple,
+            )
+        planes = join_classes(list(odds), [one.logit for one in judged], present) if judged else list(odds)
+        return Found(probabilities(planes, size or encoded.features.shape[1:]), judged)
+
+    def read(
+        self, features: Float32[np.ndarray, "c h w"], ways: Sequence[LearnedClass]
+    ) -> Float32[np.ndarray, "k h w"]:
+        """Return the log-odds of each class."""
+        return np.stack([class_odds(features, way) for way in ways])
 
 
 class PANetHead:
@@ -120,6 +160,7 @@ class PANetHead:
     """
 
     side = SIDE
+    finer_rows: tuple[str, ...] = ("foreground", "background")
 
     def __init__(
         self,
@@ -136,8 +177,9 @@ class PANetHead:
         self.multiple = self.smallest = extractor.multiple
 
     def check(self, concept: Concept) -> None:
-        own = {"foreground": (self.extractor.channels,), "background": (self.extractor.channels,)}
-        concept.check_rows(own | needed_rows(self.extractor.semantic_channels))
+        c = self.extractor.channels
+        own: dict[str, tuple[int, ...]] = {"foreground": (c,), "background": (c,)}
+        concept.check_rows(own | finer_shapes(concept, own) | needed_rows(self.extractor.semantic_channels))
 
     def learn(
         self, image: UInt8[np.ndarray, "h w 3"], foreground: Mask, background: Mask, *, absent: bool = False
@@ -154,11 +196,13 @@ class PANetHead:
         return rows | semantic_rows(semantic, foreground, absent=absent)
 
     def prepare(self, concept: Concept) -> Prepared:
+        judge = None if self.world is None else Judge(concept, self.world)
+        return Prepared(*both_looks(concept, self.finer_rows, self.merge), judge)
+
+    def merge(self, ways: Sequence[dict[str, np.ndarray]]) -> Float32[np.ndarray, "k c"]:
         """Return the background prototype, averaged over classes and shots, then one per class (PANet, section 3.2)."""
-        ways = [concept.of_class(index) for index in range(len(concept.classes))]
         background = np.mean([way["background"].astype(np.float32).mean(axis=0) for way in ways], axis=0)
-        own = np.stack([background, *(way["foreground"].astype(np.float32).mean(axis=0) for way in ways)])
-        return Prepared(own, None if self.world is None else Judge(concept, self.world))
+        return np.stack([background, *(way["foreground"].astype(np.float32).mean(axis=0) for way in ways)])
 
     def segment(
         self,
@@ -166,22 +210,50 @@ class PANetHead:
         prepared: Prepared,
         sizes: Sequence[tuple[int, int]],
         threshold: float = 0.0,
+        finer: Sequence[Pixels] | None = None,
     ) -> list[Found]:
         encoded = features_of(self.extractor.features(images), align_corners=self.align_corners)
-        return [self.answer(one, prepared, size, threshold) for one, size in zip(encoded, sizes, strict=True)]
+        return [
+            self.answer(one, prepared, sizes[index], threshold, finer[index] if finer else None)
+            for index, one in enumerate(encoded)
+        ]
 
     def answer(
-        self, encoded: Encoded, prepared: Prepared, size: tuple[int, int] | None = None, threshold: float = 0.0
+        self,
+        encoded: Encoded,
+        prepared: Prepared,
+        size: tuple[int, int] | None = None,
+        threshold: float = 0.0,
+        finer: Pixels | None = None,
     ) -> Found:
-        """Return what is found in an image by its features alone, at `size` or else at that of the features."""
+        """Return what is found in an image, at `size` or else at that of the features.
+
+        Args:
+            finer: the image at the size of the second look; None: by the features alone.
+        """
         query, semantic = encoded
-        logits = self.scale * cosine(prepared.own, query.reshape(len(query), -1)).reshape(-1, *query.shape[1:])
+        logits = self.read(query, prepared.own)
         judged = prepared.judge(semantic, list(logits[1:] - logits[0])) if prepared.judge else None
-        for way, one in enumerate(judged or (), start=1):
-            if one.presence < threshold:
+        present = [judged is None or judged[way].presence >= threshold for way in range(len(logits) - 1)]
+        if finer is not None and any(present):
+            logits = look_again(
+                logits,
+                (logits[1:] - logits[0])[present].max(axis=0),
+                finer,
+                lambda part: self.read(taps_of(self.extractor, part, align_corners=self.align_corners), prepared.finer),
+                multiple=self.multiple,
+            )
+        for way, there in enumerate(present, start=1):
+            if not there:
                 logits[way] = logits.min()
         planes = resize_bilinear(logits, size or query.shape[1:], align_corners=self.align_corners)
         return Found(softmax(planes), judged)
+
+    def read(
+        self, features: Float32[np.ndarray, "c h w"], prototypes: Float32[np.ndarray, "k c"]
+    ) -> Float32[np.ndarray, "k h w"]:
+        """Return the logits of background and classes."""
+        return self.scale * cosine(prototypes, features.reshape(len(features), -1)).reshape(-1, *features.shape[1:])
 
 
 def features_of(features: Features, *, align_corners: bool = False) -> list[Encoded]:
@@ -191,3 +263,25 @@ def features_of(features: Features, *, align_corners: bool = False) -> list[Enco
         Encoded(concat_levels([level[index] for level in levels], align_corners=align_corners), semantic[index])
         for index in range(len(semantic))
     ]
+
+
+def finer_shapes(concept: Concept, own: dict[str, tuple[int, ...]]) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of the rows of the second look that a concept has."""
+    return {PREFIX + name: shape for name, shape in own.items() if PREFIX + name in concept.rows}
+
+
+def both_looks(
+    concept: Concept, finer_rows: Sequence[str], merge: Callable[[list[dict[str, np.ndarray]]], Any]
+) -> tuple[Any, Any]:
+    """Return the merged rows of all classes, for the first and for the second look; None if it has none for that."""
+    ways = [concept.of_class(index) for index in range(len(concept.classes))]
+    if not all(PREFIX + name in concept.rows for name in finer_rows):
+        return merge(ways), None
+    return merge(ways), merge([way | {name: way[PREFIX + name] for name in finer_rows} for way in ways])
+
+
+def taps_of(
+    extractor: FeatureExtractor, image: Pixels, *, align_corners: bool = False
+) -> Float32[np.ndarray, "c hf wf"]:
+    """Return the concatenated taps of one image."""
+    return concat_levels([level[0] for level in extractor.levels(image[None])], align_corners=align_corners)
