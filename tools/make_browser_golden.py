@@ -19,10 +19,9 @@ import numpy as np
 from PIL import Image, ImageFilter
 
 from likewise.io.resize import resize_image
+from likewise.ops.discriminant import class_odds, learn_class
 from likewise.ops.prototypes import (
     SupportStatistics,
-    log_odds,
-    merge_shots,
     probabilities,
     resize_mask,
     support_statistics,
@@ -67,7 +66,7 @@ def make() -> dict[str, Any]:
     answers = []
     for count in (1, 2, 3):
         stacked = (np.stack([shot[name] for shot in shots[:count]]) for name in SupportStatistics._fields)
-        odds = log_odds(query, merge_shots(SupportStatistics(*stacked)))
+        odds = class_odds(query, learn_class(SupportStatistics(*stacked)))
         planes = probabilities([odds], IMAGE)
         refined = refine_edges(planes, image)
         answers.append({"odds": odds, "probability": planes[1], "refined": refined[1]})

@@ -54,8 +54,13 @@ export function supportStatistics(features, foreground, background) {
     sums: sides.map(({ weights }) => weightedSum(unit, channels, weights, known).map(half)),
     shares: sides.map(({ weights }) => half(weights.reduce((sum, weight) => sum + weight, 0) / known)),
     squares: outerProducts(unit, channels, both).map(half),
-    area: half(touchedArea(foreground)),
+    ...areaStatistics(touchedArea(foreground)),
   };
+}
+
+function areaStatistics(area) {
+  const odds = Math.log(Math.max(1 - area, 1e-3) / Math.max(area, 1e-3));
+  return { weights: [1 - area, area].map((share) => half(Math.sqrt(Math.max(share, 1e-6)))), areaOdds: half(odds) };
 }
 
 /** Return the weight of each feature position in a sum under a mask, if features are resized to the mask's size. */
@@ -127,15 +132,14 @@ export function mergeShots(shots) {
   const count = shots.length;
   const channels = shots[0].means[0].length;
   const merged = [0, 1].map((side) => {
-    const weights = shots.map(({ area }) => Math.sqrt(Math.max(side ? area : 1 - area, 1e-6)));
-    const sum = weights.reduce((a, b) => a + b, 0);
+    const sum = shots.reduce((total, { weights }) => total + weights[side], 0);
     return average(
       shots.map(({ means }) => means[side]),
-      weights.map((weight) => weight / sum),
+      shots.map(({ weights }) => weights[side] / sum),
     );
   });
-  const odds = shots.map(({ area }) => Math.log(Math.max(1 - area, 1e-3) / Math.max(area, 1e-3)));
-  const prior = ((PRIOR_WEIGHT / Math.sqrt(count)) * odds.reduce((a, b) => a + b, 0)) / count;
+  const odds = shots.reduce((total, { areaOdds }) => total + areaOdds, 0) / count;
+  const prior = (PRIOR_WEIGHT / Math.sqrt(count)) * odds;
   if (count === 1) return { means: merged, whitening: null, shots: count, prior };
   const covariance = covarianceOf(shots);
   const variance = (RIDGE / Math.min(count - 1, MAX_RIDGE_SHOTS)) * Math.max(meanVariance(covariance, channels), 1e-6);

@@ -27,7 +27,15 @@ from likewise.io.class_lists import PASCAL
 from likewise.io.labels import IGNORE
 from likewise.models.panet import PANet
 from likewise.ops.bilinear import resize_bilinear
-from likewise.ops.prototypes import COSINE_SCALE, SupportStatistics, cosine, log_odds, merge_shots, support_statistics
+from likewise.ops.prototypes import (
+    COSINE_SCALE,
+    SupportStatistics,
+    cosine,
+    form_prototypes,
+    log_odds,
+    merge_statistics,
+    support_statistics,
+)
 from likewise.train.recipes.data_sections import EpisodeData
 from likewise.train.samples.episodes import Batch, ValidationEpisodes
 from likewise.train.samples.training_data import collate
@@ -50,7 +58,7 @@ def row_log_odds(model: PANet, batch: Batch) -> dict[str, Float32[np.ndarray, "h
     background, foreground = COSINE_SCALE * cosine(stacked.means.mean(axis=0), flat)
     rows = {"PANet": (foreground - background).reshape(query.shape[2:])}
     for row, ridge in RIDGES.items():
-        rows[row] = log_odds(query[0], merge_shots(stacked, ridge=ridge))
+        rows[row] = log_odds(query[0], form_prototypes(merge_statistics(stacked), len(stacked.means), ridge=ridge))
     return rows
 
 

@@ -1,7 +1,7 @@
 // Run in the page by test_numbers.py: the modules' outputs for the inputs of golden.json.
 async (golden) => {
   const planes = await import("./planes.js");
-  const { supportStatistics, mergeShots, logOdds, probability } = await import("./prototypes.js");
+  const { supportStatistics, learnClass, classOdds, probability } = await import("./prototypes.js");
   const { refineEdges } = await import("./edges.js");
   const { inputSize } = await import("./features.js");
 
@@ -32,15 +32,16 @@ async (golden) => {
     resized: golden.resized.map(({ shape: [height, width] }) => numbers(planes.resizeImage(guide, height, width).data)),
     blurred: golden.blurred.map(({ radius }) => numbers(planes.gaussianBlur(guide, radius).data)),
     masks: golden.masks.map(({ mask, resized }) => numbers(planes.resizeMask(image(mask), ...resized.shape).data)),
-    shots: shots.map(({ means, sums, shares, squares, area }) => ({
+    shots: shots.map(({ means, sums, shares, squares, weights, areaOdds }) => ({
       means: means.flatMap(numbers),
       sums: sums.flatMap(numbers),
       shares,
       squares: numbers(squares),
-      area: [area],
+      weights,
+      area_odds: [areaOdds],
     })),
     answers: golden.answers.map((_, index) => {
-      const odds = logOdds(query, mergeShots(shots.slice(0, index + 1)));
+      const odds = classOdds(query, learnClass(shots.slice(0, index + 1)));
       const smooth = probability(odds, guide.height, guide.width);
       return {
         odds: numbers(odds.data),

@@ -198,6 +198,6 @@ def merge_concepts(
     if learned := [*examples, *absent]:
         parts.append(few_shot.learn(learned, strict=strict))
     first, *others = parts
-    merged = first.merged(*others).without_repeats()
+    merged = few_shot.fold(first.merged(*others).without_repeats())
     few_shot.check(merged)
     return merged

@@ -1,8 +1,8 @@
 """What the images of a group share, in closed form: prototypes of the salient parts that recur in the other images.
 
-    features, saliency maps --> recurrence --> weak examples --> merge_shots --> Prototypes --> log_odds --+
-                                                    ^                                                     |
-                                                    +--------------- three rounds ------------------------+
+    features, saliency maps --> recurrence --> weak examples --> form_prototypes --> log_odds --+
+                                                    ^                                           |
+                                                    +--------------- three rounds --------------+
     features, saliency map of any image, Prototypes --> consensus_odds --> added to the map's log-odds
 
 Ours; nothing is trained. A position recurs if every other image has a similar position where its map is salient, and
@@ -25,9 +25,11 @@ from likewise.ops.bilinear import resize_bilinear
 from likewise.ops.prototypes import (
     Prototypes,
     SupportStatistics,
+    area_statistics,
     cosine,
+    form_prototypes,
     log_odds,
-    merge_shots,
+    merge_statistics,
     sigmoid,
     support_statistics,
 )
@@ -71,7 +73,7 @@ def learn_consensus(features: Sequence[Float32[np.ndarray, "c _h _w"]], maps: Se
         if not shots:
             break
         stacked = (np.stack([np.asarray(part) for part in parts]) for parts in zip(*shots, strict=True))
-        prototypes = merge_shots(SupportStatistics(*stacked))
+        prototypes = form_prototypes(merge_statistics(SupportStatistics(*stacked)), len(shots))
         masks = [log_odds(unit, prototypes) > 0 for unit in units]
     return prototypes
 
@@ -124,7 +126,8 @@ def recurrence(
 
 def weak_example(unit: Float32[np.ndarray, "c h w"], mask: Bool[np.ndarray, "h w"]) -> SupportStatistics:
     """Return the statistics of an image whose mask is guessed at the features' positions."""
-    return support_statistics(unit, mask, ~mask)._replace(area=np.float32(mask.mean()))
+    weights, odds = area_statistics(float(mask.mean()))
+    return support_statistics(unit, mask, ~mask)._replace(weights=weights, area_odds=odds)
 
 
 def enough(mask: Bool[np.ndarray, "h w"]) -> bool:

@@ -17,9 +17,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float32
+from jaxtyping import Float, Float32
 
-from likewise.ops.prototypes import Prototypes, SupportStatistics, log_odds, merge_shots
+from likewise.ops.prototypes import Prototypes, SupportStatistics, form_prototypes, log_odds, merge_statistics
 
 RIDGE = 0.5
 """Ridge of the covariance, in mean variances (experiments/24-learning-curve)."""
@@ -45,13 +45,13 @@ class Discriminant(NamedTuple):
     spread: float
 
 
-def learn_discriminant(shots: SupportStatistics) -> Discriminant | None:
-    """Return the discriminant of examples, stacked along a first axis; None if they show no background."""
-    sums, shares = (np.asarray(part, np.float64).mean(axis=0) for part in (shots.sums, shots.shares))
+def learn_discriminant(merged: SupportStatistics) -> Discriminant | None:
+    """Return the discriminant of examples from their merged statistics; None if they show no background."""
+    sums, shares, squares = (np.asarray(part, np.float64) for part in (merged.sums, merged.shares, merged.squares))
     if shares.min() <= 0:
         return None
     means = sums / shares[:, None]
-    covariance = np.asarray(shots.squares, np.float64).mean(axis=0) - (means.T * shares) @ means
+    covariance = squares - (means.T * shares) @ means
     variance = max(covariance.trace() / len(covariance), 1e-9)
     precision = np.linalg.inv(covariance + RIDGE * variance * np.eye(len(covariance)))
     direction = precision @ (means[1] - means[0])
@@ -90,9 +90,10 @@ class LearnedClass(NamedTuple):
     discriminant: Discriminant | None
 
 
-def learn_class(shots: SupportStatistics) -> LearnedClass:
-    """Return what examples, stacked along a first axis, say of their class."""
-    return LearnedClass(merge_shots(shots), learn_discriminant(shots))
+def learn_class(shots: SupportStatistics, counts: Float[np.ndarray, " n"] | None = None) -> LearnedClass:
+    """Return what examples say of their class; for the arguments see `likewise.ops.prototypes.merge_statistics`."""
+    merged, count = merge_statistics(shots, counts), len(shots.means) if counts is None else round(counts.sum())
+    return LearnedClass(form_prototypes(merged, count), learn_discriminant(merged))
 
 
 def class_odds(query: Float32[np.ndarray, "c h w"], learned: LearnedClass) -> Float32[np.ndarray, "h w"]:

@@ -146,12 +146,14 @@ def rival_of(
 
 
 def agreement(means: Float32[np.ndarray, "n c"]) -> float | None:
-    """Return how similar examples are: the mean cosine of each object's mean with the mean of the others; None for one.
+    """Return how similar examples are: the mean cosine of each object's mean with the mean of the others.
+
+    None for fewer than two.
 
     Args:
         means: in the space of the world.
     """
-    if len(means) == 1:
+    if len(means) < 2:
         return None
     others = means.sum(axis=0) - means
     lengths = np.linalg.norm(means, axis=1) * np.linalg.norm(others, axis=1)

@@ -3,9 +3,9 @@
 Numpy only, so that every engine's features are compared by the same code.
 
     features, masks of an example --> support_statistics --+
-                                                           +--> merge_shots --> Prototypes --+
-    those of further examples -----------------------------+                                 +--> log_odds
-    query features --------------------------------------------------------------------------+
+                                                           +--> merge_statistics --> form_prototypes --+
+    those of further examples -----------------------------+                                           +--> log_odds
+    query features ------------------------------------------------------------------------------------+
 
 Prototypes. The mean feature of the object and that of the rest, as in PANet (Wang et al., ICCV 2019, section 3.2). Each
 example weighs by the square root of the area of its side.
@@ -60,23 +60,26 @@ AREA_CELL = 8
 
 
 class SupportStatistics(NamedTuple):
-    """What is kept of an example, or of several stacked along a first axis.
+    """What is kept of an example, or of several: merged, or stacked along a first axis.
 
-    `sums`, `shares` and `squares` are sums over the known pixels (those in either mask) divided by their number.
+    `sums`, `shares` and `squares` are sums over the known pixels (those in either mask) divided by their number; of
+    merged examples all are means over the examples.
 
     Attributes:
-        means: mean feature of the background and of the foreground.
+        means: mean feature of the background and of the foreground; of several examples weighted by `weights`.
         sums: sum of the unit features of the background and of the foreground.
         shares: share of the background and of the foreground in the known pixels.
         squares: sum of the outer products of the unit features, over both masks.
-        area: share of the image's cells that the object touches, in (0, 1].
+        weights: square root of the share of the image's cells that the object leaves, and of that which it touches.
+        area_odds: log-odds of the background in these cells.
     """
 
     means: Float[np.ndarray, "*s 2 c"]
     sums: Float[np.ndarray, "*s 2 c"]
     shares: Float[np.ndarray, "*s 2"]
     squares: Float[np.ndarray, "*s c c"]
-    area: Float[np.ndarray, "*s"] | np.float32
+    weights: Float[np.ndarray, "*s 2"]
+    area_odds: Float[np.ndarray, "*s"] | np.float32
 
 
 class Prototypes(NamedTuple):
@@ -144,15 +147,24 @@ def support_statistics(
     means = weights @ flat.T / (masks.sum(axis=(1, 2))[:, None] + 1e-5)
     weights = weights / max(masks.sum(), 1.0)
     squares = (weights.sum(axis=0) * unit) @ unit.T
-    return SupportStatistics(means, weights @ unit.T, weights.sum(axis=1), squares, touched_area(foreground))
+    return SupportStatistics(
+        means, weights @ unit.T, weights.sum(axis=1), squares, *area_statistics(touched_area(foreground))
+    )
 
 
-def touched_area(mask: Bool[np.ndarray, "h w"]) -> np.float32:
+def area_statistics(area: float) -> tuple[Float32[np.ndarray, "2"], np.float32]:
+    """Return `weights` and `area_odds` of an object that touches this share of the image."""
+    sides = np.array([1 - area, area], np.float32)
+    background, foreground = sides.clip(1e-3)
+    return np.sqrt(sides.clip(1e-6)), np.float32(np.log(background / foreground))
+
+
+def touched_area(mask: Bool[np.ndarray, "h w"]) -> float:
     """Return the share of cells of `AREA_CELL` pixels that the mask touches; at least one cell."""
     height, width = (max(1, length // AREA_CELL) for length in mask.shape)
     bottom, right = (min(AREA_CELL, length) for length in mask.shape)
     cells = mask[: height * bottom, : width * right].reshape(height, bottom, width, right).any(axis=(1, 3))
-    return np.float32(max(cells.sum(), 1) / cells.size)
+    return float(max(cells.sum(), 1) / cells.size)
 
 
 def resize_mask(mask: Bool[np.ndarray, "hm wm"], size: tuple[int, int]) -> Bool[np.ndarray, "h w"]:
@@ -163,28 +175,38 @@ def resize_mask(mask: Bool[np.ndarray, "hm wm"], size: tuple[int, int]) -> Bool[
     return half if half.any() else covered > 0
 
 
-def merge_shots(shots: SupportStatistics, *, ridge: float = RIDGE) -> Prototypes:
-    """Return the prototypes of a class from the statistics of its examples, stacked along a first axis.
+def merge_statistics(shots: SupportStatistics, counts: Float[np.ndarray, " n"] | None = None) -> SupportStatistics:
+    """Return the statistics of all examples together.
 
     Args:
+        shots: stacked along a first axis; each of an example, or merged.
+        counts: number of examples of each; 1 unless given.
+    """
+    means, *others = (np.asarray(part, np.float32) for part in shots)
+    counts = np.ones(len(means), np.float32) if counts is None else counts.astype(np.float32)
+    share = counts / counts.sum()
+    sides = shots.weights * share[:, None]
+    merged = (sides / sides.sum(axis=0))[..., None] * means
+    return SupportStatistics(merged.sum(axis=0), *(np.tensordot(share, part, axes=1) for part in others))
+
+
+def form_prototypes(merged: SupportStatistics, count: int, *, ridge: float = RIDGE) -> Prototypes:
+    """Return the prototypes of a class from the merged statistics of its examples.
+
+    Args:
+        count: number of examples.
         ridge: see `RIDGE`.
     """
-    means, sums, shares, squares, area = (np.asarray(part, np.float32) for part in shots)
-    count, channels = len(area), means.shape[2]
-    weights = np.sqrt(np.stack([1 - area, area], axis=1).clip(1e-6))
-    weights /= weights.sum(axis=0)
-    merged = (weights[..., None] * means).sum(axis=0)
-    odds = np.log((1 - area).clip(1e-3) / area.clip(1e-3)).mean()
-    prior = float(PRIOR_WEIGHT / np.sqrt(count) * odds)
+    prior = float(PRIOR_WEIGHT / np.sqrt(count) * merged.area_odds)
     if count == 1:
-        return Prototypes(merged, None, count, prior)
-    total, share = sums.mean(axis=0), shares.mean(axis=0).clip(1e-6)
-    covariance = squares.mean(axis=0) - (total / share[:, None]).T @ total
+        return Prototypes(merged.means, None, count, prior)
+    channels, share = merged.means.shape[1], merged.shares.clip(1e-6)
+    covariance = merged.squares - (merged.sums / share[:, None]).T @ merged.sums
     variances, directions = np.linalg.eigh(covariance.astype(np.float64))
     variances = variances.clip(0)  # statistics in half precision can give small negative eigenvalues
     variance = ridge / min(count - 1, MAX_RIDGE_SHOTS) * max(variances.mean(), 1e-6) if channels else 1.0
     whitening = (directions / np.sqrt(1 + variances / variance)).T.astype(np.float32)
-    return Prototypes(merged @ whitening.T, whitening, count, prior)
+    return Prototypes(merged.means @ whitening.T, whitening, count, prior)
 
 
 def log_odds(query: Float32[np.ndarray, "c h w"], prototypes: Prototypes) -> Float32[np.ndarray, "h w"]:

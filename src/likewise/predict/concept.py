@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -28,6 +28,9 @@ from likewise.predict.result import EqualByValue, png
 from likewise.predict.second_look import PREFIX
 from likewise.version import __version__
 
+MOST_ROWS = 32
+"""Examples of a class that a concept keeps apart: its file stays under 16 MB a class, and the agreement of examples
+needs no more."""
 THUMBNAILS_IN_A_ROW = 8
 """Columns of `Concept.overlay`."""
 BACKGROUND = (240, 240, 240)
@@ -62,11 +65,17 @@ class Concept(EqualByValue):
     thumbnails: UInt8[np.ndarray, "n h w 3"]
 
     def __len__(self) -> int:
-        """The number of examples."""
+        """The number of rows: of examples, unless some are folded into one."""
         return len(self.class_of)
 
+    def examples_at(self, position: int) -> int:
+        """The number of examples that a row stands for."""
+        return round(float(self.rows["count"][position])) if "count" in self.rows else 1
+
     def __str__(self) -> str:
-        counts = Counter((own, self.is_negative(position)) for position, own in enumerate(self.class_of))
+        counts: Counter[tuple[int, bool]] = Counter()
+        for position, own in enumerate(self.class_of):
+            counts[own, self.is_negative(position)] += self.examples_at(position)
         shots = ", ".join(
             f"{name} ({counts[index, False]}{f', {counts[index, True]} negative' if counts[index, True] else ''})"
             for index, name in enumerate(self.classes)
@@ -112,6 +121,30 @@ class Concept(EqualByValue):
             rows=concatenate([{name: concept.rows[name] for name in shared} for concept in concepts]),
             thumbnails=np.concatenate([concept.thumbnails for concept in concepts]),
         )
+
+    def folded(self, fold: Callable[[dict[str, np.ndarray]], dict[str, np.ndarray]], most: int = MOST_ROWS) -> Concept:
+        """A concept with at most `most` positive examples of a class apart; the oldest others are one row.
+
+        Args:
+            fold: makes one row of several.
+        """
+        concept = self
+        for index in range(len(self.classes)):
+            own = [at for at, of in enumerate(concept.class_of) if of == index and not concept.is_negative(at)]
+            if len(own) <= most + 1:
+                continue
+            oldest = own[: len(own) - most]
+            row = fold({name: rows[oldest] for name, rows in concept.rows.items()})
+            kept = [oldest[0], *(at for at in range(len(concept)) if at not in oldest)]
+            names = tuple(concept.names[at] for at in kept[1:])
+            concept = replace(
+                concept,
+                class_of=tuple(concept.class_of[at] for at in kept),
+                names=(f"{sum(map(concept.examples_at, oldest))} earlier examples", *names),
+                rows={name: np.concatenate([row[name], concept.rows[name][kept[1:]]]) for name in row},
+                thumbnails=concept.thumbnails[kept],
+            )
+        return concept
 
     def without_repeats(self) -> Concept:
         """The concept with one of several examples of a class that have the same rows."""

@@ -276,6 +276,13 @@ class FewShot:
             rows |= {PREFIX + name: large[name] for name in self.head.finer_rows}
         return rows
 
+    def fold(self, concept: Concept) -> Concept:
+        """The concept with all but the newest 32 examples of a class in one row: masks stay, and the file stays small.
+
+        Folded examples cannot be removed one by one. HSNet, which compares each example, keeps all.
+        """
+        return concept.folded(self.head.fold) if isinstance(self.head, PrototypesHead | PANetHead) else concept
+
     def prepare(self, concept: Concept) -> Segmenter:
         """A segmenter for the concept: prepare once, then segment any number of images.
 

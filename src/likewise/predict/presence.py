@@ -51,16 +51,30 @@ def semantic_rows(features: Float32[np.ndarray, "c h w"], region: Bool[np.ndarra
     Args:
         features: the semantic map of the example's image.
         region: the object; of a negative, what is not the object.
+
+    `count` is the number of examples that a row stands for.
     """
     found = region_centres(features, region) if absent else object_mean(features, region)
     kept = np.zeros((1, CENTRES, found.shape[1]), np.float16)
     kept[0, : len(found)] = found
-    return {"semantic": kept, "absent": np.array([absent], np.float16)}
+    return {"semantic": kept, "absent": np.array([absent], np.float16), "count": np.ones(1, np.float32)}
+
+
+def folded_semantic_rows(rows: Rows) -> Rows:
+    """Return these rows of several examples, no negatives, as one."""
+    kept = np.zeros((1, *rows["semantic"].shape[1:]), np.float16)
+    kept[0, 0] = mean_row(rows, "semantic")[0]
+    return {"semantic": kept, "absent": np.zeros(1, np.float16), "count": rows["count"].sum(keepdims=True)}
+
+
+def mean_row(rows: Rows, name: str) -> np.ndarray:
+    """Return the mean of a row over the examples."""
+    return np.average(rows[name].astype(np.float32), axis=0, weights=rows["count"])
 
 
 def needed_rows(channels: int) -> dict[str, tuple[int, ...]]:
     """Return the names and the shapes of these rows."""
-    return {"semantic": (CENTRES, channels), "absent": ()}
+    return {"semantic": (CENTRES, channels), "absent": (), "count": ()}
 
 
 class Examples(NamedTuple):
@@ -111,13 +125,13 @@ class Judge:
         self.prototypes, self.rivals, self.examples = [], [], []
         for index in range(len(concept.classes)):
             own = np.array(concept.class_of) == index
-            means = semantic[own & ~absent, 0]
-            projected = self.space.project(means)
-            prototype = projected.mean(axis=0)
+            counts = concept.rows["count"][own & ~absent]
+            projected = self.space.project(semantic[own & ~absent, 0])
+            prototype = np.average(projected, axis=0, weights=counts).astype(np.float32)
             negatives = [self.space.project(centres[centres.any(axis=1)]) for centres in semantic[own & absent]]
             self.prototypes.append(prototype)
             self.rivals.append(rival_of(prototype, negatives) if negatives else None)
-            self.examples.append(Examples(len(means), agreement(projected)))
+            self.examples.append(Examples(round(counts.sum()), agreement(projected[counts == 1])))
 
     def __call__(
         self, features: Float32[np.ndarray, "c h w"], odds: Sequence[Float32[np.ndarray, "ho wo"]]

@@ -11,7 +11,7 @@ from likewise.ops.discriminant import (
     learn_discriminant,
     misfit,
 )
-from likewise.ops.prototypes import SupportStatistics, log_odds, support_statistics
+from likewise.ops.prototypes import SupportStatistics, log_odds, merge_statistics, support_statistics
 
 
 def example(seed: int, shift: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
@@ -27,7 +27,11 @@ def example(seed: int, shift: float = 0.0) -> tuple[np.ndarray, np.ndarray]:
 
 def learned(*examples: tuple[np.ndarray, np.ndarray]) -> SupportStatistics:
     each = [support_statistics(features, mask, ~mask) for features, mask in examples]
-    return SupportStatistics(*(np.stack([np.asarray(one[part]) for one in each]) for part in range(5)))
+    return SupportStatistics(*(np.stack([np.asarray(part) for part in parts]) for parts in zip(*each, strict=True)))
+
+
+def merged(*examples: tuple[np.ndarray, np.ndarray]) -> SupportStatistics:
+    return merge_statistics(learned(*examples))
 
 
 def unit(features: np.ndarray) -> np.ndarray:
@@ -42,7 +46,7 @@ def test_in_the_examples_own_scene_the_odds_are_those_of_scikit_learn():
     within = sum(np.cov(x[y == side].T, bias=True) * (y == side).mean() for side in (False, True))
     estimator = _Fixed(within + RIDGE * np.trace(within) / 5 * np.eye(5))
     fitted = analysis.LinearDiscriminantAnalysis(solver="lsqr", covariance_estimator=estimator).fit(x, y)
-    one = learn_discriminant(learned((features, mask)))
+    one = learn_discriminant(merged((features, mask)))
     np.testing.assert_allclose(misfit(unit(features), one), 1, atol=0.05)
     np.testing.assert_allclose(
         discriminant_odds(features, one).ravel() * misfit(unit(features), one),
@@ -63,14 +67,14 @@ class _Fixed:
 
 
 def test_in_another_scene_the_discriminant_says_less():
-    one = learn_discriminant(learned(example(0)))
+    one = learn_discriminant(merged(example(0)))
     near = example(1)[0]
     far = near[::-1]
     assert misfit(unit(far), one) > 2 * misfit(unit(near), one)
 
 
 def test_the_misfit_of_many_positions_is_that_of_evenly_spaced_ones():
-    one = learn_discriminant(learned(example(0)))
+    one = learn_discriminant(merged(example(0)))
     few = unit(example(1)[0])
     assert misfit(np.repeat(few, 8, axis=1), one) == pytest.approx(misfit(few, one), rel=1e-5)
 
@@ -78,9 +82,7 @@ def test_the_misfit_of_many_positions_is_that_of_evenly_spaced_ones():
 def test_more_examples_fit_more_scenes():
     examples = [example(seed, shift=seed / 2) for seed in range(6)]
     query = unit(example(9, shift=1.2)[0])
-    assert misfit(query, learn_discriminant(learned(*examples))) < misfit(
-        query, learn_discriminant(learned(examples[0]))
-    )
+    assert misfit(query, learn_discriminant(merged(*examples))) < misfit(query, learn_discriminant(merged(examples[0])))
 
 
 def test_examples_without_background_leave_the_answer_to_the_prototypes():

@@ -9,11 +9,13 @@ from likewise.ops import features as torch_ops
 from likewise.ops.prototypes import (
     Prototypes,
     SupportStatistics,
+    area_statistics,
     concat_levels,
     cosine,
+    form_prototypes,
     log_odds,
     masked_mean,
-    merge_shots,
+    merge_statistics,
     probabilities,
     resize_mask,
     self_support_prototypes,
@@ -31,6 +33,15 @@ def generator() -> np.random.Generator:
 
 def some_features(generator: np.random.Generator, channels: int = 5, height: int = 8, width: int = 8) -> np.ndarray:
     return generator.normal(size=(channels, height, width)).astype(np.float32)
+
+
+def merge_shots(shots: SupportStatistics) -> Prototypes:
+    return form_prototypes(merge_statistics(shots), len(shots.means))
+
+
+def with_area(shot: SupportStatistics, area: float) -> SupportStatistics:
+    weights, odds = area_statistics(area)
+    return shot._replace(weights=weights, area_odds=odds)
 
 
 def some_masks(size: int = 8) -> tuple[np.ndarray, np.ndarray]:
@@ -73,7 +84,8 @@ def test_statistics_equal_a_loop_over_pixels(generator: np.random.Generator) -> 
         assert found.shares[side] == pytest.approx(mask.sum() / known)
     squares = sum(np.outer(unit[:, y, x], unit[:, y, x]) for y, x in np.argwhere(foreground | background)) / known
     np.testing.assert_allclose(found.squares, squares, rtol=1e-4, atol=1e-6)
-    assert found.area == pytest.approx(1.0)  # 8 x 8 pixels are one cell, and the object touches it
+    assert found.weights[1] == pytest.approx(1.0)  # 8 x 8 pixels are one cell, and the object touches it
+    assert found.area_odds == pytest.approx(np.log(1e-3))
 
 
 def test_the_area_counts_cells_that_the_object_touches() -> None:
@@ -96,7 +108,7 @@ def test_a_resized_mask_keeps_half_covered_pixels_and_never_vanishes() -> None:
 
 
 def test_one_shot_keeps_its_means_and_the_prior_of_its_area(generator: np.random.Generator) -> None:
-    statistics = support_statistics(some_features(generator), *some_masks())._replace(area=np.float32(0.1))
+    statistics = with_area(support_statistics(some_features(generator), *some_masks()), 0.1)
     merged = merge_shots(stacked(statistics))
     assert merged.whitening is None
     assert merged.shots == 1
@@ -106,7 +118,7 @@ def test_one_shot_keeps_its_means_and_the_prior_of_its_area(generator: np.random
 
 def test_shots_weigh_by_the_square_root_of_their_areas(generator: np.random.Generator) -> None:
     shots = [support_statistics(some_features(generator), *some_masks()) for _ in range(2)]
-    small, large = (shot._replace(area=np.float32(area)) for shot, area in zip(shots, (0.04, 0.36), strict=True))
+    small, large = (with_area(shot, area) for shot, area in zip(shots, (0.04, 0.36), strict=True))
     merged = merge_shots(stacked(small, large))
     expected = np.stack(
         [
@@ -117,6 +129,15 @@ def test_shots_weigh_by_the_square_root_of_their_areas(generator: np.random.Gene
     assert merged.whitening is not None
     np.testing.assert_allclose(merged.means @ np.linalg.inv(merged.whitening).T, expected, rtol=1e-3, atol=1e-4)
     assert merged.prior == pytest.approx(0.35 / np.sqrt(2) * (np.log(24) + np.log(0.64 / 0.36)) / 2, rel=1e-4)
+
+
+def test_merging_is_exact_in_any_order_and_grouping(generator: np.random.Generator) -> None:
+    shots = [with_area(support_statistics(some_features(generator), *some_masks()), 0.1 * n) for n in (1, 3, 5, 7, 9)]
+    at_once = merge_statistics(stacked(*shots))
+    first = merge_statistics(stacked(*shots[:3]))
+    later = merge_statistics(stacked(shots[4], first, shots[3]), np.array([1.0, 3.0, 1.0]))
+    for one, other in zip(at_once, later, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-7)
 
 
 @pytest.mark.parametrize("shots", [2, 3, 30])
@@ -140,7 +161,7 @@ def test_whitening_ignores_a_direction_of_within_class_variance() -> None:
     means = np.array([[1.0, 0.0, 1.0], [-1.0, 1.0, 0.0]], np.float32)
     squares = np.diag([1.0, 0.01, 0.01]).astype(np.float32)
     zeros, halves = np.zeros((2, 3), np.float32), np.full(2, 0.5, np.float32)
-    shot = SupportStatistics(means, zeros, halves, squares, np.float32(0.5))
+    shot = SupportStatistics(means, zeros, halves, squares, *area_statistics(0.5))
     query = np.array([-1.0, 0.0, 1.0], np.float32)[:, None]  # the background, but for the first axis
     margins = []
     for shots in (1, 2, 11):

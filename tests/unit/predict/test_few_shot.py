@@ -274,3 +274,29 @@ def test_one_odd_example_of_several_is_left_out_unless_strict(few_shot):
     for examples in ([empty], [good, Example(other, mask=empty.mask, class_name="other")]):
         with pytest.raises(ExampleError):
             few_shot.learn(examples, strict=False)
+
+
+@pytest.mark.parametrize("model", ["prototypes-lite0", "panet-lite0"])
+def test_folded_examples_give_the_same_masks_in_a_smaller_file(model, tmp_path):
+    few_shot = FewShot(model, presence=0, quality="fast", edges=False)
+    concept = few_shot.learn([Example(*scene(seed=seed, at=(10 * seed, 15 * seed))) for seed in range(6)])
+    folded = concept.folded(few_shot.head.fold, most=2)
+    assert (len(folded), folded.names[0]) == (3, "4 earlier examples")
+    assert str(folded) == str(concept)
+    query = scene(seed=9, at=(50, 80))[0]
+    whole, smaller = few_shot.segment(query, concept), few_shot.segment(query, folded)
+    assert abs(smaller.probability - whole.probability).max() < 0.1  # statistics are kept in half precision
+    assert (smaller.mask != whole.mask).mean() < 0.001
+    folded.save(tmp_path / "x.concept")
+    assert Concept.load(tmp_path / "x.concept") == folded
+
+
+def test_folding_again_keeps_the_count_and_leaves_negatives_and_few_examples_apart():
+    few_shot = FewShot(quality="fast")
+    examples = [Example(*scene(seed=seed, at=(10 * seed, 15 * seed))) for seed in range(5)]
+    negative = Example(scene(seed=7)[0], absent=True)
+    once = few_shot.learn([*examples, negative]).folded(few_shot.head.fold, most=2)
+    again = once.merged(few_shot.learn(Example(*scene(seed=8)))).folded(few_shot.head.fold, most=1)
+    assert [again.examples_at(position) for position in range(len(again))] == [5, 1, 1]
+    assert sum(map(again.is_negative, range(len(again)))) == 1
+    assert few_shot.learn(examples[:3]).folded(few_shot.head.fold, most=2) == few_shot.learn(examples[:3])

@@ -18,6 +18,7 @@ from likewise.ops.prototypes import (
     cosine,
     join_classes,
     masked_mean,
+    merge_statistics,
     probabilities,
     resize_mask,
     softmax,
@@ -26,7 +27,7 @@ from likewise.ops.prototypes import (
 from likewise.predict.concept import Concept
 from likewise.predict.heads.protocol import Found, Mask
 from likewise.predict.inputs import Pixels
-from likewise.predict.presence import Judge, needed_rows, semantic_rows
+from likewise.predict.presence import Judge, folded_semantic_rows, mean_row, needed_rows, semantic_rows
 from likewise.predict.second_look import PREFIX, look_again
 
 SIDE = 320
@@ -76,7 +77,7 @@ class PrototypesHead:
 
     def check(self, concept: Concept) -> None:
         c = self.extractor.channels
-        own = {"means": (2, c), "sums": (2, c), "shares": (2,), "squares": (c, c), "area": ()}
+        own = {"means": (2, c), "sums": (2, c), "shares": (2,), "squares": (c, c), "weights": (2,), "area_odds": ()}
         concept.check_rows(own | finer_shapes(concept, own) | needed_rows(self.extractor.semantic_channels))
 
     def learn(
@@ -98,7 +99,15 @@ class PrototypesHead:
 
     def merge(self, ways: Sequence[dict[str, np.ndarray]]) -> list[LearnedClass]:
         """Return what is known of each class from its rows."""
-        return [learn_class(SupportStatistics(*(way[name] for name in SupportStatistics._fields))) for way in ways]
+        return [learn_class(statistics_in(way), way["count"]) for way in ways]
+
+    def fold(self, rows: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Return one row that stands for several examples."""
+        folded: dict[str, np.ndarray] = {}
+        for prefix in [prefix for prefix in ("", PREFIX) if f"{prefix}means" in rows]:
+            merged = merge_statistics(statistics_in(rows, prefix), rows["count"])
+            folded |= {prefix + name: np.asarray(part, np.float16)[None] for name, part in merged._asdict().items()}
+        return folded | folded_semantic_rows(rows)
 
     def segment(
         self,
@@ -201,8 +210,13 @@ class PANetHead:
 
     def merge(self, ways: Sequence[dict[str, np.ndarray]]) -> Float32[np.ndarray, "k c"]:
         """Return the background prototype, averaged over classes and shots, then one per class (PANet, section 3.2)."""
-        background = np.mean([way["background"].astype(np.float32).mean(axis=0) for way in ways], axis=0)
-        return np.stack([background, *(way["foreground"].astype(np.float32).mean(axis=0) for way in ways)])
+        background = np.mean([mean_row(way, "background") for way in ways], axis=0)
+        return np.stack([background, *(mean_row(way, "foreground") for way in ways)])
+
+    def fold(self, rows: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Return one row that stands for several examples."""
+        names = [prefix + name for prefix in ("", PREFIX) for name in self.finer_rows if prefix + name in rows]
+        return {name: mean_row(rows, name)[None] for name in names} | folded_semantic_rows(rows)
 
     def segment(
         self,
@@ -254,6 +268,10 @@ class PANetHead:
     ) -> Float32[np.ndarray, "k h w"]:
         """Return the logits of background and classes."""
         return self.scale * cosine(prototypes, features.reshape(len(features), -1)).reshape(-1, *features.shape[1:])
+
+
+def statistics_in(rows: dict[str, np.ndarray], prefix: str = "") -> SupportStatistics:
+    return SupportStatistics(*(rows[prefix + name] for name in SupportStatistics._fields))
 
 
 def features_of(features: Features, *, align_corners: bool = False) -> list[Encoded]:
