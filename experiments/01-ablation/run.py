@@ -3,7 +3,8 @@
     python experiments/01-ablation/run.py --data DATA [--queries 4] [--out result.json]
 
 The parts of `prototypes-lite0`: prototypes, whitening (with several examples), self-support and the area prior
-(`likewise.ops.prototypes`), and the discriminant (`likewise.ops.discriminant`). The model runs as shipped, one of its values is replaced at a time:
+(`likewise.ops.prototypes`), and the discriminant (`likewise.ops.discriminant`). The model runs as shipped, one of its
+values is replaced at a time:
 
 - none: zero prototypes, no whitening, the examples' prototypes alone, no prior, no discriminant.
 - noise: values of the same spread. Prototypes are random vectors, the whitening scales random directions, self-support
