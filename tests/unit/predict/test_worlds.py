@@ -20,6 +20,9 @@ class Extractor:
     semantic_channels: int = 3
     engine: str = "onnx"
 
+    def levels(self, images: np.ndarray) -> list[np.ndarray]:
+        raise AssertionError
+
     def features(self, images: np.ndarray) -> Features:
         raise AssertionError("no features are needed")
 
