@@ -95,7 +95,7 @@ class OnnxBackbone:
         return Features(outputs[: len(self.taps)], outputs[-1])
 
     def levels(self, images: UInt8[np.ndarray, "b h w 3"]) -> list[Float32[np.ndarray, "b _c _h _w"]]:
-        """Return the taps alone, which is quicker."""
+        """Return the taps alone, which is faster."""
         return self.graph.run({"images": images}, self.taps)
 
     def __repr__(self) -> str:

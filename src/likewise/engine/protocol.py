@@ -50,7 +50,7 @@ class FeatureExtractor(Protocol):
         ...
 
     def levels(self, images: UInt8[np.ndarray, "b h w 3"]) -> list[Float32[np.ndarray, "b _c _h _w"]]:
-        """Return the taps alone, which is quicker."""
+        """Return the taps alone, which is faster."""
         ...
 
 

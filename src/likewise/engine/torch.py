@@ -42,7 +42,7 @@ class TorchBackbone:
 
     @torch.inference_mode()
     def levels(self, images: UInt8[np.ndarray, "b h w 3"]) -> list[Float32[np.ndarray, "b _c _h _w"]]:
-        """Return the taps alone, which is quicker."""
+        """Return the taps alone, which is faster."""
         return [level.float().cpu().numpy() for level in self.backbone(normalised(self.backbone, images))]
 
     def __repr__(self) -> str:
