@@ -100,3 +100,11 @@ def class_odds(query: Float32[np.ndarray, "c h w"], learned: LearnedClass) -> Fl
     """Return the log-odds of a class at every position of the query's features: the sum of both readings."""
     odds = log_odds(query, learned.prototypes)
     return odds if learned.discriminant is None else odds + discriminant_odds(query, learned.discriminant)
+
+
+def scene_misfit(query: Float32[np.ndarray, "c h w"], learned: LearnedClass) -> float:
+    """Return the misfit of a query; infinity without a discriminant."""
+    if learned.discriminant is None:
+        return float("inf")
+    flat = query.reshape(len(query), -1)
+    return misfit(flat / np.maximum(np.linalg.norm(flat, axis=0), np.float32(1e-12)), learned.discriminant)

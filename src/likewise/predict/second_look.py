@@ -26,6 +26,8 @@ DOUBT = -2.0
 """Log-odds of the first look above which a position may be object (experiments/21-resolution)."""
 MARGIN = 0.3
 """Margin around these positions, as a share of the square root of their box's area (experiments/21-resolution)."""
+MOST_MISFIT = 3.0
+"""Misfit of the first look above which there is no second (experiments/21-resolution)."""
 PREFIX = "finer_"
 """Start of the names of the rows of a concept that the second look needs."""
 

@@ -95,3 +95,16 @@ def test_an_absent_class_gets_no_second_look(name):
     segment = few_shot.prepare(few_shot.learn(Example(*scene())))
     few_shot.head.extractor.levels = None  # type: ignore[method-assign, assignment]
     assert not segment(scene()[0]).mask.any()
+
+
+def test_an_image_of_another_scene_gets_one_look():
+    image, mask = scene()
+    query, _ = scene(at=(60, 90), seed=1)
+    other = np.random.default_rng(3).integers(0, 256, query.shape, dtype=np.uint8)
+    few_shot = FewShot(edges=False, presence=0)
+    concept = few_shot.learn(Example(image, mask=mask))
+    (way,) = few_shot.head.prepare(concept).own
+    for pixels, again in ((query, True), (other, False)):
+        assert few_shot.head.knows(few_shot.features(pixels), [way]) is again
+        fast = FewShot(edges=False, presence=0, quality="fast").segment(pixels, concept)
+        assert np.array_equal(few_shot.segment(pixels, concept).probability, fast.probability) is not again

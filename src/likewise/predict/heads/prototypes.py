@@ -10,7 +10,7 @@ from jaxtyping import Float32, UInt8
 
 from likewise.engine.protocol import FeatureExtractor, Features
 from likewise.ops.bilinear import resize_bilinear
-from likewise.ops.discriminant import LearnedClass, class_odds, learn_class
+from likewise.ops.discriminant import LearnedClass, class_odds, learn_class, scene_misfit
 from likewise.ops.presence import World
 from likewise.ops.prototypes import (
     SupportStatistics,
@@ -28,7 +28,7 @@ from likewise.predict.concept import Concept
 from likewise.predict.heads.protocol import Found, Mask
 from likewise.predict.inputs import Pixels
 from likewise.predict.presence import Judge, folded_semantic_rows, mean_row, needed_rows, semantic_rows
-from likewise.predict.second_look import PREFIX, look_again
+from likewise.predict.second_look import MOST_MISFIT, PREFIX, look_again
 
 SIDE = 320
 """Default input size in pixels."""
@@ -139,7 +139,9 @@ class PrototypesHead:
         odds = self.read(encoded.features, prepared.own)
         judged = prepared.judge(encoded.semantic, list(odds)) if prepared.judge else None
         present = [judged is None or judged[way].presence >= threshold for way in range(len(odds))]
-        if finer is not None and any(present):
+        if finer is not None and self.knows(
+            encoded.features, [way for way, own in zip(prepared.own, present, strict=True) if own]
+        ):
             odds = look_again(
                 odds,
                 odds[present].max(axis=0),
@@ -149,6 +151,10 @@ class PrototypesHead:
             )
         planes = join_classes(list(odds), [one.logit for one in judged], present) if judged else list(odds)
         return Found(probabilities(planes, size or encoded.features.shape[1:]), judged)
+
+    def knows(self, features: Float32[np.ndarray, "c h w"], ways: Sequence[LearnedClass]) -> bool:
+        """Return whether the image shows the scene of the examples of a class."""
+        return any(scene_misfit(features, way) < MOST_MISFIT for way in ways)
 
     def read(
         self, features: Float32[np.ndarray, "c h w"], ways: Sequence[LearnedClass]
