@@ -17,7 +17,7 @@ from jaxtyping import Bool, UInt8
 from scipy import ndimage
 from skimage import data, filters, measure, segmentation
 
-from likewise.io.images import save_image
+from likewise.io.images import read_scaled, save_image
 from likewise.jobs.writers import write_cutout
 from likewise.predict.examples import Example
 from likewise.viz.contact_sheet import Tile, contact_sheet
@@ -165,7 +165,7 @@ def write_demo(outcomes: Sequence[Sequence[Outcome]], out: Path, subtitle: str) 
         save_image(task.query, out / f"{task.name}.png")
         save_image(result.mask, out / f"{task.name}.mask.png")
         save_image(overlay(task.query, result.labels), out / f"{task.name}.overlay.png")
-        write_cutout(task.query, result, out / f"{task.name}.cutout.png")
+        write_cutout(read_scaled(task.query), result, out / f"{task.name}.cutout.png")
         reference = overlay(task.query, task.truth & task.scored)
         tiles = (
             Tile(task.display, task.title, "the one example"),
