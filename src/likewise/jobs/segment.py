@@ -58,7 +58,9 @@ def segment_folder(
         unlike: Negatives: see `find_negatives`.
         formats: mask, labels, probability, overlay, cutout, coco, areas.
         instances: Separate objects that touch: files have an object for each of `Result.instances`.
-        pages, channels, one_scale: Of TIFF files, channels also of examples: see `list_images`.
+        pages: Of TIFF files: see `list_images`.
+        channels: Of TIFF files and of examples: see `list_images`.
+        one_scale: Of TIFF files: see `list_images`.
         window: Side in pixels of the windows of large TIFF files (`likewise.jobs.mosaic`); by default that of the
             examples' images, so that objects keep their size in pixels.
         force: Process finished images again, also with other settings than before.

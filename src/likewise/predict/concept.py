@@ -264,7 +264,8 @@ class Concept(EqualByValue):
         The file holds the names of the examples' images, and thumbnails of 96 pixels.
 
         Args:
-            private, token: see `FewShot.push_to_hub`.
+            private: see `FewShot.push_to_hub`.
+            token: see `FewShot.push_to_hub`.
 
         Raises:
             HubError: the hub cannot be reached, or refuses.

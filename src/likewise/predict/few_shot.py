@@ -190,7 +190,8 @@ class FewShot:
 
         Args:
             private: of a new repository; by default as the account says.
-            token, revision: see `from_pretrained`; a missing branch is made.
+            token: see `from_pretrained`.
+            revision: see `from_pretrained`; a missing branch is made.
 
         Raises:
             HubError: the hub cannot be reached, or refuses.
