@@ -9,6 +9,7 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,8 @@ USER_DEFINED = 32767
 """GeoTIFF's code of a coordinate system without a number."""
 MIN_IS_WHITE, PALETTE = 0, 3
 """Values of TIFF's PhotometricInterpretation."""
+MOST_PAGES = 10_000
+"""Pages that are looked through."""
 LARGEST_SEGMENT = 1 << 29
 """Bytes of a decoded strip or tile above which a file is refused: it cannot be read a few rows at a time."""
 SAMPLED_BANDS, SAMPLED_ROWS, SAMPLED_COLUMNS = 16, 8, 4096
@@ -223,13 +226,16 @@ def open_raster(source: TiffPage) -> Iterator[Raster]:
     except Exception as error:  # damaged headers raise almost any type
         raise ImageError(f"{source.path}: not a TIFF file, or a damaged one ({error})") from error
     with file:
-        all_pages: Any = file.pages
-        pages = [page for page in all_pages if not page.is_reduced and not page.is_mask]
-        if source.page >= len(pages):
-            raise ImageError(f"{source.path}: has {len(pages)} pages, no page {source.page + 1}")
-        page: Any = pages[source.page]
+        listed: Any = islice(file.pages, MOST_PAGES)  # one by one: a damaged file can list pages without end
+        kept = (each for each in listed if not each.is_reduced and not each.is_mask)
+        found = list(islice(kept, source.page + 1))
+        if source.page >= len(found):
+            raise ImageError(f"{source.path}: has {len(found)} pages, no page {source.page + 1}")
+        page: Any = found[source.page]
         if page.dtype is None or page.photometric == PALETTE:
             raise ImageError(f"{source}: holds palette colours or values of an unknown type; save it as RGB")
+        if not (page.dataoffsets and all(page.shape) and all(page.tile if page.is_tiled else page.chunks)):
+            raise ImageError(f"{source}: a damaged TIFF file, which says nowhere where its pixels are")
         yield Raster(file, page, source)
 
 

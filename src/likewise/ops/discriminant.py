@@ -46,7 +46,7 @@ class Discriminant(NamedTuple):
 
 
 def learn_discriminant(merged: SupportStatistics) -> Discriminant | None:
-    """Return the discriminant of examples from their merged statistics; None if they show no background."""
+    """Return the discriminant of examples from their merged statistics; None if they show no background, or nothing else."""
     sums, shares, squares = (np.asarray(part, np.float64) for part in (merged.sums, merged.shares, merged.squares))
     if shares.min() <= 0:
         return None
@@ -56,7 +56,9 @@ def learn_discriminant(merged: SupportStatistics) -> Discriminant | None:
     precision = np.linalg.inv(covariance + RIDGE * variance * np.eye(len(covariance)))
     direction = precision @ (means[1] - means[0])
     constant = np.log(shares[1] / shares[0]) - 0.5 * (means[0] + means[1]) @ direction
-    spread = max(float((precision * covariance).sum()), 1e-9)
+    spread = float((precision * covariance).sum())
+    if not (np.isfinite(constant) and 1e-6 < spread):  # no variance, or statistics of no image
+        return None
     return Discriminant(
         direction.astype(np.float32),
         float(constant),

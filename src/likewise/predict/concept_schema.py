@@ -79,12 +79,17 @@ def _check_sizes(
 
 
 def check_rows(rows: Mapping[str, np.ndarray], needed: Mapping[str, tuple[int, ...]]) -> None:
-    """Raise a `ValueError` unless the rows have these names, a floating type and this shape for each example."""
+    """Raise a `ValueError` unless the rows have these names, a floating type and this shape for each example.
+
+    Counts of examples and weights are positive.
+    """
     if missing := sorted(needed.keys() - rows.keys()):
         raise ValueError(f"it lacks {missing[0]!r}")
     for name, shape in needed.items():
         if rows[name].shape[1:] != shape or rows[name].dtype.kind != "f":
             raise ValueError(f"{name!r} is {rows[name].dtype} {rows[name].shape[1:]}, not {shape}, for each example")
+        if name.endswith(("count", "weights")) and not (rows[name] > (0.5 if name == "count" else 0)).all():
+            raise ValueError(f"{name!r} is not positive")
 
 
 def _field(header: Mapping[str, str], name: str) -> str:

@@ -19,11 +19,11 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     run = start_run(out, protocol_name="likewise-1", data=root, **settings)
     asked = iter(range(100))
 
-    def segment(dataset: EpisodeSet, episode: Episode) -> np.ndarray:
+    def segment(dataset: EpisodeSet, episode: Episode) -> tuple[np.ndarray, None]:
         _, target = read_pair(dataset, episode.query, episode.classes)
         labels = np.where(target == 255, 0, target).astype(np.uint8)
         labels[55 - next(asked) :] = 0
-        return labels
+        return labels, None
 
     predict(run, segment)
     return run

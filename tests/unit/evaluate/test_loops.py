@@ -83,7 +83,7 @@ def test_scores_are_those_of_the_protocols_metric_on_the_same_masks(root: Path, 
         dataset, metric = run.folds[fold], run.protocol.metric(run.folds[fold].classes)
         for episode in read_episodes(run.list_path(fold)):
             _, target = read_pair(dataset, episode.query, episode.classes, 400)
-            metric.update(segment(dataset, episode), target, episode)
+            metric.update(segment(dataset, episode)[0], target, episode)
         assert replace(part.scores, intervals={}) == metric.compute()
     values = [part.scores.values["mIoU"] for part in results.parts]
     assert results.mean is not None
