@@ -46,7 +46,7 @@ class Discriminant(NamedTuple):
 
 
 def learn_discriminant(merged: SupportStatistics) -> Discriminant | None:
-    """Return the discriminant of examples from their merged statistics; None if they show no background, or nothing else."""
+    """Return the discriminant of examples from their merged statistics; None if they show one side or one colour."""
     sums, shares, squares = (np.asarray(part, np.float64) for part in (merged.sums, merged.shares, merged.squares))
     if shares.min() <= 0:
         return None
@@ -57,7 +57,7 @@ def learn_discriminant(merged: SupportStatistics) -> Discriminant | None:
     direction = precision @ (means[1] - means[0])
     constant = np.log(shares[1] / shares[0]) - 0.5 * (means[0] + means[1]) @ direction
     spread = float((precision * covariance).sum())
-    if not (np.isfinite(constant) and 1e-6 < spread):  # no variance, or statistics of no image
+    if not (np.isfinite(constant) and spread > 1e-6):  # no variance, or statistics of no image
         return None
     return Discriminant(
         direction.astype(np.float32),
