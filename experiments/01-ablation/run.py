@@ -20,29 +20,29 @@ Intervals: 95% paired bootstrap over the queries of each class.
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import re
+import sys
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 from unittest.mock import patch
 
 import numpy as np
-from cachetools import LRUCache
 from image_sets import SETS, Classes, Labelled, episodes
 from jaxtyping import Float, Float32, UInt8
 from PIL import Image
 
 from likewise import FewShot
-from likewise.engine.protocol import FeatureExtractor, Features
 from likewise.io.images import read_image
 from likewise.ops import prototypes
 from likewise.ops.bilinear import resize_bilinear
 from likewise.ops.discriminant import LearnedClass, class_odds, learn_class
 from likewise.ops.prototypes import COSINE_SCALE, Prototypes, SupportStatistics, cosine
-from likewise.predict.heads.prototypes import features_of
+from likewise.predict.heads.features import features_of
+
+sys.path.append(str(Path(__file__).resolve().parents[1]))
+from cached_extractor import CachedExtractor
 
 SHOTS = (1, 5)
 RESAMPLES = 2000
@@ -52,25 +52,7 @@ ABOUT = {
     "protocol": "mIoU in percent, 1 and 5 shots, 320 pixels, edges not refined",
     "spread": "[mIoU, difference from the whole model, low, high]: 95% paired bootstrap over the queries of each class",
 }
-CACHED_IMAGES = 1000
 REPLACEMENTS = ("none", "noise", "another class's")
-
-
-class CachedExtractor:
-    """Features of another extractor, kept by the content of the image."""
-
-    def __init__(self, extractor: FeatureExtractor) -> None:
-        self.extractor = extractor
-        self.kept: LRUCache[bytes, Features] = LRUCache(CACHED_IMAGES)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.extractor, name)
-
-    def features(self, images: UInt8[np.ndarray, "b h w 3"]) -> Features:
-        key = hashlib.sha256(str(images.shape).encode() + images.tobytes()).digest()
-        if key not in self.kept:
-            self.kept[key] = self.extractor.features(images)
-        return self.kept[key]
 
 
 def pixels(few_shot: FewShot, path: Path) -> UInt8[np.ndarray, "h w 3"]:

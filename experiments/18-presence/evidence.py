@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
+import sys
 import zlib
 from collections.abc import Iterator
 from dataclasses import replace
@@ -10,12 +10,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from cachetools import LRUCache
-from jaxtyping import Bool, UInt8
+from jaxtyping import Bool
 
 from likewise import Example, FewShot
 from likewise.data.class_names import CAMVID
-from likewise.engine.protocol import Features
 from likewise.io.class_lists import PASCAL
 from likewise.io.images import read_image
 from likewise.io.labels import IGNORE
@@ -23,6 +21,9 @@ from likewise.io.masks import read_labels
 from likewise.ops.presence import World, measure_world
 from likewise.predict.concept import Concept
 from likewise.predict.presence import Judge
+
+sys.path.append(str(Path(__file__).resolve().parents[1]))
+from cached_extractor import CachedExtractor as CachedExtractor
 
 SMALLEST_OBJECT = 2048
 """Pixels of a class in an image from which the image counts as showing it, as in the lists of PASCAL-5i."""
@@ -149,23 +150,6 @@ def by_pixels(pairs: list[tuple[Path, Path]], labels: dict[str, int], ignored: i
             if counts[label] >= SMALLEST_OBJECT:
                 classes[name].append(Labelled(image, path, label, ignored))
     return {name: images for name, images in classes.items() if len(images) > max(SHOTS) + 1}
-
-
-class CachedExtractor:
-    """Features of another extractor, kept by the content of the image."""
-
-    def __init__(self, extractor: Any, images: int = 1500) -> None:
-        self.extractor = extractor
-        self.kept: LRUCache[bytes, Features] = LRUCache(images)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.extractor, name)
-
-    def features(self, images: UInt8[np.ndarray, "b h w 3"]) -> Features:
-        key = hashlib.sha256(str(images.shape).encode() + images.tobytes()).digest()
-        if key not in self.kept:
-            self.kept[key] = self.extractor.features(images)
-        return self.kept[key]
 
 
 class Worlds:

@@ -27,7 +27,7 @@ from likewise.io.class_lists import PASCAL
 from likewise.io.images import read_image
 from likewise.io.labels import IGNORE
 from likewise.metrics.presence import auroc
-from likewise.predict.heads.prototypes import features_of
+from likewise.predict.heads.features import features_of
 from likewise.predict.presence import Judge
 from likewise.weights import PRESENCE
 

@@ -14,7 +14,6 @@ time of one image in memory, models in turns.
 from __future__ import annotations
 
 import argparse
-import hashlib
 import json
 import statistics
 import sys
@@ -25,19 +24,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from cachetools import LRUCache
-from jaxtyping import Bool, UInt8
+from jaxtyping import Bool
 from scipy import ndimage
 
 from likewise import Example, FewShot
-from likewise.engine.protocol import FeatureExtractor, Features
 from likewise.io.class_lists import PASCAL
 from likewise.io.images import read_image
 from likewise.io.labels import IGNORE
 from likewise.io.resize import resize_image
 
 HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent / "01-ablation"))
+sys.path[:0] = [str(HERE.parent), str(HERE.parent / "01-ablation")]
+from cached_extractor import CachedExtractor  # noqa: E402 (found by the line above)
 from image_sets import Classes, Labelled, camvid, ccp, davis, voc  # noqa: E402 (found by the line above)
 
 RESULT, PLOT = HERE / "result.json", HERE.parents[1] / "docs/resolution.svg"
@@ -52,23 +50,6 @@ RESAMPLES = 2000
 TOLERANCE = 4
 CACHED_IMAGES = 40
 Mask = Bool[np.ndarray, "h w"]
-
-
-class CachedExtractor:
-    """Features of another extractor, kept by the content of the image."""
-
-    def __init__(self, extractor: FeatureExtractor) -> None:
-        self.extractor = extractor
-        self.kept: LRUCache[bytes, Features] = LRUCache(CACHED_IMAGES)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.extractor, name)
-
-    def features(self, images: UInt8[np.ndarray, "b h w 3"]) -> Features:
-        key = hashlib.sha256(str(images.shape).encode() + images.tobytes()).digest()
-        if key not in self.kept:
-            self.kept[key] = self.extractor.features(images)
-        return self.kept[key]
 
 
 def full_davis(root: Path) -> Classes:
@@ -102,7 +83,7 @@ def pairs(set_name: str, classes: Classes, queries: int) -> Iterator[tuple[str, 
 
 def open_models(rows: dict[str, dict[str, Any]]) -> dict[str, FewShot]:
     models = {name: FewShot(presence=0, **options) for name, options in rows.items()}
-    shared = CachedExtractor(models["fast"].extractor)
+    shared = CachedExtractor(models["fast"].extractor, CACHED_IMAGES)
     for model in models.values():
         model.head.extractor = shared
     return models

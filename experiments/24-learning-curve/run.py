@@ -29,7 +29,7 @@ from likewise import FewShot
 from likewise.io.class_lists import PASCAL
 from likewise.io.images import read_image
 from likewise.io.labels import IGNORE
-from likewise.predict.heads.prototypes import Prepared, features_of
+from likewise.predict.heads.features import Prepared, features_of
 from likewise.predict.presence import Judge
 from likewise.weights import PRESENCE
 

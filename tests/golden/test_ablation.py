@@ -23,7 +23,7 @@ from likewise.io.masks import read_mask
 from likewise.ops import prototypes
 from likewise.ops.discriminant import LearnedClass, class_odds
 from likewise.ops.prototypes import Prototypes, probabilities
-from likewise.predict.heads.prototypes import features_of
+from likewise.predict.heads.features import features_of
 
 QUERIES = 2
 """Queries of a class."""

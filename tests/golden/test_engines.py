@@ -9,7 +9,7 @@ import pytest
 from likewise import Concept, CoSaliency, Example, FewShot, Saliency
 from likewise.data.groups import cosaliency_groups
 from likewise.jobs.demo import Task, coins, motorcycle
-from likewise.predict.heads.prototypes import PANetHead, PrototypesHead
+from likewise.predict.heads.features import FeatureHead
 
 RELATIVE = 1e-5
 MODELS = ("prototypes-lite0", "panet-lite0")
@@ -41,8 +41,8 @@ def block(height: int, width: int) -> np.ndarray:
     return mask
 
 
-def head_of(few_shot: FewShot) -> PrototypesHead | PANetHead:
-    assert isinstance(few_shot.head, PrototypesHead | PANetHead)
+def head_of(few_shot: FewShot) -> FeatureHead:
+    assert isinstance(few_shot.head, FeatureHead)
     return few_shot.head
 
 

@@ -26,7 +26,8 @@ from likewise.ops.prototypes import (
     NEW_SCENE_DISTANCE,
 )
 from likewise.predict.few_shot import FewShot
-from likewise.predict.heads.prototypes import PANetHead
+from likewise.predict.heads.features import FeatureHead
+from likewise.predict.heads.panet import PANetHead
 
 
 class ConceptGraph(nn.Module):
@@ -42,9 +43,10 @@ class ConceptGraph(nn.Module):
         super().__init__()
         self.backbone = exportable(backbone)
         head = few_shot.head
+        assert isinstance(head, FeatureHead)
         self.side, self.multiple, self.smallest = few_shot.side, head.multiple, head.smallest
         self.panet = isinstance(head, PANetHead)
-        self.align_corners = isinstance(head, PANetHead) and head.align_corners
+        self.align_corners = head.align_corners
         ways = [Cosines(prepared, head.scale)] if isinstance(head, PANetHead) else [Odds(way) for way in prepared]
         self.ways = nn.ModuleList(ways)
 

@@ -32,9 +32,9 @@ from likewise.io.resize import LARGEST_SIDE
 from likewise.predict.concept import Concept, concatenate, thumbnail
 from likewise.predict.concept_schema import MOST_CLASSES
 from likewise.predict.examples import MARKS, Example, mark
+from likewise.predict.heads.features import FeatureHead, features_of
 from likewise.predict.heads.open import open_head
 from likewise.predict.heads.protocol import Mask
-from likewise.predict.heads.prototypes import PANetHead, PrototypesHead, features_of
 from likewise.predict.inputs import Inputs, Pixels
 from likewise.predict.result import Result
 from likewise.predict.second_look import FINER, PREFIX, QUALITIES
@@ -283,7 +283,7 @@ class FewShot:
 
         Folded examples cannot be removed one by one. HSNet, which compares each example, keeps all.
         """
-        return concept.folded(self.head.fold) if isinstance(self.head, PrototypesHead | PANetHead) else concept
+        return concept.folded(self.head.fold) if isinstance(self.head, FeatureHead) else concept
 
     def prepare(self, concept: Concept) -> Segmenter:
         """A segmenter for the concept: prepare once, then segment any number of images.
@@ -334,7 +334,7 @@ class FewShot:
         Raises:
             ModelError: a method that does not compare features with a world.
         """
-        if not isinstance(self.head, PrototypesHead | PANetHead):
+        if not isinstance(self.head, FeatureHead):
             raise ModelError(f"{self.model_name} does not judge presence; prototypes and PANet do")
         return self.head.extractor
 

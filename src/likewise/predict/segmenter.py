@@ -17,8 +17,8 @@ from likewise.io.prefetch import prefetch
 from likewise.ops.bilinear import largest_plane
 from likewise.predict.concept import Concept
 from likewise.predict.edges import LARGEST, refine_edges
+from likewise.predict.heads.features import FeatureHead, features_of
 from likewise.predict.heads.protocol import Found, Head
-from likewise.predict.heads.prototypes import PANetHead, PrototypesHead, features_of
 from likewise.predict.inputs import Inputs, Pixels
 from likewise.predict.presence import Judged
 from likewise.predict.result import Result
@@ -141,7 +141,7 @@ class Segmenter:
         return self._answer(features, size)
 
     def _answer(self, features: Features, size: tuple[int, int] | None = None, finer: Pixels | None = None) -> Found:
-        if not isinstance(self._head, PrototypesHead | PANetHead):
+        if not isinstance(self._head, FeatureHead):
             raise ModelError(f"{self.concept.model} does not answer from features; prototypes and PANet do")
         (encoded,) = features_of(features, align_corners=self._head.align_corners)
         return self._head.answer(encoded, self._prepared, size, self.presence, finer)

@@ -7,8 +7,10 @@ from pathlib import Path
 from likewise.engine.onnx import OnnxBackbone
 from likewise.errors import ModelError, WeightsError, check_known
 from likewise.predict.engines import ENGINES, choose_exported, needs_torch, onnx_device
+from likewise.predict.heads.features import FeatureHead
+from likewise.predict.heads.panet import PANetHead
 from likewise.predict.heads.protocol import Head, Opened
-from likewise.predict.heads.prototypes import PANetHead, PrototypesHead
+from likewise.predict.heads.prototypes import PrototypesHead
 from likewise.predict.worlds import load_world
 from likewise.weights.names import FEW_SHOT, MODELS, check_model
 
@@ -71,7 +73,7 @@ def with_world(opened: Opened, path: str | Path) -> Opened:
         ModelError: a method that does not compare features with a world.
         WeightsError: a world that cannot be read, or of another backbone.
     """
-    if not isinstance(opened.head, PrototypesHead | PANetHead):
+    if not isinstance(opened.head, FeatureHead):
         raise ModelError(f"{opened.name} does not judge presence, so it takes no world; leave the world out")
     opened.head.world, digest = load_world(path, opened.head.extractor)
     return replace(opened, world=digest)

@@ -10,8 +10,9 @@ from likewise.models.hsnet import HSNet
 from likewise.predict.devices import torch_device, torch_precision
 from likewise.predict.feature_cache import CachedBackbone
 from likewise.predict.heads.hsnet import HSNetHead
+from likewise.predict.heads.panet import PANetHead
 from likewise.predict.heads.protocol import Head, Opened
-from likewise.predict.heads.prototypes import PANetHead, PrototypesHead
+from likewise.predict.heads.prototypes import PrototypesHead
 from likewise.predict.ready import prepare_network
 from likewise.weights.checkpoint import fingerprint
 from likewise.weights.imagenet import load_semantic
