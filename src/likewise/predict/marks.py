@@ -106,7 +106,7 @@ def seeds_of(
     planes[0] &= ~planes[1]
     if box is None:
         if not planes[1].any():
-            raise ArgumentError("nothing marks the object; give a point on the object (x,y,+ or label 1), a box or a stroke")
+            raise ArgumentError("nothing marks the object; give a point on it (x,y,+; label 1), a box or a stroke")
         return Seeds(planes[1], planes[0], None, np.zeros(grid, np.float32))
     limit = shrink(boxes_mask(box, size), grid) >= 0.5
     central = np.full(grid, -1, np.float32)
