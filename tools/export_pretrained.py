@@ -4,8 +4,6 @@
 
 - panet-lite0.onnx: the backbone of the few-shot models; it holds the weights of the semantic map only.
 - saliency-lite0.onnx, icnet-lite0.vectors.onnx, icnet-lite0.masks.onnx.
-- tools/try_page/panet-lite0.onnx: the backbone without the semantic map and with its weights, for the page in the
-  browser.
 
 The other weights of a graph are in the .safetensors file beside it.
 
@@ -54,8 +52,6 @@ def main() -> None:
         card=card_of(name),
         weights=PRETRAINED / f"{name}.safetensors",
     )
-    page = ROOT / "tools/try_page" / f"{name}.onnx"
-    export_backbone(network.backbone, page, fingerprint=fingerprint(network), card=card_of(name))
     name = "saliency-lite0"
     export_saliency(
         open_model(name, SALIENCY).network,

@@ -107,6 +107,7 @@ function select(image) {
   for (const { tile } of images) tile.querySelector(".open").setAttribute("aria-pressed", String(tile === image.tile));
   stage.show(image);
   showHint();
+  image.reading.then(() => image === selected && call("prepareMarks", { key: image.key })).catch(() => {}); // see select
 }
 
 function openNetwork() {
@@ -134,12 +135,18 @@ async function mark(step) {
 
 async function afterMarks(image) {
   const { marks } = image;
-  const last = marks.clicks.at(-1);
-  if (last && !last.grown) {
+  const { last } = marks;
+  if (last && !last.found) {
     stage.show(image);
-    const points = marks.clicks.map(({ x, y, object }) => ({ x: x / marks.width, y: y / marks.height, object }));
+    const boxes = marks.boxes.map(pixelsInside);
+    const points = marks.clicks.map(({ x, y, object }) => ({ x, y, object }));
     await image.reading;
-    if (points.some(({ object }) => object)) last.grown = await call("grow", { key: image.key, points });
+    try {
+      last.found = await call("select", { key: image.key, boxes, points });
+    } catch (error) {
+      if (!images.includes(image)) return;
+      report([`${image.file.name}: ${error.message}`]);
+    }
     marks.changed();
   }
   if (image === selected) select(image);
@@ -258,14 +265,11 @@ function showHint() {
     paint: "Paint over the object.",
     not: "Paint over what is not the object.",
   };
-  const last = steps.at(-1);
   let hint = shown[stage.tool];
-  if (last?.kind === "box") {
-    const [x, y, width, height] = pixelsInside(last);
-    const full = selected.element.naturalWidth / marks.width;
-    const box = [x, y, x + width, y + height].map((edge) => Math.round(edge * full)).join(",");
-    hint = `The same on the command line: --like ${selected.file.name} --box ${box}`;
-  } else if (steps.length && !steps.some(({ object }) => object)) {
+  const command = commandOf(selected);
+  if (command) {
+    hint = `The same on the command line: ${command}`;
+  } else if (steps.length && !steps.some(({ kind, object }) => kind === "box" || object)) {
     hint = "Mark the object too.";
   } else if (steps.length && steps.every(({ kind, object }) => kind === "stroke" && object)) {
     hint =
@@ -274,6 +278,18 @@ function showHint() {
     hint = `${hint} It becomes one more example.`;
   }
   $("#hint").textContent = hint;
+}
+
+/** Return the options of `likewise segment` that make the same example; "" if none do. */
+function commandOf({ file, marks, element }) {
+  const { boxes, clicks, steps } = marks;
+  const full = element.naturalWidth / marks.width;
+  const kinds = new Set(steps.map(({ kind }) => kind));
+  if (kinds.size !== 1 || kinds.has("stroke") || !(boxes.length || clicks.some(({ object }) => object))) return "";
+  const corners = ({ x0, y0, x1, y1 }) => [x0, y0, x1, y1].map((edge) => Math.round(edge * full)).join(",");
+  const point = ({ x, y, object }) => `${Math.round(x * full)},${Math.round(y * full)},${object ? "+" : "-"}`;
+  const marked = boxes.length ? ["--box", ...boxes.map(pixelsInside).map(corners)] : ["--points", ...clicks.map(point)];
+  return ["--like", file.name, ...marked].join(" ");
 }
 
 // ---- controls

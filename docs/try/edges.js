@@ -8,7 +8,7 @@ const SMOOTHING = 0.004;
 const GRID = 80;
 
 /** Largest short side in pixels: photographs are decoded at this size at most, which is where Python reduces them. */
-export const LARGEST = 1024;
+export const LARGEST = 750;
 
 /** Return the probability of the object, changing where the image's colours change; both have one size. */
 export function refineEdges(probability, image) {

@@ -1,9 +1,10 @@
 // The marks on one image: steps that can be undone, drawn into a plane of labels.
 //
 // Positions are pixels of the image at the size that is computed. A step is one of
-//   { kind: "box", x0, y0, x1, y1 }
+//   { kind: "box", x0, y0, x1, y1, found }
+//   { kind: "click", object, x, y, found }
 //   { kind: "stroke", object, radius, points: [[x, y], ...] }
-//   { kind: "click", object, x, y, grown }, where `grown` is the mask of all clicks up to this one
+// `found` is the mask of all boxes and clicks up to this one; strokes are painted over it.
 
 export const OBJECT = "rgb(0, 200, 140)";
 export const NOT_OBJECT = "rgb(255, 80, 50)";
@@ -34,17 +35,25 @@ export class Marks {
     return this.steps.filter(({ kind }) => kind === "click");
   }
 
+  get boxes() {
+    return this.steps.filter(({ kind }) => kind === "box");
+  }
+
+  /** The last box or click. */
+  get last() {
+    return this.steps.findLast(({ kind }) => kind !== "stroke");
+  }
+
   /** Draw all steps into `layer`, in the two colours. Call it after a change of a step. */
   changed() {
     this.version++;
     const { context } = this;
     context.clearRect(0, 0, this.width, this.height);
-    const grown = this.clicks.at(-1)?.grown;
-    if (grown) context.putImageData(tint(grown, this.height, this.width), 0, 0);
-    for (const step of this.steps) {
-      context.fillStyle = context.strokeStyle = step.object === false ? NOT_OBJECT : OBJECT;
-      if (step.kind === "box") context.fillRect(...pixelsInside(step));
-      if (step.kind === "stroke") drawStroke(context, step);
+    const found = this.last?.found;
+    if (found) context.putImageData(tint(found, this.height, this.width), 0, 0);
+    for (const step of this.steps.filter(({ kind }) => kind === "stroke")) {
+      context.strokeStyle = step.object ? OBJECT : NOT_OBJECT;
+      drawStroke(context, step);
     }
   }
 
@@ -68,11 +77,11 @@ export class Marks {
   }
 }
 
-/** Return x, y, width and height of the pixels whose centre is in the box. */
+/** Return the corners, in whole pixels, of the pixels whose centre is in the box, the last two exclusive. */
 export function pixelsInside({ x0, y0, x1, y1 }) {
   const [left, right] = [Math.min(x0, x1), Math.max(x0, x1)].map((x) => Math.ceil(x - 0.5));
   const [top, bottom] = [Math.min(y0, y1), Math.max(y0, y1)].map((y) => Math.ceil(y - 0.5));
-  return [left, top, right - left, bottom - top];
+  return { x0: left, y0: top, x1: right, y1: bottom };
 }
 
 function drawStroke(context, { radius, points }) {

@@ -80,28 +80,34 @@ function blend(data, start, stride, weights, out, at) {
   out[at + 2] = Math.min(blue >> BITS, 255);
 }
 
-/** Return a mask at another size: pixels half covered, or covered at all if none is half covered. */
-export function resizeMask(mask, height, width) {
-  const across = antialiasedWeights(mask.width, width, box, 0.5);
-  const down = antialiasedWeights(mask.height, height, box, 0.5);
-  const rows = new Float32Array(mask.height * width);
-  for (let y = 0; y < mask.height; y++) {
+/** Return a plane at another size by Pillow's box filter: the mean over each new pixel. */
+export function boxMeans(plane, height, width) {
+  const across = antialiasedWeights(plane.width, width, box, 0.5);
+  const down = antialiasedWeights(plane.height, height, box, 0.5);
+  const rows = new Float32Array(plane.height * width);
+  for (let y = 0; y < plane.height; y++) {
     for (let x = 0; x < width; x++) {
       const { first, weights } = across[x];
       let sum = 0;
-      for (let i = 0; i < weights.length; i++) sum += mask.data[y * mask.width + first + i] * weights[i];
+      for (let i = 0; i < weights.length; i++) sum += plane.data[y * plane.width + first + i] * weights[i];
       rows[y * width + x] = sum;
     }
   }
-  const covered = new Float32Array(height * width);
+  const data = new Float32Array(height * width);
   for (let y = 0; y < height; y++) {
     const { first, weights } = down[y];
     for (let x = 0; x < width; x++) {
       let sum = 0;
       for (let i = 0; i < weights.length; i++) sum += rows[(first + i) * width + x] * weights[i];
-      covered[y * width + x] = sum;
+      data[y * width + x] = sum;
     }
   }
+  return { data, height, width, channels: 1 };
+}
+
+/** Return a mask at another size: pixels half covered, or covered at all if none is half covered. */
+export function resizeMask(mask, height, width) {
+  const covered = boxMeans(mask, height, width).data;
   const half = Uint8Array.from(covered, (share) => (share >= 0.5 ? 1 : 0));
   const data = half.includes(1) ? half : Uint8Array.from(covered, (share) => (share > 0 ? 1 : 0));
   return { data, height, width, channels: 1 };

@@ -53,6 +53,14 @@ export class Stage {
     ];
   }
 
+  /** Return the corner of the pixel of the full image at a position: a whole number there, as on the command line. */
+  pixelAt(x, y) {
+    const { marks, element } = this.image;
+    const corner = (position, length, full) =>
+      (Math.min(Math.floor((position * full) / length), full - 1) * length) / full;
+    return { x: corner(x, marks.width, element.naturalWidth), y: corner(y, marks.height, element.naturalHeight) };
+  }
+
   down(event) {
     if (!this.image || (event.button !== 0 && event.button !== 2)) return;
     this.canvas.setPointerCapture(event.pointerId);
@@ -62,7 +70,7 @@ export class Stage {
   /** Begin a step at a position; `other` says that it is not the object. */
   start([x, y], other) {
     const object = this.tool !== "not" && !other;
-    if (this.tool === "click") this.onMark({ kind: "click", object, x, y });
+    if (this.tool === "click") this.onMark({ kind: "click", object, ...this.pixelAt(x, y) });
     else if (this.tool === "box") this.drawing = { kind: "box", x0: x, y0: y, x1: x, y1: y };
     else this.drawing = { kind: "stroke", object, radius: this.radius, points: [[x, y]] };
     this.draw();
@@ -88,8 +96,8 @@ export class Stage {
   }
 
   isTooSmall(step) {
-    const [, , width, height] = pixelsInside(step);
-    return Math.min(width, height) < SHORTEST * (this.image.marks.width / this.canvas.clientWidth);
+    const { x0, y0, x1, y1 } = pixelsInside(step);
+    return Math.min(x1 - x0, y1 - y0) < SHORTEST * (this.image.marks.width / this.canvas.clientWidth);
   }
 
   key(event) {
@@ -135,8 +143,10 @@ export class Stage {
       context.drawImage(image.marks.layer, 0, 0);
       context.globalAlpha = 1;
     }
+    for (const box of image.marks.boxes) this.drawBox(context, box, zoom / ratio);
+    const half = image.marks.width / naturalWidth / 2;
     for (const { x, y, object } of image.marks.clicks)
-      this.dot(context, x, y, object ? OBJECT : NOT_OBJECT, zoom / ratio);
+      this.dot(context, x + half, y + half, object ? OBJECT : NOT_OBJECT, zoom / ratio);
     if (this.drawing) this.drawUnfinished(context, zoom / ratio);
     if (this.pointer) this.drawPointer(context, zoom / ratio);
     context.setTransform(1, 0, 0, 1, 0, 0);
@@ -174,7 +184,7 @@ export class Stage {
       context.globalAlpha = 0.25;
       context.fillRect(step.x0, step.y0, step.x1 - step.x0, step.y1 - step.y0);
       context.globalAlpha = 1;
-      this.line(context, zoom, () => context.rect(step.x0, step.y0, step.x1 - step.x0, step.y1 - step.y0));
+      this.drawBox(context, step, zoom);
       return;
     }
     context.globalAlpha = 0.5;
@@ -186,6 +196,10 @@ export class Stage {
     for (const point of step.points) context.lineTo(...point);
     context.stroke();
     context.globalAlpha = 1;
+  }
+
+  drawBox(context, { x0, y0, x1, y1 }, zoom) {
+    this.line(context, zoom, () => context.rect(x0, y0, x1 - x0, y1 - y0));
   }
 
   drawPointer(context, zoom) {

@@ -3,25 +3,27 @@
 // Requests are { id, call, ... }; answers are { id, result } or { id, error }. An image is known by its `key`.
 
 import { refineEdges } from "./edges.js";
-import { growFromClicks } from "./clicks.js";
-import { inputSize, openFeatures } from "./features.js";
-import { resizeMask } from "./planes.js";
+import { inputSize, openNetworks } from "./networks.js";
+import { resizeImage, resizeMask } from "./planes.js";
 import { classOdds, concatLevels, learnClass, probability, supportStatistics } from "./prototypes.js";
+import { SELECTOR_INPUT, Selector, viewOf } from "./selector.js";
 
 /** Decoded images are kept up to this number of bytes; others are decoded again. */
 const PIXEL_BUDGET = 256e6;
+/** Images that stay prepared for marks. */
+const MOST_VIEWS = 4;
 
-let network;
+let networks;
 let learned;
 const files = new Map();
 const levels = new Map();
 const pixels = new Map();
+const views = new Map();
 
 const calls = {
   async open({ requested }) {
-    const opened = await openFeatures((received, total) => postMessage({ progress: { received, total } }), requested);
-    network = opened.network;
-    return opened.about;
+    networks = await openNetworks((received, total) => postMessage({ progress: { received, total } }), requested);
+    return networks.about;
   },
 
   /** Decode an image at a size and compute its features; return the milliseconds that these took. */
@@ -29,12 +31,13 @@ const calls = {
     files.set(key, { file, height, width });
     const image = await decode(key);
     const started = performance.now();
-    levels.set(key, await network.features(image));
+    const input = resizeImage(image, ...inputSize(image.height, image.width));
+    levels.set(key, (await networks.backbone.features(input)).levels);
     return performance.now() - started;
   },
 
   remove({ key }) {
-    for (const kept of [files, levels, pixels]) kept.delete(key);
+    for (const kept of [files, levels, pixels, views]) kept.delete(key);
   },
 
   /** Return the statistics of an example whose masks have the size of the image. */
@@ -63,11 +66,26 @@ const calls = {
     return { probability: data, decoding: computing - started, milliseconds: ended - computing };
   },
 
-  /** Return the mask (0 or 1) of the object at which clicks point; `points` are { x, y, object } in 0..1. */
-  async grow({ key, points }) {
-    return growFromClicks(concatLevels(levels.get(key)), await decode(key), points);
+  /** Make an image ready for its first mark. */
+  async prepareMarks({ key }) {
+    await viewOfImage(key, await decode(key));
+  },
+
+  /** Return the mask (0 or 1) of the objects that boxes and clicks show; see `Selector`. */
+  async select({ key, boxes, points }) {
+    const image = await decode(key);
+    return new Selector(networks.readMarks, image, await viewOfImage(key, image)).objects(boxes, points);
   },
 };
+
+async function viewOfImage(key, image) {
+  if (!views.has(key)) {
+    const input = resizeImage(image, ...inputSize(image.height, image.width, SELECTOR_INPUT));
+    views.set(key, viewOf(input, await networks.backbone.features(input)));
+    if (views.size > MOST_VIEWS) views.delete(views.keys().next().value);
+  }
+  return views.get(key);
+}
 
 /** Return an image's RGB pixels, upright, transparent parts on white. */
 async function decode(key) {

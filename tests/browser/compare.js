@@ -3,7 +3,7 @@ async (golden) => {
   const planes = await import("./planes.js");
   const { supportStatistics, learnClass, classOdds, probability } = await import("./prototypes.js");
   const { refineEdges } = await import("./edges.js");
-  const { inputSize } = await import("./features.js");
+  const { inputSize } = await import("./networks.js");
 
   const array = ({ type, data }) => {
     const bytes = Uint8Array.from(atob(data), (letter) => letter.charCodeAt(0));

@@ -1,8 +1,7 @@
-"""MkDocs hook: add to site/try what docs/try runs, which is not in the repository as such.
+"""MkDocs hook: add to site/try what docs/try runs, which is not in its folder.
 
-onnxruntime-web comes from node_modules beside this file (`npm ci --prefix tools/try_page`), the network from the file
-beside it, which lacks the semantic map of the package's (`tools/export_pretrained.py` writes both), and the sample
-photographs from scikit-image. `vendor/files.json` lists them for the page.
+onnxruntime-web comes from node_modules beside this file (`npm ci --prefix tools/try_page`), the networks from the
+package, and the sample photographs from scikit-image. `vendor/files.json` lists them for the page.
 """
 
 from __future__ import annotations
@@ -16,9 +15,16 @@ from mkdocs.exceptions import PluginError
 from PIL import Image
 from skimage import data
 
+from likewise.weights.names import PANET_LITE0, SELECTOR_LITE0
+
 HERE = Path(__file__).parent
 NODE_MODULES = HERE / "node_modules/onnxruntime-web"
-MODEL = HERE / "panet-lite0.onnx"
+NETWORKS = {
+    "backbone": PANET_LITE0[1]["backbone"],
+    "weights": PANET_LITE0[0],
+    "selector": SELECTOR_LITE0,
+}
+"""The backbone's graph, the file that it refers to, and the network that reads marks."""
 BUILDS = {
     "wasm": ("ort.wasm.min.mjs", "ort-wasm-simd-threaded"),
     "webgpu": ("ort.webgpu.min.mjs", "ort-wasm-simd-threaded.asyncify"),
@@ -34,14 +40,14 @@ def on_post_build(config: Any) -> None:
     vendor = page / "vendor"
     shutil.rmtree(vendor, ignore_errors=True)
     vendor.mkdir()
-    files = [MODEL]
+    files = [*NETWORKS.values()]
     for module, stem in BUILDS.values():
         files += [NODE_MODULES / "dist" / name for name in (module, f"{stem}.mjs", f"{stem}.wasm")]
     for file in files:
         shutil.copyfile(file, vendor / file.name)
     manifest = {
         "version": json.loads((NODE_MODULES / "package.json").read_text(encoding="utf-8"))["version"],
-        "model": MODEL.name,
+        **{name: file.name for name, file in NETWORKS.items()},
         **{name: {"module": module, "wasm": f"{stem}.wasm"} for name, (module, stem) in BUILDS.items()},
         "sizes": {file.name: file.stat().st_size for file in files},
     }

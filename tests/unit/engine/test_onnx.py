@@ -15,7 +15,6 @@ from likewise.engine.torch import TorchBackbone
 from likewise.errors import ModelError, WeightsError
 from likewise.export.networks import export_backbone
 from likewise.weights.checkpoint import fingerprint
-from likewise.weights.names import MODELS
 
 
 @pytest.fixture(scope="module")
@@ -94,12 +93,3 @@ def test_damaged_and_foreign_files_are_named(exported: Path, tmp_path: Path) -> 
 def test_an_unknown_provider_is_refused(exported: Path) -> None:
     with pytest.raises(ModelError, match="NoSuchProvider"):
         OnnxBackbone(exported, device="NoSuchProvider")
-
-
-def test_the_page_in_the_browser_has_the_bundled_backbone() -> None:
-    page = OnnxBackbone(Path(__file__).parents[3] / "tools/try_page/panet-lite0.onnx")
-    bundled = OnnxBackbone(MODELS["panet-lite0"].onnx["backbone"])
-    images = np.random.default_rng(0).integers(0, 256, (1, 64, 96, 3), dtype=np.uint8)
-    assert page.fingerprint == bundled.fingerprint
-    for own, other in zip(page.features(images).levels, bundled.features(images).levels, strict=True):
-        np.testing.assert_allclose(own, other, rtol=1e-5, atol=1e-5)
