@@ -144,7 +144,9 @@ def weights_file(path: str | Path) -> Path:
 def load_trained(path: str | Path) -> tuple[nn.Module, tuple[str, ...]]:
     """The network that `likewise train` left in a run's folder or weights file, and the classes of its training data.
 
-    The file's header holds the recipe, which says how to build the network, and the classes.
+    The file's header holds the recipe, which says how to build the network, and the classes. With `backbone`, the name
+    of a bundled model, it holds only those entries of the backbone that differ from this model's, or from ImageNet's
+    where this model has none.
 
     Raises:
         WeightsError: a file that does not exist, is not of a training run, or does not fit its own recipe.
@@ -155,7 +157,10 @@ def load_trained(path: str | Path) -> tuple[nn.Module, tuple[str, ...]]:
     try:
         check_numbers(section, max(len(state), *(size for value in state.values() for size in value.shape)))
         with torch.device("meta"):  # a section that does not fit must not fill the memory
-            misfits = find_misfits(build_model(section, classes).state_dict(), state)
+            empty = build_model(section, classes)
+        if "backbone" in header:
+            state = bundled_backbone_state(empty, header["backbone"]) | state
+        misfits = find_misfits(empty.state_dict(), state)
         model = build_model(section, classes) if not misfits else None
     except Exception as error:  # constructors raise errors of many classes
         raise WeightsError(f"{path}: its header does not describe a network ({first_line(error)})") from error
@@ -164,6 +169,15 @@ def load_trained(path: str | Path) -> tuple[nn.Module, tuple[str, ...]]:
     state = {name: value.float() if value.is_floating_point() else value for name, value in state.items()}
     load_state(model, state, source=path)
     return model.eval(), classes
+
+
+def bundled_backbone_state(network: Any, name: str) -> dict[str, Tensor]:
+    """The entries of a network's backbone with a bundled model's weights, and ImageNet's where that has none."""
+    file = MODELS[name].file
+    assert file is not None
+    imagenet = {f"backbone.{entry}": value for entry, value in load_backbone(network.backbone.spec).state_dict().items()}
+    bundled = read_state(file)
+    return {entry: bundled.get(entry, value) for entry, value in imagenet.items()}
 
 
 def read_recipe(path: Path, header: dict[str, str]) -> dict[str, Any]:
