@@ -13,7 +13,6 @@ const MAX_RIDGE_SHOTS = 10;
 const CONFIDENCE_THRESHOLDS = [0.6, 0.85];
 const MIN_CONFIDENT_POSITIONS = 12;
 const NEW_SCENE_DISTANCE = 0.1;
-const PRIOR_WEIGHT = 0.35;
 const AREA_CELL = 8;
 const DISCRIMINANT_RIDGE = 0.5;
 const MISFIT_POSITIONS = 256;
@@ -54,13 +53,13 @@ export function supportStatistics(features, foreground, background) {
     sums: sides.map(({ weights }) => weightedSum(unit, channels, weights, known).map(half)),
     shares: sides.map(({ weights }) => half(weights.reduce((sum, weight) => sum + weight, 0) / known)),
     squares: outerProducts(unit, channels, both).map(half),
-    ...areaStatistics(touchedArea(foreground)),
+    weights: sideWeights(touchedArea(foreground)),
   };
 }
 
-function areaStatistics(area) {
-  const odds = Math.log(Math.max(1 - area, 1e-3) / Math.max(area, 1e-3));
-  return { weights: [1 - area, area].map((share) => half(Math.sqrt(Math.max(share, 1e-6)))), areaOdds: half(odds) };
+/** Return the weights of an example's background and object, which touches this share of the image. */
+function sideWeights(area) {
+  return [1 - area, area].map((share) => half(Math.sqrt(Math.max(share, 1e-6))));
 }
 
 /** Return the weight of each feature position in a sum under a mask, if features are resized to the mask's size. */
@@ -138,9 +137,7 @@ export function mergeShots(shots) {
       shots.map(({ weights }) => weights[side] / sum),
     );
   });
-  const odds = shots.reduce((total, { areaOdds }) => total + areaOdds, 0) / count;
-  const prior = (PRIOR_WEIGHT / Math.sqrt(count)) * odds;
-  if (count === 1) return { means: merged, whitening: null, shots: count, prior };
+  if (count === 1) return { means: merged, whitening: null, shots: count };
   const covariance = covarianceOf(shots);
   const variance = (RIDGE / Math.min(count - 1, MAX_RIDGE_SHOTS)) * Math.max(meanVariance(covariance, channels), 1e-6);
   const whitening = cholesky(
@@ -148,7 +145,7 @@ export function mergeShots(shots) {
     channels,
   );
   const means = merged.map((mean) => whitenVector(whitening, mean));
-  return { means, whitening, shots: count, prior };
+  return { means, whitening, shots: count };
 }
 
 /** Return what the examples say of their class: prototypes, and a discriminant. */
@@ -303,7 +300,7 @@ export function logOdds(query, prototypes) {
   const cosines = prototypes.means.map((mean) => cosine(mean, features, norms));
   const adapted = selfSupportPrototypes(features, prototypes, cosines);
   const [background, foreground] = adapted.map((mean) => cosine(mean, features, norms));
-  const data = foreground.map((value, p) => COSINE_SCALE * (value - background[p]) - prototypes.prior);
+  const data = foreground.map((value, p) => COSINE_SCALE * (value - background[p]));
   return { data, height, width, channels: 1 };
 }
 

@@ -2,13 +2,13 @@
 
     python experiments/01-ablation/run.py --data DATA [--queries 4] [--out result.json]
 
-The parts of `prototypes-lite0`: prototypes, whitening (with several examples), self-support and the area prior
+The parts of `prototypes-lite0`: prototypes, whitening (with several examples) and self-support
 (`likewise.ops.prototypes`), and the discriminant (`likewise.ops.discriminant`). The model runs as shipped, one of its
 values is replaced at a time:
 
-- none: zero prototypes, no whitening, the examples' prototypes alone, no prior, no discriminant.
+- none: zero prototypes, no whitening, the examples' prototypes alone, no discriminant.
 - noise: values of the same spread. Prototypes are random vectors, the whitening scales random directions, self-support
-  reads random features, the prior is multiplied by a standard normal number.
+  reads random features.
 - another class's: from examples of another class, the discriminant too; self-support reads an image of another class.
 
 Protocol: 1-way, 1 and 5 shots, about 320x320 pixels, aspect kept, edges not refined, ignored pixels not counted.
@@ -85,7 +85,7 @@ def panet_log_odds(query: Float32[np.ndarray, "c h w"], rows: list[dict[str, np.
 
 
 def replaced(own: Prototypes, other: Prototypes, random: np.random.Generator) -> Iterator[tuple[str, Prototypes]]:
-    """Yield each variant of prototypes, whitening and prior; self-support is not a value of `Prototypes`."""
+    """Yield each variant of prototypes and whitening; self-support is not a value of `Prototypes`."""
     spread = own.means.std(axis=1, keepdims=True)
     noise = spread * random.standard_normal(own.means.shape).astype(np.float32)
     yield "prototypes: none", own._replace(means=np.zeros_like(own.means))
@@ -97,9 +97,6 @@ def replaced(own: Prototypes, other: Prototypes, random: np.random.Generator) ->
         for name, matrix in zip(REPLACEMENTS, (None, gains * rotation, other.whitening), strict=True):
             means = whitened(unwhitened(own), matrix)
             yield f"whitening: {name}", own._replace(means=means, whitening=matrix)
-    yield "area prior: none", own._replace(prior=0.0)
-    yield "area prior: noise", own._replace(prior=own.prior * random.standard_normal())
-    yield "area prior: another class's", own._replace(prior=other.prior)
 
 
 def unwhitened(merged: Prototypes) -> Float32[np.ndarray, "2 c"]:

@@ -32,13 +32,12 @@ async (golden) => {
     resized: golden.resized.map(({ shape: [height, width] }) => numbers(planes.resizeImage(guide, height, width).data)),
     blurred: golden.blurred.map(({ radius }) => numbers(planes.gaussianBlur(guide, radius).data)),
     masks: golden.masks.map(({ mask, resized }) => numbers(planes.resizeMask(image(mask), ...resized.shape).data)),
-    shots: shots.map(({ means, sums, shares, squares, weights, areaOdds }) => ({
+    shots: shots.map(({ means, sums, shares, squares, weights }) => ({
       means: means.flatMap(numbers),
       sums: sums.flatMap(numbers),
       shares,
       squares: numbers(squares),
       weights,
-      area_odds: [areaOdds],
     })),
     answers: golden.answers.map((_, index) => {
       const odds = classOdds(query, learnClass(shots.slice(0, index + 1)));

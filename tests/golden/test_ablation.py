@@ -108,7 +108,6 @@ def prototype_variants(own: Prototypes, other: Prototypes) -> Iterator[tuple[str
         gains = np.linalg.norm(own.whitening, axis=1, keepdims=True)
         rotated = gains * np.linalg.qr(random.standard_normal(own.whitening.shape))[0].astype(np.float32)
         yield "whitening of random directions", own._replace(means=mine @ rotated.T, whitening=rotated)
-    yield "no area prior", own._replace(prior=0.0)
 
 
 def unwhitened(merged: Prototypes) -> np.ndarray:

@@ -80,14 +80,13 @@ class Odds(nn.Module):
     means: Tensor
     whitening: Tensor | None
     shots: int
-    prior: float
 
     def __init__(self, learned: LearnedClass) -> None:
         super().__init__()
         prototypes, whitening = learned.prototypes, learned.prototypes.whitening
         self.register_buffer("means", torch.from_numpy(np.float32(prototypes.means)))
         self.register_buffer("whitening", None if whitening is None else torch.from_numpy(np.float32(whitening)))
-        self.shots, self.prior = prototypes.shots, prototypes.prior
+        self.shots = prototypes.shots
         self.discriminant = None if learned.discriminant is None else DiscriminantOdds(learned.discriminant)
 
     def forward(self, features: Float[Tensor, "c h w"]) -> Float[Tensor, "1 h w"]:
@@ -97,7 +96,7 @@ class Odds(nn.Module):
             flat = self.whitening @ flat
         adapted = self.self_support(flat, cosine(self.means, flat))
         background, foreground = (COSINE_SCALE * cosine(adapted, flat)).unbind()
-        return (foreground - background - self.prior + further).reshape(1, *features.shape[1:])
+        return (foreground - background + further).reshape(1, *features.shape[1:])
 
     def self_support(self, query: Float[Tensor, "c p"], cosines: Float[Tensor, "2 p"]) -> Float[Tensor, "2 c"]:
         """Return `self_support_prototypes`; products of 0 and 1 choose, since ONNX Runtime has no `Where` for bools."""

@@ -25,11 +25,11 @@ from likewise.ops.bilinear import resize_bilinear
 from likewise.ops.prototypes import (
     Prototypes,
     SupportStatistics,
-    area_statistics,
     cosine,
     form_prototypes,
     log_odds,
     merge_statistics,
+    side_weights,
     sigmoid,
     support_statistics,
 )
@@ -126,8 +126,7 @@ def recurrence(
 
 def weak_example(unit: Float32[np.ndarray, "c h w"], mask: Bool[np.ndarray, "h w"]) -> SupportStatistics:
     """Return the statistics of an image whose mask is guessed at the features' positions."""
-    weights, odds = area_statistics(float(mask.mean()))
-    return support_statistics(unit, mask, ~mask)._replace(weights=weights, area_odds=odds)
+    return support_statistics(unit, mask, ~mask)._replace(weights=side_weights(float(mask.mean())))
 
 
 def enough(mask: Bool[np.ndarray, "h w"]) -> bool:

@@ -20,9 +20,6 @@ Self-support. Fan, Pei, Tai, Tang, "Self-Support Few-Shot Semantic Segmentation"
 object are more similar to each other than to another object of the class, so confident query positions form prototypes
 too. The paper's adaptive background prototypes are left out. Ours: the weight of the query's prototypes falls when the
 query's background resembles the examples' background, because confident guesses add little in a known scene.
-
-Prior. The foreground's log-odds are lowered by a share of the log-odds of its area in the examples: small objects cover
-few positions, and without the prior too much of the background passes for them (experiments/01-ablation).
 """
 
 from __future__ import annotations
@@ -50,9 +47,6 @@ MIN_CONFIDENT_POSITIONS = 12
 NEW_SCENE_DISTANCE = 0.1
 """Cosine distance of the query's background prototype from the examples' at which the query's prototypes reach full
 weight (experiments/06-unseen-kinds)."""
-PRIOR_WEIGHT = 0.35
-"""Weight of the area's log-odds for one example; for more it is divided by the square root of their number
-(experiments/01-ablation)."""
 ABSENT = -30.0
 """Log-odds of a class that is absent: a probability of 1e-13."""
 AREA_CELL = 8
@@ -71,7 +65,6 @@ class SupportStatistics(NamedTuple):
         shares: share of the background and of the foreground in the known pixels.
         squares: sum of the outer products of the unit features, over both masks.
         weights: square root of the share of the image's cells that the object leaves, and of that which it touches.
-        area_odds: log-odds of the background in these cells.
     """
 
     means: Float[np.ndarray, "*s 2 c"]
@@ -79,7 +72,6 @@ class SupportStatistics(NamedTuple):
     shares: Float[np.ndarray, "*s 2"]
     squares: Float[np.ndarray, "*s c c"]
     weights: Float[np.ndarray, "*s 2"]
-    area_odds: Float[np.ndarray, "*s"] | np.float32
 
 
 class Prototypes(NamedTuple):
@@ -89,13 +81,11 @@ class Prototypes(NamedTuple):
         means: prototypes of the background and of the foreground, whitened if there is a whitening.
         whitening: matrix that whitens query features; None for a single example.
         shots: number of examples.
-        prior: area prior, which is subtracted from the foreground's log-odds.
     """
 
     means: Float32[np.ndarray, "2 c"]
     whitening: Float32[np.ndarray, "c c"] | None
     shots: int
-    prior: float
 
 
 def concat_levels(
@@ -147,16 +137,13 @@ def support_statistics(
     means = weights @ flat.T / (masks.sum(axis=(1, 2))[:, None] + 1e-5)
     weights = weights / max(masks.sum(), 1.0)
     squares = (weights.sum(axis=0) * unit) @ unit.T
-    return SupportStatistics(
-        means, weights @ unit.T, weights.sum(axis=1), squares, *area_statistics(touched_area(foreground))
-    )
+    sides = side_weights(touched_area(foreground))
+    return SupportStatistics(means, weights @ unit.T, weights.sum(axis=1), squares, sides)
 
 
-def area_statistics(area: float) -> tuple[Float32[np.ndarray, "2"], np.float32]:
-    """Return `weights` and `area_odds` of an object that touches this share of the image."""
-    sides = np.array([1 - area, area], np.float32)
-    background, foreground = sides.clip(1e-3)
-    return np.sqrt(sides.clip(1e-6)), np.float32(np.log(background / foreground))
+def side_weights(area: float) -> Float32[np.ndarray, "2"]:
+    """Return the `weights` of an example whose object touches this share of the image."""
+    return np.sqrt(np.array([1 - area, area], np.float32).clip(1e-6))
 
 
 def touched_area(mask: Bool[np.ndarray, "h w"]) -> float:
@@ -197,16 +184,15 @@ def form_prototypes(merged: SupportStatistics, count: int, *, ridge: float = RID
         count: number of examples.
         ridge: see `RIDGE`.
     """
-    prior = float(PRIOR_WEIGHT / np.sqrt(count) * merged.area_odds)
     if count == 1:
-        return Prototypes(merged.means, None, count, prior)
+        return Prototypes(merged.means, None, count)
     channels, share = merged.means.shape[1], merged.shares.clip(1e-6)
     covariance = merged.squares - (merged.sums / share[:, None]).T @ merged.sums
     variances, directions = np.linalg.eigh(covariance.astype(np.float64))
     variances = variances.clip(0)  # statistics in half precision can give small negative eigenvalues
     variance = ridge / min(count - 1, MAX_RIDGE_SHOTS) * max(variances.mean(), 1e-6) if channels else 1.0
     whitening = (directions / np.sqrt(1 + variances / variance)).T.astype(np.float32)
-    return Prototypes(merged.means @ whitening.T, whitening, count, prior)
+    return Prototypes(merged.means @ whitening.T, whitening, count)
 
 
 def log_odds(query: Float32[np.ndarray, "c h w"], prototypes: Prototypes) -> Float32[np.ndarray, "h w"]:
@@ -218,7 +204,7 @@ def log_odds(query: Float32[np.ndarray, "c h w"], prototypes: Prototypes) -> Flo
     cosines = cosine(prototypes.means, flat)
     adapted = self_support_prototypes(flat, prototypes.means, cosines, prototypes.shots)
     background, foreground = COSINE_SCALE * cosine(adapted, flat)
-    return (foreground - background - prototypes.prior).reshape(height, width)
+    return (foreground - background).reshape(height, width)
 
 
 def self_support_prototypes(

@@ -175,9 +175,8 @@ def bundled_backbone_state(network: Any, name: str) -> dict[str, Tensor]:
     """The entries of a network's backbone with a bundled model's weights, and ImageNet's where that has none."""
     file = MODELS[name].file
     assert file is not None
-    imagenet = {f"backbone.{entry}": value for entry, value in load_backbone(network.backbone.spec).state_dict().items()}
-    bundled = read_state(file)
-    return {entry: bundled.get(entry, value) for entry, value in imagenet.items()}
+    imagenet, bundled = load_backbone(network.backbone.spec).state_dict(), read_state(file)
+    return {f"backbone.{entry}": bundled.get(f"backbone.{entry}", value) for entry, value in imagenet.items()}
 
 
 def read_recipe(path: Path, header: dict[str, str]) -> dict[str, Any]:

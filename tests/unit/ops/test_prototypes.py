@@ -9,7 +9,6 @@ from likewise.ops import features as torch_ops
 from likewise.ops.prototypes import (
     Prototypes,
     SupportStatistics,
-    area_statistics,
     concat_levels,
     cosine,
     form_prototypes,
@@ -19,6 +18,7 @@ from likewise.ops.prototypes import (
     probabilities,
     resize_mask,
     self_support_prototypes,
+    side_weights,
     sigmoid,
     softmax,
     support_statistics,
@@ -40,8 +40,7 @@ def merge_shots(shots: SupportStatistics) -> Prototypes:
 
 
 def with_area(shot: SupportStatistics, area: float) -> SupportStatistics:
-    weights, odds = area_statistics(area)
-    return shot._replace(weights=weights, area_odds=odds)
+    return shot._replace(weights=side_weights(area))
 
 
 def some_masks(size: int = 8) -> tuple[np.ndarray, np.ndarray]:
@@ -85,7 +84,6 @@ def test_statistics_equal_a_loop_over_pixels(generator: np.random.Generator) -> 
     squares = sum(np.outer(unit[:, y, x], unit[:, y, x]) for y, x in np.argwhere(foreground | background)) / known
     np.testing.assert_allclose(found.squares, squares, rtol=1e-4, atol=1e-6)
     assert found.weights[1] == pytest.approx(1.0)  # 8 x 8 pixels are one cell, and the object touches it
-    assert found.area_odds == pytest.approx(np.log(1e-3))
 
 
 def test_the_area_counts_cells_that_the_object_touches() -> None:
@@ -107,12 +105,11 @@ def test_a_resized_mask_keeps_half_covered_pixels_and_never_vanishes() -> None:
     assert np.argwhere(resize_mask(speck, (32, 32))).tolist() == [[0, 0]]
 
 
-def test_one_shot_keeps_its_means_and_the_prior_of_its_area(generator: np.random.Generator) -> None:
+def test_one_shot_keeps_its_means(generator: np.random.Generator) -> None:
     statistics = with_area(support_statistics(some_features(generator), *some_masks()), 0.1)
     merged = merge_shots(stacked(statistics))
     assert merged.whitening is None
     assert merged.shots == 1
-    assert merged.prior == pytest.approx(0.35 * np.log(9), rel=1e-5)
     np.testing.assert_array_equal(merged.means, statistics.means)
 
 
@@ -128,7 +125,6 @@ def test_shots_weigh_by_the_square_root_of_their_areas(generator: np.random.Gene
     )
     assert merged.whitening is not None
     np.testing.assert_allclose(merged.means @ np.linalg.inv(merged.whitening).T, expected, rtol=1e-3, atol=1e-4)
-    assert merged.prior == pytest.approx(0.35 / np.sqrt(2) * (np.log(24) + np.log(0.64 / 0.36)) / 2, rel=1e-4)
 
 
 def test_merging_is_exact_in_any_order_and_grouping(generator: np.random.Generator) -> None:
@@ -161,7 +157,7 @@ def test_whitening_ignores_a_direction_of_within_class_variance() -> None:
     means = np.array([[1.0, 0.0, 1.0], [-1.0, 1.0, 0.0]], np.float32)
     squares = np.diag([1.0, 0.01, 0.01]).astype(np.float32)
     zeros, halves = np.zeros((2, 3), np.float32), np.full(2, 0.5, np.float32)
-    shot = SupportStatistics(means, zeros, halves, squares, *area_statistics(0.5))
+    shot = SupportStatistics(means, zeros, halves, squares, side_weights(0.5))
     query = np.array([-1.0, 0.0, 1.0], np.float32)[:, None]  # the background, but for the first axis
     margins = []
     for shots in (1, 2, 11):
@@ -204,15 +200,15 @@ def test_the_query_weighs_less_with_more_shots_and_in_the_examples_scene() -> No
     np.testing.assert_allclose(self_support_prototypes(here, means, cosine(means, here), 1), means, atol=1e-6)
 
 
-def test_log_odds_are_scaled_cosines_less_the_prior(generator: np.random.Generator) -> None:
+def test_log_odds_are_differences_of_scaled_cosines(generator: np.random.Generator) -> None:
     query, means = some_features(generator, 3, 4, 5), generator.normal(size=(2, 3)).astype(np.float32)
     flat = query.reshape(3, -1)
     adapted = self_support_prototypes(flat, means, cosine(means, flat), 2)
     background, foreground = F.cosine_similarity(
         torch.from_numpy(adapted)[:, :, None], torch.from_numpy(flat)[None], dim=1
     ).numpy()
-    expected = (20 * (foreground - background) - 0.7).reshape(4, 5)
-    np.testing.assert_allclose(log_odds(query, Prototypes(means, None, 2, 0.7)), expected, rtol=1e-4, atol=1e-5)
+    expected = (20 * (foreground - background)).reshape(4, 5)
+    np.testing.assert_allclose(log_odds(query, Prototypes(means, None, 2)), expected, rtol=1e-4, atol=1e-5)
 
 
 def test_a_zero_feature_has_cosine_zero() -> None:
@@ -255,7 +251,7 @@ RECORDED = {
         [13.9962, -2.8833, -5.0942, -2.0154],
     ],
 }
-"""Log-odds without the prior at every fifth row and fourth column of `scene(7)`, by the number of examples.
+"""Log-odds at every fifth row and fourth column of `scene(7)`, by the number of examples.
 
 Computed by a second implementation of the same equations, in torch.
 """
@@ -273,5 +269,5 @@ def scene(seed: int) -> tuple[np.ndarray, np.ndarray]:
 def test_log_odds_equal_those_recorded_from_torch(shots: int) -> None:
     examples = [support_statistics(features, mask, ~mask) for features, mask in map(scene, range(shots))]
     prototypes = merge_shots(stacked(*examples))
-    found = log_odds(scene(7)[0], prototypes) + prototypes.prior
+    found = log_odds(scene(7)[0], prototypes)
     np.testing.assert_allclose(found[::5, ::4], RECORDED[shots], rtol=0, atol=2e-4)

@@ -38,7 +38,7 @@ class PrototypesHead(FeatureHead):
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
         c = self.extractor.channels
-        return {"means": (2, c), "sums": (2, c), "shares": (2,), "squares": (c, c), "weights": (2,), "area_odds": ()}
+        return {"means": (2, c), "sums": (2, c), "shares": (2,), "squares": (c, c), "weights": (2,)}
 
     def learn(
         self, image: UInt8[np.ndarray, "h w 3"], foreground: Mask, background: Mask, *, absent: bool = False
