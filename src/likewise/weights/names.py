@@ -48,6 +48,11 @@ MODELS: dict[str, ModelEntry] = {
         "prototypes", "whitened self-support prototypes on the features of panet-lite0", *PANET_LITE0
     ),
     "panet-lite0": ModelEntry("panet", "PANet (ICCV 2019) on lite0, trained by us", *PANET_LITE0),
+    "hsnet-lite0": ModelEntry(
+        "hsnet",
+        "HSNet (ICCV 2021) at half width on lite0, trained by us; below the default",
+        PRETRAINED / "hsnet-lite0.safetensors",
+    ),
     "prototypes": ModelEntry("prototypes", "prototypes-lite0's method on any backbone, or on a run of PANet"),
     "panet": ModelEntry("panet", "PANet without training, on any backbone"),
     "panet-vgg16": ModelEntry("panet", "PANet, the published network", published=True),

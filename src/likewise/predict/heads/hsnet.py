@@ -49,7 +49,7 @@ class HSNetHead:
             network.config = replace(network.config, rescue=False)
         spec = network.backbone.spec
         self.backbone = f"{spec.name}@{'+'.join(tap.module for tap in spec.taps)}"
-        self.side = 320 if spec.name == "lite0" else 400
+        self.side = 256 if spec.name == "lite0" else 400  # as trained
 
     def check(self, concept: Concept) -> None:
         taps = self.network.backbone.taps
