@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageFilter
 
+from likewise.engine.protocol import Features
 from likewise.io.resize import resize_image
 from likewise.ops.discriminant import class_odds, learn_class
 from likewise.ops.prototypes import (
@@ -28,6 +29,9 @@ from likewise.ops.prototypes import (
 )
 from likewise.predict.edges import refine_edges
 from likewise.predict.few_shot import FewShot
+from likewise.predict.inputs import Inputs
+from likewise.predict.marks import planes_of, seeds_of, view_of
+from likewise.predict.selector import SIDE
 
 GOLDEN = Path(__file__).parents[1] / "tests/browser/golden.json"
 IMAGE = (40, 58)
@@ -37,7 +41,18 @@ FEATURES = (12, 6, 8)
 INPUT = (48, 64)
 """Height and width of the masks of examples."""
 SIZES = ((375, 500), (480, 854), (33, 1000), (1024, 1024), (16, 4000), (700, 300))
-"""Heights and widths of images for which the size of the network's input is written."""
+"""Heights and widths of images for which the sizes of the networks' inputs are written."""
+SELECTOR_INPUT = (96, 128)
+"""Height and width of the selector's input."""
+MARKED = (75, 100)
+"""Height and width of the image that is marked."""
+MARKS = (
+    {"points": [(50, 40)], "labels": [1], "box": None},
+    {"points": [(50, 40), (52, 60), (3, 70), (99, 0)], "labels": [1, 1, 0, 0], "box": None},
+    {"points": [], "labels": [], "box": (21, 10, 77, 66)},
+    {"points": [(30, 30), (60, 20)], "labels": [1, 0], "box": (20, 11, 90, 75)},
+)
+"""Marks whose planes are written."""
 TOLERANCE = 2e-5
 """Largest difference between processors, relative to the largest value."""
 
@@ -72,6 +87,18 @@ def make() -> dict[str, Any]:
         answers.append({"odds": odds, "probability": planes[1], "refined": refined[1]})
 
     few_shot = FewShot(quality="fast")
+    selector_sizes = Inputs(SIDE, 2 * few_shot.extractor.multiple, few_shot.extractor.multiple)
+    shown = resize_image(image, *SELECTOR_INPUT)
+    strides = {"middle": 16, "deep": 32, "semantic": 32}
+    maps = {
+        name: rng.standard_normal((1, 5, SELECTOR_INPUT[0] // stride, SELECTOR_INPUT[1] // stride)).astype(np.float32)
+        for name, stride in strides.items()
+    }
+    view = view_of(shown, Features([maps["middle"], maps["deep"]], maps["semantic"]))
+    grid = view.colours.shape[1], view.colours.shape[2]
+    planes = [planes_of(view, seeds_of(MARKED, grid, **marks)) for marks in MARKS]
+    grey = rng.integers(0, 256, (32, 64, 1)) + rng.integers(-6, 7, (32, 64, 3))
+    colours = np.concatenate([rng.integers(0, 256, (32, 64, 3)), grey.clip(0, 255)]).astype(np.uint8)
     thin = np.zeros(IMAGE, bool)
     thin[10:30, 31] = True
     return {
@@ -88,7 +115,26 @@ def make() -> dict[str, Any]:
         "shots": shots,
         "query": query,
         "answers": answers,
-        "sizes": [{"image": list(size), "input": list(few_shot.inputs.size(*size))} for size in SIZES],
+        "sizes": [
+            {
+                "image": list(size),
+                "input": list(few_shot.inputs.size(*size)),
+                "selector": list(selector_sizes.size(*size)),
+            }
+            for size in SIZES
+        ],
+        "colours": {
+            "image": colours,
+            "lab": np.asarray(Image.fromarray(colours).convert("LAB"), np.float32).transpose(2, 0, 1) / 127.5 - 1,
+        },
+        "selector": {
+            "image": shown,
+            **{name: value[0] for name, value in maps.items()},
+            "marked": list(MARKED),
+            "marks": [
+                {**marks, "coarse": coarse, "fine": fine} for marks, (coarse, fine) in zip(MARKS, planes, strict=True)
+            ],
+        },
     }
 
 

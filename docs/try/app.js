@@ -133,23 +133,26 @@ async function mark(step) {
   await afterMarks(image);
 }
 
+/** Make the mask of an image's boxes and clicks, if it is not made, then the masks of all images. */
 async function afterMarks(image) {
   const { marks } = image;
   const { last } = marks;
+  round++; // stops what works on earlier marks
+  $("#stage").setAttribute("aria-busy", "true");
+  if (image === selected) select(image);
   if (last && !last.found) {
-    stage.show(image);
     const boxes = marks.boxes.map(pixelsInside);
     const points = marks.clicks.map(({ x, y, object }) => ({ x, y, object }));
     await image.reading;
     try {
       last.found = await call("select", { key: image.key, boxes, points });
     } catch (error) {
-      if (!images.includes(image)) return;
-      report([`${image.file.name}: ${error.message}`]);
+      if (images.includes(image)) report([`${image.file.name}: ${error.message}`]);
     }
+    if (marks.last !== last) return; // a later mark shows its own
     marks.changed();
+    if (image === selected) stage.show(image);
   }
-  if (image === selected) select(image);
   await update();
 }
 
@@ -200,6 +203,7 @@ async function learn({ key, marks }) {
 
 function finish() {
   showProgress(null);
+  $("#stage").setAttribute("aria-busy", "false");
   showCounts();
 }
 
@@ -289,7 +293,8 @@ function commandOf({ file, marks, element }) {
   const corners = ({ x0, y0, x1, y1 }) => [x0, y0, x1, y1].map((edge) => Math.round(edge * full)).join(",");
   const point = ({ x, y, object }) => `${Math.round(x * full)},${Math.round(y * full)},${object ? "+" : "-"}`;
   const marked = boxes.length ? ["--box", ...boxes.map(pixelsInside).map(corners)] : ["--points", ...clicks.map(point)];
-  return ["--like", file.name, ...marked].join(" ");
+  const name = /^[\w.-]+$/.test(file.name) ? file.name : `'${file.name.replaceAll("'", "'\\''")}'`;
+  return ["--like", name, ...marked].join(" ");
 }
 
 // ---- controls

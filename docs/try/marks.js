@@ -49,7 +49,7 @@ export class Marks {
     this.version++;
     const { context } = this;
     context.clearRect(0, 0, this.width, this.height);
-    const found = this.last?.found;
+    const found = this.steps.findLast((step) => step.found)?.found;
     if (found) context.putImageData(tint(found, this.height, this.width), 0, 0);
     for (const step of this.steps.filter(({ kind }) => kind === "stroke")) {
       context.strokeStyle = step.object ? OBJECT : NOT_OBJECT;

@@ -27,8 +27,8 @@ export class Selector {
   /**
    * Return the mask (0 or 1) of all objects that boxes and clicks show.
    *
-   * Each box holds one object, of which the clicks in it say more; the other clicks show one more object. Where none is
-   * found in a box, all of it is the object. Boxes are { x0, y0, x1, y1 } in whole pixels, the last two exclusive;
+   * Each box holds one object, which the clicks in it correct; the other clicks show one more object. Where none is found
+   * in a box, all of it is the object. Boxes are { x0, y0, x1, y1 } in whole pixels, the last two exclusive;
    * clicks are { x, y, object } in pixels.
    */
   async objects(boxes, points) {

@@ -132,17 +132,11 @@ export class Stage {
     const ratio = Math.min(window.devicePixelRatio || 1, 2);
     canvas.width = width * ratio;
     canvas.height = height * ratio;
-    const marked = image.marks.steps.length > 0;
-    this.drawBelow(marked, width * ratio, height * ratio);
+    this.drawBelow(width * ratio, height * ratio, ratio);
     const context = canvas.getContext("2d");
     context.drawImage(this.below, 0, 0);
     const zoom = canvas.width / image.marks.width;
     context.setTransform(zoom, 0, 0, zoom, 0, 0);
-    if (marked) {
-      context.globalAlpha = 0.45;
-      context.drawImage(image.marks.layer, 0, 0);
-      context.globalAlpha = 1;
-    }
     for (const box of image.marks.boxes) this.drawBox(context, box, zoom / ratio);
     const half = image.marks.width / naturalWidth / 2;
     for (const { x, y, object } of image.marks.clicks)
@@ -152,19 +146,32 @@ export class Stage {
     context.setTransform(1, 0, 0, 1, 0, 0);
   }
 
-  /** Draw the image without marks, with its result if it has no marks; again only if one of these changed. */
-  drawBelow(marked, width, height) {
-    const { image } = this;
-    const result = marked ? null : image.result;
-    const same =
-      this.below &&
-      this.shown === image &&
-      this.shownResult === result &&
-      this.below.width === width &&
-      this.below.height === height;
-    if (same) return;
-    Object.assign(this, { below: new OffscreenCanvas(width, height), shown: image, shownResult: result });
-    drawMasked(this.below, image.element, result, "overlay");
+  /** Draw the image with what is marked, or else with its result; again only if one of these changed. */
+  drawBelow(width, height, line) {
+    const { marks, element } = this.image;
+    const result = marks.steps.length ? null : this.image.result;
+    const shown = [this.image, result, marks.version, width, height];
+    if (this.shown?.every((value, index) => value === shown[index])) return;
+    Object.assign(this, { below: new OffscreenCanvas(width, height), shown });
+    drawMasked(this.below, element, result, "overlay");
+    const context = this.below.getContext("2d");
+    context.globalAlpha = 0.45;
+    context.drawImage(marks.layer, 0, 0, width, height);
+    context.globalAlpha = 1;
+    context.drawImage(this.outlines(width, height, line), 0, 0);
+  }
+
+  /** Return the outlines of what is marked, `line` pixels wide. */
+  outlines(width, height, line) {
+    const context = new OffscreenCanvas(width, height).getContext("2d");
+    const { layer } = this.image.marks;
+    for (const shift of [-line, line]) {
+      context.drawImage(layer, shift, 0, width, height);
+      context.drawImage(layer, 0, shift, width, height);
+    }
+    context.globalCompositeOperation = "destination-out";
+    context.drawImage(layer, 0, 0, width, height);
+    return context.canvas;
   }
 
   dot(context, x, y, colour, zoom) {

@@ -4,6 +4,8 @@ async (golden) => {
   const { supportStatistics, learnClass, classOdds, probability } = await import("./prototypes.js");
   const { refineEdges } = await import("./edges.js");
   const { inputSize } = await import("./networks.js");
+  const { labColours } = await import("./colours.js");
+  const { SELECTOR_INPUT, viewOf, seedsOf, planesOf } = await import("./selector.js");
 
   const array = ({ type, data }) => {
     const bytes = Uint8Array.from(atob(data), (letter) => letter.charCodeAt(0));
@@ -28,6 +30,10 @@ async (golden) => {
     supportStatistics(features(shot.features), image(shot.foreground), image(shot.background)),
   );
   const numbers = (data) => Array.from(data);
+  const { selector } = golden;
+  const [middle, deep, semantic] = [selector.middle, selector.deep, selector.semantic].map(features);
+  const view = viewOf(image(selector.image), { levels: [middle, deep], semantic });
+  const [height, width] = selector.marked;
   return {
     resized: golden.resized.map(({ shape: [height, width] }) => numbers(planes.resizeImage(guide, height, width).data)),
     blurred: golden.blurred.map(({ radius }) => numbers(planes.gaussianBlur(guide, radius).data)),
@@ -48,6 +54,13 @@ async (golden) => {
         refined: numbers(refineEdges(smooth, guide).data),
       };
     }),
-    sizes: golden.sizes.map(({ image: [height, width] }) => inputSize(height, width)),
+    sizes: golden.sizes.map(({ image: size }) => [inputSize(...size), inputSize(...size, SELECTOR_INPUT)]),
+    colours: numbers(labColours(image(golden.colours.image)).data),
+    marks: selector.marks.map(({ points, labels, box }) => {
+      const clicks = points.map(([x, y], index) => ({ x, y, object: labels[index] === 1 }));
+      const corners = box && { x0: box[0], y0: box[1], x1: box[2], y1: box[3] };
+      const { coarse, fine } = planesOf(view, seedsOf(clicks, corners, { height, width }, view.colours));
+      return { coarse: numbers(coarse.data), fine: numbers(fine.data) };
+    }),
   };
 }

@@ -17,13 +17,14 @@ from PIL import Image
 from playwright.sync_api import Page
 from skimage import data
 
-from likewise import Example, FewShot
+from likewise import Example, FewShot, Selector
 from likewise.jobs.demo import motorcycle
+from likewise.predict.examples import mark
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 GOLDEN = json.loads((HERE / "golden.json").read_text(encoding="utf-8"))
-TOLERANCE = {"odds": 2e-5, "probability": 5e-6, "refined": 5e-6}
+TOLERANCE = {"odds": 2e-5, "probability": 5e-6, "refined": 5e-6, "planes": 5e-6}
 SHOTS_TOLERANCE = 1e-3
 """Relative: one step of half precision, where rounding falls on the other side."""
 LARGEST_DIFFERENCE = 3e-4
@@ -79,7 +80,18 @@ def test_answers_equal_pythons(found: dict[str, Any], name: str, shots: int) -> 
 
 
 def test_input_sizes_equal_pythons(found: dict[str, Any]) -> None:
-    assert found["sizes"] == [each["input"] for each in GOLDEN["sizes"]]
+    assert found["sizes"] == [[each["input"], each["selector"]] for each in GOLDEN["sizes"]]
+
+
+def test_lab_colours_equal_pillows(found: dict[str, Any]) -> None:
+    np.testing.assert_allclose(found["colours"], array(GOLDEN["colours"]["lab"]).ravel(), rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("index", range(len(GOLDEN["selector"]["marks"])))
+@pytest.mark.parametrize("name", ["coarse", "fine"])
+def test_planes_of_marks_equal_pythons(found: dict[str, Any], name: str, index: int) -> None:
+    expected = array(GOLDEN["selector"]["marks"][index][name]).ravel()
+    np.testing.assert_allclose(found["marks"][index][name], expected, rtol=0, atol=TOLERANCE["planes"])
 
 
 def encoded(key: int, pixels: np.ndarray, foreground: np.ndarray | None = None) -> dict[str, Any]:
@@ -112,6 +124,44 @@ def test_probabilities_of_a_photograph_equal_pythons(page: Page, shots: int, cap
         print(f"\n{shots} examples: largest difference from Python {difference.max():.1e}, mask pixels {pixels}")
     assert difference.max() <= LARGEST_DIFFERENCE
     assert pixels <= 10
+
+
+def test_masks_of_marks_equal_pythons(page: Page, capsys: pytest.CaptureFixture) -> None:
+    image = motorcycle().example.image
+    clicks = [(200, 330, 1), (600, 100, 0), (520, 330, 1), (80, 450, 0), (330, 200, 1)]
+    marked = [
+        *({"points": clicks[:count]} for count in (1, 2, 5)),
+        {"box": [(100, 120, 660, 450)]},
+        {"box": [(60, 200, 330, 450), (430, 210, 690, 440)]},
+    ]
+    given = [
+        {
+            "points": [{"x": x, "y": y, "object": label == 1} for x, y, label in each.get("points", ())],
+            "boxes": [dict(zip(("x0", "y0", "x1", "y1"), box, strict=True)) for box in each.get("box", ())],
+        }
+        for each in marked
+    ]
+    corrected = {"points": [(350, 300, 1), (600, 140, 0)], "box": (100, 120, 660, 450)}  # no `Example` has both
+    given.append({"points": [{"x": 350, "y": 300, "object": True}, {"x": 600, "y": 140, "object": False}]})
+    given[-1]["boxes"] = [dict(zip(("x0", "y0", "x1", "y1"), corrected["box"], strict=True))]
+    answer = page.evaluate(
+        (HERE / "select.js").read_text(encoding="utf-8"), {"image": encoded(0, image), "marks": given}
+    )
+
+    expected = [mark(Example(image, **each))[1] for each in marked]
+    expected.append(Selector(image).mask([(350, 300), (600, 140)], [1, 0], corrected["box"]))
+    pixels = [
+        int(np.count_nonzero((np.reshape(found, truth.shape) > 0) != truth))
+        for found, truth in zip(answer["masks"], expected, strict=True)
+    ]
+    times = answer["times"]
+    with capsys.disabled():
+        print(
+            f"\nmasks of {len(expected)} marks: {pixels} pixels differ; {times['prepared']:.0f} ms to prepare, "
+            f"{min(times['masks']):.0f} ms a mask"
+        )
+    assert all(0.02 < truth.mean() < 0.6 for truth in expected)
+    assert max(pixels) <= 10
 
 
 def processor_seconds() -> dict[int, float]:

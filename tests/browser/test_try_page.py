@@ -13,6 +13,7 @@ from PIL import Image, ImageDraw
 from playwright.sync_api import BrowserContext, Page, expect
 
 from likewise import Example, FewShot
+from likewise.io.marks import parse_box, parse_points
 from likewise.jobs.demo import motorcycle
 from likewise.predict.edges import LARGEST
 
@@ -65,6 +66,7 @@ def drag(page: Page) -> None:
 
 
 def finished(page: Page, examples: int) -> None:
+    expect(page.locator("#stage")).to_have_attribute("aria-busy", "false")
     name = "example" if examples == 1 else "examples"
     expect(page.locator("#status")).to_contain_text(re.compile(rf"^{examples} {name} · network \d+ ms, mask \d+ ms"))
 
@@ -77,18 +79,10 @@ def saved_masks(page: Page) -> dict[str, Image.Image]:
         return {name: Image.open(io.BytesIO(archive.read(name))) for name in archive.namelist()}
 
 
-def test_a_box_gives_the_masks_of_python(page: Page, photographs: list[Path]) -> None:
-    add(page, *photographs)
-    tool(page, "Box")
-    drag(page)
-    finished(page, 1)
-    hint = page.locator("#hint").inner_text()
-    found = re.search(r"--like left\.png --box (\d+),(\d+),(\d+),(\d+)$", hint)
-    assert found, hint
-    box = tuple(int(edge) for edge in found.groups())
-
+def check_masks(page: Page, photographs: list[Path], example: Example) -> None:
+    """The page's masks are those of Python with this example."""
     few_shot = FewShot(quality="fast")
-    concept = few_shot.learn(Example(photographs[0], box=box))
+    concept = few_shot.learn(example)
     masks = saved_masks(page)
     assert sorted(masks) == ["left.mask.png", "mirrored.mask.png", "right.mask.png"]
     for path in photographs:
@@ -97,6 +91,34 @@ def test_a_box_gives_the_masks_of_python(page: Page, photographs: list[Path]) ->
         assert set(np.unique(mask)) <= {0, 255}
         expected = few_shot.segment(path, concept).mask
         assert np.count_nonzero((np.array(mask) > 0) != expected) <= 10
+
+
+def test_a_box_gives_the_masks_of_python(page: Page, photographs: list[Path]) -> None:
+    add(page, *photographs)
+    tool(page, "Box")
+    drag(page)
+    finished(page, 1)
+    hint = page.locator("#hint").inner_text()
+    found = re.search(r"--like left\.png --box (\S+)$", hint)
+    assert found, hint
+    check_masks(page, photographs, Example(photographs[0], box=parse_box(found[1])))
+
+
+def test_clicks_give_the_masks_of_python(page: Page, photographs: list[Path]) -> None:
+    add(page, *photographs)
+    left, top, right, bottom = positions(page)
+    page.mouse.click((left + right) / 2, (top + bottom) / 2)
+    page.mouse.click(right, (top + bottom) / 2)
+    page.keyboard.down("Alt")
+    page.mouse.click(right, top - 60)
+    page.keyboard.up("Alt")
+    finished(page, 1)
+    hint = page.locator("#hint").inner_text()
+    found = re.search(r"--like left\.png --points (\S+ \S+ \S+)$", hint)
+    assert found, hint
+    points = parse_points(found[1])
+    assert [label for _, _, label in points] == [1, 1, 0]
+    check_masks(page, photographs, Example(photographs[0], points=points))
 
 
 def test_the_page_asks_no_other_address(chromium: BrowserContext, address: str, photographs: list[Path]) -> None:
