@@ -107,7 +107,8 @@ function select(image) {
   for (const { tile } of images) tile.querySelector(".open").setAttribute("aria-pressed", String(tile === image.tile));
   stage.show(image);
   showHint();
-  image.reading.then(() => image === selected && call("prepareMarks", { key: image.key })).catch(() => {}); // see select
+  // the first mark then takes less time; should it fail, the mark says why
+  image.reading.then(() => image === selected && call("prepareMarks", { key: image.key })).catch(() => {});
 }
 
 function openNetwork() {

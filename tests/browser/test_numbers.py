@@ -129,30 +129,31 @@ def test_probabilities_of_a_photograph_equal_pythons(page: Page, shots: int, cap
 def test_masks_of_marks_equal_pythons(page: Page, capsys: pytest.CaptureFixture) -> None:
     image = motorcycle().example.image
     clicks = [(200, 330, 1), (600, 100, 0), (520, 330, 1), (80, 450, 0), (330, 200, 1)]
-    marked = [
-        *({"points": clicks[:count]} for count in (1, 2, 5)),
-        {"box": [(100, 120, 660, 450)]},
-        {"box": [(60, 200, 330, 450), (430, 210, 690, 440)]},
+    whole, wheel = (100, 120, 660, 450), (60, 200, 330, 450)
+    selector = Selector(image)
+    expected = [
+        ([], clicks[:1], mark(Example(image, points=clicks[:1]))[1]),
+        ([], clicks[:2], mark(Example(image, points=clicks[:2]))[1]),
+        ([], clicks, mark(Example(image, points=clicks))[1]),
+        ([whole], [], mark(Example(image, box=whole))[1]),
+        ([wheel, (430, 210, 690, 440)], [], mark(Example(image, box=[wheel, (430, 210, 690, 440)]))[1]),
+        # a click in a box corrects its mask, one outside shows another object
+        ([whole], [(600, 140, 0)], selector.mask([(600, 140)], [0], whole)),
+        ([wheel], clicks[2:3], selector.mask(box=wheel) | selector.mask([(520, 330)])),
     ]
-    given = [
+    marks = [
         {
-            "points": [{"x": x, "y": y, "object": label == 1} for x, y, label in each.get("points", ())],
-            "boxes": [dict(zip(("x0", "y0", "x1", "y1"), box, strict=True)) for box in each.get("box", ())],
+            "boxes": [dict(zip(("x0", "y0", "x1", "y1"), box, strict=True)) for box in boxes],
+            "points": [{"x": x, "y": y, "object": label == 1} for x, y, label in points],
         }
-        for each in marked
+        for boxes, points, _ in expected
     ]
-    corrected = {"points": [(350, 300, 1), (600, 140, 0)], "box": (100, 120, 660, 450)}  # no `Example` has both
-    given.append({"points": [{"x": 350, "y": 300, "object": True}, {"x": 600, "y": 140, "object": False}]})
-    given[-1]["boxes"] = [dict(zip(("x0", "y0", "x1", "y1"), corrected["box"], strict=True))]
-    answer = page.evaluate(
-        (HERE / "select.js").read_text(encoding="utf-8"), {"image": encoded(0, image), "marks": given}
-    )
+    script = (HERE / "select.js").read_text(encoding="utf-8")
+    answer = page.evaluate(script, {"image": encoded(0, image), "marks": marks})
 
-    expected = [mark(Example(image, **each))[1] for each in marked]
-    expected.append(Selector(image).mask([(350, 300), (600, 140)], [1, 0], corrected["box"]))
     pixels = [
         int(np.count_nonzero((np.reshape(found, truth.shape) > 0) != truth))
-        for found, truth in zip(answer["masks"], expected, strict=True)
+        for found, (_, _, truth) in zip(answer["masks"], expected, strict=True)
     ]
     times = answer["times"]
     with capsys.disabled():
@@ -160,7 +161,7 @@ def test_masks_of_marks_equal_pythons(page: Page, capsys: pytest.CaptureFixture)
             f"\nmasks of {len(expected)} marks: {pixels} pixels differ; {times['prepared']:.0f} ms to prepare, "
             f"{min(times['masks']):.0f} ms a mask"
         )
-    assert all(0.02 < truth.mean() < 0.6 for truth in expected)
+    assert all(0.02 < truth.mean() < 0.6 for _, _, truth in expected)
     assert max(pixels) <= 10
 
 
