@@ -75,7 +75,7 @@ def read_label_map(
     images: Mapping[Path, AnnotatedImage], classes: tuple[str, ...], file: Path
 ) -> UInt8[np.ndarray, "h w"]:
     """Return 0 for background, i + 1 for `classes[i]` and `IGNORE` for crowds."""
-    image = images[file]
+    image = images[file].upright
     labels = np.zeros(image.size, np.uint8)
     for one in image.objects:
         labels[image.mask_of(one)] = IGNORE if one.crowd else classes.index(one.class_name) + 1
@@ -84,6 +84,6 @@ def read_label_map(
 
 def read_class_mask(images: Mapping[str, AnnotatedImage], name: str, class_name: str) -> UInt8[np.ndarray, "h w"]:
     """Return 1 where the class is, `IGNORE` for its crowds, else 0."""
-    image = images[name]
+    image = images[name].upright
     crowd = image.mask(class_name, crowd=True)
     return np.where(image.mask(class_name), 1, crowd * IGNORE).astype(np.uint8)

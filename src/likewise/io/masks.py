@@ -7,7 +7,7 @@ types where a function says so.
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Bool, UInt8
+from jaxtyping import Bool, Float32, UInt8, UInt32
 
 from likewise.errors import ArgumentError, ImageError, warn
 from likewise.io.components import label_pieces
@@ -37,6 +37,18 @@ JPEG of quality 50 to 100, stored as PNG, has at most 0.06 (drawn shapes); label
 
 LOSSY_DISTANCE = 40
 """Largest difference of a channel between a colour and its copy in a lossy file."""
+
+LEAST_PAINT = 48
+"""Brightness of the brightest channel from which a colour on black can be told from noise."""
+
+TINT = 16
+"""Largest difference of a channel between a shade of a colour and the same shade with the noise of a lossy file."""
+
+FEW = 8
+"""Pixels of other colours than one with at most as many different values are no noise."""
+
+EVEN = 24
+"""Largest range of a channel in an area of one colour in a lossy file."""
 
 MOST_LABELS = 64
 """A grey image with more different values than this is reported as a photograph, not as a label image."""
@@ -143,32 +155,52 @@ def _coloured_mask(name: str, colours: UInt8[np.ndarray, "h w 3"], lossy: bool) 
     painted = colours.max(axis=2) > 0
     if (colours[painted] == colours[painted][0]).all():
         return painted
-    bright = colours[colours.max(axis=2) > 127]
-    if bright.size:
-        colour = _by_frequency(bright)[0].astype(np.float32)
-        share = (colours @ colour) / (colour @ colour)
-        away = np.abs(colours - share[..., None] * colour).max(axis=2) > (LOSSY_DISTANCE if lossy else 2)
-        grey = np.rint(share.clip(0, 1) * 255).astype(np.uint8)
-        # a lossy format blurs colours along outlines, an area of another colour is thick
-        if not (_inner(away, 2) if lossy else away).any() and _has_soft_edges(grey, lossy):
-            return grey > 127
+    colour = _paint(colours, lossy)
+    if colour is not None:
+        return colours @ colour > 0.5 * (colour @ colour)
     raise ImageError(
         f"{name}: has several colours, {_colours(colours)}; select the object's with --label R,G,B (label=(r, g, b))"
     )
 
 
-def _inner(mask: Bool[np.ndarray, "h w"], width: int) -> Bool[np.ndarray, "_h _w"]:
-    """Return where a mask is true in the whole square of `width` pixels around a pixel, for inner pixels."""
-    side = 2 * width + 1
-    if min(mask.shape) < side:
-        return np.zeros((0, 0), bool)
-    return np.asarray(np.lib.stride_tricks.sliding_window_view(mask, (side, side)).all(axis=(2, 3)))
+def _paint(colours: UInt8[np.ndarray, "h w 3"], lossy: bool) -> Float32[np.ndarray, "3"] | None:
+    """Return the colour of an image of one colour on black, with soft edges or noise; None if it has other colours."""
+    brightness = colours.max(axis=2)
+    brightest = int(brightness.max())
+    if brightest < LEAST_PAINT:
+        return None
+    colour = np.median(colours[brightness > brightest // 2], axis=0).astype(np.float32)
+    away = np.abs(colours - colour).max(axis=2)
+    distance = min(LOSSY_DISTANCE, 0.4 * float(colour.max()))
+    others = (brightness > distance) & (away > distance)
+    if not lossy:  # it may be a lossy one, saved again: then values hardly repeat
+        share = (colours @ colour) / (colour @ colour)
+        tinted = np.abs(colours - share[..., None] * colour).max(axis=2) > TINT
+        if (found := len(np.unique(_packed(colours[tinted])))) <= FEW and 4 * found < tinted.sum():
+            return None
+    # a lossy format blurs colours along outlines; an area of another colour is thick, or even
+    if _windows(others, 5).all(axis=(2, 3)).any():
+        return None
+    ranges = [np.ptp(_windows(colours[..., channel], 3), axis=(2, 3)) for channel in range(3)]
+    even = _windows(others, 3).all(axis=(2, 3)) & (np.max(ranges, axis=0) <= EVEN)
+    return None if even.sum() > 2 else colour
+
+
+def _windows(plane: np.ndarray, side: int) -> np.ndarray:
+    """Return the squares of `side` pixels in a plane, none if it is smaller."""
+    if min(plane.shape) < side:
+        return np.zeros((0, 0, side, side), plane.dtype)
+    return np.lib.stride_tricks.sliding_window_view(plane, (side, side))
+
+
+def _packed(colours: UInt8[np.ndarray, "*axes c"]) -> UInt32[np.ndarray, " n"]:
+    """Return RGB colours as numbers."""
+    return colours[..., :3].reshape(-1, 3).astype(np.uint32) @ np.array([65536, 256, 1], np.uint32)
 
 
 def _by_frequency(colours: UInt8[np.ndarray, "*axes c"]) -> UInt8[np.ndarray, "n 3"]:
     """Return the distinct RGB colours, the most frequent first."""
-    packed = colours[..., :3].reshape(-1, 3).astype(np.uint32) @ np.array([65536, 256, 1], np.uint32)
-    found, counts = np.unique(packed, return_counts=True)
+    found, counts = np.unique(_packed(colours), return_counts=True)
     ordered = found[np.argsort(-counts, kind="stable")]
     return np.stack([ordered >> 16, ordered >> 8 & 255, ordered & 255], axis=1).astype(np.uint8)
 

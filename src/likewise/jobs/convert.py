@@ -73,8 +73,6 @@ def _draw(annotations: Annotations, out: Path, format: str, force: bool, progres
 
     def result(image: ScaledImage, file: ImageFile) -> Result:
         labels = label_map(by_name[file.name], annotations.classes)
-        if labels.shape != image.size:
-            raise DataSetError(f"its annotation is {labels.shape}, its image {image.size} (height, width)")
         scores = tuple(float((labels == index + 1).any()) for index in range(len(annotations.classes)))
         return Result(labels, (labels > 0).astype(np.float32), annotations.classes, None, scores, image)
 
@@ -91,6 +89,7 @@ def _draw(annotations: Annotations, out: Path, format: str, force: bool, progres
 
 def label_map(image: AnnotatedImage, classes: tuple[str, ...]) -> np.ndarray:
     """Return the label of each pixel, 0 for background; later objects cover earlier ones, crowds are background."""
+    image = image.upright
     labels = np.zeros(image.size, np.uint8)
     for one in image.objects:
         if not one.crowd:

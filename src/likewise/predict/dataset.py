@@ -5,12 +5,14 @@ annotations.json -> read_annotations -> Dataset -> dataset["cat"][:5] -> FewShot
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
 
-from likewise.errors import check_known
-from likewise.io.annotations import Annotations, ObjectMask
+from likewise.errors import check_known, warn
+from likewise.io.annotations import AnnotatedImage, Annotations, ObjectMask
 from likewise.io.annotations import read_annotations as read_images
+from likewise.io.annotations.shapes import Edges
 from likewise.predict.examples import Example
 
 
@@ -30,7 +32,9 @@ class Dataset(Annotations):
                 shown = [one for one in image.objects if one.class_name == name and not one.crowd]
                 if image.image is None or not shown:
                     continue
-                boxes = [box.edges for box in image.boxes(name)]
+                boxes = _boxes_within(image, name)
+                if boxes is None:
+                    continue
                 crowd = any(one.crowd and one.class_name == name for one in image.objects)
                 yield Example(
                     image.image,
@@ -48,6 +52,23 @@ class Dataset(Annotations):
         """
         check_known(class_name, self.classes, "class")
         return [example for example in self if example.class_name == class_name]
+
+
+def _boxes_within(image: AnnotatedImage, name: str) -> list[Edges] | None:
+    """The boxes of a class with a pixel of the image, empty if it has other shapes; None if no box has a pixel."""
+    given = image.boxes(name) and image.upright.boxes(name)
+    height, width = image.upright.size if given else (0, 0)
+    found = []
+    for left, top, right, bottom in (box.edges for box in given):
+        columns, rows = (
+            min(math.ceil(end - 0.5), length) - max(math.ceil(start - 0.5), 0)
+            for start, end, length in ((left, right, width), (top, bottom, height))
+        )
+        if columns > 0 and rows > 0:
+            found.append((left, top, right, bottom))
+    if len(found) < len(given):
+        warn(f"{image.name}: {len(given) - len(found)} of {len(given)} boxes have no pixel of it, and are left out")
+    return found or (None if given else [])
 
 
 def read_annotations(path: str | Path, *, images: str | Path | None = None, format: str | None = None) -> Dataset:

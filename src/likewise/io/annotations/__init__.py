@@ -10,6 +10,7 @@ are coded by pycocotools, a dependency anyway. The tests open each written forma
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -54,6 +55,9 @@ READERS: dict[str, Callable[[Path, ImageFinder], Annotations]] = {
     "mask": masks.read,
 }
 
+OF_ALL = ("coco", "label-studio", "cvat")
+"""Formats of one file for all images."""
+
 SNIFFED = 20
 """JSON files in subfolders that are opened to recognise labelme."""
 
@@ -80,17 +84,37 @@ def read_annotations(path: str | Path, *, images: str | Path | None = None, form
     if format is None:
         recognised = find_format(path) or (("mask", path) if path.is_dir() else None)
         if recognised is None:
-            raise DataSetError(f"{path}: no known annotation format; known are {', '.join(READERS)}")
+            raise unknown_format(path)
         format, path = recognised
     check_known(format, READERS, "annotation format")
     finder = ImageFinder(path if path.is_dir() else path.parent, None if images is None else Path(images))
-    found = READERS[format](path, finder)
+    try:
+        found = READERS[format](path, finder)
+    except DataSetError as error:
+        raise (refused_in(path) if format == "mask" else None) or error from None
     if absent := found.absent:
         names = ", ".join(absent[:NAMED]) + ", ..." * (len(absent) > NAMED)
         warn(
             f"{path}: {len(absent)} of {len(found)} images are not there: {names}; name their folder, or put them there"
         )
     return found
+
+
+def unknown_format(path: Path) -> DataSetError:
+    """Return the error for a file of no known format, with what to do about those that people have."""
+    advice = {".zip": "unpack it, and give the folder", ".csv": "no table is read; export as COCO"}
+    known = f"known are {', '.join(READERS)}"
+    return DataSetError(f"{path}: no known annotation format; {advice.get(path.suffix.lower(), known)}")
+
+
+def refused_in(folder: Path) -> DataSetError | None:
+    """Return why a JSON or XML file in a folder without masks, or in its subfolders, is no annotation file."""
+    for file in files_below(folder, ".json", ".xml")[:SNIFFED]:
+        try:
+            find_format(file)
+        except DataSetError as error:
+            return error
+    return None
 
 
 def find_format(path: Path) -> tuple[str, Path] | None:
@@ -123,22 +147,19 @@ def _format_of_folder(folder: Path) -> tuple[str, Path] | None:
             return format, folder
     places = [place for place in (folder, folder / "annotations") if place.is_dir()]
     entries = [entry for place in places for entry in visible_entries(place)]
-    known = []
-    for entry in entries:
-        if entry.suffix.lower() in (".json", ".xml"):
-            try:
-                known.append(find_format(entry))
-            except DataSetError:
-                continue
-    of_all = [found for found in known if found and found[0] in ("coco", "label-studio", "cvat")]
+    known = _formats_of(entries)
+    of_all = [found for found in known if found[0] in OF_ALL]
+    if not known:  # Roboflow's train/_annotations.coco.json, valid/...
+        splits = [place for place in visible_entries(folder) if place.name.lower() in yolo.SPLITS and place.is_dir()]
+        of_all = [found for place in splits for found in _formats_of(visible_entries(place)) if found[0] in OF_ALL]
     instances = [found for found in of_all if found[1].name.startswith("instances")]
     of_all = instances or of_all  # COCO's others repeat the images, with key points or parts of scenes
     if len(of_all) > 1:
-        names = ", ".join(path.name for _, path in of_all)
+        names = ", ".join(path.relative_to(folder).as_posix() for _, path in of_all)
         raise DataSetError(f"{folder}: holds several annotation files, {names}; name one of them")
     if of_all:
         return of_all[0]
-    if labelled := next((found for found in known if found and found[0] == "labelme"), None):
+    if labelled := next((found for found in known if found[0] == "labelme"), None):
         return "labelme", labelled[1].parent
     if any(entry.suffix.lower() == ".geojson" for entry in entries):
         return "geojson", folder
@@ -146,8 +167,18 @@ def _format_of_folder(folder: Path) -> tuple[str, Path] | None:
         return "cellpose", folder
     if any(entry.name == LEGEND or entry.name.endswith(OUTPUT_SUFFIXES["instance"]) for entry in entries):
         return "mask", folder
-    nested = files_below(folder, ".json")[:SNIFFED]
-    return ("labelme", folder) if any(labelme.is_file(file) for file in nested) else None
+    nested = _formats_of(files_below(folder, ".json")[:SNIFFED])
+    return ("labelme", folder) if any(found[0] == "labelme" for found in nested) else None
+
+
+def _formats_of(entries: Iterable[Path]) -> list[tuple[str, Path]]:
+    """Return the formats of the JSON and XML files among these that are not refused."""
+    found = []
+    for entry in entries:
+        if entry.suffix.lower() in (".json", ".xml"):
+            with suppress(DataSetError):
+                found.append(find_format(entry))
+    return [each for each in found if each]
 
 
 def annotation_of(image: Path, listings: Listings) -> Path | None:
@@ -168,7 +199,7 @@ def read_image_annotation(path: Path, image: Path) -> Annotations:
     """
     recognised = find_format(path)
     if recognised is None:
-        raise DataSetError(f"{path}: no known annotation format; known are {', '.join(READERS)}")
+        raise unknown_format(path)
     if path.suffix.lower() == ".txt":
         return yolo.read_files([(image, image.name, path)], yolo.names_beside(path.parent))
     found = READERS[recognised[0]](path, ImageFinder(image.parent, image.parent))

@@ -5,7 +5,8 @@ https://cocodataset.org/#format-data
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import hashlib
+from collections.abc import Container, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -13,36 +14,46 @@ from pycocotools import mask as coco_mask
 
 from likewise.errors import DataSetError, warn
 from likewise.io.annotations.dataset import AnnotatedImage, Annotations, Object
-from likewise.io.annotations.files import ImageFinder, read_json, safe_name, write_json
-from likewise.io.annotations.shapes import Box, Polygons, RunLengths, Shape, Size, encode, encode_counts, ring_of
+from likewise.io.annotations.files import ImageFinder, read_json, write_json
+from likewise.io.annotations.shapes import (
+    Box,
+    Polygons,
+    RunLengths,
+    Shape,
+    ShapeError,
+    Size,
+    box,
+    encode,
+    encode_counts,
+    ring_of,
+)
+
+MOST_ID = 2**31 - 1
+"""Ids of 32 bits are what every tool can read."""
 
 
 def read(path: Path, finder: ImageFinder, document: Any = None) -> Annotations:
     """Return the images and objects of a file. Annotations without an area, such as keypoints, are left out.
 
     Raises:
-        DataSetError: An entry lacks a field, or names an image or category that the file does not have.
+        DataSetError: An entry lacks a field, names an image or category that the file does not have, or shares its id.
     """
     document = read_json(path) if document is None else document
     try:
-        names = {entry["id"]: str(entry["name"]) for entry in document["categories"]}
-        objects: dict[Any, list[Object]] = {entry["id"]: [] for entry in document["images"]}
-        sizes = {entry["id"]: _size(entry) for entry in document["images"]}
+        # some tools write ids as texts in one place and as numbers in another
+        names = {str(entry["id"]): str(entry["name"]) for entry in document["categories"]}
+        entries = _by_id(document["images"], path)
+        named = {key: finder.named(str(entry["file_name"]), path) for key, entry in entries.items()}
+        sizes = {named[key]: _size(entry) for key, entry in entries.items()}  # an image may be listed twice
+        objects: dict[tuple[str, Path | None], list[Object]] = {image: [] for image in sizes}
         for entry in document["annotations"]:
-            shape = _shape(entry, sizes[entry["image_id"]])
+            image = named[str(entry["image_id"])]
+            shape = _shape(entry)
             if shape is not None:
                 crowd = bool(entry.get("iscrowd", 0))
-                one = Object(names[entry["category_id"]], shape, entry.get("score"), crowd)
-                objects[entry["image_id"]].append(one)
-        images = [
-            AnnotatedImage(
-                name := safe_name(str(entry["file_name"]), path),
-                tuple(objects[entry["id"]]),
-                finder.find(name),
-                sizes[entry["id"]],
-            )
-            for entry in document["images"]
-        ]
+                one = Object(names[str(entry["category_id"])], shape, entry.get("score"), crowd)
+                objects[image].append(one)
+        images = [AnnotatedImage(name, tuple(objects[name, file]), file, size) for (name, file), size in sizes.items()]
     except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
         if isinstance(error, DataSetError):
             raise
@@ -51,7 +62,7 @@ def read(path: Path, finder: ImageFinder, document: Any = None) -> Annotations:
         ) from error
     left_out = len(document["annotations"]) - sum(len(image.objects) for image in images)
     if left_out:
-        warn(f"{path}: {left_out} annotations have neither a polygon, a mask nor a box, and are left out")
+        warn(f"{path}: {left_out} annotations have neither a polygon, a mask nor a box of numbers, and are left out")
     return Annotations(images, tuple(dict.fromkeys(names.values())), "coco")
 
 
@@ -59,39 +70,56 @@ def _size(entry: dict[str, Any]) -> Size | None:
     return (int(entry["height"]), int(entry["width"])) if entry.get("height") and entry.get("width") else None
 
 
-def _shape(entry: dict[str, Any], size: Size | None) -> Shape | None:
+def _by_id(entries: list[dict[str, Any]], path: Path) -> dict[str, dict[str, Any]]:
+    found: dict[str, dict[str, Any]] = {}
+    for entry in entries:
+        other = found.setdefault(str(entry["id"]), entry)
+        if other is not entry:
+            raise DataSetError(
+                f"{path}: {other['file_name']} and {entry['file_name']} both have the image id {entry['id']}; files "
+                "that are joined need new ids"
+            )
+    return found
+
+
+def _shape(entry: dict[str, Any]) -> Shape | None:
     coded = entry.get("segmentation")
     if isinstance(coded, dict):
         height, width = coded["size"]
         if isinstance(coded["counts"], str):
             return RunLengths((height, width), coded["counts"])
         return encode_counts(coded["counts"], (height, width))
-    rings = [ring_of(numbers) for numbers in coded or () if len(numbers) > 5]
-    if rings:
-        return Polygons(tuple((ring,) for ring in rings))
-    if entry.get("bbox"):
-        x, y, width, height = map(float, entry["bbox"])
-        return Box((x, y, x + width, y + height))
+    try:
+        rings = [ring_of(numbers) for numbers in coded or () if len(numbers) > 5]
+        if rings:
+            return Polygons(tuple((ring,) for ring in rings))
+        if entry.get("bbox"):
+            x, y, width, height = map(float, entry["bbox"])
+            return box(x, y, x + width, y + height)
+    except ShapeError:
+        return None
     return None
 
 
 def write(images: Iterable[AnnotatedImage], classes: tuple[str, ...], path: Path, tolerance: float) -> None:
     """Write one file. Boxes and polygons without holes stay what they are, other shapes become run lengths.
 
-    Ids of categories (in the order of `classes`), images and annotations start at 1. An image without an object has no
-    annotations. An object of a model has a score, as in COCO's results.
+    Ids of categories (in the order of `classes`) and annotations start at 1; those of images are `image_id`. An image
+    without an object has no annotations. An object of a model has a score, as in COCO's results.
     """
     entries: list[dict[str, Any]] = []
+    used: set[int] = set()
     annotations: list[dict[str, Any]] = []
     categories = {name: index for index, name in enumerate(classes, start=1)}
     for image in images:
-        image_id = len(entries) + 1
+        number = image_id(image.name, used)
+        used.add(number)
         height, width = image.size
-        entries.append({"id": image_id, "file_name": image.name, "height": height, "width": width})
+        entries.append({"id": number, "file_name": image.name, "height": height, "width": width})
         for one in image.objects:
             annotation: dict[str, Any] = {
                 "id": len(annotations) + 1,
-                "image_id": image_id,
+                "image_id": number,
                 "category_id": categories[one.class_name],
             }
             annotation |= _coded(image, one)
@@ -106,6 +134,18 @@ def write(images: Iterable[AnnotatedImage], classes: tuple[str, ...], path: Path
         "categories": [{"id": index, "name": name} for name, index in categories.items()],
     }
     write_json(path, document)
+
+
+def image_id(name: str, used: Container[int] = ()) -> int:
+    """Return the id of an image: a hash of its name, from 1 to 2**31 - 1, so that it stays when images are added.
+
+    Args:
+        used: Ids of other images; the next free one is taken.
+    """
+    number = int.from_bytes(hashlib.sha256(name.encode("utf-8", "surrogateescape")).digest()[:8]) % MOST_ID
+    while number + 1 in used:
+        number = (number + 1) % MOST_ID
+    return number + 1
 
 
 def _coded(image: AnnotatedImage, one: Object) -> dict[str, Any]:

@@ -13,9 +13,22 @@ import numpy as np
 
 from likewise.errors import DataSetError, warn
 from likewise.io.annotations.dataset import AnnotatedImage, Annotations, Object
-from likewise.io.annotations.files import ImageFinder, read_xml, safe_name, write_text
+from likewise.io.annotations.files import ImageFinder, read_xml, write_text
 from likewise.io.annotations.outlines import outline, single_ring
-from likewise.io.annotations.shapes import Box, Polygons, Shape, Size, bounds, ellipse, encode, ring_of, turn
+from likewise.io.annotations.shapes import (
+    Box,
+    Polygons,
+    Shape,
+    ShapeError,
+    Size,
+    bounds,
+    box,
+    ellipse,
+    encode,
+    polygon,
+    ring_of,
+    turn,
+)
 
 SHAPES = ("polygon", "box", "mask", "ellipse")
 
@@ -33,18 +46,20 @@ def read(path: Path, finder: ImageFinder) -> Annotations:
     try:
         for entry in root.iter("image"):
             size = int(entry.attrib["height"]), int(entry.attrib["width"])
-            shapes = [each for each in entry if each.tag in SHAPES]
-            left_out += len(entry) - len(shapes)
-            shapes.sort(key=lambda each: int(each.get("z_order", 0)))
-            objects = tuple(Object(each.attrib["label"], _shape(each, size)) for each in shapes)
-            name = safe_name(entry.attrib["name"], path)
-            images.append(AnnotatedImage(name, objects, finder.find(name), size))
+            objects = []
+            for each in sorted(entry, key=lambda each: int(each.get("z_order", 0))):
+                try:
+                    objects.append(Object(each.attrib["label"], _shape(each, size)))
+                except ShapeError:
+                    left_out += 1
+            name, image = finder.named(entry.attrib["name"], path)
+            images.append(AnnotatedImage(name, tuple(objects), image, size))
     except (KeyError, ValueError) as error:
         if isinstance(error, DataSetError):
             raise
         raise DataSetError(f"{path}: looks like CVAT for images, but a shape lacks or has a wrong {error}") from error
     if left_out:
-        warn(f"{path}: {left_out} points, lines or tags have no area, and are left out")
+        warn(f"{path}: {left_out} points, lines or tags, or shapes without numbers, have no area, and are left out")
     listed = [name.text or "" for name in root.iterfind(".//label/name")]
     used = [one.class_name for image in images for one in image.objects]
     return Annotations(images, tuple(dict.fromkeys((*listed, *used))), "cvat")
@@ -52,16 +67,18 @@ def read(path: Path, finder: ImageFinder) -> Annotations:
 
 def _shape(entry: ElementTree.Element, size: Size) -> Shape:
     numbers = {key: float(value) for key, value in entry.attrib.items() if key in _NUMBERS}
+    if entry.tag not in SHAPES:
+        raise ShapeError(entry.tag)
     if entry.tag == "polygon":
         points = entry.attrib["points"].replace(";", ",").split(",")
-        return Polygons(((ring_of(map(float, points)),),))
+        return polygon(float(point) for point in points if point)
     turned = numbers.get("rotation", 0.0)
     if entry.tag == "ellipse":
         return Polygons(((ellipse(numbers["cx"], numbers["cy"], numbers["rx"], numbers["ry"], turned),),))
     if entry.tag == "box":
         left, top, right, bottom = (numbers[key] for key in ("xtl", "ytl", "xbr", "ybr"))
         if not turned:
-            return Box((left, top, right, bottom))
+            return box(left, top, right, bottom)
         corners = ring_of([left, top, right, top, right, bottom, left, bottom])
         return Polygons(((turn(corners, ((left + right) / 2, (top + bottom) / 2), turned),),))
     found = np.zeros(size, bool)

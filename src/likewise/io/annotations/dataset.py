@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Bool
 
-from likewise.errors import ArgumentError, DataSetError, check_known, counted
-from likewise.io.annotations.shapes import Box, Shape, Size
+from likewise.errors import ArgumentError, DataSetError, check_known, counted, warn
+from likewise.io.annotations.shapes import Box, Shape, Size, scaled, turned
+from likewise.io.image_files import TRANSPOSED, format_size
 from likewise.io.images import read_image, read_size
 
 
@@ -62,6 +63,38 @@ class AnnotatedImage:
         height, width = read_image(self.image).shape[:2]
         return height, width
 
+    @cached_property
+    def upright(self) -> AnnotatedImage:
+        """The same objects at the size of the upright image, if it is there.
+
+        Shapes of a photograph that was annotated as stored, without its EXIF rotation, are turned. Those of an image
+        that was resized are scaled, with a warning.
+
+        Raises:
+            DataSetError: The stated size has other proportions than the image.
+        """
+        stated = self.size
+        if isinstance(self.image, Path):
+            size, orientation = read_size(self.image)
+        else:
+            size, orientation = (stated if self.image is None else read_image(self.image).shape[:2]), 1
+        size = size[0], size[1]
+        if size == stated or not self.objects:
+            return replace(self, size_given=size)
+        if orientation in TRANSPOSED and stated == size[::-1]:
+            fitted = partial(turned, orientation=orientation, size=stated)
+        elif all(abs(stated[0] * size[1] - stated[1] * size[0]) <= longest for longest in (max(stated), max(size))):
+            warn(f"{self.name}: annotated at {format_size(*stated)} and scaled to {format_size(*size)}")
+            fitted = partial(scaled, size=stated, to=size)
+        else:
+            raise DataSetError(
+                f"{self.name}: is {format_size(*size)}, but was annotated at {format_size(*stated)}; put the image "
+                "there that was annotated, or export the annotations again"
+            )
+        return replace(
+            self, objects=tuple(replace(one, shape=fitted(one.shape)) for one in self.objects), size_given=size
+        )
+
     def mask(self, class_name: str, *, crowd: bool = False) -> Bool[np.ndarray, "h w"]:
         """Return the pixels of all objects of a class, or of all its crowds."""
         found = np.zeros(self.size, bool)
@@ -90,14 +123,14 @@ class AnnotatedImage:
 
 @dataclass(frozen=True)
 class ObjectMask:
-    """The mask of a class in an annotated image, computed when it is read."""
+    """The mask of a class in an annotated image, at the size of the upright image, computed when it is read."""
 
     image: AnnotatedImage
     class_name: str
     crowd: bool = False
 
     def __call__(self) -> Bool[np.ndarray, "h w"]:
-        return self.image.mask(self.class_name, crowd=self.crowd)
+        return self.image.upright.mask(self.class_name, crowd=self.crowd)
 
 
 @dataclass(frozen=True)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import filecmp
+import itertools
 import json
 import re
-from collections.abc import Iterable
+import urllib.parse
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 from xml.etree import ElementTree
 
-from likewise.errors import DataSetError
+from likewise.errors import DataSetError, warn
+from likewise.io.annotations.dataset import AnnotatedImage
 from likewise.io.atomic import write_atomically
 from likewise.io.paths import (
     IMAGE_FOLDERS,
@@ -29,6 +33,15 @@ JSON_FORMATS = {
     "geojson": ("GeoJSON", ("type", "features")),
 }
 """JSON format to its name and the keys that it needs."""
+
+FOREIGN: dict[str, Callable[[dict[str, Any]], bool]] = {
+    "VIA (VGG Image Annotator)": lambda content: any(
+        name.startswith("_via_") or (isinstance(one, dict) and {"filename", "regions"} <= set(one))
+        for name, one in content.items()
+    ),
+    "Supervisely": lambda content: {"objects", "size"} <= set(content) or "projectType" in content,
+}
+"""Formats that are recognised and not read."""
 
 _MARKS = {
     "coco": ('"categories"', '"category_id"', '"file_name"', '"bbox"'),
@@ -79,9 +92,12 @@ class ImageFinder:
         self._listings = Listings()
 
     def find(self, name: str) -> Path | None:
-        """Return the image of this relative path, or the only one of its name anywhere in the folder; None if absent.
+        """Return the image of this path: the file there, or the one in the folder whose path ends most like it.
 
-        Case and the Unicode normal form do not matter.
+        Case and the Unicode normal form do not matter. None if no image has this name.
+
+        Raises:
+            DataSetError: Several different images fit equally well.
         """
         for place in self.places:
             if (path := place / name).is_file():
@@ -91,11 +107,29 @@ class ImageFinder:
             for place in self.places:
                 for path in images_below(place):
                     self._index.setdefault(pairing_key(path.name), []).append(path)
-        found = list(dict.fromkeys(self._index.get(pairing_key(PurePosixPath(name).name), [])))
-        ending = pairing_key(f"/{name}")
-        return next((path for path in found if pairing_key(path.as_posix()).endswith(ending)), None) or (
-            found[0] if len(found) == 1 else None
-        )
+        found = {path: _common_end(path, name) for path in self._index.get(pairing_key(PurePosixPath(name).name), [])}
+        first, *others = (path for path, common in found.items() if common == max(found.values())) if found else (None,)
+        for other in others:
+            if first is not None and not filecmp.cmp(first, other, shallow=False):
+                raise DataSetError(f"{name}: there are {first} and {other}; name the folder of the images")
+        return first
+
+    def named(self, name: str, source: Path) -> tuple[str, Path | None]:
+        """Return the relative path and the image of a name in an annotation file.
+
+        Of an address, the last part counts. An absolute path of another machine is taken for the image that is here.
+
+        Raises:
+            DataSetError: The name leads out of the folder, or fits several images.
+        """
+        if re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", name):
+            name = PurePosixPath(urllib.parse.unquote(urllib.parse.urlparse(name).path)).name
+        path = PurePosixPath(re.sub(r"^[A-Za-z]:(?=[\\/])", "", name).replace("\\", "/"))
+        if path.is_absolute() and ".." not in path.parts and (image := self.find(str(path.relative_to("/")))):
+            place = next((place for place in self.places if image.is_relative_to(place)), image.parent)
+            return image.relative_to(place).as_posix(), image
+        name = safe_name(name, source)
+        return name, self.find(name)
 
     def of_stem(self, path: Path, stem: str | None = None) -> Path | None:
         """Return the image that an annotation file is named after: beside it, or where images are.
@@ -108,6 +142,12 @@ class ImageFinder:
                 if entry != path and entry.suffix.lower() in IMAGE_SUFFIXES:
                     return entry
         return None
+
+
+def _common_end(path: Path, name: str) -> int:
+    """Return the number of parts at their ends that a path and a name have in common."""
+    pairs = zip(reversed(path.parts), reversed(PurePosixPath(name).parts), strict=False)
+    return len(list(itertools.takewhile(lambda pair: pairing_key(pair[0]) == pairing_key(pair[1]), pairs)))
 
 
 def _folders(folder: Path, names: Iterable[str]) -> list[Path]:
@@ -126,6 +166,25 @@ def files_below(folder: Path, *suffixes: str) -> list[Path]:
     return sorted(files, key=lambda path: natural_order(path.as_posix()))
 
 
+def read_each(files: Sequence[Path], read: Callable[[Path], AnnotatedImage]) -> list[AnnotatedImage]:
+    """Return the image of each file. Of several files, those that cannot be read are left out with a warning.
+
+    Raises:
+        DataSetError: The only file, or every file, cannot be read.
+    """
+    images, errors = [], []
+    for file in files:
+        try:
+            images.append(read(file))
+        except DataSetError as error:
+            errors.append(error)
+    if errors and not images:
+        raise errors[0]
+    for error in errors:
+        warn(f"left out: {error}")
+    return images
+
+
 def read_json(path: Path) -> Any:
     """Return the content of a JSON file.
 
@@ -133,9 +192,12 @@ def read_json(path: Path) -> Any:
         DataSetError: It cannot be read or is no JSON; the message says which format it looks like.
     """
     try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataSetError(f"{path}: cannot be read ({error}); check the file") from error
+        content = path.read_bytes()
+        text = content.decode(json.detect_encoding(content))  # UTF-16 is what PowerShell writes
+    except OSError as error:
+        raise DataSetError(f"{path}: cannot be read ({error.strerror}); check the file") from error
+    except UnicodeDecodeError as error:
+        raise DataSetError(f"{path}: not UTF-8 ({error}); save it as UTF-8") from error
     try:
         return json.loads(text)
     except (ValueError, RecursionError) as error:
@@ -159,8 +221,13 @@ def json_format(document: Any, path: Path) -> str:
             return "geojson"
         if {"image_id", "category_id"} <= keys:
             raise DataSetError(f"{path}: COCO results, which lack images and categories; give the file with these too")
+        if {"image", "annotations"} <= keys:
+            raise DataSetError(f"{path}: looks like CreateML, which is not read; export as COCO")
     elif isinstance(document, dict):
         keys = set(document)
+        foreign = next((name for name, is_of in FOREIGN.items() if is_of(document)), None)
+        if foreign:
+            raise DataSetError(f"{path}: looks like {foreign}, which is not read; export as COCO")
         if document.get("type") in ("FeatureCollection", "Feature"):
             return "geojson"
         nearest = max(JSON_FORMATS, key=lambda name: len(keys & set(JSON_FORMATS[name][1])))

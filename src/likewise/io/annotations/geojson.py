@@ -12,8 +12,8 @@ from typing import Any
 
 from likewise.errors import DataSetError, warn
 from likewise.io.annotations.dataset import AnnotatedImage, Annotations, Object
-from likewise.io.annotations.files import ImageFinder, files_below, read_json
-from likewise.io.annotations.shapes import Polygons, Ring, ring_of
+from likewise.io.annotations.files import ImageFinder, files_below, read_each, read_json
+from likewise.io.annotations.shapes import Polygons, Ring, ShapeError, ring_of
 from likewise.io.atomic import write_atomically
 
 NAMES = ("class", "label", "category", "type", "name")
@@ -25,7 +25,7 @@ UNNAMED = "object"
 def read(path: Path, finder: ImageFinder, document: Any = None) -> Annotations:
     """Return the image of a file, or those of all .geojson files in a folder. The image has the stem of its file."""
     files = [path] if path.is_file() else files_below(path, ".geojson")
-    images = [_read_image(file, finder, document) for file in files]
+    images = read_each(files, lambda file: _read_image(file, finder, document))
     classes = dict.fromkeys(one.class_name for image in images for one in image.objects)
     return Annotations(images, tuple(classes), "geojson")
 
@@ -33,24 +33,32 @@ def read(path: Path, finder: ImageFinder, document: Any = None) -> Annotations:
 def _read_image(path: Path, finder: ImageFinder, document: Any) -> AnnotatedImage:
     document = read_json(path) if document is None else document
     features = document if isinstance(document, list) else document.get("features", [document])
+    if isinstance(document, dict) and document.get("crs"):
+        raise DataSetError(f"{path}: is in units of a map (its crs); GeoJSON is read in pixels, as QuPath writes it")
     objects, left_out = [], 0
     try:
         for feature in features:
-            geometry = feature["geometry"]
-            parts = {"Polygon": [geometry["coordinates"]], "MultiPolygon": geometry["coordinates"]}.get(
-                geometry["type"]
-            )
-            if parts is None:
+            geometry = feature["geometry"] or {"type": None}
+            if geometry["type"] not in ("Polygon", "MultiPolygon"):
                 left_out += 1
                 continue
-            rings = tuple(
-                tuple(ring_of(number for point in ring for number in point[:2]) for ring in part) for part in parts
-            )
-            objects.append(Object(_class_name(feature.get("properties") or {}), Polygons(rings)))
+            coordinates = geometry["coordinates"]
+            parts = coordinates if geometry["type"] == "MultiPolygon" else [coordinates]
+            try:
+                rings = tuple(
+                    tuple(ring_of(number for point in ring for number in point[:2]) for ring in part) for part in parts
+                )
+            except ShapeError:
+                left_out += 1
+                continue
+            properties = feature.get("properties") or {}
+            score = properties.get("score")
+            score = float(score) if isinstance(score, int | float) else None
+            objects.append(Object(_class_name(properties), Polygons(rings), score))
     except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
         raise DataSetError(f"{path}: looks like GeoJSON, but a feature lacks or has a wrong {error}") from error
     if left_out:
-        warn(f"{path}: {left_out} points or lines have no area, and are left out")
+        warn(f"{path}: {left_out} points or lines, or shapes without numbers, have no area, and are left out")
     image = finder.of_stem(path)
     return AnnotatedImage(image.name if image else f"{path.stem}.tif", tuple(objects), image)
 

@@ -19,7 +19,20 @@ from likewise.errors import DataSetError, warn
 from likewise.io.annotations.dataset import AnnotatedImage, Annotations, Object
 from likewise.io.annotations.files import ImageFinder, read_json, safe_name, write_json, write_text
 from likewise.io.annotations.outlines import outline, single_ring
-from likewise.io.annotations.shapes import Box, Polygons, Shape, Size, ellipse, encode, ring_of, turn
+from likewise.io.annotations.shapes import (
+    Box,
+    Polygons,
+    Shape,
+    ShapeError,
+    Size,
+    box,
+    ellipse,
+    encode,
+    polygon,
+    ring_of,
+    turn,
+)
+from likewise.io.paths import IMAGE_SUFFIXES
 
 KINDS = {"brush": "brushlabels", "polygon": "polygonlabels", "rectangle": "rectanglelabels", "ellipse": "ellipselabels"}
 CONFIG = "label-studio-config.xml"
@@ -46,14 +59,17 @@ def read(path: Path, finder: ImageFinder, document: Any = None) -> Annotations:
             objects: list[Object] = []
             size: Size | None = None
             for result in results:
-                kind = next((kind for kind, key in KINDS.items() if key in _value(result)), None)
+                kind = next((kind for kind, key in KINDS.items() if _value(result).get(key)), None)
                 if kind is None:
                     left_out += 1
                     continue
                 size = int(result["original_height"]), int(result["original_width"])
                 label = _value(result)[KINDS[kind]]
                 score = result.get("score") if predicted else None
-                objects.append(Object(str(label[0]), _shape(kind, _value(result), size), score))
+                try:
+                    objects.append(Object(str(label[0]), _shape(kind, _value(result), size), score))
+                except ShapeError:
+                    left_out += 1
             image = finder.find(name) or finder.find(_UPLOAD.sub("", name))
             images.append(AnnotatedImage(name, tuple(objects), image, size))
     except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
@@ -68,7 +84,12 @@ def read(path: Path, finder: ImageFinder, document: Any = None) -> Annotations:
 
 def _image_name(task: dict[str, Any], path: Path) -> str:
     data = task.get("data", task)
-    address = next((str(data[key]) for key in ("image", "img", "photo", "$undefined$") if data.get(key)), None)
+    named = [str(data[key]) for key in ("image", "img", "photo", "$undefined$") if data.get(key)]
+    others = [each for each in data.values() if isinstance(each, str)]  # the interface may call it anything
+    named += [
+        each for each in others if PurePosixPath(urllib.parse.urlparse(each).path).suffix.lower() in IMAGE_SUFFIXES
+    ]
+    address = next(iter(named), None)
     if address is None:
         raise DataSetError(f"{path}: looks like Label Studio, but a task has no image: {', '.join(map(str, data))}")
     parts = urllib.parse.urlparse(address)
@@ -91,7 +112,8 @@ def _results(task: dict[str, Any]) -> tuple[list[dict[str, Any]], bool]:
 
 
 def _value(result: dict[str, Any]) -> dict[str, Any]:
-    return result.get("value", result)
+    value = result.get("value", result)
+    return value if isinstance(value, dict) else {}
 
 
 def _shape(kind: str, value: dict[str, Any], size: Size) -> Shape:
@@ -100,13 +122,13 @@ def _shape(kind: str, value: dict[str, Any], size: Size) -> Shape:
     if kind == "brush":
         return encode(decode_brush(value["rle"], size))
     if kind == "polygon":
-        return Polygons(((ring_of(np.ravel(value["points"])) * scale,),))
+        return polygon(np.ravel(value["points"]) * np.tile(scale, len(value["points"])))
     turned, x, y = float(value.get("rotation", 0)), value["x"] * scale[0], value["y"] * scale[1]
     if kind == "ellipse":
         return Polygons(((ellipse(x, y, value["radiusX"] * scale[0], value["radiusY"] * scale[1], turned),),))
     right, bottom = x + value["width"] * scale[0], y + value["height"] * scale[1]
     if not turned:
-        return Box((float(x), float(y), float(right), float(bottom)))
+        return box(float(x), float(y), float(right), float(bottom))
     return Polygons(((turn(ring_of([x, y, right, y, right, bottom, x, bottom]), (float(x), float(y)), turned),),))
 
 

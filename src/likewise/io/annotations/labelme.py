@@ -16,11 +16,29 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw
 
-from likewise.errors import DataSetError
+from likewise.errors import DataSetError, counted, warn
 from likewise.io.annotations.dataset import AnnotatedImage, Annotations, Object
-from likewise.io.annotations.files import ImageFinder, files_below, json_format, output_path, read_json, write_json
+from likewise.io.annotations.files import (
+    ImageFinder,
+    files_below,
+    output_path,
+    read_each,
+    read_json,
+    write_json,
+)
 from likewise.io.annotations.outlines import outline, single_ring
-from likewise.io.annotations.shapes import Box, Polygons, Shape, Size, bounds, ellipse, encode, ring_of
+from likewise.io.annotations.shapes import (
+    Box,
+    Polygons,
+    Shape,
+    ShapeError,
+    Size,
+    bounds,
+    ellipse,
+    encode,
+    polygon,
+    ring_of,
+)
 
 LINE, POINT = 10, 5
 """Width of a line and radius of a point in pixels, as labelme draws them in masks."""
@@ -31,20 +49,19 @@ VERSION = "5.5.0"
 
 def read(path: Path, finder: ImageFinder) -> Annotations:
     """Return the image of a file, or those of all labelme files in a folder."""
-    files = [path] if path.is_file() else [file for file in files_below(path, ".json") if is_file(file)]
-    images = [_read_image(file, finder) for file in files]
+    files = [path] if path.is_file() else [file for file in files_below(path, ".json") if may_be_file(file)]
+    images = read_each(files, lambda file: _read_image(file, finder))
     classes = dict.fromkeys(one.class_name for image in images for one in image.objects)
     return Annotations(images, tuple(classes), "labelme")
 
 
-def is_file(path: Path) -> bool:
-    """Return whether a file is labelme's."""
-    if path.suffix.lower() != ".json":
-        return False
+def may_be_file(path: Path) -> bool:
+    """Return whether a file is labelme's, or a damaged file that looks like it."""
     try:
-        return json_format(read_json(path), path) == "labelme"
-    except DataSetError:
-        return False
+        document = read_json(path)
+    except DataSetError as error:
+        return "looks like labelme" in str(error)
+    return isinstance(document, dict) and "shapes" in document
 
 
 def _read_image(path: Path, finder: ImageFinder) -> AnnotatedImage:
@@ -64,14 +81,19 @@ def _read_image(path: Path, finder: ImageFinder) -> AnnotatedImage:
             key = ("single", index) if group is None else ("group", group, shape["label"])
             grouped.setdefault(key, []).append(shape)
         own_size = size or AnnotatedImage(name, (), image).size
-        objects = tuple(
-            Object(str(shapes[0]["label"]), _shape(shapes, own_size), _score(shapes[0])) for shapes in grouped.values()
-        )
+        objects, left_out = [], 0
+        for shapes in grouped.values():
+            try:
+                objects.append(Object(str(shapes[0]["label"]), _shape(shapes, own_size), _score(shapes[0])))
+            except ShapeError:
+                left_out += 1
     except (KeyError, TypeError, ValueError, AttributeError, binascii.Error) as error:
         if isinstance(error, DataSetError):
             raise
         raise DataSetError(f"{path}: looks like labelme, but a shape lacks or has a wrong {error}") from error
-    return AnnotatedImage(name, objects, image, own_size)
+    if left_out:
+        warn(f"{path}: {counted(left_out, 'shape')} without three corners or without numbers left out")
+    return AnnotatedImage(name, tuple(objects), image, own_size)
 
 
 def _score(shape: dict[str, Any]) -> float | None:
@@ -90,9 +112,12 @@ def _shape(shapes: list[dict[str, Any]], size: Size) -> Shape:
 
 
 def _one_shape(shape: dict[str, Any], size: Size) -> Shape:
-    kind, points = shape.get("shape_type", "polygon"), ring_of(np.ravel(shape["points"]))
-    if kind in ("polygon", "oriented_rectangle"):
-        return Polygons(((points,),))
+    kind = shape.get("shape_type", "polygon")
+    if kind in ("polygon", "oriented_rectangle", "rotation", "quadrilateral"):  # the last two are X-AnyLabeling's
+        return polygon(np.ravel(shape["points"]))
+    points = ring_of(np.ravel(shape["points"]))
+    if not len(points):
+        raise ShapeError(kind)
     if kind == "rectangle":
         (left, top), (right, bottom) = points.min(axis=0).tolist(), points.max(axis=0).tolist()
         return Box((left, top, right, bottom))

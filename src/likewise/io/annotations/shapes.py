@@ -7,7 +7,7 @@ to r + 1. A pixel belongs to a shape if its centre does.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,8 +16,14 @@ import numpy as np
 from jaxtyping import Bool, Float64, Integer
 from pycocotools import mask as coco_mask
 
+from likewise.errors import DataSetError
 from likewise.io.components import Runs, find_runs
 from likewise.io.masks import Label, read_mask
+
+
+class ShapeError(ValueError):
+    """A shape has too few corners, or coordinates that are no numbers. Readers leave it out, and say so."""
+
 
 Size = tuple[int, int]
 """Height and width in pixels."""
@@ -44,9 +50,17 @@ class Polygons:
 
 @dataclass(frozen=True)
 class Box:
-    """A rectangle with upright edges."""
+    """A rectangle with upright edges.
+
+    Raises:
+        ShapeError: An edge is no finite number.
+    """
 
     edges: Edges
+
+    def __post_init__(self) -> None:
+        if not all(map(math.isfinite, self.edges)):
+            raise ShapeError(f"a box of {self.edges}")
 
     def mask(self, size: Size) -> Bool[np.ndarray, "h w"]:
         left, top, right, bottom = self.edges
@@ -61,6 +75,11 @@ class RunLengths:
     counts: str
 
     def mask(self, size: Size) -> Bool[np.ndarray, "h w"]:
+        covered = covered_pixels(self.counts)
+        if covered != self.size[0] * self.size[1]:  # the decoder would leave the rest undefined
+            raise DataSetError(
+                f"damaged run lengths: {covered} pixels of {self.size[0]} x {self.size[1]}; export them again"
+            )
         return coco_mask.decode({"size": list(self.size), "counts": self.counts.encode("ascii")}).astype(bool)
 
 
@@ -85,8 +104,31 @@ def encode(mask: Bool[np.ndarray, "h w"]) -> RunLengths:
     return RunLengths((mask.shape[0], mask.shape[1]), coded["counts"].decode("ascii"))
 
 
+def covered_pixels(counts: str) -> int:
+    """Return the sum of COCO's compressed run lengths, -1 if they are damaged.
+
+    A letter has 5 bits of the difference to the run before the last, and a bit that says whether more follow.
+    """
+    letters = np.frombuffer(counts.encode("ascii", "replace"), np.uint8).astype(np.int64) - 48
+    if not len(letters) or (letters < 0).any() or letters[-1] & 32:
+        return -1
+    last = np.flatnonzero(letters & 32 == 0)
+    first = np.concatenate([[0], last[:-1] + 1])
+    place = np.arange(len(letters)) - np.repeat(first, last - first + 1)
+    values = np.add.reduceat((letters & 31) << 5 * place.clip(max=11), first)
+    values -= np.where(letters[last] & 16, np.int64(1) << 5 * (last - first + 1).clip(max=12), 0)
+    runs = np.concatenate([values[:1], np.cumsum(values[1::2]), np.cumsum(values[2::2])])
+    return int(runs.sum()) if (runs >= 0).all() else -1
+
+
 def encode_counts(counts: Sequence[int], size: Size) -> RunLengths:
-    """Return COCO's uncompressed run lengths, down the columns from a background run, compressed."""
+    """Return COCO's uncompressed run lengths, down the columns from a background run, compressed.
+
+    Raises:
+        ValueError: They cover another number of pixels than the image has.
+    """
+    if sum(counts) != size[0] * size[1]:
+        raise ValueError(f"counts, which cover {sum(counts)} pixels of {size[0]} x {size[1]}")
     coded = coco_mask.frPyObjects({"size": list(size), "counts": list(counts)}, *size)
     return RunLengths(size, coded["counts"].decode("ascii"))
 
@@ -117,8 +159,32 @@ def encode_runs(runs: Runs, keys: Integer[np.ndarray, " n"], size: Size) -> dict
 
 
 def ring_of(numbers: Iterable[Any]) -> Ring:
-    """Return the ring of numbers x, y, x, y, ..."""
-    return np.array([*numbers], np.float64).reshape(-1, 2)
+    """Return the ring of numbers x, y, x, y, ...
+
+    Raises:
+        ShapeError: A number is not finite.
+    """
+    ring = np.array([*numbers], np.float64).reshape(-1, 2)
+    if not np.isfinite(ring).all():
+        raise ShapeError("a corner that is no number")
+    return ring
+
+
+def polygon(numbers: Iterable[Any]) -> Polygons:
+    """Return the polygon of numbers x, y, x, y, ...
+
+    Raises:
+        ShapeError: Fewer than three corners, or a number is not finite.
+    """
+    ring = ring_of(numbers)
+    if len(ring) < 3:
+        raise ShapeError(f"a polygon of {len(ring)} corners")
+    return Polygons(((ring,),))
+
+
+def box(x0: float, y0: float, x1: float, y1: float) -> Box:
+    """Return the box between two corners in any order; errors are those of `Box`."""
+    return Box((min(x0, x1), min(y0, y1), max(x0, x1), max(y0, y1)))
 
 
 def ellipse(x: float, y: float, across: float, down: float, degrees: float = 0.0) -> Ring:
@@ -132,6 +198,38 @@ def turn(ring: Ring, centre: tuple[float, float], degrees: float) -> Ring:
     """Return the ring turned clockwise around a point."""
     cosine, sine = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
     return (ring - centre) @ np.array([[cosine, sine], [-sine, cosine]]) + centre
+
+
+def scaled(shape: Shape, size: Size, to: Size) -> Shape:
+    """Return the shape in an image of `size` after the image was resized `to` another one."""
+    factors = np.array((to[1] / size[1], to[0] / size[0]))
+    if isinstance(shape, Box | Polygons):
+        return _moved(shape, lambda ring: ring * factors)
+    rows, columns = (((np.arange(new) + 0.5) * old / new).astype(int) for old, new in zip(size, to, strict=True))
+    return encode(shape.mask(size)[np.ix_(rows, columns)])
+
+
+def turned(shape: Shape, orientation: int, size: Size) -> Shape:
+    """Return the shape in an image of `size`, as stored, after the image was made upright.
+
+    Args:
+        orientation: Of EXIF, one that exchanges rows and columns: 5, 6, 7 or 8.
+    """
+    down, across = orientation in (7, 8), orientation in (6, 7)
+    if isinstance(shape, Box | Polygons):
+        # the stored row becomes the column, and the stored column the row
+        far = np.array((size[0] * across, size[1] * down))
+        signs = np.where((across, down), -1, 1)
+        return _moved(shape, lambda ring: far + signs * ring[:, ::-1])
+    mask = shape.mask(size).T
+    return encode(mask[:: -1 if down else 1, :: -1 if across else 1])
+
+
+def _moved(shape: Box | Polygons, move: Callable[[Ring], Ring]) -> Shape:
+    if isinstance(shape, Polygons):
+        return Polygons(tuple(tuple(move(ring) for ring in rings) for rings in shape.parts))
+    (x0, y0), (x1, y1) = move(np.reshape(shape.edges, (2, 2))).tolist()
+    return box(x0, y0, x1, y1)
 
 
 def fill(rings: Iterable[Ring], size: Size) -> Bool[np.ndarray, "h w"]:

@@ -5,7 +5,8 @@ http://host.robots.ox.ac.uk/pascal/VOC/voc2012/htmldoc/
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 from xml.etree import ElementTree
@@ -15,12 +16,21 @@ from PIL import Image
 
 from likewise.errors import DataSetError
 from likewise.io.annotations.dataset import AnnotatedImage, Annotations, Object
-from likewise.io.annotations.files import ImageFinder, files_below, output_path, read_xml, safe_name, write_text
+from likewise.io.annotations.files import (
+    ImageFinder,
+    files_below,
+    output_path,
+    read_each,
+    read_xml,
+    safe_name,
+    write_text,
+)
 from likewise.io.annotations.shapes import Box, bounds, encode_values
 from likewise.io.class_lists import PASCAL, read_class_table, read_palette, voc_palette
 from likewise.io.images import save_image, save_pillow
 from likewise.io.labels import IGNORE
 from likewise.io.masks import Colour
+from likewise.io.paths import visible_entries
 from likewise.io.stored_values import stored_values
 
 CLASSES, OBJECTS, BOXES, LABELMAP = "SegmentationClass", "SegmentationObject", "Annotations", "labelmap.txt"
@@ -39,16 +49,13 @@ def read(path: Path, finder: ImageFinder) -> Annotations:
         image = _read_boxes(path, finder)
         return Annotations([image], tuple(dict.fromkeys(one.class_name for one in image.objects)), "voc")
     masks, boxes = _files(path / CLASSES, ".png"), _files(path / BOXES, ".xml")
+    boxes = boxes or dict(_beside_images(path, ("annotation", "damaged")))
     if not masks and not boxes:
         raise DataSetError(f"{path}: looks like PASCAL VOC, but has no {CLASSES}/x.png and no {BOXES}/x.xml")
     names = _class_names(path) if masks else {}
-    images = []
-    for stem in dict.fromkeys((*masks, *boxes)):
+    images = read_each([file for stem, file in boxes.items() if stem not in masks], partial(_read_boxes, finder=finder))
+    for stem in masks:
         boxed = _read_boxes(boxes[stem], finder) if stem in boxes else None
-        if stem not in masks:
-            assert boxed is not None
-            images.append(boxed)
-            continue
         objects, size = _read_masks(masks[stem], path / OBJECTS / f"{stem}.png", names)
         file = finder.of_stem(path / stem, stem)
         name = boxed.name if boxed else f"{stem}{file.suffix if file else '.jpg'}"
@@ -61,7 +68,22 @@ def is_folder(folder: Path) -> bool:
     """Return whether a folder has the layout of VOC."""
     if (folder / CLASSES).is_dir() or ((folder / LABELMAP).is_file() and not (folder / "images").is_dir()):
         return True
-    return bool(_files(folder / BOXES, ".xml"))
+    return bool(_files(folder / BOXES, ".xml")) or any(_beside_images(folder, ("annotation",)))
+
+
+def _beside_images(folder: Path, roots: tuple[str, ...]) -> Iterator[tuple[str, Path]]:
+    """Yield the stem and the path of XML files beside images, where labelImg and Roboflow put them."""
+    for entry in visible_entries(folder):
+        if entry.suffix.lower() == ".xml" and entry.is_file() and _root(entry) in roots:
+            yield entry.stem, entry
+
+
+def _root(path: Path) -> str:
+    """Return the tag of an XML file's root; "damaged" if it cannot be read."""
+    try:
+        return read_xml(path).tag
+    except DataSetError:
+        return "damaged"
 
 
 def _files(folder: Path, suffix: str) -> dict[str, Path]:
@@ -127,6 +149,7 @@ def _read_boxes(path: Path, finder: ImageFinder) -> AnnotatedImage:
             box = entry.find("bndbox")
             edges = [float((box.findtext(key) if box is not None else None) or "") for key in _EDGES]
             left, top, right, bottom = edges
+            left, right, top, bottom = *sorted((left, right)), *sorted((top, bottom))
             objects.append(Object(entry.findtext("name") or "", Box((left - 1, top - 1, right, bottom))))
         size = tuple(int(float(root.findtext(f"size/{key}") or 0)) for key in ("height", "width"))
     except ValueError as error:

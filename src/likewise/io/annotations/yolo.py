@@ -6,6 +6,7 @@ https://docs.ultralytics.com/datasets/segment/
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -14,7 +15,14 @@ import numpy as np
 
 from likewise.errors import DataSetError
 from likewise.io.annotations.dataset import AnnotatedImage, Annotations, Object
-from likewise.io.annotations.files import ImageFinder, images_below, output_path, write_text
+from likewise.io.annotations.files import (
+    ImageFinder,
+    files_below,
+    images_below,
+    output_path,
+    read_each,
+    write_text,
+)
 from likewise.io.annotations.outlines import join, outline
 from likewise.io.annotations.shapes import Box, Polygons, Shape, ring_of
 from likewise.io.class_lists import read_class_table, read_lines
@@ -39,7 +47,7 @@ def read(path: Path, finder: ImageFinder) -> Annotations:
         if image is None:
             raise DataSetError(f"{path}: its image {path.stem}.jpg is not beside it; YOLO's numbers need its size")
         return read_files([(image, image.name, path)], names_beside(path.parent))
-    table = path if path.is_file() else next((path / name for name in YAML_NAMES if (path / name).is_file()), None)
+    table = path if path.is_file() else find_table(path)
     folder = path if path.is_dir() else path.parent
     inner = next((entry for entry in visible_entries(folder) if entry.name.lower() == "images"), folder)
     names, places = _read_table(table) if table else (names_beside(folder), [])
@@ -56,13 +64,17 @@ def read(path: Path, finder: ImageFinder) -> Annotations:
 
 def read_files(files: Iterable[tuple[Path, str, Path | None]], names: dict[int, str]) -> Annotations:
     """Return the objects of images with these names and text files; classes without a name are called by number."""
-    images, used = [], dict(names)
-    for image, name, labels in files:
+    named, used = {image: (name, labels) for image, name, labels in files}, dict(names)
+
+    def read_one(image: Path) -> AnnotatedImage:
+        name, labels = named[image]
         size = read_size(image)[0]
         objects = []
         for index, shape, score in _read_objects(labels, size) if labels else ():
             objects.append(Object(used.setdefault(index, str(index)), shape, score))
-        images.append(AnnotatedImage(name, tuple(objects), image, size))
+        return AnnotatedImage(name, tuple(objects), image, size)
+
+    images = read_each(list(named), read_one)
     return Annotations(images, tuple(name for _, name in sorted(used.items())), "yolo")
 
 
@@ -94,16 +106,28 @@ def _labels_of(image: Path, listings: Listings) -> Path | None:
             places.append(folder.with_name("labels") / image.parent.relative_to(folder))
             break
     files = [file for place in places for file in listings.named(place, image.stem)]
-    return next((file for file in files if file.suffix.lower() == ".txt" and file.name not in CLASS_FILES), None)
+    return next(
+        (file for file in files if file.suffix.lower() == ".txt" and file.name.lower() not in CLASS_FILES), None
+    )
 
 
 def names_beside(folder: Path) -> dict[int, str]:
     """Return the class names of a list in the folder or the one above."""
     for place in (folder, folder.parent):
-        for name in (*YAML_NAMES, *CLASS_FILES):
-            if (place / name).is_file():
-                return _read_table(place / name)[0] if name in YAML_NAMES else read_class_table(place / name)
+        if table := find_table(place):
+            return _read_table(table)[0]
+        for entry in visible_entries(place):
+            if entry.name.lower() in CLASS_FILES:
+                return read_class_table(entry)
     return {}
+
+
+def find_table(folder: Path) -> Path | None:
+    """Return the data.yaml of a folder, or its only YAML file with a list of names."""
+    files = [entry for entry in visible_entries(folder) if entry.suffix.lower() in (".yaml", ".yml")]
+    usual = next((file for file in files if file.name.lower() in YAML_NAMES), None)
+    named = [file for file in files if re.search(r"^names\s*:", file.read_text("utf-8-sig", "replace"), re.MULTILINE)]
+    return usual or (named[0] if len(named) == 1 else None)
 
 
 def _read_table(path: Path) -> tuple[dict[int, str], list[Path]]:
@@ -132,10 +156,10 @@ def _read_table(path: Path) -> tuple[dict[int, str], list[Path]]:
 def is_folder(folder: Path) -> bool:
     """Return whether a folder holds YOLO's files."""
     names = {entry.name.lower(): entry for entry in visible_entries(folder)}
-    if any(name in names for name in YAML_NAMES):
+    if find_table(folder):
         return True
     if "labels" in names and names["labels"].is_dir():
-        return any(path.name not in CLASS_FILES for path in names["labels"].rglob("*.txt"))
+        return any(path.name.lower() not in CLASS_FILES for path in files_below(names["labels"], ".txt"))
     return "classes.txt" in names and any(name.endswith(".txt") for name in names if name not in CLASS_FILES)
 
 
