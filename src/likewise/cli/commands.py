@@ -1,5 +1,6 @@
 """The command class: options with several values, options of all commands, and the message after an interruption."""
 
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,7 @@ class Command(TyperCommand):
         for position, argument in enumerate(args):
             if argument == "--":
                 return super().parse_args(ctx, expanded + args[position:])
+            argument = expand_home(argument)
             if argument in LEVELS:
                 console.verbosity = LEVELS[argument]
                 continue
@@ -61,6 +63,14 @@ class Command(TyperCommand):
         except KeyboardInterrupt:
             console.print_error("interrupted; run the same command again to resume" if self.resumes else "interrupted")
             raise
+
+
+def expand_home(argument: str) -> str:
+    """Return ``--out=~/masks`` or ``data.root=~/street`` with the home of the user, which few shells put there."""
+    if "~" not in argument or Path(argument).exists():
+        return argument
+    # Path.expanduser fails without a home
+    return re.sub(r"(?:^|(?<==))~(?=[/\\]|$)", lambda tilde: os.path.expanduser(tilde[0]), argument)  # noqa: PTH111
 
 
 def command(*, resumes: bool = False) -> type[Command]:

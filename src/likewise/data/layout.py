@@ -35,6 +35,14 @@ def find_home(root: Path | str, candidates: Sequence[str], needs: Sequence[str],
     raise DataSetError(f"{root} does not hold {noun}: looked for {' and '.join(needs)} in {places}")
 
 
+def folder_like(folder: Path, names: Iterable[str]) -> Path:
+    """Return the folder; if it is absent and called one of `names`, the only one beside it that is called another."""
+    if folder.is_dir() or folder.name.lower() not in names or not folder.parent.is_dir():
+        return folder
+    others = [place for place in folders_in(folder.parent) if place.name.lower() in names]
+    return others[0] if len(others) == 1 else folder
+
+
 def folders_in(folder: Path) -> list[Path]:
     """Return the visible folders directly in `folder`, in natural order."""
     return [path for path in visible_entries(folder) if path.is_dir()]

@@ -141,6 +141,11 @@ def _labelled(stored: StoredValues, label: Label) -> Bool[np.ndarray, "h w"]:
     elif label == "nonzero":
         chosen, known = (values if values.ndim == 2 else values[..., :3].max(axis=2)) != 0, "0"
     else:
+        if values.ndim == 3 and not is_grey(values[..., :3]):
+            raise ImageError(
+                f"{stored.name}: label {label} of an image in colours, {_colours(values)}; select the object's with "
+                "--label R,G,B (label=(r, g, b))"
+            )
         labels = label_plane(stored.name, values)
         chosen, known = labels == label, listed(present_values(labels))
     if not chosen.any():

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import warnings
 from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -165,7 +166,10 @@ class _Finder:
                     mask = self.mask_of(path)
                     annotation = annotation_of(path, self.listings) if mask is None and self.masks_required else None
                     if annotation is not None:
-                        examples += as_dataset(read_image_annotation(annotation, path))
+                        found = list(as_dataset(read_image_annotation(annotation, path)))
+                        if not found:
+                            raise ExampleError(f"{annotation}: marks no object in {path.name}; give another image")
+                        examples += found
                     elif mask is None and self.masks_required:
                         raise ExampleError(_no_mask(path))
                     else:
@@ -233,8 +237,14 @@ class _Finder:
 
     def of_annotations(self, path: Path) -> list[Example]:
         """The examples in annotations, whose images are there."""
-        dataset = read_annotations(path)
-        examples = list(dataset)
+        with warnings.catch_warnings():
+            if self.strict:
+                warnings.simplefilter("error", UserWarning)
+            try:
+                dataset = read_annotations(path)
+                examples = list(dataset)
+            except UserWarning as left_out:
+                raise ExampleError(str(left_out)) from None
         if not examples:
             absent = len(dataset.absent)
             raise ExampleError(

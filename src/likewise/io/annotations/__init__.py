@@ -37,6 +37,7 @@ FORMATS: dict[str, tuple[str, Writer]] = {
     "labelme": ("labelme", labelme.write),
     "cvat": ("cvat.xml", cvat.write),
     "label-studio": ("label-studio.json", label_studio.write),
+    "geojson": ("", geojson.write),
     "mask": ("", masks.write),
     "instance": ("", masks.write_instances),
     "table": ("objects.csv", masks.write_table),

@@ -12,7 +12,8 @@ from typing import Any
 
 from likewise.errors import DataSetError, warn
 from likewise.io.annotations.dataset import AnnotatedImage, Annotations, Object
-from likewise.io.annotations.files import ImageFinder, files_below, read_each, read_json
+from likewise.io.annotations.files import ImageFinder, files_below, output_path, read_each, read_json
+from likewise.io.annotations.outlines import outline
 from likewise.io.annotations.shapes import Polygons, Ring, ShapeError, ring_of
 from likewise.io.atomic import write_atomically
 
@@ -70,9 +71,21 @@ def _class_name(properties: dict[str, Any]) -> str:
     return next((str(properties[name]) for name in NAMES if isinstance(properties.get(name), str)), UNNAMED)
 
 
+def write(images: Iterable[AnnotatedImage], classes: tuple[str, ...], folder: Path, tolerance: float) -> None:
+    """Write a file for each image, in pixels. Boxes become polygons, and crowds objects."""
+    for image in images:
+        features = [
+            (one.class_name, one.score, outline(image.mask_of(one), tolerance))
+            if not isinstance(one.shape, Polygons)
+            else (one.class_name, one.score, one.shape)
+            for one in image.objects
+        ]
+        write_features(output_path(folder, image.name, ".geojson"), features)
+
+
 def write_features(
     path: Path,
-    features: Iterable[tuple[str, float, Polygons]],
+    features: Iterable[tuple[str, float | None, Polygons]],
     place: Callable[[Ring], Ring] = lambda ring: ring,
     epsg: int | None = None,
 ) -> None:
@@ -94,7 +107,7 @@ def write_features(
             coordinates = [[[[float(x), float(y)] for x, y in ring] for ring in part] for part in rings]
             feature = {
                 "type": "Feature",
-                "properties": {"class": name, "score": round(score, 4)},
+                "properties": {"class": name} | ({} if score is None else {"score": round(score, 4)}),
                 "geometry": {"type": "MultiPolygon", "coordinates": coordinates},
             }
             file.write(f"{',' * (index > 0)}\n{json.dumps(feature)}")

@@ -16,12 +16,14 @@ from torch import Tensor
 from likewise.data.annotated import annotated_scenes
 from likewise.data.augmentation import Augmentation
 from likewise.data.benchmarks import SCENES, open_scenes
+from likewise.data.layout import folder_like
 from likewise.data.scenes import Scene, SceneSet, folder_scenes
 from likewise.errors import DataSetError, ImageError, counted
 from likewise.io.class_lists import read_class_table
 from likewise.io.image_files import TRANSPOSED, format_size
 from likewise.io.images import read_image, read_size
 from likewise.io.labels import IGNORE
+from likewise.io.paths import IMAGE_FOLDERS, MASK_FOLDERS
 from likewise.io.resize import resize_image, resize_labels
 from likewise.metrics.scenes import SceneIoU
 from likewise.ops.features import resize
@@ -123,7 +125,9 @@ class TrainingScenes(TrainingData):
 def split_scenes(data: SceneData) -> tuple[SceneSet, SceneSet | None]:
     """Return the training images and the validation images, if any, as `SceneData` describes."""
     if data.set == "folder":
-        training = folder_scenes(data.root / data.images, data.root / data.labels, data.classes, strict=True)
+        images = folder_like(data.root / data.images, IMAGE_FOLDERS)
+        labels = folder_like(data.root / data.labels, MASK_FOLDERS)
+        training = folder_scenes(images, labels, data.classes, strict=True)
     elif data.set == "annotations":
         names = read_class_table(data.classes).values() if isinstance(data.classes, Path) else data.classes
         training = annotated_scenes(data.root, None if names is None else tuple(names))
