@@ -6,6 +6,7 @@ The tools are heavy, so `make test-formats` installs them into an environment of
 import json
 import os
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -124,6 +125,40 @@ def test_datumaro_reads_coco_voc_and_cvat(tmp_path: Path, given: Annotations) ->
                     masks.append((labels[one.label].name, coco_mask.decode(coded).astype(bool)))
             if masks or format != "cvat":
                 check(image, masks, exact=True)
+
+
+def test_cvats_sdk_accepts_the_shapes_and_decodes_the_masks_of_cvat(tmp_path: Path, given: Annotations) -> None:
+    masks = pytest.importorskip("cvat_sdk.masks")
+    models = pytest.importorskip("cvat_sdk.models")
+    write_annotations(given, tmp_path / "cvat.xml", "cvat")
+    kinds = []
+    for image, entry in zip(given.images, ElementTree.parse(tmp_path / "cvat.xml").iter("image"), strict=True):
+        for shape, (_, mask) in zip(entry, masks_of(image), strict=True):
+            kinds.append(shape.tag)
+            if shape.tag == "mask":
+                left, top, width, height = (int(shape.attrib[key]) for key in ("left", "top", "width", "height"))
+                runs = [int(run) for run in shape.attrib["rle"].split(",")]
+                points = [*runs, left, top, left + width - 1, top + height - 1]
+                decoded = masks.decode_mask(points, image_width=image.size[1], image_height=image.size[0])
+                np.testing.assert_array_equal(decoded, mask)
+            else:
+                points = [float(number) for number in shape.attrib["points"].replace(";", ",").split(",")]
+                coded = coco_mask.merge(coco_mask.frPyObjects([points], *image.size))
+                np.testing.assert_array_equal(coco_mask.decode(coded).astype(bool), mask)
+            kind = models.ShapeType(shape.tag)
+            assert models.LabeledShapeRequest(type=kind, frame=0, label_id=1, points=list(map(float, points))).points
+    assert kinds == ["polygon", "mask", "mask", "polygon"]
+
+
+def test_masks_that_cvats_sdk_encodes_are_read(tmp_path: Path, given: Annotations) -> None:
+    masks = pytest.importorskip("cvat_sdk.masks")
+    mask = given.images[2].mask_of(given.images[2].objects[0])
+    *runs, left, top, right, bottom = masks.encode_mask(mask)
+    place = f'left="{left}" top="{top}" width="{right - left + 1}" height="{bottom - top + 1}"'
+    shape = f'<mask label="cat" rle="{", ".join(map(str, runs))}" {place}/>'
+    text = f'<annotations><image id="0" name="im2.jpg" width="90" height="60">{shape}</image></annotations>'
+    (tmp_path / "annotations.xml").write_text(text)
+    np.testing.assert_array_equal(read_annotations(tmp_path).images[0].mask("cat"), mask)
 
 
 def test_labelme_opens_its_files(tmp_path: Path, given: Annotations) -> None:

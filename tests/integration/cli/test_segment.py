@@ -391,3 +391,14 @@ def test_annotations_of_other_tools_are_examples_and_results(likewise, discs):
     code, _, err = likewise("segment", discs, "--like", discs / "coco.json", "--classes", "green", "-o", "other")
     assert code == 2
     assert "'green'" in err
+
+
+def test_a_tilde_that_no_shell_expands_is_the_home_folder(likewise, discs, tmp_path, monkeypatch):
+    home = tmp_path / "home"
+    home.mkdir()
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("USERPROFILE", str(home))
+    for out in (["--out=~/masks"], ["-o", "~/others"]):
+        assert likewise("segment", discs / "disc1.jpg", "--like", discs / "disc0.jpg", *out)[0] == 0
+    assert sorted(path.name for path in home.iterdir()) == ["masks", "others"]
+    assert not Path("~").exists()

@@ -63,3 +63,15 @@ def test_annotations_without_images_or_objects_are_refused(path: Path) -> None:
     (path.parent / "b.png").unlink()
     with pytest.raises(DataSetError, match="none of its 3 images"):
         annotated_scenes(path)
+
+
+def test_labels_of_an_image_that_was_resized_have_its_size(tmp_path: Path) -> None:
+    Image.new("RGB", (30, 20)).save(tmp_path / "a.png")
+    mask = np.zeros((40, 60), bool)
+    mask[10:20, 10:30] = True
+    image = AnnotatedImage("a.png", (Object("cat", encode(mask)),), tmp_path / "a.png", (40, 60))
+    write_annotations(Annotations([image], ("cat",)), tmp_path, "coco")
+    scenes = annotated_scenes(tmp_path)
+    with pytest.warns(UserWarning, match="scaled to 30x20"):
+        labels = scenes.read_labels(scenes.scenes[0].labels)
+    np.testing.assert_array_equal(labels, mask[::2, ::2])

@@ -208,6 +208,49 @@ def test_one_colour_in_a_jpeg_and_with_soft_edges_is_a_mask(tmp_path: Path) -> N
             read_mask(source)
 
 
+@pytest.mark.parametrize("quality", [50, 75, 90, 95, 100])
+@pytest.mark.parametrize("subsampling", [0, 2])
+@pytest.mark.parametrize("resaved", [False, True])
+def test_paint_of_any_colour_in_a_jpeg_is_a_mask(quality: int, subsampling: int, resaved: bool) -> None:
+    for index, colour in enumerate([(255, 0, 0), (128, 0, 0), (0, 0, 255), (255, 255, 0), (64, 0, 128), (0, 128, 255)]):
+        drawn = np.zeros((80, 120, 3), np.uint8)
+        mask = np.zeros((80, 120), bool)
+        mask[disk((37 + index, 51 + index), 6 + 4 * index)] = True
+        drawn[mask] = colour
+        file = io.BytesIO()
+        Image.fromarray(drawn).save(file, "JPEG", quality=quality, subsampling=subsampling)
+        image = Image.open(file)
+        found = read_mask(np.asarray(image) if resaved else image)
+        assert (found & mask).sum() / (found | mask).sum() > 0.9
+
+
+@pytest.mark.parametrize("colour", [(0, 128, 0), (128, 128, 0), (200, 30, 200), (255, 255, 255)])
+def test_a_second_colour_in_a_jpeg_is_never_merged(colour: tuple[int, int, int]) -> None:
+    for side in (7, 12, 30):
+        drawn = np.zeros((80, 120, 3), np.uint8)
+        drawn[disk((40, 40), 20)] = 255, 0, 0
+        drawn[30 : 30 + side, 75 : 75 + side] = colour
+        for quality in (75, 95):
+            file = io.BytesIO()
+            Image.fromarray(drawn).save(file, "JPEG", quality=quality)
+            image = Image.open(file)
+            for source in (image, np.asarray(image), drawn):
+                with pytest.raises(ImageError, match="several colours"):
+                    read_mask(source)
+    thin = np.zeros((80, 120, 3), np.uint8)
+    thin[disk((40, 40), 20)] = 255, 0, 0
+    thin[:, 100] = 0, 128, 0
+    with pytest.raises(ImageError, match="several colours"):
+        read_mask(thin)
+
+
+def test_a_label_of_an_image_in_colours_lists_them(blob: np.ndarray) -> None:
+    colours = np.zeros((*blob.shape, 3), np.uint8)
+    colours[blob], colours[12:, :4] = (128, 0, 0), (0, 128, 0)
+    with pytest.raises(ImageError, match=r"label 1 .*128,0,0; 0,128,0; .*--label R,G,B"):
+        read_mask(colours, label=1)
+
+
 @pytest.mark.parametrize("count", [5, 70])
 def test_instance_ids_are_one_mask_with_a_warning(tmp_path: Path, count: int) -> None:
     ids = np.zeros((80, 120), np.uint16)

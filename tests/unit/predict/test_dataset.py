@@ -69,7 +69,30 @@ def test_objects_boxes_and_crowds_become_marks(tmp_path: Path) -> None:
     assert foreground.sum() == foreground[2:6, [*range(1, 5), *range(10, 15)]].sum()
 
 
-@pytest.mark.parametrize("format", ["coco", "voc", "labelme", "cvat", "label-studio", "mask", "instance"])
+@pytest.mark.parametrize("format", ["coco", "yolo", "voc", "labelme", "cvat", "label-studio"])
+def test_boxes_of_every_format_become_masks_of_the_objects_inside(tmp_path: Path, format: str) -> None:
+    given = scenes(tmp_path / "images")
+    boxed = []
+    for image in given.images:
+        found = [(one, np.nonzero(image.mask_of(one))) for one in image.objects]
+        edges = [(float(c.min()), float(r.min()), float(c.max()) + 1, float(r.max()) + 1) for _, (r, c) in found]
+        objects = (Object(one.class_name, Box(edge)) for (one, _), edge in zip(found, edges, strict=True))
+        boxed.append(AnnotatedImage(image.name, tuple(objects), image.image, image.size))
+    write_annotations(Annotations(boxed, given.classes), tmp_path, format)
+    if format == "voc":  # boxes come without masks
+        for name in ("SegmentationClass", "SegmentationObject"):
+            (tmp_path / name).rename(tmp_path.parent / f"{tmp_path.name}-{name}")
+        (tmp_path / "labelmap.txt").unlink()
+    examples, _ = find_examples([tmp_path])
+    assert len(examples) == 6
+    for example in examples:
+        assert len(example.boxes) == 1
+        expected = given.images[int(Path(example.name).stem)].mask(example.class_name)
+        foreground = mark(example)[1]
+        assert (foreground & expected).sum() / (foreground | expected).sum() > 0.9
+
+
+@pytest.mark.parametrize("format", ["coco", "voc", "labelme", "cvat", "label-studio", "geojson", "mask", "instance"])
 def test_a_folder_or_file_of_annotations_is_an_argument(photos: Path, format: str) -> None:
     given = scenes(photos)
     write_annotations(given, photos, format)

@@ -50,11 +50,13 @@ def simplify(ring: Ring, tolerance: float) -> Ring:
     while spans:
         first, last = spans.pop()
         line = closed[last] - closed[first]
-        length = float(np.hypot(*line))
+        length = float(line @ line)
         points = closed[first + 1 : last] - closed[first]
         if not len(points):
             continue
-        away = np.abs(points @ (-line[1], line[0])) / length if length else np.hypot(*points.T)
+        # of the line between its ends: an outline may turn back beyond them
+        share = (points @ line / length).clip(0, 1) if length else np.zeros(len(points))
+        away = np.hypot(*(points - share[:, None] * line).T)
         middle = first + 1 + int(away.argmax())
         if away.max() > tolerance:
             kept.add(middle)

@@ -296,3 +296,13 @@ def test_annotations_of_another_tool_are_scenes(tmp_path):
     assert data.pixels.min() > 0
     assert data.item(0, 0).labels.max() == 2
     assert TrainingScenes(small(folder, *words[:2], "data.classes=[green]")).classes == ("background", "green")
+
+
+def test_folders_of_other_usual_names_are_found(tmp_path):
+    folder = make_folder(tmp_path)
+    (folder / "images").rename(folder / "Pictures")
+    (folder / "labels").rename(folder / "masks")
+    assert len(TrainingScenes(small(folder)).training.scenes) > 2
+    (folder / "frames").mkdir()
+    with pytest.raises(DataSetError, match="images does not exist"):
+        TrainingScenes(small(folder))
