@@ -18,7 +18,7 @@ def annotated(folder: Path, seed: int, count: int = 4, *, images: str = "", over
     found = []
     for index in range(count):
         height, width = map(int, generator.integers(20, 60, 2))
-        name = f"{'sub/' * (index % 2)}ü {index}.png"
+        name = f"{'sub/' * (index % 2)}ü {index // 2}.png"  # the same in both folders
         path = folder / images / name
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(generator.integers(0, 255, (height, width, 3), dtype=np.uint8)).save(path)

@@ -3,7 +3,7 @@
 Label maps hold the class index 0 to K-1, and `IGNORE` (255); each loader states the stored convention it converts from.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -17,7 +17,7 @@ from likewise.errors import DataSetError, ImageError, first_of
 from likewise.io.class_lists import read_class_table
 from likewise.io.labels import IGNORE
 from likewise.io.masks import read_labels
-from likewise.io.paths import natural_order
+from likewise.io.paths import MASK_ENDINGS, natural_order, pairing_key
 
 
 @dataclass(frozen=True)
@@ -58,14 +58,25 @@ def label_table(indices: Mapping[int, int]) -> UInt8[np.ndarray, "256"]:
 def pair_by_stem(images: Path, labels: Path) -> list[tuple[Path, Path]]:
     """Return the pairs of image and label map (PNG or TIFF) with one stem, from two folders or the same one.
 
-    A missing partner is named `<stem>.jpg` or `<stem>.png`.
+    In two folders, x_mask.png and the other names of `MASK_ENDINGS` belong to x.jpg too. A missing partner is named
+    `<stem>.jpg` or `<stem>.png`.
     """
+    found = images_in(images)
     label_files = labels_by_stem(images_in(labels))
-    image_files = images_by_stem(images_in(images), label_files)
+    if labels != images:
+        stems = {pairing_key(path.stem) for path in found}
+        label_files = {_stem_of_image(stem, stems): path for stem, path in label_files.items()}
+    image_files = images_by_stem(found, label_files)
     stems = sorted({**image_files, **label_files}, key=natural_order)
     return [
         (image_files.get(stem, images / f"{stem}.jpg"), label_files.get(stem, labels / f"{stem}.png")) for stem in stems
     ]
+
+
+def _stem_of_image(stem: str, images: Container[str]) -> str:
+    """Return the stem of a label map without an ending that the stem of its image does not have."""
+    names = (stem, *(stem[: -len(end)] for end in MASK_ENDINGS if stem.lower().endswith(end)))
+    return next((name for name in names if pairing_key(name) in images), stem)
 
 
 def keep_present_scenes(

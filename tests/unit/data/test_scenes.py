@@ -89,3 +89,11 @@ def test_in_a_shared_folder_the_png_of_a_stem_is_the_label_map(tmp_path: Path) -
         ("a.tif", "a.png"),
         ("b.jpg", "b.tif"),
     ]
+
+
+def test_label_maps_with_a_usual_ending_belong_to_their_image(tmp_path: Path) -> None:
+    write_pair(tmp_path / "in/a.jpg", tmp_path / "out/A_mask.png", 0, 1)
+    write_pair(tmp_path / "in/b.jpg", tmp_path / "out/b_label.tif", 1)
+    write_pair(tmp_path / "in/c_mask.jpg", tmp_path / "out/c_mask.png", 1)
+    scenes = folder_scenes(tmp_path / "in", tmp_path / "out")
+    assert [scene.labels.name for scene in scenes.scenes] == ["A_mask.png", "b_label.tif", "c_mask.png"]

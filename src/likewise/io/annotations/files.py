@@ -106,7 +106,8 @@ class ImageFinder:
             self._index = {}
             for place in self.places:
                 for path in images_below(place):
-                    self._index.setdefault(pairing_key(path.name), []).append(path)
+                    if not {part.lower() for part in path.relative_to(place).parts[:-1]} & {*MASK_FOLDERS}:
+                        self._index.setdefault(pairing_key(path.name), []).append(path)
         found = {path: _common_end(path, name) for path in self._index.get(pairing_key(PurePosixPath(name).name), [])}
         first, *others = (path for path, common in found.items() if common == max(found.values())) if found else (None,)
         for other in others:
@@ -126,10 +127,14 @@ class ImageFinder:
             name = PurePosixPath(urllib.parse.unquote(urllib.parse.urlparse(name).path)).name
         path = PurePosixPath(re.sub(r"^[A-Za-z]:(?=[\\/])", "", name).replace("\\", "/"))
         if path.is_absolute() and ".." not in path.parts and (image := self.find(str(path.relative_to("/")))):
-            place = next((place for place in self.places if image.is_relative_to(place)), image.parent)
-            return image.relative_to(place).as_posix(), image
+            return self.name_of(image), image
         name = safe_name(name, source)
         return name, self.find(name)
+
+    def name_of(self, image: Path) -> str:
+        """Return the path of an image relative to the folder of the images."""
+        inner = [place for place in self.places if image.is_relative_to(place)]
+        return image.relative_to(max(inner, key=lambda place: len(place.parts), default=image.parent)).as_posix()
 
     def of_stem(self, path: Path, stem: str | None = None) -> Path | None:
         """Return the image that an annotation file is named after: beside it, or where images are.

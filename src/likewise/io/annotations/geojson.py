@@ -61,7 +61,9 @@ def _read_image(path: Path, finder: ImageFinder, document: Any) -> AnnotatedImag
     if left_out:
         warn(f"{path}: {left_out} points or lines, or shapes without numbers, have no area, and are left out")
     image = finder.of_stem(path)
-    return AnnotatedImage(image.name if image else f"{path.stem}.tif", tuple(objects), image)
+    own = path.relative_to(finder.root) if path.is_relative_to(finder.root) else Path(path.name)
+    name = finder.name_of(image) if image else own.with_suffix(".tif").as_posix()
+    return AnnotatedImage(name, tuple(objects), image)
 
 
 def _class_name(properties: dict[str, Any]) -> str:

@@ -67,12 +67,19 @@ def may_be_file(path: Path) -> bool:
 def _read_image(path: Path, finder: ImageFinder) -> AnnotatedImage:
     document = read_json(path)
     try:
-        # the path is relative to the file and may lead out of its folder: only the name counts
-        name = PurePosixPath(str(document.get("imagePath") or path.stem).replace("\\", "/")).name
+        # the path is relative to the file and may lead out of its folder: only its end counts
+        given = PurePosixPath(str(document.get("imagePath") or path.stem).replace("\\", "/"))
+        end = PurePosixPath(*(part for part in given.parts if part not in ("..", "/") and ":" not in part))
+        name = end.name
         size: Size | None = None
         if document.get("imageHeight") and document.get("imageWidth"):
             size = int(document["imageHeight"]), int(document["imageWidth"])
-        image: Path | bytes | None = finder.find(name) or finder.of_stem(path)
+        beside = path.with_name(name)
+        image: Path | bytes | None = beside if beside.is_file() else finder.find(str(end)) or finder.of_stem(path)
+        if isinstance(image, Path):
+            name = finder.name_of(image)
+        elif path.is_relative_to(finder.root):
+            name = path.relative_to(finder.root).with_name(name).as_posix()
         if image is None and document.get("imageData"):
             image = base64.b64decode(document["imageData"])
         grouped: dict[Any, list[dict[str, Any]]] = {}

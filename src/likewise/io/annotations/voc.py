@@ -157,7 +157,12 @@ def _read_boxes(path: Path, finder: ImageFinder) -> AnnotatedImage:
     given = PurePosixPath((root.findtext("filename") or path.stem).replace("\\", "/"))
     # an absolute path is of another machine
     name = safe_name(given.name if given.is_absolute() or ":" in given.parts[0] else str(given), path)
-    image = finder.find(name) or finder.of_stem(path)
+    boxes = next((place for place in path.parents if place.name == BOXES), path.parent)
+    stem = path.relative_to(boxes).with_suffix("")
+    nested = len(stem.parts) > 1
+    image = (finder.of_stem(path, stem.as_posix()) if nested else None) or finder.find(name) or finder.of_stem(path)
+    if nested:  # the file name has no folder
+        name = stem.with_name(PurePosixPath(name).name).as_posix()
     return AnnotatedImage(name, tuple(objects), image, (size[0], size[1]) if all(size) else None)
 
 
