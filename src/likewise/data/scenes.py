@@ -64,8 +64,8 @@ def pair_by_stem(images: Path, labels: Path) -> list[tuple[Path, Path]]:
     found = images_in(images)
     label_files = labels_by_stem(images_in(labels))
     if labels != images:
-        stems = {pairing_key(path.stem) for path in found}
-        label_files = {_stem_of_image(stem, stems): path for stem, path in label_files.items()}
+        known = {pairing_key(path.stem) for path in found}
+        label_files = {_stem_of_image(stem, known): path for stem, path in label_files.items()}
     image_files = images_by_stem(found, label_files)
     stems = sorted({**image_files, **label_files}, key=natural_order)
     return [

@@ -39,7 +39,7 @@ LOSSY_DISTANCE = 40
 """Largest difference of a channel between a colour and its copy in a lossy file."""
 
 LEAST_PAINT = 48
-"""Brightness of the brightest channel from which a colour on black can be told from noise."""
+"""Brightness of the brightest channel from which a colour on black can be distinguished from noise."""
 
 TINT = 16
 """Largest difference of a channel between a shade of a colour and the same shade with the noise of a lossy file."""

@@ -48,9 +48,12 @@ is a mask if one of `MASK_ENDINGS` says so."""
 ANNOTATION_SUFFIXES = (".json", ".geojson", ".xml", ".txt")
 """Suffixes of annotation files of one image, in order of precedence."""
 
-IMAGE_FOLDERS = frozenset(
-    {"images", "image", "imgs", "img", "img_dir", "jpegimages", "photos", "photo", "pictures", "rgb", "frames"}
-)
+# fmt: off
+IMAGE_FOLDERS = frozenset({
+    "images", "image", "imgs", "img", "img_dir", "jpegimages", "photos", "photo", "rgb", "frames",
+    "pictures",  # words: allow
+})
+# fmt: on
 """Names of a folder of images that has its masks in a sibling folder, in lower case."""
 
 # fmt: off

@@ -6,6 +6,7 @@ bands of rows -> windows -> probabilities -> blend -> labels -> tiles of the out
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Bool, Float32, UInt8
 
-from likewise.errors import ArgumentError, ImageError
+from likewise.errors import ArgumentError, ImageError, warn
 from likewise.io.annotations.geojson import write_features
 from likewise.io.annotations.outlines import outline
 from likewise.io.annotations.shapes import Polygons, Ring, encode_runs
@@ -43,6 +44,8 @@ LEAST_WINDOW, MOST_WINDOW = 64, 4096
 """Bounds of the side of a window."""
 OVERLAP = 0.25
 """Share of a window's side that its neighbour shares."""
+MANY = 2000
+"""Windows of an image above which their number is reported: they take ten minutes or more on one core."""
 TILE = 256
 """Side of the tiles of output files in pixels."""
 BIG = 1 << 30
@@ -105,6 +108,12 @@ class Mosaics:
                 "and formats with one file for all images"
             )
         with open_raster(TiffPage(file.path, file.page, file.channels, file.scale)) as raster:
+            count = math.prod(math.ceil(length / (self.window * (1 - OVERLAP))) for length in raster.size)
+            if count > MANY:
+                warn(
+                    f"{file.path}: {count} windows of {self.window} pixels, the size of the examples' images; larger ones "
+                    "take less time: --window (window=...)"
+                )
             classes = self.segmenter.concept.classes
             found = _Found(len(classes))
             tiled = {format: path for format, path in outputs.items() if format in FORMATS}

@@ -119,6 +119,14 @@ def test_one_row_of_windows_is_in_memory(smooth: tuple[Path, np.ndarray], monkey
     assert len(segmenter.windows) == 4 * 6
 
 
+def test_the_number_of_many_windows_is_reported(
+    smooth: tuple[Path, np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mosaic, "MANY", 23)  # 4 x 6 windows
+    with pytest.warns(UserWarning, match=r"x\.tif: 24 windows of 100 pixels.* --window"):
+        run(Bright("red"), list_images(smooth[0]))
+
+
 def test_missing_data_has_no_object_and_empty_windows_are_not_segmented(photos: Path) -> None:
     values = np.full((250, 200), 0.9, np.float32)
     values[:, :110] = -9999

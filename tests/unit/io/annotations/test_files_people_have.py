@@ -80,13 +80,13 @@ def example_of(path: Path) -> Any:
 def test_annotations_of_an_image_that_was_resized_are_scaled_with_a_warning(tmp_path: Path, shape: Any) -> None:
     save(tmp_path / "a.jpg", (30, 20))
     path = write(tmp_path / "x.json", coco("a.jpg", shape))
-    told = r"a\.jpg: annotated at 60x40 .* scaled to 30x20"
+    message = r"a\.jpg: annotated at 60x40 .* scaled to 30x20"
     if "bbox" in shape:
-        with pytest.warns(UserWarning, match=told):
+        with pytest.warns(UserWarning, match=message):
             assert example_of(path).box == [(5.0, 2.5, 15.0, 12.5)]
         return
     example = example_of(path)
-    with pytest.warns(UserWarning, match=told):
+    with pytest.warns(UserWarning, match=message):
         assert extent(mark(example)[1]) == (5, 2, 15, 12)
 
 
@@ -122,7 +122,7 @@ def test_annotations_of_the_upright_photograph_stay(tmp_path: Path) -> None:
     assert extent(mark(example_of(path))[1]) == SQUARE
 
 
-def test_masks_and_polygons_are_moved_alike() -> None:
+def test_masks_and_polygons_are_moved_by_the_same_rule() -> None:
     mask = np.zeros((HEIGHT, WIDTH), bool)
     mask[5:25, 10:30] = True
     polygon = Polygons(((ring_of(RING),),))

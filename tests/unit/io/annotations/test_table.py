@@ -81,7 +81,7 @@ def mask_of(kind: str = "square") -> np.ndarray:
 
 
 def save(path: Path, values: np.ndarray, colours: bool | None = None) -> None:
-    """Write an image: as it is, as a palette image, or its palette's colours."""
+    """Write an image: unchanged, as a palette image, or its palette's colours."""
     path.parent.mkdir(parents=True, exist_ok=True)
     image = Image.fromarray(values)
     if colours is not None:
@@ -338,10 +338,10 @@ def objects_of(*kinds: str) -> Given:
 def round_trip(folder: Path, format: str, given: Given) -> tuple[AnnotatedImage, AnnotatedImage]:
     image = folder / ("images/a.jpg" if format == "yolo" else "a.jpg")
     save(image, np.full((HEIGHT, WIDTH, 3), 90, np.uint8))
-    wanted = AnnotatedImage("a.jpg", given, image, (HEIGHT, WIDTH))
-    write_annotations(Annotations([wanted], CLASSES), folder, format)
+    expected = AnnotatedImage("a.jpg", given, image, (HEIGHT, WIDTH))
+    write_annotations(Annotations([expected], CLASSES), folder, format)
     (found,) = read_annotations(folder).images
-    return wanted, found
+    return expected, found
 
 
 def same(mask: np.ndarray, expected: np.ndarray, *, exact: bool) -> bool:
@@ -362,18 +362,18 @@ def test_two_pixels_are_not_one() -> None:
 
 def keeps_shape(kind: str, *, exact: bool) -> Callable[[Path, str], None]:
     def check(folder: Path, format: str) -> None:
-        wanted, found = round_trip(folder, format, objects_of(kind))
-        assert same(found.mask("cat"), wanted.mask("cat"), exact=exact)
-        pieces = [ndimage.label(mask ^ (kind == "hole"))[1] for mask in (found.mask("cat"), wanted.mask("cat"))]
+        expected, found = round_trip(folder, format, objects_of(kind))
+        assert same(found.mask("cat"), expected.mask("cat"), exact=exact)
+        pieces = [ndimage.label(mask ^ (kind == "hole"))[1] for mask in (found.mask("cat"), expected.mask("cat"))]
         assert kind not in ("hole", "parts") or pieces[0] == pieces[1] == 2
 
     return check
 
 
 def keeps_boxes(folder: Path, format: str) -> None:
-    wanted, found = round_trip(folder, format, (Object("cat", Box((3.0, 2.0, 9.5, 12.25))),))
+    expected, found = round_trip(folder, format, (Object("cat", Box((3.0, 2.0, 9.5, 12.25))),))
     assert isinstance(found.objects[0].shape, Box)
-    assert found.objects[0].shape.edges == pytest.approx(wanted.objects[0].shape.edges, abs=1e-3)
+    assert found.objects[0].shape.edges == pytest.approx(expected.objects[0].shape.edges, abs=1e-3)
 
 
 def keeps_boxes_of_objects(folder: Path, format: str) -> None:

@@ -300,7 +300,7 @@ def test_annotations_of_another_tool_are_scenes(tmp_path):
 
 def test_folders_of_other_usual_names_are_found(tmp_path):
     folder = make_folder(tmp_path)
-    (folder / "images").rename(folder / "Pictures")
+    (folder / "images").rename(folder / "Photos")
     (folder / "labels").rename(folder / "masks")
     assert len(TrainingScenes(small(folder)).training.scenes) > 2
     (folder / "frames").mkdir()
