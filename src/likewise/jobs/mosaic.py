@@ -111,8 +111,8 @@ class Mosaics:
             count = math.prod(math.ceil(length / (self.window * (1 - OVERLAP))) for length in raster.size)
             if count > MANY:
                 warn(
-                    f"{file.path}: {count} windows of {self.window} pixels, the size of the examples' images; larger ones "
-                    "take less time: --window (window=...)"
+                    f"{file.path}: {count} windows of {self.window} pixels, the size of the examples' images; larger "
+                    "ones take less time: --window (window=...)"
                 )
             classes = self.segmenter.concept.classes
             found = _Found(len(classes))
