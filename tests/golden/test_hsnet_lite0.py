@@ -33,7 +33,8 @@ def scores(shared_data: Path) -> tuple[float, float]:
         frames = sorted(folder.glob("*.jpg"))
         first, later = frames[0], frames[len(frames) // 2]
         masks = [
-            read_mask(shared_data / f"DAVIS/Annotations/480p/{folder.name}/{frame.stem}.png") for frame in (first, later)
+            read_mask(shared_data / f"DAVIS/Annotations/480p/{folder.name}/{frame.stem}.png")
+            for frame in (first, later)
         ]
         concept = few_shot.learn(Example(first, mask=masks[0]))
         found = [few_shot.segment(later, one).mask for one in (concept, with_noise(concept))]

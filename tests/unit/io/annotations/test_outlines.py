@@ -1,7 +1,7 @@
 """Masks to polygons."""
 
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from pycocotools import mask as coco_mask
@@ -35,6 +35,7 @@ def test_pycocotools_fills_exact_outlines_without_holes_alike(mask: np.ndarray) 
         np.testing.assert_array_equal(coco_mask.decode(coded).astype(bool), filled)
 
 
+@settings(deadline=None)
 @given(st.integers(0, 10**6), st.floats(0.8, 4))
 def test_a_simplified_outline_stays_within_a_pixel_of_the_mask(seed: int, blur: float) -> None:
     mask = ndimage.gaussian_filter(np.random.default_rng(seed).random((50, 60)), blur) > 0.5

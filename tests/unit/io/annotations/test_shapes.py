@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import Image
@@ -37,6 +37,7 @@ def inside(x: float, y: float, ring: np.ndarray) -> bool:
     return crossings % 2 == 1
 
 
+@settings(deadline=None)
 @given(hnp.arrays(np.float64, st.tuples(st.integers(3, 7), st.just(2)), elements=st.floats(-3, 13, width=16)))
 def test_a_ring_has_the_pixels_whose_centres_lie_inside(ring: np.ndarray) -> None:
     found = fill([ring], (9, 11))
