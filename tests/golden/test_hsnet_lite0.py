@@ -12,7 +12,7 @@ import pytest
 from likewise import Concept, Example, FewShot
 from likewise.io.masks import read_mask
 
-SEQUENCES = 8
+SEQUENCES = 5
 
 
 def with_noise(concept: Concept) -> Concept:

@@ -11,7 +11,7 @@ from likewise.backbones.specs import backbone_spec
 from likewise.errors import ModelError, WeightsError
 from likewise.models import hsnet, panet
 from likewise.weights import PRETRAINED
-from likewise.weights.checkpoint import read_header, read_state
+from likewise.weights.checkpoint import find_misfits, read_header, read_state
 from likewise.weights.imagenet import load_backbone
 from likewise.weights.load import load_trained, open_model
 from likewise.weights.names import FEW_SHOT, MODELS, SALIENCY
@@ -39,6 +39,22 @@ def test_bundled_models_open_by_name_whatever_the_working_folder_holds(name, tmp
     assert (opened.name, opened.method, opened.authors) == (name, MODELS[name].method, False)
     assert len(opened.trained_classes) >= 20
     assert not opened.network.training
+
+
+def test_a_file_without_a_backbone_has_that_of_the_bundled_model_it_names(tmp_path):
+    names = {name: MODELS[name].file for name in ("panet-lite0", "hsnet-lite0")}
+    (panet_lite0, _), (found, _) = (load_trained(file) for file in names.values())
+    assert "backbone.net.blocks.5.0.conv_dw.weight" not in read_state(names["hsnet-lite0"])
+    for part in ("blocks.0.0.conv_dw", "blocks.5.0.conv_dw"):
+        own, other = (model.backbone.net.get_submodule(part).weight for model in (found, panet_lite0))
+        torch.testing.assert_close(own, other, rtol=0, atol=0)
+    assert find_misfits(panet_lite0.backbone.state_dict(), found.backbone.state_dict()).keys() == {"unexpected"}
+
+    damaged = tmp_path / "weights.safetensors"
+    header = read_header(names["hsnet-lite0"]) | {"backbone": "panet-lite7"}
+    save_file(read_state(names["hsnet-lite0"]), damaged, metadata=header)
+    with pytest.raises(WeightsError, match="panet-lite7"):
+        load_trained(damaged)
 
 
 def test_every_bundled_file_has_a_card_that_states_its_licence_and_its_hash():
