@@ -56,14 +56,7 @@ class Learner:
                 parts.append(kept[key])
         self._rows = kept
         parts += self._opened_concepts()
-        if not parts:
-            return None
-        concept = parts[0].merged(*parts[1:])
-        shown = {own for at, own in enumerate(concept.class_of) if not concept.is_negative(at)}
-        for index, name in enumerate(concept.classes):
-            if index not in shown and shown:
-                concept = concept.without(name)
-        return concept if shown else None
+        return parts[0].merged(*parts[1:]).without_unshown() if parts else None
 
     def _opened_concepts(self) -> list[Concept]:
         parts = []

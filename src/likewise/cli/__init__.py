@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from likewise.cli import concept, console, evaluate, jobs, memory, weights
+from likewise.cli import concept, console, evaluate, jobs, memory, serve, weights
 from likewise.cli.app import app as serve_app
 from likewise.cli.backbones import backbones
 from likewise.cli.commands import command
@@ -23,7 +23,6 @@ from likewise.cli.models import models
 from likewise.cli.parse import parse
 from likewise.cli.saliency import saliency
 from likewise.cli.segment import segment
-from likewise.cli.serve import serve
 from likewise.cli.train import recipes, train
 from likewise.cli.watch import watch
 from likewise.cli.world import world
@@ -65,7 +64,6 @@ app.command(cls=command(resumes=True))(parse)
 app.command(cls=command(), name="app")(serve_app)
 app.command(cls=command())(convert)
 app.command(cls=command(resumes=True))(watch)
-app.command(cls=command())(serve)
 app.command(cls=command())(export)
 app.command(cls=command())(demo)
 app.command(cls=command())(models)
@@ -75,6 +73,7 @@ app.command(cls=command())(recipes)
 app.add_typer(evaluate.app, name="evaluate")
 app.add_typer(concept.app, name="concept")
 app.add_typer(jobs.app, name="jobs")
+app.add_typer(serve.app, name="serve")
 app.add_typer(memory.app, name="memory")
 app.add_typer(weights.app, name="weights")
 

@@ -182,6 +182,15 @@ class Concept(EqualByValue):
             thumbnails=self.thumbnails[kept],
         )
 
+    def without_unshown(self) -> Concept | None:
+        """The concept without the classes that have only negatives; None if every class has."""
+        shown = {own for at, own in enumerate(self.class_of) if not self.is_negative(at)}
+        concept = self
+        for index, name in enumerate(self.classes):
+            if index not in shown and shown:
+                concept = concept.without(name)
+        return concept if shown else None
+
     def renamed(self, name: str, new: str) -> Concept:
         """A concept whose class `name` is called `new`.
 

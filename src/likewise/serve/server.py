@@ -18,27 +18,23 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import uvicorn
 from fastapi import FastAPI, HTTPException, Request, Response
 from fastapi.responses import JSONResponse
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from pycocotools import mask as coco_mask
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
-from likewise.app.security import is_loopback
 from likewise.app.server import listen
 from likewise.errors import ArgumentError, ImageError, check_known
 from likewise.io.images import read_scaled
 from likewise.jobs.writers import WRITERS, regions_of
 from likewise.predict.edges import LARGEST
 from likewise.predict.segmenter import Segmenter
+from likewise.serve.bounds import BODY, QUEUE, Slots, read_body
+from likewise.serve.running import check_token, hosts_of, run
 from likewise.version import __version__
 
 FORMATS = ("mask", "coco")
-QUEUE, BODY, BODY_SECONDS, STOP_SECONDS = 16, 32 << 20, 30.0, 30
-"""Images in work and waiting, bytes of a body, seconds that a body may take, and that a stop waits for answers."""
-SHORTEST_TOKEN = 16
-"""Characters of a token."""
 
 
 class Metrics:
@@ -73,7 +69,7 @@ def create_app(
     """
     metrics = Metrics()
     threads = ThreadPoolExecutor(workers)
-    used = 0
+    slots = Slots(queue, metrics.queue.set)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -82,20 +78,6 @@ def create_app(
 
     app = FastAPI(title="likewise serve", version=__version__, docs_url=None, redoc_url=None, lifespan=lifespan)
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(hosts))
-
-    @asynccontextmanager
-    async def slots(count: int) -> AsyncIterator[None]:
-        """Hold room in the queue; no `await` lies between the check and the count."""
-        nonlocal used
-        if used + count > queue:
-            raise HTTPException(429, f"{used} images are waiting; try again", {"Retry-After": "1"})
-        used += count
-        metrics.queue.set(used)
-        try:
-            yield
-        finally:
-            used -= count
-            metrics.queue.set(used)
 
     def work(content: bytes, format: str, name: str) -> Any:
         start = time.perf_counter()
@@ -114,7 +96,7 @@ def create_app(
         batch = request.headers.get("content-type", "").partition(";")[0].strip() == "application/json"
         if batch and format != "coco":
             raise HTTPException(400, "several images have one answer in JSON; ask for format=coco")
-        async with slots(1):
+        async with slots.hold(1):
             content = await read_body(request, body)
             if not batch:
                 found = await loop.run_in_executor(threads, work, content, format, "image")
@@ -122,7 +104,7 @@ def create_app(
             images = parse_batch(content)
             if len(images) > queue:
                 raise HTTPException(413, f"{len(images)} images; at most {queue} in one request")
-            async with slots(len(images) - 1):
+            async with slots.hold(len(images) - 1):
                 waiting = [loop.run_in_executor(threads, work_or_error, *image) for image in images]
                 return JSONResponse({"results": await asyncio.gather(*waiting)})
 
@@ -195,21 +177,11 @@ def serve(
     """
     if min(queue, body, workers) < 1:
         raise ArgumentError("queue, body and workers are 1 or more")
-    if token is not None and len(token) < SHORTEST_TOKEN:
-        raise ArgumentError(f"the token has {len(token)} characters; {SHORTEST_TOKEN} are the least")
-    if not is_loopback(host) and token is None:
-        raise ArgumentError(
-            f"--host {host} lets other machines in, so it needs a token of {SHORTEST_TOKEN} characters or more in the "
-            "environment variable LIKEWISE_SERVE_TOKEN"
-        )
-    hosts = ["127.0.0.1", "localhost", "[::1]"] if is_loopback(host) else ["*"]
-    app = create_app(segmenter, queue=queue, body=body, workers=workers, token=token, hosts=hosts)
+    check_token(host, token)
+    app = create_app(segmenter, queue=queue, body=body, workers=workers, token=token, hosts=hosts_of(host))
     listening = listen(host, port)
     print(f"likewise serve: http://{host}:{listening.getsockname()[1]}/segment", flush=True)
-    config = uvicorn.Config(
-        app, log_level="warning", timeout_graceful_shutdown=STOP_SECONDS, server_header=False, backlog=2048
-    )
-    uvicorn.Server(config).run(sockets=[listening])
+    run(app, listening)
 
 
 def segment_one(segmenter: Segmenter, content: bytes, format: str, name: str) -> Any:
@@ -238,26 +210,6 @@ def segment_one(segmenter: Segmenter, content: bytes, format: str, name: str) ->
             for region, code in regions.coded_masks()
         ],
     }
-
-
-async def read_body(request: Request, most: int) -> bytes:
-    """Return the body of a request, or refuse one that is too large or too slow."""
-    too_large = HTTPException(413, f"the body is larger than {most} bytes")
-    if (
-        request.headers.get("content-length", "0").isdecimal()
-        and int(request.headers.get("content-length", "0")) > most
-    ):
-        raise too_large
-    content = bytearray()
-    try:
-        async with asyncio.timeout(BODY_SECONDS):
-            async for part in request.stream():
-                content += part
-                if len(content) > most:
-                    raise too_large
-    except TimeoutError:
-        raise HTTPException(408, f"the body took more than {BODY_SECONDS:.0f} seconds") from None
-    return bytes(content)
 
 
 def parse_batch(content: bytes) -> list[tuple[str, bytes]]:

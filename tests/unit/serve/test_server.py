@@ -116,7 +116,7 @@ def test_a_body_that_is_too_large_is_refused(segmenter):
 
 
 def test_a_slow_body_is_refused(segmenter, monkeypatch):
-    monkeypatch.setattr(server, "BODY_SECONDS", 0.05)
+    monkeypatch.setattr("likewise.serve.bounds.BODY_SECONDS", 0.05)
 
     async def never(self):
         import asyncio

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import re
 import urllib.parse
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from typing import Any
 from xml.sax.saxutils import quoteattr
@@ -18,13 +19,15 @@ from jaxtyping import Bool, UInt8
 from likewise.errors import DataSetError, warn
 from likewise.io.annotations.dataset import AnnotatedImage, Annotations, Object
 from likewise.io.annotations.files import ImageFinder, read_json, safe_name, write_json, write_text
-from likewise.io.annotations.outlines import outline, single_ring
+from likewise.io.annotations.outlines import TOLERANCE, outline, single_ring
 from likewise.io.annotations.shapes import (
     Box,
     Polygons,
+    Ring,
     Shape,
     ShapeError,
     Size,
+    bounds,
     box,
     ellipse,
     encode,
@@ -52,34 +55,63 @@ def read(path: Path, finder: ImageFinder, document: Any = None) -> Annotations:
     """
     tasks = read_json(path) if document is None else document
     images, left_out = [], 0
-    try:
+    with _damage_of(path):
         for task in tasks if isinstance(tasks, list) else [tasks]:
             name = _image_name(task, path)
             results, predicted = _results(task)
-            objects: list[Object] = []
-            size: Size | None = None
-            for result in results:
-                kind = next((kind for kind, key in KINDS.items() if _value(result).get(key)), None)
-                if kind is None:
-                    left_out += 1
-                    continue
-                size = int(result["original_height"]), int(result["original_width"])
-                label = _value(result)[KINDS[kind]]
-                score = result.get("score") if predicted else None
-                try:
-                    objects.append(Object(str(label[0]), _shape(kind, _value(result), size), score))
-                except ShapeError:
-                    left_out += 1
+            objects, size, others = _objects(results, predicted)
+            left_out += others
             image = finder.find(name) or finder.find(_UPLOAD.sub("", name))
-            images.append(AnnotatedImage(name, tuple(objects), image, size))
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
-        if isinstance(error, DataSetError):
-            raise
-        raise DataSetError(f"{path}: looks like Label Studio, but a task lacks or has a wrong {error}") from error
-    if left_out:
-        warn(f"{path}: {left_out} results are no brush, polygon, rectangle or ellipse with a label, and are left out")
+            images.append(AnnotatedImage(name, objects, image, size))
+    _warn_of(left_out, path)
     classes = dict.fromkeys(one.class_name for image in images for one in image.objects)
     return Annotations(images, tuple(classes), "label-studio")
+
+
+def read_results(results: Sequence[dict[str, Any]], source: Path | str) -> tuple[tuple[Object, ...], Size | None]:
+    """Return the objects of one annotation, and the size of the image that its results state; None without any.
+
+    Args:
+        source: What messages call the annotation.
+
+    Raises:
+        DataSetError: A result that lacks a field.
+    """
+    with _damage_of(source):
+        objects, size, left_out = _objects(results, predicted=False)
+    _warn_of(left_out, source)
+    return objects, size
+
+
+@contextmanager
+def _damage_of(source: Path | str) -> Iterator[None]:
+    try:
+        yield
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:
+        if isinstance(error, DataSetError):
+            raise
+        raise DataSetError(f"{source}: looks like Label Studio, but a task lacks or has a wrong {error}") from error
+
+
+def _warn_of(left_out: int, source: Path | str) -> None:
+    if left_out:
+        warn(f"{source}: {left_out} results are no brush, polygon, rectangle or ellipse with a label, and are left out")
+
+
+def _objects(results: Sequence[dict[str, Any]], predicted: bool) -> tuple[tuple[Object, ...], Size | None, int]:
+    """Return the objects of results, the size of their image, and the number of results that are no objects."""
+    objects: list[Object] = []
+    size: Size | None = None
+    for result in results:
+        kind = next((kind for kind, key in KINDS.items() if _value(result).get(key)), None)
+        if kind is None:
+            continue
+        size = int(result["original_height"]), int(result["original_width"])
+        label = _value(result)[KINDS[kind]]
+        score = result.get("score") if predicted else None
+        with suppress(ShapeError):
+            objects.append(Object(str(label[0]), _shape(kind, _value(result), size), score))
+    return tuple(objects), size, len(results) - len(objects)
 
 
 def _image_name(task: dict[str, Any], path: Path) -> str:
@@ -165,12 +197,12 @@ def decode_brush(coded: Sequence[int], size: Size) -> Bool[np.ndarray, "h w"]:
     return values.reshape(*size, 4)[..., 3] > 0
 
 
-LENGTH_BITS = (3, 8, 13, 16)
-"""Bits of the lengths of runs that are written."""
+LENGTH_BITS = (3, 4, 8, 16)
+"""Bits of the lengths of runs that are written, as Label Studio's own converter has them."""
 
 
 def encode_brush(mask: Bool[np.ndarray, "h w"]) -> list[int]:
-    """Return the bits of a brush, as `decode_brush` reads them, of a mask in white."""
+    """Return the bits of a brush of a mask in white: those that Label Studio's converter writes."""
     values: UInt8[np.ndarray, " n"] = np.repeat(mask.ravel(), 4).astype(np.uint8) * 255
     edges = np.concatenate([[0], np.flatnonzero(values[1:] != values[:-1]) + 1, [len(values)]])
     bits = [f"{len(values):032b}", f"{7:05b}", *(f"{length - 1:04b}" for length in LENGTH_BITS)]
@@ -181,7 +213,7 @@ def encode_brush(mask: Bool[np.ndarray, "h w"]) -> list[int]:
             bits.append(f"1{which:02b}{length - 1:0{LENGTH_BITS[which]}b}{values[start]:08b}")
             start += length
     text = "".join(bits)
-    text += "0" * (-len(text) % 8)
+    text += "0" * (8 - len(text) % 8)  # a whole byte where none is needed, as the converter does
     return [int(text[at : at + 8], 2) for at in range(0, len(text), 8)]
 
 
@@ -208,26 +240,71 @@ def write(images: Iterable[AnnotatedImage], classes: tuple[str, ...], path: Path
 
 
 def _written(image: AnnotatedImage, one: Object, tolerance: float) -> dict[str, Any]:
-    height, width = image.size
     polygons = one.shape
     if not isinstance(one.shape, Box | Polygons):
         polygons = outline(image.mask_of(one), tolerance)
-    value: dict[str, Any]
     if isinstance(one.shape, Box):
-        left, top, right, bottom = one.shape.edges
-        kind, value = "rectangle", {"x": left / width * 100, "y": top / height * 100, "rotation": 0}
-        value |= {"width": (right - left) / width * 100, "height": (bottom - top) / height * 100}
+        kind, value = "rectangle", _rectangle(one.shape.edges, image.size)
     elif isinstance(polygons, Polygons) and (ring := single_ring(polygons)) is not None:
-        kind, value = "polygon", {"points": (ring / (width, height) * 100).tolist(), "closed": True}
+        kind, value = "polygon", _polygon(ring, image.size)
     else:
-        kind, value = "brush", {"format": "rle", "rle": encode_brush(image.mask_of(one))}
+        kind, value = "brush", _brush(image.mask_of(one))
+    return _result(kind, value, one.class_name, image.size, kind, "image", one.score)
+
+
+def results_of(
+    mask: Bool[np.ndarray, "h w"],
+    class_name: str,
+    kind: str,
+    names: tuple[str, str],
+    *,
+    score: float | None = None,
+    tolerance: float = TOLERANCE,
+) -> list[dict[str, Any]]:
+    """Return the results that show a mask: one brush, one rectangle, or a polygon for each part, without its holes.
+
+    Args:
+        kind: A key of `KINDS` but "ellipse".
+        names: Of the control and of the image in the labelling interface.
+        tolerance: See `likewise.write_annotations`.
+    """
+    if not mask.any():
+        return []
+    size = mask.shape[0], mask.shape[1]
+    if kind == "brush":
+        values = [_brush(mask)]
+    elif kind == "rectangle":
+        values = [_rectangle(bounds(mask), size)]
+    else:
+        values = [_polygon(rings[0], size) for rings in outline(mask, tolerance).parts]
+    return [_result(kind, value, class_name, size, *names, score) for value in values]
+
+
+def _brush(mask: Bool[np.ndarray, "h w"]) -> dict[str, Any]:
+    return {"format": "rle", "rle": encode_brush(mask)}
+
+
+def _polygon(ring: Ring, size: Size) -> dict[str, Any]:
+    return {"points": (ring / (size[1], size[0]) * 100).tolist(), "closed": True}
+
+
+def _rectangle(edges: Sequence[float], size: Size) -> dict[str, Any]:
+    left, top, right, bottom = edges
+    height, width = size
+    found = {"x": left / width * 100, "y": top / height * 100, "rotation": 0}
+    return found | {"width": (right - left) / width * 100, "height": (bottom - top) / height * 100}
+
+
+def _result(
+    kind: str, value: dict[str, Any], class_name: str, size: Size, from_name: str, to_name: str, score: float | None
+) -> dict[str, Any]:
     result = {
-        "from_name": kind,
-        "to_name": "image",
+        "from_name": from_name,
+        "to_name": to_name,
         "type": KINDS[kind],
-        "original_width": width,
-        "original_height": height,
+        "original_width": size[1],
+        "original_height": size[0],
         "image_rotation": 0,
-        "value": value | {KINDS[kind]: [one.class_name]},
+        "value": value | {KINDS[kind]: [class_name]},
     }
-    return result if one.score is None else result | {"score": one.score}
+    return result if score is None else result | {"score": score}

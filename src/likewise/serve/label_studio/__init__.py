@@ -1,0 +1,1 @@
+"""`likewise serve label-studio`: a machine learning backend of Label Studio, one concept a project."""
