@@ -23,7 +23,8 @@ ROBUSTNESS := tests/robustness tests/unit/predict/test_concept_schema.py tests/u
 	tests/unit/jobs/test_pipeline.py tests/unit/jobs/test_shards.py $(RUN_FOLDERS) \
 	tests/integration/cli/test_segment.py tests/integration/cli/test_app.py
 
-.PHONY: demo test robustness test-fast test-portable test-avx2 test-baseline test-app test-browser test-formats check format lint types bench docs docs-serve \
+.PHONY: demo test robustness test-fast test-portable test-avx2 test-baseline test-app test-browser test-formats \
+	test-integration check format lint types bench docs docs-serve \
 	results clean
 
 demo: $(VENV)/installed
@@ -59,6 +60,10 @@ test-formats:
 	$(PYTHON) -m venv $(VENV)-formats
 	$(VENV)-formats/bin/python -m pip install --quiet --editable . --requirement tests/formats/requirements.txt
 	$(VENV)-formats/bin/python -m pytest -p no:cacheprovider tests/formats
+
+# The backend in a real Label Studio, on loopback, with its page in Chromium; it has an environment of its own.
+test-integration: $(VENV)/installed-browser build/label-studio/installed
+	OMP_NUM_THREADS=2 $(BIN)/python -m pytest -s tests/label_studio
 
 FUZZ ?= 2000
 KILLS ?= 20
@@ -98,7 +103,7 @@ results: $(VENV)/installed-dev
 	$(BIN)/python tools/make_results.py
 
 clean:
-	rm -rf $(VENV) demo build/app site tests/app/node_modules tools/try_page/node_modules
+	rm -rf $(VENV) demo build site tests/app/node_modules tools/try_page/node_modules
 
 $(VENV)/installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
@@ -115,6 +120,11 @@ $(VENV)/installed-docs: $(VENV)/installed
 
 $(VENV)/installed-browser: $(VENV)/installed-dev
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[browser]"
+	touch $@
+
+build/label-studio/installed: tests/label_studio/requirements.txt
+	$(PYTHON) -m venv build/label-studio
+	build/label-studio/bin/python -m pip install --quiet --requirement tests/label_studio/requirements.txt
 	touch $@
 
 $(NPM_PACKAGES): tools/try_page/package-lock.json

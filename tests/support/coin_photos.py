@@ -27,9 +27,14 @@ _TABLES = (
 )  # fmt: skip
 
 
-def write_coin_photos(folder: Path, count: int = 24, seed: int = 0) -> list[Path]:
-    """Write `count` JPEG files, about a fifth of them without a coin, and return their paths."""
-    folder.mkdir(parents=True, exist_ok=True)
+def write_coin_photos(folder: Path, count: int = 24, seed: int = 0, *, masks: Path | None = None) -> list[Path]:
+    """Write `count` JPEG files, about a fifth of them without a coin, and return their paths.
+
+    Args:
+        masks: folder for a mask of the coins of each, a PNG of the same name.
+    """
+    for made in filter(None, (folder, masks)):
+        made.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(seed)
     pieces = cut_coins()
     others = [other_photo(name) for name in ("chelsea", "coffee", "rocket", "retina", "astronaut")]
@@ -37,12 +42,14 @@ def write_coin_photos(folder: Path, count: int = 24, seed: int = 0) -> list[Path
     paths = []
     for index in range(count):
         if index % every == every - 1:
-            photo = others[index // every % len(others)]
+            photo, mask = others[index // every % len(others)], Image.new("L", SIZE)
         else:
             photo = table(rng, index)
-            place(photo, pieces, rng)
+            mask = place(photo, pieces, rng)
         paths.append(folder / f"photo-{index + 1:02}.jpg")
         photo.save(paths[-1], quality=88)
+        if masks is not None:
+            mask.save(masks / f"{paths[-1].stem}.png")
     return paths
 
 
@@ -78,8 +85,9 @@ def table(rng: np.random.Generator, index: int) -> Image.Image:
     return Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
 
 
-def place(photo: Image.Image, pieces: list[Image.Image], rng: np.random.Generator) -> None:
-    """Put one to six coins on a surface, without overlap."""
+def place(photo: Image.Image, pieces: list[Image.Image], rng: np.random.Generator) -> Image.Image:
+    """Put one to six coins on a surface, without overlap, and return their mask."""
+    mask = Image.new("L", SIZE)
     taken: list[tuple[float, float, float]] = []
     for _ in range(int(rng.integers(1, 7))):
         size = int(rng.integers(64, 128))
@@ -99,6 +107,8 @@ def place(photo: Image.Image, pieces: list[Image.Image], rng: np.random.Generato
         shadow = piece.getchannel("A").filter(ImageFilter.GaussianBlur(5)).point(lambda value: value // 2)
         photo.paste((12, 10, 8), (corner[0] + 4, corner[1] + 6), shadow)
         photo.paste(coloured, corner, piece.getchannel("A"))
+        mask.paste(255, corner, piece.getchannel("A").point(lambda value: 255 * (value > 127)))
+    return mask
 
 
 def other_photo(name: str) -> Image.Image:

@@ -10,7 +10,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Sequence
-from typing import IO, Any
+from typing import Any
 
 from likewise.errors import ArgumentError
 from likewise.serve.label_studio.errors import AddressError, FetchError
@@ -134,7 +134,7 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
         self.client = client
 
     def redirect_request(
-        self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: Any, newurl: str
+        self, req: urllib.request.Request, fp: Any, code: int, msg: str, headers: Any, newurl: str
     ) -> urllib.request.Request | None:
         found = super().redirect_request(req, fp, code, msg, headers, newurl)
         if found is not None and self.client._origin(newurl) != self.client._own:

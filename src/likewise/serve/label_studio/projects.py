@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
+import numpy as np
 from cachetools import TTLCache
 from filelock import FileLock, Timeout
 
@@ -66,16 +67,16 @@ class Project:
 
         An annotation that cannot be learned stays on disk, and is tried again at the next call.
         """
-        wanted: dict[str, Concept] = {}
+        parts: dict[str, Concept] = {}
         records = self.records.all()
         classes = sorted({name for record in records for name in classes_in(record)})
         for record in records:
             try:
-                wanted |= self._parts_of(record, classes, images)
+                parts |= self._parts_of(record, classes, images)
             except LikewiseError as error:
                 log.warning("project %s, annotation %d is no example yet: %s", self.folder.name, record.id, error)
-        self._parts = wanted
-        concept = merge(list(wanted.values()))
+        self._parts = parts
+        concept = merge(list(parts.values()))
         if concept is None:
             self.segmenter = None
             (self.folder / CONCEPT).unlink(missing_ok=True)
@@ -84,7 +85,7 @@ class Project:
             concept.save(self.folder / CONCEPT)
             self.segmenter = self.few_shot.prepare(concept)
         for path in (self.folder / EXAMPLES).glob("*.concept"):
-            if path.stem not in wanted:
+            if path.stem not in parts:
                 path.unlink(missing_ok=True)
         log.info("project %s: %s", self.folder.name, concept or "no examples")
 
@@ -161,6 +162,8 @@ def examples_of(record: Record, classes: Sequence[str], images: Images) -> Itera
                 f"the annotation is of an image of {stated[1]}x{stated[0]} pixels, but {record.image} has "
                 f"{size[1]}x{size[0]}; the image was replaced: annotate it again"
             )
+        if one.get("image_rotation"):
+            raise DataSetError("the image was turned in the editor; turn it back, and save the annotation again")
     objects, _ = read_results(record.results, f"annotation {record.id}")
     found = AnnotatedImage(record.image, objects, b"", size)
     for example in as_dataset(Annotations([found], tuple(sorted({one.class_name for one in objects})))):
@@ -223,6 +226,10 @@ class Projects:
             with self._lock:
                 self._selectors[key] = known
         return known
+
+    def warm(self) -> None:
+        """Load the network of smart regions before the first one."""
+        Selector(np.zeros((64, 64, 3), np.uint8), extractor=self.few_shot.extractor).mask(points=[(32, 32)])
 
     def close(self) -> None:
         self._only.release()

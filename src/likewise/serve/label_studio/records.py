@@ -67,7 +67,7 @@ class Records:
         self._lock = threading.Lock()
         self._records: dict[int, Record] = {}
         delete_parts(folder)
-        for path in sorted((folder / ANNOTATIONS).glob("*.json")):
+        for path in sorted((folder / ANNOTATIONS).glob("[0-9]*.json")):
             try:
                 record = Record(**json.loads(path.read_text(encoding="utf-8")))
             except (OSError, ValueError, TypeError) as error:
@@ -120,9 +120,9 @@ class Records:
 
     def of_tasks(self, tasks: Iterable[int]) -> list[int]:
         """Return the numbers of the annotations of tasks."""
-        wanted = set(tasks)
+        chosen = set(tasks)
         with self._lock:
-            return [record.id for record in self._records.values() if record.task in wanted]
+            return [record.id for record in self._records.values() if record.task in chosen]
 
 
 def record_of(annotation: Any, task: Any, interface: Interface) -> Record:

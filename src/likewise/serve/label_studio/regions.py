@@ -61,6 +61,8 @@ def marks_of(results: Sequence[Any], size: tuple[int, int]) -> Marks:
         names = {_class_of(result) for result in results}
         if not types <= SMART.keys():
             raise ArgumentError(f"smart regions of type {', '.join(sorted(types))}; use {', '.join(SMART.values())}")
+        if any(result.get("image_rotation") for result in results):
+            raise ArgumentError("the image is turned in the editor; turn it back for smart regions")
         if len(names) > 1:
             raise ArgumentError(f"smart regions of {len(names)} classes at once; mark one class")
         for result in results:

@@ -119,14 +119,16 @@ class Backend:
     def webhook(self, payload: Payload) -> Payload:
         """Keep what happened in a project on disk, and learn from it later. The same message twice is one."""
         action = payload.get("action")
+        if not isinstance(action, str):
+            raise PayloadError("a webhook has an action, such as ANNOTATION_CREATED")
         if action not in ACTIONS:
             return {"status": "ignored"}
-        told = payload.get("project")
-        name = project_id(told)
+        stated = payload.get("project")
+        name = project_id(stated)
         project = self.projects.project(name)
-        if isinstance(told, dict) and "label_config" in told:
-            parse_interface(told["label_config"])
-            project.records.connect(told["label_config"])
+        if isinstance(stated, dict) and "label_config" in stated:
+            parse_interface(stated["label_config"])
+            project.records.connect(stated["label_config"])
         if ACTIONS[action](project, payload) or action == "START_TRAINING":
             self.teacher.ask(name, pull=action == "START_TRAINING")
         return {"status": "ok"}
@@ -180,7 +182,7 @@ def nothing(project: Project, payload: Payload) -> bool:
     return False
 
 
-ACTIONS: dict[object, Callable[[Project, Payload], bool]] = {
+ACTIONS: dict[str, Callable[[Project, Payload], bool]] = {
     "ANNOTATION_CREATED": keep,
     "ANNOTATION_UPDATED": keep,
     "ANNOTATIONS_CREATED": keep,
@@ -217,7 +219,7 @@ def create_app(
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(hosts))
 
     def check(request: Request) -> None:
-        given = str(request.path_params.get("token", ""))
+        given = request.url.path.split("/")[1]
         if token is not None and not hmac.compare_digest(given.encode(), token.encode()):
             raise HTTPException(401, "the address of the backend ends with the token: http://HOST:PORT/TOKEN")
 
@@ -321,6 +323,7 @@ def serve(
         raise ArgumentError("the token is part of an address; make it of letters, digits, - and _")
     client = Client(label_studio, api_key, images_from)
     projects = Projects(folder, few_shot, Images(client, local_files))
+    projects.warm()
     listening = listen(host, port)
     app = create_app(Backend(projects), token=token, workers=workers, hosts=hosts_of(host))
     logging.basicConfig(format="likewise: %(message)s")

@@ -68,7 +68,7 @@ class Teacher:
                 log.exception("project %s", name)
 
     def _pull(self, project: Project) -> None:
-        """Read all annotations of a project from Label Studio, since some may have come while nobody listened."""
+        """Read all annotations of a project from Label Studio, since some may have come while the backend was off."""
         client = self.projects.images.client
         if client.token is None:
             log.info("project %s: set LABEL_STUDIO_API_KEY to read earlier annotations", project.folder.name)
