@@ -207,9 +207,9 @@ def encode_brush(mask: Bool[np.ndarray, "h w"]) -> list[int]:
     edges = np.concatenate([[0], np.flatnonzero(values[1:] != values[:-1]) + 1, [len(values)]])
     bits = [f"{len(values):032b}", f"{7:05b}", *(f"{length - 1:04b}" for length in LENGTH_BITS)]
     for start, end in zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True):
+        which = sum(end - start > 1 << width for width in LENGTH_BITS[:-1])
         while start < end:
             length = min(end - start, 1 << LENGTH_BITS[-1])
-            which = next(index for index, width in enumerate(LENGTH_BITS) if length <= 1 << width)
             bits.append(f"1{which:02b}{length - 1:0{LENGTH_BITS[which]}b}{values[start]:08b}")
             start += length
     text = "".join(bits)

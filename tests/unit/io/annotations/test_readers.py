@@ -349,6 +349,13 @@ def test_bits_of_a_brush_may_be_runs_or_values() -> None:
             decode_brush(wrong, (2, 2))
 
 
+def test_a_brush_has_the_bytes_of_label_studios_converter() -> None:
+    small = np.array([[True, False, False, False, False], [True, True, False, False, False]])
+    assert encode_brush(small) == [0, 0, 0, 40, 57, 27, 252, 127, 247, 192, 39, 255, 182, 0]
+    long = np.ones((1, 16385), bool)  # the rest of a run that is too long is written as the run is
+    assert encode_brush(long) == [0, 1, 0, 4, 57, 27, 255, 255, 255, 255, 224, 0, 127, 224]
+
+
 @pytest.mark.parametrize("pickled", [True, False])
 def test_seg_files_of_cellpose_are_read_without_running_code(folder: Path, pickled: bool) -> None:
     ids = square().astype(np.uint16)
