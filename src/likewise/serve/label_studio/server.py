@@ -103,7 +103,7 @@ class Backend:
         context = payload["params"]["context"]
         regions = context.get("result") if isinstance(context, dict) else None
         if not isinstance(regions, list) or len(tasks) != 1:
-            raise PayloadError("smart regions come as a list, with one task; update Label Studio to 1.20 or later")
+            raise PayloadError("smart regions come as a list, with one task")
         found = []
         if regions:
             found = suggest(self.projects.selector(project, interface.address(tasks[0])), regions, interface)
@@ -225,9 +225,14 @@ def create_app(
 
     router = APIRouter(prefix="" if token is None else "/{token}", dependencies=[Depends(check)])
 
-    async def answer(request: Request, work: Callable[[Payload], Payload], pool: ThreadPoolExecutor | None) -> Payload:
-        payload = parse_payload(await read_body(request, BODY))
-        return await asyncio.get_running_loop().run_in_executor(pool, work, payload)
+    async def read_payload(request: Request) -> Payload:
+        if request.headers.get("content-type", "").partition(";")[0].strip() != "application/json":
+            raise HTTPException(415, "send application/json")  # which pages of other sites may not
+        return parse_payload(await read_body(request, BODY))
+
+    async def answer(request: Request, work: Callable[[Payload], Payload]) -> Payload:
+        payload = await read_payload(request)
+        return await asyncio.get_running_loop().run_in_executor(None, work, payload)
 
     @router.get("/")
     @router.get("/health")
@@ -236,12 +241,12 @@ def create_app(
 
     @router.post("/setup")
     async def setup(request: Request) -> Payload:
-        return await answer(request, backend.setup, None)
+        return await answer(request, backend.setup)
 
     @router.post("/predict")
     async def predict(request: Request) -> Payload:
         async with slots.hold(1):
-            payload = parse_payload(await read_body(request, BODY))
+            payload = await read_payload(request)
             params = payload.get("params")
             is_smart = isinstance(params, dict) and params.get("context") is not None
             work, pool = (backend.suggest, smart) if is_smart else (backend.predict, threads)
@@ -249,7 +254,7 @@ def create_app(
 
     @router.post("/webhook", status_code=201)
     async def webhook(request: Request) -> Payload:
-        return await answer(request, backend.webhook, None)
+        return await answer(request, backend.webhook)
 
     @router.get("/versions")
     def versions(project: str | None = None) -> Payload:

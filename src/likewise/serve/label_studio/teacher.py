@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import logging
 import threading
+import urllib.parse
+from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 from likewise.errors import LikewiseError
-from likewise.serve.label_studio.errors import FetchError
 from likewise.serve.label_studio.projects import Project, Projects
 from likewise.serve.label_studio.records import Record, record_of
 
@@ -16,6 +18,8 @@ log = logging.getLogger(__name__)
 
 PAGE, LARGEST_PAGE = 50, 512 << 20
 """Tasks that are asked for at once, and bytes of the answer."""
+ANNOTATED = {"filter": "filter:tasks:total_annotations", "operator": "greater", "type": "Number", "value": 0}
+"""The tasks with annotations, as the Data Manager filters them."""
 
 
 class Teacher:
@@ -63,30 +67,35 @@ class Teacher:
                     self._pull(project)
                 project.learn(self.projects.images)
             except LikewiseError as error:
-                log.warning("project %s: %s", name, error)
+                log.warning("project %s is not learned: %s", name, error)
             except Exception:  # the thread outlives a bug; what was sent is on disk
                 log.exception("project %s", name)
 
     def _pull(self, project: Project) -> None:
         """Read all annotations of a project from Label Studio, since some may have come while the backend was off."""
-        client = self.projects.images.client
-        if client.token is None:
-            log.info("project %s: set LABEL_STUDIO_API_KEY to read earlier annotations", project.folder.name)
+        name = project.folder.name
+        if self.projects.images.client.token is None:
+            log.info("project %s: set LABEL_STUDIO_API_KEY to read earlier annotations", name)
             return
-        interface = project.records.interface
         known = {record.id: record for record in project.records.all()}
-        found: list[Record] = []
         try:
-            for page in range(1, 1 << 31):
-                number = project.folder.name.partition(".")[0]
-                address = f"/api/tasks/?project={number}&fields=all&page={page}&page_size={PAGE}"
-                answer = json.loads(client.get(address, LARGEST_PAGE))
-                found += [record_of(one, task, interface) for task in answer["tasks"] for one in task["annotations"]]
-                if page * PAGE >= answer["total"]:
-                    break
-        except (ValueError, LookupError, TypeError) as error:
-            if isinstance(error, LikewiseError):
-                raise
-            raise FetchError(f"{client.host}: does not list tasks as Label Studio does ({error!r})") from error
-        gone = [replace(known[id], counts=False) for id in known.keys() - {record.id for record in found}]
-        project.records.put([*found, *gone])
+            interface, found = project.records.interface, list[Record]()
+            for task in self._annotated(name.partition(".")[0]):
+                for annotation in task["annotations"]:
+                    known.pop(annotation["id"], None)
+                    found.append(record_of(annotation, task, interface))
+        except (LookupError, TypeError, ValueError) as error:
+            reason = error if isinstance(error, LikewiseError) else f"no list of tasks ({error!r})"
+            log.warning("project %s: earlier annotations are not read: %s", name, reason)
+            return
+        project.records.put([*found, *(replace(gone, counts=False) for gone in known.values())])
+
+    def _annotated(self, number: str) -> Iterator[dict[str, Any]]:
+        """Yield the tasks of a project that have annotations."""
+        query = urllib.parse.quote(json.dumps({"filters": {"conjunction": "and", "items": [ANNOTATED]}}))
+        address, page, left = f"/api/tasks/?project={number}&fields=all&query={query}&page_size={PAGE}", 0, True
+        while left:
+            page += 1
+            answer = json.loads(self.projects.images.client.get(f"{address}&page={page}", LARGEST_PAGE))
+            yield from answer["tasks"]
+            left = bool(answer["tasks"]) and page * PAGE < answer["total"]

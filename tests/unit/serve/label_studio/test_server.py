@@ -73,7 +73,7 @@ class Studio:
     """Uploads 0.png to 9.png, and the tasks that a test gives it."""
 
     def __init__(self) -> None:
-        self.tasks: list[dict[str, Any]] = []
+        self.tasks: list[dict[str, Any]] | None = []
         self.failing = False
         studio = self
 
@@ -82,7 +82,7 @@ class Studio:
                 path = self.path.partition("?")[0]
                 name = path.rpartition("/")[2].removesuffix(".png")
                 if path.startswith("/api/tasks"):
-                    content = json.dumps({"total": len(studio.tasks), "tasks": studio.tasks}).encode()
+                    content = json.dumps({"total": 1, "tasks": studio.tasks}).encode()
                 elif name.isdecimal() and not studio.failing:
                     content = png(noise(int(name)))
                 else:
@@ -320,6 +320,17 @@ def test_earlier_annotations_are_read_at_the_first_setup_and_by_start_training(t
         assert opened.version() == "likewise, no examples"
 
 
+def test_what_is_on_disk_is_learned_also_if_label_studio_lists_no_tasks(opened, tmp_path, few_shot, studio, caplog):
+    studio.failing = True
+    opened.webhook(event("ANNOTATION_CREATED"))
+    opened.backend.projects.close()
+    studio.failing, studio.tasks = False, None
+    with Opened(tmp_path / "projects", few_shot, studio) as again:
+        again.setup()
+        assert "1 example," in again.version()
+    assert "earlier annotations are not read" in caplog.text
+
+
 def test_an_annotation_whose_image_cannot_be_fetched_is_kept_and_learned_later(opened, studio):
     studio.failing = True
     assert opened.webhook(event("ANNOTATION_CREATED")).status_code == 201
@@ -382,9 +393,15 @@ def test_an_interface_without_a_place_for_masks_is_refused(opened):
 @pytest.mark.parametrize("path", ["/setup", "/predict", "/webhook"])
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"3", b"[" * 10000])
 def test_a_body_that_is_no_object_is_refused(opened, path, content):
-    answer = opened.http.post(path, content=content)
+    answer = opened.http.post(path, content=content, headers={"Content-Type": "application/json"})
     assert answer.status_code == 400
     assert "JSON" in answer.json()["error"]
+
+
+@pytest.mark.parametrize("path", ["/setup", "/predict", "/webhook"])
+def test_a_page_of_another_site_is_refused(opened, path):
+    answer = opened.http.post(path, content=b"{}", headers={"Content-Type": "text/plain"})
+    assert answer.status_code == 415
 
 
 @pytest.mark.parametrize(
@@ -456,7 +473,7 @@ def test_too_many_requests_and_too_large_ones_are_refused(tmp_path, few_shot, st
     with Opened(tmp_path, few_shot, studio, queue=2) as opened, ThreadPoolExecutor(6) as threads:
         opened.setup()
         monkeypatch.setattr(opened.backend, "predict", lambda payload: {"results": [go.wait(20)]})
-        assert opened.http.post("/predict", content=b" " * 5001).status_code == 413
+        assert opened.http.post("/predict", json=" " * 5001).status_code == 413
         sent = [threads.submit(opened.predict, [task_of(1)]) for _ in range(6)]
         while sum(each.done() for each in sent) < 4:
             time.sleep(0.01)
@@ -498,7 +515,8 @@ def test_an_annotation_that_was_answered_survives_a_kill(tmp_path, studio):
 
     def ask(address: str, body: dict[str, Any] | None = None) -> Any:
         data = None if body is None else json.dumps(body).encode()
-        with urllib.request.urlopen(urllib.request.Request(address, data), timeout=60) as answer:
+        request = urllib.request.Request(address, data, {"Content-Type": "application/json"})
+        with urllib.request.urlopen(request, timeout=60) as answer:
             return json.loads(answer.read())
 
     process, address = start()
