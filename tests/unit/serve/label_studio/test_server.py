@@ -26,6 +26,7 @@ from support.fakes import noise
 server = pytest.importorskip("likewise.serve.label_studio.server", exc_type=ImportError)
 TestClient = pytest.importorskip("fastapi.testclient").TestClient
 
+from likewise.serve.label_studio.backend import Backend  # noqa: E402
 from likewise.serve.label_studio.client import Client  # noqa: E402
 from likewise.serve.label_studio.images import Images  # noqa: E402
 from likewise.serve.label_studio.projects import Projects  # noqa: E402
@@ -111,7 +112,7 @@ class Opened:
 
     def __init__(self, folder, few_shot, studio, **options):
         projects = Projects(folder, few_shot, Images(Client(studio.address, "abc")))
-        self.backend = server.Backend(projects)
+        self.backend = Backend(projects)
         self.http = TestClient(server.create_app(self.backend, **options), base_url="http://127.0.0.1")
 
     def __enter__(self):
@@ -376,7 +377,7 @@ def test_a_single_image_that_cannot_be_read_is_an_error(opened, address, status)
 
 def test_tasks_beyond_the_time_have_no_predictions(opened, monkeypatch, caplog):
     opened.webhook(event("ANNOTATION_CREATED"))
-    monkeypatch.setattr(server, "SECONDS", -1.0)
+    monkeypatch.setattr("likewise.serve.label_studio.backend.SECONDS", -1.0)
     assert opened.predict([task_of(1), task_of(2)]).json()["results"] == [[], []]
     assert "retrieve the rest again" in caplog.text
 
