@@ -150,7 +150,8 @@ def examples_of(record: Record, classes: Sequence[str], images: Images) -> Itera
     """
     if record.results and not classes_in(record):
         return
-    image = read_image(images.read(record.image))
+    content = images.read(record.image)
+    image = read_image(content)
     size = image.shape[0], image.shape[1]
     if not record.results:
         yield from (Example(image, absent=True, class_name=name) for name in classes)
@@ -165,7 +166,7 @@ def examples_of(record: Record, classes: Sequence[str], images: Images) -> Itera
         if one.get("image_rotation"):
             raise DataSetError("the image was turned in the editor; turn it back, and save the annotation again")
     objects, _ = read_results(record.results, f"annotation {record.id}")
-    found = AnnotatedImage(record.image, objects, b"", size)
+    found = AnnotatedImage(record.image, objects, content, size)
     for example in as_dataset(Annotations([found], tuple(sorted({one.class_name for one in objects})))):
         yield replace(example, image=image)
 
