@@ -1,10 +1,10 @@
 """Measure the app's server: the first pass, answering all images again after an example, lists, masks, memory.
 
-    python benchmarks/app.py [--images 1000 10000]
+    python benchmarks/app.py [--images 1000 10000] [--photos FOLDER]
 
-Images are 500x375 crops of scikit-image's photographs in JPEG files. The first pass is measured on 100 of them beside
-`likewise segment`; for larger numbers their features are put into the cache under the digests of the other files. Each
-number of images then gets examples, one after the other. Times are given as wall time and as processor time of
+Images are 500x375 crops of the photographs of a folder, or of scikit-image's, every second one mirrored, in JPEG files.
+The first pass is measured on 100 of them beside `likewise segment`; for larger numbers their features are put into the
+cache under the digests of the other files. Each number of images then gets examples, one after the other. Times are given as wall time and as processor time of
 the process, which does not depend on what else runs. "Longest pause" is how late a thread woke that sleeps for 5 ms:
 the event loop of the server would wait as long.
 """
@@ -25,21 +25,31 @@ from likewise.app.answers import Answers
 from likewise.app.listing import Listing
 from likewise.app.photos import digest_of
 from likewise.app.project import Project
+from likewise.app.schemas import Marks
+from likewise.app.selection import Selections
 from likewise.jobs.segment import segment_folder
 from likewise.predict.examples import Example
 from likewise.predict.few_shot import FewShot
 
 HEIGHT, WIDTH = 375, 500
+CLICK = Marks(points=[(250, 190, 1), (60, 40, 0)])
 FIRST = 100
 
 
-def write_images(folder: Path, count: int) -> None:
-    sources = [data.astronaut(), data.coffee(), data.rocket(), data.stereo_motorcycle()[0]]
+def sources_of(photos: Path | None) -> list[np.ndarray]:
+    """Return photographs that have room for a crop."""
+    if photos is None:
+        return [data.astronaut(), data.coffee(), data.rocket(), data.stereo_motorcycle()[0]]
+    read = (np.array(Image.open(path).convert("RGB")) for path in sorted(photos.rglob("*.jpg")))
+    return [image for image in read if image.shape[0] >= HEIGHT and image.shape[1] >= WIDTH]
+
+
+def write_images(folder: Path, count: int, sources: list[np.ndarray]) -> None:
     generator = np.random.default_rng(0)
     for number in range(count):
         source = sources[number % len(sources)]
         top, left = (generator.integers(0, s - n + 1) for s, n in zip(source.shape[:2], (HEIGHT, WIDTH), strict=True))
-        crop = Image.fromarray(source[top : top + HEIGHT, left : left + WIDTH])
+        crop = Image.fromarray(source[top : top + HEIGHT, left : left + WIDTH][:, :: -1 if number % 2 else 1])
         crop.save(folder / f"{number:05}.jpg", comment=str(number).encode())  # no two files are equal
 
 
@@ -89,9 +99,9 @@ def first_pass(folder: Path) -> Answers:
     return answers
 
 
-def answer_again(count: int, known: Answers, folder: Path, examples: int) -> None:
+def answer_again(count: int, known: Answers, folder: Path, examples: int, sources: list[np.ndarray]) -> None:
     folder.mkdir()
-    write_images(folder, count)
+    write_images(folder, count, sources)
     project = Project(folder)
     with measured(f"{count} images: folder read"):
         project.scan()
@@ -125,22 +135,42 @@ def answer_again(count: int, known: Answers, folder: Path, examples: int) -> Non
             answers.labels(id, side)
         each = (time.process_time() - start) / len(ids) * 1000
         print(f"mask at {side or 'full'} pixels: {each:.1f} ms of processor time")
+    click(project, known.few_shot)
     answers.stop()
     project.close()
+
+
+def click(project: Project, few_shot: FewShot) -> None:
+    """Print how long a click's mask takes, and the preparation that opening the image starts."""
+    selections = Selections(project, few_shot.extractor)
+    times: dict[str, list[tuple[float, float]]] = {"image prepared for clicks": [], "mask of a click": []}
+    for photo in project.present()[:20]:
+        for name, work in (
+            ("image prepared for clicks", lambda photo=photo: selections.prepare(photo)),
+            ("mask of a click", lambda photo=photo: selections.select(photo, CLICK)),
+        ):
+            wall, processor = time.perf_counter(), time.process_time()
+            work()
+            times[name].append((time.perf_counter() - wall, time.process_time() - processor))
+    for name, both in times.items():
+        wall, processor = np.median(both, axis=0) * 1000
+        print(f"{name}: median {wall:.0f} ms, processor {processor:.0f} ms; slowest {max(both)[0] * 1000:.0f} ms")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", type=int, nargs="+", default=[1000])
     parser.add_argument("--examples", type=int, default=3)
+    parser.add_argument("--photos", type=Path)
     arguments = parser.parse_args()
+    sources = sources_of(arguments.photos)
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary) / "photos"
         folder.mkdir()
-        write_images(folder, FIRST)
+        write_images(folder, FIRST, sources)
         known = first_pass(folder)
         for count in arguments.images:
-            answer_again(count, known, Path(temporary) / f"photos-{count}", arguments.examples)
+            answer_again(count, known, Path(temporary) / f"photos-{count}", arguments.examples, sources)
         known.stop()
 
 

@@ -28,7 +28,7 @@ from likewise.app.answer import Answer, Pass, difference, shrink, to_answer, to_
 from likewise.app.features import FeatureCache
 from likewise.app.learning import Learner
 from likewise.app.masks import Labels
-from likewise.app.network import SIDE, Network
+from likewise.app.network import SIDE, WEIGHTS, Network, has_weights, last_trained
 from likewise.app.photos import CACHE, TRAINING, ConflictError, Photo
 from likewise.app.pixels import THUMBNAIL, drop_old_thumbnails, read_small, thumbnail
 from likewise.app.project import Project
@@ -72,7 +72,7 @@ class Answers:
         self.current = Pass()
         self.features_done: tuple[int, int] | None = None
         self._answers: dict[int, Answer] = {}
-        self._network: tuple[tuple[str, int], Network] | None = None
+        self._networks: LRUCache[tuple[str, int], Network] = LRUCache(2)
         self._masks: LRUCache[tuple[int, str], Labels] = LRUCache(KEPT_MASKS, getsizeof=lambda labels: labels.nbytes)
         self._lock = threading.RLock()
         self._wake = threading.Event()
@@ -133,8 +133,8 @@ class Answers:
         if accepted is not None:
             return accepted if side is None else shrink(accepted, side)
         current = self.current
-        network = self._trained() if of == "network" else None if of else current.network
-        key = (id, f"{photo.version}-{current.number}-{side}-{network is not None}")
+        network = self._open_network(last_trained(project)) if of == "network" else None if of else current.network
+        key = (id, f"{photo.version}-{current.number}-{side}-{network.name if network else None}")
         with self._lock:
             if key in self._masks:
                 return self._masks[key]
@@ -152,22 +152,20 @@ class Answers:
             self._masks[key] = labels
         return labels
 
-    def _trained(self) -> Network:
-        """Return the last trained network.
+    def _open_network(self, trained: dict[str, Any] | None) -> Network:
+        """Return a trained network by its record in the settings.
 
         Raises:
-            ConflictError: there is none.
+            ConflictError: there is none, or its folder was deleted.
         """
-        store = self.project.store
-        name, classes = store.setting("training run"), store.setting("training classes", [])
-        run = self.project.folder / TRAINING / (name or "")
-        if name is None or not (run / "weights.safetensors").is_file():
+        if trained is None or not has_weights(self.project, trained):
             raise ConflictError("there is no trained network yet; train one first")
-        weights = (run / "weights.safetensors").stat().st_mtime_ns
+        run = self.project.folder / TRAINING / trained["run"]
+        key = trained["run"], (run / WEIGHTS).stat().st_mtime_ns
         with self._lock:
-            if self._network is None or self._network[0] != (name, weights):
-                self._network = (name, weights), Network(run, classes)
-            return self._network[1]
+            if key not in self._networks:
+                self._networks[key] = Network(run, trained["classes"])
+            return self._networks[key]
 
     def result(self, photo: Photo, image: ScaledImage, current: Pass) -> Result:
         """Return the full answer for an image."""
@@ -193,7 +191,10 @@ class Answers:
             content = self.project.path(photo).read_bytes()
         except OSError as error:
             raise ImageError(f"{photo.name}: cannot be read ({error.strerror}); check its permissions") from error
-        return hashlib.sha256(content).hexdigest(), self.few_shot.inputs.resize(read_scaled(content, LARGEST).pixels)
+        try:
+            return hashlib.sha256(content).hexdigest(), self.few_shot.inputs.resize(read_scaled(content, LARGEST).pixels)
+        except ImageError as error:
+            raise ImageError(str(error).replace("the given bytes", photo.name)) from error
 
     def _encode(self, digest: str, resized: np.ndarray) -> Features:
         found = self.cache.get(digest) if digest in self.cache else None
@@ -244,6 +245,8 @@ class Answers:
         examples, signature = self.learner.signature()
         if signature == self._examples:
             return
+        if examples:
+            project.events.send("progress", task="answers", done=0, total=len(project.present()))
         concept = self.learner.learn(examples)
         segmenter: Segmenter | None = None
         classes: tuple[int, ...] = ()
@@ -255,7 +258,7 @@ class Answers:
         network: Network | None = None
         if project.settings.get("network"):
             with contextlib.suppress(ConflictError):  # its folder was deleted
-                network = self._trained()
+                network = self._open_network(project.settings["network"])
         self.current = Pass(self.current.number + 1, segmenter, classes, network)
         project.answered = self.current.number
         project.changed("answers", images=None)

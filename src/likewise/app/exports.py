@@ -126,7 +126,7 @@ class Exports:
         """
         path, settings = self.concept(), self.project.settings
         edges = "" if settings["edges"] else " --no-edges"
-        return f'likewise segment OTHER/ --like "{path}" --presence {settings["presence"]:g}{edges} -o masks/'
+        return f'likewise segment OTHER/ --like "{path}" --quality fast --presence {settings["presence"]:g}{edges} -o masks/'
 
 
 def named(concept: Concept, project: Project) -> Concept:

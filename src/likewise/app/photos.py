@@ -136,7 +136,13 @@ class Photos:
         return path
 
     def scan(self) -> None:
-        """Look for new, changed, moved and deleted images."""
+        """Look for new, changed, moved and deleted images, and try those again that could not be read.
+
+        Raises:
+            ImageError: the folder is not there.
+        """
+        if not self.root.is_dir():
+            raise ImageError(f"{self.root}: the folder is not there any more; bring it back, then look for changes")
         found = {
             f"photos/{file.path.relative_to(self.root).as_posix()}": (file.name, file.path)
             for file in images_in(self.root, self.folder)
@@ -167,6 +173,8 @@ class Photos:
                     updates[photo.id] = {"missing": 0, "bytes": size, "modified": modified}
                     if photo.digest is None or digest_of(path) != photo.digest:
                         updates[photo.id] |= {"digest": None, "width": None, "height": None, "error": None}
+                elif photo.error:
+                    updates[photo.id] = {"error": None}
             self.store.add_images(new)
             self.update_photos(updates)
             if new:

@@ -11,8 +11,8 @@ import numpy as np
 
 from likewise.app.events import Events
 from likewise.app.masks import Labels, MaskFiles
-from likewise.app.photos import MASKS, PROJECT, ConflictError, Photos, UnknownError
-from likewise.app.store import State
+from likewise.app.photos import DATABASE, MASKS, PROJECT, ConflictError, Photos, UnknownError
+from likewise.app.store import State, Store
 from likewise.errors import ArgumentError
 from likewise.io.atomic import delete_parts
 from likewise.io.components import label_pieces
@@ -69,12 +69,18 @@ class Project(Photos):
         concepts: class ids of the rows of each concept file that was opened, by its digest.
 
     Raises:
+        ConflictError: the project is that of another folder, which is still there.
         OutputError: the project's folder cannot be written.
     """
 
     def __init__(self, root: Path, folder: Path | None = None, events: Events | None = None) -> None:
-        root = real(root)
-        super().__init__(root, real(folder or root / PROJECT), events or Events())
+        root, folder = real(root), real(folder or root / PROJECT)
+        before = root_of(folder)
+        if before is not None and before != root and before.is_dir():
+            raise ConflictError(f"{folder}: the project of {before}; choose another --project for {root}")
+        super().__init__(root, folder, events or Events())
+        if before != root:
+            self.store.set_setting("root", str(root))
         self.masks = MaskFiles(self.folder / MASKS)
         delete_parts(self.folder)
         self.settings: dict[str, Any] = DEFAULTS | self.store.setting("settings", {})
@@ -261,6 +267,20 @@ class Project(Photos):
             self.store.set_setting("settings", self.settings)
         self.changed("settings", images=None)
         self.listener()
+
+
+def root_of(folder: Path) -> Path | None:
+    """Return the folder of images that a project's folder belongs to; None if it holds no project.
+
+    Raises:
+        OutputError: its database cannot be read.
+    """
+    if not (folder / DATABASE).is_file():
+        return None
+    store = Store(folder / DATABASE)
+    root = store.setting("root")
+    store.close()
+    return None if root is None else Path(root)
 
 
 def mask_state(project: Project, labels: Labels, status: str, *, example: bool) -> State:

@@ -251,7 +251,7 @@ class Objects(BaseModel):
 
 
 class Train(Body):
-    iterations: Annotated[int, Field(ge=10, le=100_000)] = 800
+    iterations: Annotated[int, Field(ge=1, le=100_000)] = 800
 
 
 class Adopt(Body):
@@ -266,8 +266,11 @@ class TrainOut(BaseModel):
     images: int
     iteration: int
     iterations: int
+    seconds_left: float | None
+    resumes: bool
     curve: list[tuple[int, float]]
     scores: list[tuple[int, float]]
     error: str | None
     adopted: bool
+    is_newer: bool
     can_adopt: bool

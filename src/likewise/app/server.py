@@ -14,6 +14,7 @@ from fastapi.responses import JSONResponse
 from fastapi.staticfiles import StaticFiles
 
 from likewise.app.photos import PROJECT, ConflictError, UnknownError
+from likewise.app.project import root_of
 from likewise.app.routes import images, project, tasks
 from likewise.app.routes.parts import TooLargeError
 from likewise.app.security import Gate, check_password, is_loopback, session_token
@@ -74,12 +75,18 @@ def serve(
     """Serve until interrupted.
 
     Args:
-        photos: the folder of images; None lets the page choose one below the current and the home folder.
+        photos: the folder of images; None is that of `project`, or lets the page choose one below the current and the
+            home folder.
 
     Raises:
         ArgumentError: no such folder, no free port, or a host that needs a password.
     """
     check_password(host, password)
+    if photos is None and project is not None and (photos := root_of(project)) is not None and not photos.is_dir():
+        raise ArgumentError(
+            f"{project}: its folder {photos} is not there any more; if it moved, name it: likewise app PHOTOS "
+            f"--project {project}"
+        )
     if photos is not None and not photos.is_dir():
         raise ArgumentError(f"{photos}: no such folder; name a folder of images")
     listening = listen(host, port)

@@ -66,14 +66,22 @@ class Store:
 
     @contextmanager
     def _write(self) -> Iterator[sqlite3.Connection]:
+        """A transaction.
+
+        Raises:
+            OutputError: it cannot be written; nothing of it is.
+        """
         with self._lock:
-            self._database.execute("BEGIN IMMEDIATE")
             try:
+                self._database.execute("BEGIN IMMEDIATE")
                 yield self._database
-            except BaseException:
-                self._database.execute("ROLLBACK")
+                self._database.execute("COMMIT")
+            except BaseException as error:
+                if self._database.in_transaction:
+                    self._database.execute("ROLLBACK")
+                if isinstance(error, sqlite3.OperationalError):
+                    raise OutputError(f"nothing was saved ({error}); free disk space, then try again") from error
                 raise
-            self._database.execute("COMMIT")
 
     def _read(self, query: str, *values: object) -> list[sqlite3.Row]:
         with self._lock:

@@ -48,13 +48,19 @@ class Open:
 
     def progress(self) -> dict[str, tuple[int, int] | None]:
         """Return how far each task in the background is; None if it does not run."""
-        current = self.answers.current
         return {
             "features": self.answers.features_done,
-            "answers": (current.done, current.total) if current.done < current.total else None,
+            "answers": self._answering(),
             "suggest": self.suggestions.task.progress,
             "export": self.exports.task.progress,
+            "train": self.training.progress,
         }
+
+    def _answering(self) -> tuple[int, int] | None:
+        current = self.answers.current
+        if not self.answers.is_current() and self.answers.learner.signature()[0]:
+            return 0, len(self.project.present())
+        return (current.done, current.total) if current.done < current.total else None
 
     def prepare(self, photo: Photo) -> None:
         """Prepare an image for marks, before the first one."""
@@ -126,7 +132,8 @@ class Workspace:
         """
         path = None if "\0" in str(folder) else real(folder)
         if path is None or not any(path.is_relative_to(root) for root in self.roots):
-            raise UnknownError(f"{folder}: not below a folder that was opened at the command line")
+            allowed = ", ".join(map(str, self.roots))
+            raise UnknownError(f"{folder}: not below {allowed}; start likewise app with a folder above both")
         return path
 
     def folders(self, path: str | None) -> tuple[Path | None, list[tuple[Path, int]]]:

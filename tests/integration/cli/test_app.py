@@ -11,6 +11,7 @@ from pathlib import Path
 
 import httpx2
 import numpy as np
+import psutil
 import pytest
 
 from support.app_client import pixels, png, wait_until, write_photos
@@ -148,25 +149,52 @@ def check(client, accepted: dict[int, np.ndarray]) -> None:
         np.testing.assert_array_equal(mask_of(client, id), mask)
 
 
-def test_a_network_is_trained_stopped_resumed_and_adopted(tmp_path):
+STEPS = 4
+
+
+def test_a_network_is_trained_stopped_killed_resumed_and_adopted(tmp_path):
     masks = write_photos(tmp_path / "photos", 10)
-    with server(tmp_path / "photos") as (_, _, client):
+    with server(tmp_path / "photos") as (process, _, client):
         wait_until(lambda: client.get("/api/project").json()["counts"]["all"] == 10)
         client.post("/api/classes", json={"name": "disc"})
-        for id, mask in enumerate(masks[:9], start=1):
+        assert client.post("/api/train", json={"iterations": STEPS}).status_code == 409
+        for id, mask in enumerate(masks[:8], start=1):
             client.put(f"/api/images/{id}/mask", params={"as_example": id < 3}, content=png(mask)).raise_for_status()
-        assert client.post("/api/train", json={"iterations": 10}).status_code == 202
-        wait_until(lambda: client.get("/api/train").json()["iteration"] >= 1, 900)
-        assert client.post("/api/train", json={"iterations": 10}).status_code == 409
+        assert client.post("/api/train", json={"iterations": STEPS}).status_code == 202
+        wait_for_step(client, 1)
+        assert client.post("/api/train", json={"iterations": STEPS}).status_code == 409
         client.post("/api/train/stop")
         wait_until(lambda: client.get("/api/train").json()["state"] == "stopped")
-        client.post("/api/train", json={"iterations": 10})
+        stopped = client.get("/api/train").json()
+        assert stopped["resumes"]
+        client.post("/api/train", json={"iterations": STEPS})
+        wait_for_step(client, stopped["iteration"] + 1)
+        trainer = psutil.Process(process.pid).children()
+        process.kill()
+    with server(tmp_path / "photos") as (_, _, client):
+        assert not psutil.wait_procs(trainer, 10)[1]
+        killed = client.get("/api/train").json()
+        assert (killed["state"], killed["resumes"]) == ("stopped", True)
+        client.post("/api/train", json={"iterations": STEPS})
         wait_until(lambda: client.get("/api/train").json()["state"] != "running", 900)
         done = client.get("/api/train").json()
-        assert (done["state"], done["iteration"]) == ("done", 10), done["error"]
-        assert len(done["curve"]) == 10
+        assert (done["state"], done["iteration"]) == ("done", STEPS), done["error"]
+        assert [step for step, _ in done["curve"]] == list(range(1, STEPS + 1))
+        assert done["curve"][: stopped["iteration"]] == stopped["curve"]
         assert client.post("/api/train/adopt", json={"adopt": True}).json()["adopted"]
-        answered = client.get("/api/images/10/mask?of=network&side=64")
-        assert answered.status_code == 200
+        assert client.get("/api/images/10/mask?of=network&side=64").status_code == 200
         wait_until(lambda: client.get("/api/images/10").json()["presence"] in (None, 1.0))
+        client.put("/api/images/9/mask", content=png(masks[8])).raise_for_status()
+        assert not client.get("/api/train").json()["resumes"]
         assert not client.post("/api/train/adopt", json={"adopt": False}).json()["adopted"]
+
+
+def wait_for_step(client, step: int) -> None:
+    """Wait until training has done a step; it must not end before."""
+
+    def reached() -> bool:
+        now = client.get("/api/train").json()
+        assert now["state"] == "running", now["error"]
+        return now["iteration"] >= step
+
+    wait_until(reached, 900)

@@ -69,6 +69,7 @@ export const api = {
   removeClass: (id) => json("DELETE", `classes/${id}`),
 
   suggest: (ids, classId) => json("POST", "suggest", { body: { ids, count: 8, class_id: classId } }),
+  stopSuggest: () => json("POST", "suggest/stop"),
   suggestions: () => json("GET", "suggest"),
   answerSuggestion: (id, accept, classId) =>
     json("POST", `suggest/${id}`, { body: { accept, class_id: classId } }),

@@ -14,7 +14,7 @@ import { statusBar } from "./status_bar.js";
 import { list, store } from "./store.js";
 import { Suggest } from "./suggest.js";
 import { texts } from "./texts.js";
-import { attempt, note, problem } from "./toasts.js";
+import { attempt, clearProblems, note, problem } from "./toasts.js";
 import { selectionBar, Wall } from "./wall.js";
 
 const { actions } = texts;
@@ -181,8 +181,20 @@ store.on("connection", () => {
   document.body.classList.toggle("is-offline", !store.isConnected);
   if (store.isConnected) note(texts.connection.online);
 });
-addEventListener("hashchange", route);
+addEventListener("hashchange", () => {
+  clearProblems();
+  route();
+});
 acceptDrops();
+
+/** Look for images that came or changed while the page was in the background, at most this often. */
+const RESCAN = 20_000;
+let scanned = performance.now();
+document.addEventListener("visibilitychange", () => {
+  if (document.hidden || !store.project?.root || performance.now() - scanned < RESCAN) return;
+  scanned = performance.now();
+  attempt(async () => store.setProject(await api.rescan()));
+});
 
 // ---- keys
 

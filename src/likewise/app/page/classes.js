@@ -6,7 +6,7 @@ import { store } from "./store.js";
 import { texts } from "./texts.js";
 import { attempt } from "./toasts.js";
 
-/** Return the list; `describe(class)` returns { text, share } to show at the right of a class. */
+/** Return the list; `describe(class)` returns { text, hint, share } to show at the right of a class. */
 export function classList(describe) {
   const rows = h("ul.classes", { role: "radiogroup", ariaLabel: texts.classes.label });
   const add = button("plus", { text: texts.classes.add, kind: "quiet", onclick: () => edit(null) });
@@ -21,7 +21,7 @@ export function classList(describe) {
   };
 
   function row(each, isChosen) {
-    const { text, share } = describe(each);
+    const { text, hint, share } = describe(each);
     const swatch = h("span.swatch", {});
     swatch.style.background = each.colour;
     const bar = h("span.bar", { hidden: share === undefined || share === null }, h("i", {}));
@@ -44,7 +44,7 @@ export function classList(describe) {
         swatch,
         h("span.name", {}, each.name),
         bar,
-        h("span.number.count", {}, text),
+        h("span.number.count", { title: hint }, text),
         each.key ? h("kbd", { "aria-hidden": "true" }, String(each.key)) : null,
       ),
       button("more", { label: texts.classes.edit(each.name), kind: "quiet", onclick: () => edit(each) }),

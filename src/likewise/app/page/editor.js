@@ -1,18 +1,22 @@
 // One image: mark it, decide about it, go on. The review is the same image without the tools.
 
-import { api, maskOf, pixelsOf, readMask, thumbnailOf, writeMask } from "./api.js";
-import { button, h, icon, segmented } from "./dom.js";
+import { api, maskOf, pixelsOf, readMask } from "./api.js";
+import { Decisions } from "./decisions.js";
+import { h, icon, segmented } from "./dom.js";
+import { EditorBar } from "./editor_bar.js";
 import { Labels } from "./labels.js";
 import { Marking } from "./marking.js";
 import { Queue } from "./queue.js";
 import { Stage } from "./stage.js";
 import { list, store } from "./store.js";
+import { Strip } from "./strip.js";
 import { texts } from "./texts.js";
 import { attempt, note, problem } from "./toasts.js";
 
 /** Long side of the pixels that is loaded, in pixels. */
 const SIDE = 2048;
-const STRIP = 15;
+/** Milliseconds for which the image before stays on screen while the next one loads. */
+const FADE = 120;
 const TOOLS = [
   ["click", "C"],
   ["box", "B"],
@@ -29,9 +33,7 @@ export class Editor {
   mode = "edit";
   /** Unsaved masks of images that were left, by image id. */
   drafts = new Map();
-  decided = [];
-  /** The id of the image whose decision is being saved. */
-  deciding = null;
+  decisions = new Decisions(this);
   /** Grows with each image that is shown, so that one that loads late is left out. */
   round = 0;
   /** Marks that the server works on. */
@@ -41,11 +43,12 @@ export class Editor {
     Object.assign(this, { onClose, onChange });
     const canvas = h("canvas", { tabIndex: 0, role: "application", ariaLabel: texts.editor.canvas });
     this.hint = h("p.hint", { ariaLive: "polite" });
-    const frame = h("div.stage", {}, canvas, this.hint);
+    this.broken = h("div.broken", { role: "alert", hidden: true }, icon("warning"), h("p", {}));
+    const frame = h("div.stage", {}, canvas, this.broken, this.hint);
     this.stage = new Stage(canvas, {
       onMark: (mark) => this.mark(mark),
       pending: () => this.marking?.pending ?? [],
-      onView: (zoom) => (this.zoomText.textContent = `${Math.round(zoom * 100)}%`),
+      onView: (zoom) => (this.bar.zoomText.textContent = `${Math.round(zoom * 100)}%`),
     });
     this.tools = segmented(
       texts.editor.tools,
@@ -53,42 +56,14 @@ export class Editor {
       (tool) => this.useTool(tool),
     );
     this.tools.classList.add("rail");
-    this.title = h("h2", {});
-    this.place = h("span.number.small", {});
-    this.state = h("span.state", {});
-    this.zoomText = h("span.zoom.number", {});
-    const { actions } = texts;
-    this.undoButton = button("undo", { label: actions.undo, key: "Ctrl Z", kind: "quiet", onclick: () => this.undo() });
-    this.redoButton = button("redo", {
-      label: actions.redo,
-      key: "Ctrl Shift Z",
-      kind: "quiet",
-      onclick: () => this.redo(),
-    });
-    this.strip = h("ol.strip", { ariaLabel: texts.editor.strip });
+    this.bar = new EditorBar(this);
+    this.strip = new Strip((steps) => this.go(steps));
     this.element = h(
       "section.editor",
       { hidden: true, ariaLabel: texts.editor.label },
-      h(
-        "div.toolbar",
-        {},
-        button("wall", { text: actions.back, key: "Esc", onclick: () => this.onClose() }),
-        h("div.what", {}, this.title, this.state),
-        h("span.grow", {}),
-        this.undoButton,
-        this.redoButton,
-        h("span.divider", {}),
-        button("zoomOut", { label: actions.zoomOut, key: "−", kind: "quiet", onclick: () => this.stage.zoomBy(1 / 1.4) }),
-        this.zoomText,
-        button("zoomIn", { label: actions.zoomIn, key: "+", kind: "quiet", onclick: () => this.stage.zoomBy(1.4) }),
-        button("fit", { label: actions.fit, key: "0", kind: "quiet", onclick: () => this.stage.fit() }),
-        h("span.divider", {}),
-        button("previous", { label: actions.previous, key: "←", kind: "quiet", onclick: () => this.go(-1) }),
-        this.place,
-        button("next", { label: actions.next, key: "→", kind: "quiet", onclick: () => this.go(1) }),
-      ),
+      this.bar.element,
       h("div.middle", {}, this.tools, frame),
-      this.strip,
+      this.strip.element,
     );
     store.on("class", () => this.showLabel());
     store.on("project", () => this.image && (this.showLabel(), this.redraw()));
@@ -117,7 +92,7 @@ export class Editor {
   /** Open the review at the first image of a query. */
   async review(query) {
     this.setMode("review");
-    this.decided = [];
+    this.decisions.times = [];
     this.element.hidden = false;
     await this.queue.startWith(query);
     if (!this.queue.id) return false;
@@ -137,7 +112,9 @@ export class Editor {
   close() {
     this.keepDraft();
     this.element.hidden = true;
-    this.image = this.labels = this.deciding = null;
+    this.image = this.labels = null;
+    this.showBroken(null);
+    this.decisions.saving = null;
     this.round++;
     delete this.element.dataset.ready;
     this.stage.clear();
@@ -156,8 +133,10 @@ export class Editor {
 
   async show(id) {
     const round = ++this.round;
+    const before = this.image?.id === id ? this.labels : null;
     delete this.element.dataset.ready;
     const known = list.byId(id);
+    if (!before) this.leave(round);
     if (known) this.announce(known);
     const image = await attempt(() => api.image(id));
     if (!image || round !== this.round) return;
@@ -165,15 +144,20 @@ export class Editor {
     if (image.error) {
       Object.assign(this, { image, labels: null });
       this.stage.clear();
-      problem(`${image.name}: ${image.error}`);
+      this.showBroken(image.error);
       return this.announce(image);
     }
+    this.showBroken(null);
     const draft = this.drafts.get(id);
     const [element, labels] = await Promise.all([
       loadPixels(image),
       draft ? draft.labels : attempt(() => this.readLabels(image)),
     ]);
     if (round !== this.round || !labels) return;
+    if (before && (this.isUnsaved || before !== this.labels)) {
+      this.element.dataset.ready = image.name;
+      return;
+    }
     Object.assign(this, { image, labels, pixels: element });
     this.marking = draft ?? new Marking(image, labels);
     this.drafts.delete(id);
@@ -183,6 +167,25 @@ export class Editor {
     Object.assign(this.element.dataset, { ready: image.name, size: `${labels.width} ${labels.height}` });
     this.element.dataset.marks = labels.marks.length;
     this.prefetch();
+  }
+
+  /** Forget the image that was open; it is on screen a moment longer, so that the next one does not flicker. */
+  leave(round) {
+    this.image = this.labels = null;
+    setTimeout(() => round === this.round && !this.labels && this.stage.clear(), FADE);
+  }
+
+  /** Say why the image cannot be shown, instead of the tools; null shows them again. */
+  showBroken(error) {
+    this.broken.hidden = !error;
+    this.broken.lastChild.textContent = error ?? "";
+    this.tools.hidden = this.isReview || Boolean(error);
+    this.showHint();
+  }
+
+  /** Whether the open mask has changes, or marks that are under way. */
+  get isUnsaved() {
+    return this.running > 0 || Boolean(this.stage.drawing) || Boolean(this.labels?.isChanged);
   }
 
   async readLabels(image, of) {
@@ -197,46 +200,20 @@ export class Editor {
     const now = await api.image(image.id).catch(() => null);
     if (!now) return;
     list.update(now);
-    if (this.image !== image || this.queue.id !== image.id || this.deciding === image.id) return;
-    const isUnsaved = this.running > 0 || this.labels?.isChanged;
-    if (now.mask !== image.mask && !isUnsaved) return this.show(image.id);
+    if (this.image !== image || this.queue.id !== image.id || this.decisions.saving === image.id) return;
+    if (now.mask !== image.mask && !this.isUnsaved) return this.show(image.id);
     Object.assign(image, { ...now, mask: image.mask });
     this.announce(image);
   }
 
   announce(image) {
-    this.title.textContent = image.name;
-    this.title.title = image.name;
-    this.place.textContent = texts.editor.place(this.queue.index + 1, Math.max(this.queue.total, this.queue.ids.length));
-    this.state.textContent = image.error ? texts.wall.unreadable : texts.status[image.status];
-    this.state.dataset.status = image.status;
-    this.fillStrip();
+    this.bar.title.textContent = image.name;
+    this.bar.title.title = image.name;
+    this.bar.place.textContent = texts.editor.place(this.queue.index + 1, Math.max(this.queue.total, this.queue.ids.length));
+    this.bar.state.textContent = image.error ? texts.wall.unreadable : texts.status[image.status];
+    this.bar.state.dataset.status = image.status;
+    this.strip.fill(this.queue);
     this.onChange();
-  }
-
-  fillStrip() {
-    const { ids, position } = this.queue;
-    const first = Math.max(0, Math.min(position - Math.floor(STRIP / 2), ids.length - STRIP));
-    this.strip.replaceChildren(
-      ...ids.slice(first, first + STRIP).map((id, offset) => {
-        const image = list.byId(id);
-        const isCurrent = first + offset === position;
-        const open = h(
-          "button",
-          {
-            type: "button",
-            ariaLabel: image?.name,
-            title: image?.name,
-            "aria-current": isCurrent ? "true" : null,
-            data: { status: image?.status ?? "new" },
-            onclick: () => this.go(first + offset - this.queue.position),
-          },
-          image && !image.error && h("img", { src: thumbnailOf(image), alt: "" }),
-          image?.status !== "new" && image && h("span.badge", {}, icon(image.status === "absent" ? "absent" : "accept")),
-        );
-        return h("li", {}, open);
-      }),
-    );
   }
 
   prefetch() {
@@ -309,25 +286,16 @@ export class Editor {
   }
 
   showHint() {
-    this.undoButton.disabled = !this.labels?.isChanged && !store.project?.undo;
-    this.redoButton.disabled = !this.labels?.undone.length && !store.project?.redo;
-    this.hint.textContent = this.isReview ? "" : texts.hints[this.stage.tool];
+    this.bar.undoButton.disabled = !this.labels?.isChanged && !store.project?.undo;
+    this.bar.redoButton.disabled = !this.labels?.undone.length && !store.project?.redo;
+    this.hint.textContent = this.isReview || !this.broken.hidden ? "" : texts.hints[this.stage.tool];
   }
 
   clear() {
     const { labels } = this;
     const label = store.class?.id;
     if (!labels || !label || this.isReview) return;
-    labels.edit(
-      { x: 0, y: 0, width: labels.width, height: labels.height },
-      (base, painted) => {
-        for (let i = 0; i < base.length; i++) {
-          if (base[i] === label) base[i] = 0;
-          if (painted[i] === label) painted[i] = 0;
-        }
-      },
-      labels.marks.filter((each) => each.label !== label),
-    );
+    labels.clear(label);
     this.marking.starts.delete(label);
     this.marked();
   }
@@ -342,59 +310,6 @@ export class Editor {
     if (!this.labels?.undone.length) return undoProject("redo");
     this.labels.redo();
     this.marked();
-  }
-
-  // ---- decisions
-
-  /** Accept the shown mask, then go on. */
-  async accept(asExample) {
-    const { image, labels } = this;
-    if (!labels || this.deciding === image.id) return;
-    this.deciding = image.id;
-    const isDone = await attempt(async () => {
-      const query = { as_example: asExample, base: image.mask };
-      const saved = labels.isChanged
-        ? await api.saveMask(image.id, await writeMask(labels), query)
-        : await api.decide(image.id, "accept", asExample);
-      list.update(saved);
-      note(labels.isChanged ? texts.notes.saved(image.name, asExample) : texts.notes.accepted(image.name));
-    });
-    await (isDone ? this.decide(image) : (this.deciding = null));
-  }
-
-  async absent(asExample) {
-    const { image } = this;
-    if (!image || this.deciding === image.id) return;
-    this.deciding = image.id;
-    const isDone = await attempt(async () => {
-      list.update(await api.decide(image.id, "absent", asExample));
-      note(texts.notes.absent(image.name));
-    });
-    await (isDone ? this.decide(image) : (this.deciding = null));
-  }
-
-  async reset() {
-    const { image } = this;
-    if (!image) return;
-    this.drafts.delete(image.id);
-    const isDone = await attempt(async () => list.update(await api.decide(image.id, "reset", false)));
-    if (isDone) await this.show(image.id);
-  }
-
-  /** After a decision: forget the draft, count it, and show the next image, or this one again at the end. */
-  async decide(image) {
-    const { id } = image;
-    this.drafts.delete(id);
-    this.decided.push(performance.now());
-    store.loadSoon();
-    if (!this.image || this.queue.id !== id) return;
-    const isThere = await attempt(() => this.queue.go(1));
-    this.deciding = null;
-    if (isThere === false || this.queue.id === id) {
-      note(texts.editor.end);
-      return this.show(id);
-    }
-    await this.show(this.queue.id);
   }
 }
 

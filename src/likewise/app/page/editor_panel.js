@@ -35,7 +35,7 @@ export class EditorPanel {
     this.rate = h("p.rate.number", {});
     this.edit = button("edit", { text: actions.edit, key: "E", showsKey: true, onclick: () => editor.setMode("edit") });
     this.clear = button("trash", { text: actions.clear, key: "Del", onclick: () => editor.clear() });
-    this.reset = button("undo", { text: actions.reset, onclick: () => editor.reset() });
+    this.reset = button("undo", { text: actions.reset, onclick: () => editor.decisions.reset() });
     this.element = h(
       "div.blocks",
       {},
@@ -68,11 +68,11 @@ export class EditorPanel {
   }
 
   accept() {
-    return this.editor.accept(this.isExample);
+    return this.editor.decisions.accept(this.isExample);
   }
 
   absent() {
-    return this.editor.absent(this.editor.isReview ? true : this.isExample || !this.chosen);
+    return this.editor.decisions.absent(this.editor.isReview ? true : this.isExample || !this.chosen);
   }
 
   describe({ id }) {
@@ -120,7 +120,7 @@ export class EditorPanel {
   }
 
   update() {
-    const { image, labels, mode, decided } = this.editor;
+    const { image, labels, mode, decisions } = this.editor;
     if (!image) return;
     const isReview = mode === "review";
     if (this.chosen !== image) {
@@ -134,7 +134,7 @@ export class EditorPanel {
     this.accepting.disabled = !labels || !store.classes.length;
     this.compare.hidden = !store.training?.can_adopt || isReview;
     this.rate.hidden = !isReview;
-    this.rate.textContent = texts.review.rate(decided.length, ratePerMinute(decided));
+    this.rate.textContent = texts.review.rate(decisions.times.length, ratePerMinute(decisions.times));
     this.classes.update();
   }
 }

@@ -4,7 +4,9 @@ import { button, h, icon } from "./dom.js";
 import { list, store } from "./store.js";
 import { texts } from "./texts.js";
 
-const FILTERS = ["all", "new", "present", "changed", "unseen", "accepted", "edited", "absent", "examples", "unreadable"];
+const FILTERS = ["all", "new", "unreadable", "present", "changed", "unseen", "accepted", "edited", "absent", "examples"];
+/** Filters that say nothing before the first example. */
+const OF_ANSWERS = new Set(["present", "changed"]);
 const SORTS = ["name", "review", "presence", "quality", "unlikely", "changed", "unseen"];
 const SEARCH_DELAY = 200;
 
@@ -62,7 +64,8 @@ export function filterBar() {
       chip.tabIndex = isChosen ? 0 : -1;
       const count = filter === query.filter ? list.total : counts[filter];
       chip.lastChild.textContent = count === undefined ? "" : count.toLocaleString();
-      chip.hidden = filter === "unreadable" && !counts.unreadable;
+      const isEmpty = (filter === "unreadable" && !counts.unreadable) || (OF_ANSWERS.has(filter) && !counts.examples);
+      chip.hidden = isEmpty && !isChosen;
     }
     order.setAttribute("aria-pressed", String(query.descending));
     sort.value = query.sort;

@@ -74,6 +74,20 @@ export class Labels {
     });
   }
 
+  /** Take away all pixels and marks of a class. */
+  clear(label) {
+    this.edit(
+      { x: 0, y: 0, width: this.width, height: this.height },
+      (base, painted) => {
+        for (let i = 0; i < base.length; i++) {
+          if (base[i] === label) base[i] = 0;
+          if (painted[i] === label) painted[i] = 0;
+        }
+      },
+      this.marks.filter((each) => each.label !== label),
+    );
+  }
+
   undo() {
     this.restore(this.done, this.undone, "before", "marksBefore");
   }

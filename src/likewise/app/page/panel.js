@@ -14,6 +14,7 @@ const KINDS = ["accepted", "edited", "absent", "new"];
 export function wallPanel({ openSources }) {
   const classes = classList(({ images, examples }) => ({
     text: texts.classes.counts(images, examples),
+    hint: texts.classes.countsHint(images, examples),
     share: store.project.counts.all ? images / store.project.counts.all : null,
   }));
   const blocks = [classes, workBlock(), objectsBlock(), trainBlock(), settingsBlock(openSources)];
@@ -57,8 +58,8 @@ function objectsBlock() {
     if (!details.open || details.hidden || !store.class) return;
     const { classes } = await api.objects({ accepted: false, class_id: store.class.id });
     const [own] = classes.filter(({ id }) => id === store.class?.id);
-    drawing.replaceChildren(own ? histogram(own.histogram, store.class.colour) : "");
-    summary.textContent = own ? texts.objects.summary(own) : texts.objects.none;
+    drawing.replaceChildren(own?.objects ? histogram(own.histogram, store.class.colour) : "");
+    summary.textContent = own?.objects ? texts.objects.summary(own) : texts.objects.none;
   };
   const safely = () => attempt(update);
   details.addEventListener("toggle", safely);

@@ -2,9 +2,8 @@
 
 import { onceAFrame } from "./dom.js";
 import { outlines, stroke, tint } from "./drawing.js";
+import { drawMark, drawUnfinished } from "./mark_drawing.js";
 
-const OBJECT = "#00d49a";
-const NOT_OBJECT = "#ff5a36";
 /** Steps of the keyboard's pointer, as shares of the image's long side; the small one with Shift. */
 const STEP = 0.025;
 const SMALL_STEP = 0.005;
@@ -250,8 +249,8 @@ export class Stage {
     context.imageSmoothingQuality = "high";
     if (this.image) context.drawImage(this.image, 0, 0, labels.width, labels.height);
     if (!this.isHidden) this.drawLabels(context);
-    for (const mark of this.isReadOnly ? [] : [...labels.marks, ...this.pending()]) this.drawMark(context, mark);
-    if (this.drawing) this.drawUnfinished(context);
+    for (const mark of this.isReadOnly ? [] : [...labels.marks, ...this.pending()]) drawMark(context, mark, this.zoom);
+    if (this.drawing) drawUnfinished(context, this.drawing, this.colours[this.label - 1], this.zoom);
     if (this.pointer && !this.isReadOnly && !this.panning && this.tool !== "hand") this.drawPointer(context);
   }
 
@@ -268,54 +267,6 @@ export class Stage {
       context.globalAlpha = 1;
     }
     for (const [label, path] of this.paths) stroke(context, path, this.colours[label - 1], 1.5, this.zoom);
-  }
-
-  drawMark(context, mark) {
-    if (mark.kind === "box") {
-      const path = new Path2D();
-      path.rect(mark.x0, mark.y0, mark.x1 - mark.x0, mark.y1 - mark.y0);
-      return stroke(context, path, OBJECT, 1.5, this.zoom);
-    }
-    if (mark.kind !== "click") return;
-    context.beginPath();
-    context.arc(mark.x, mark.y, 6 / this.zoom, 0, 2 * Math.PI);
-    context.fillStyle = mark.object ? OBJECT : NOT_OBJECT;
-    context.fill();
-    context.lineWidth = 2 / this.zoom;
-    context.strokeStyle = "white";
-    context.stroke();
-    const path = new Path2D();
-    const arm = 3 / this.zoom;
-    path.moveTo(mark.x - arm, mark.y);
-    path.lineTo(mark.x + arm, mark.y);
-    if (mark.object) {
-      path.moveTo(mark.x, mark.y - arm);
-      path.lineTo(mark.x, mark.y + arm);
-    }
-    context.stroke(path);
-  }
-
-  drawUnfinished(context) {
-    const mark = this.drawing;
-    if (mark.kind === "click" || mark.kind === "box") return this.drawMark(context, mark);
-    const path = new Path2D();
-    mark.points.forEach(([x, y], index) => (index ? path.lineTo(x, y) : path.moveTo(x, y)));
-    if (mark.kind === "stroke") {
-      context.lineCap = context.lineJoin = "round";
-      context.lineWidth = 2 * mark.radius;
-      context.strokeStyle = mark.object ? this.colours[this.label - 1] : NOT_OBJECT;
-      context.globalAlpha = 0.55;
-      if (mark.points.length === 1) path.lineTo(mark.points[0][0] + 0.01, mark.points[0][1]);
-      context.stroke(path);
-      context.globalAlpha = 1;
-      return;
-    }
-    path.closePath();
-    context.globalAlpha = 0.25;
-    context.fillStyle = mark.object ? this.colours[this.label - 1] : NOT_OBJECT;
-    context.fill(path);
-    context.globalAlpha = 1;
-    stroke(context, path, "white", 1.25, this.zoom);
   }
 
   drawPointer(context) {

@@ -26,7 +26,8 @@ export function statusBar() {
     const share = total ? Math.round((100 * done) / total) : 0;
     bar.ariaValueNow = share;
     fill.style.width = `${share}%`;
-    now.textContent = texts.progress[task](store.progress[task]);
+    const isLearning = task === "answers" && !done;
+    now.textContent = isLearning ? texts.progress.learning : texts.progress[task](store.progress[task]);
   });
   store.on("answers", ({ done, total, changed, mean_change: mean }) => {
     if (done === total) last.textContent = changed ? texts.progress.changed(changed, mean) : "";

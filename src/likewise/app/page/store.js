@@ -104,7 +104,12 @@ class Store extends EventTarget {
       list.refresh();
       if (done === total) this.loadSoon();
     });
-    listen("train", (state) => this.emit("train", state));
+    listen("train", (training) => {
+      const { state, iteration, iterations } = training;
+      this.progress = { ...this.progress, train: state === "running" ? { done: iteration, total: iterations } : null };
+      this.emit("progress");
+      this.emit("train", training);
+    });
     listen("problem", ({ detail }) => this.emit("problem", detail));
   }
 

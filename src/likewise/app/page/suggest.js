@@ -18,6 +18,8 @@ export class Suggest {
     Object.assign(this, { onClose, onOpen });
     this.text = h("p", { role: "status" });
     this.bar = h("progress", { ariaLabel: texts.suggest.title });
+    this.stop = button("close", { text: texts.suggest.stop, onclick: () => attempt(api.stopSuggest) });
+    this.again = button("suggest", { text: texts.suggest.again, onclick: () => this.open(null, true) });
     this.cards = h("ul.cards", { ariaLabel: texts.suggest.proposals });
     this.odd = h("ul.cards.odd", { ariaLabel: texts.suggest.outsiders });
     this.oddTitle = h("h3", {}, texts.suggest.outsiders);
@@ -30,7 +32,7 @@ export class Suggest {
         button("wall", { text: texts.actions.back, key: "Esc", onclick: onClose }),
         h("h2", {}, texts.suggest.title),
       ),
-      h("div.sheet", {}, this.text, this.bar, this.cards, this.oddTitle, this.odd),
+      h("div.sheet", {}, this.text, this.bar, h("div.row", {}, this.stop, this.again), this.cards, this.oddTitle, this.odd),
     );
     store.on("progress-suggest", ({ done, total }) => {
       Object.assign(this.bar, { max: total || 1, value: done });
@@ -50,16 +52,19 @@ export class Suggest {
   async load() {
     const { state, done, total, error, proposals, outsiders } = await api.suggestions();
     const isRunning = state === "running";
-    clearTimeout(this.again);
-    if (isRunning) this.again = setTimeout(() => !this.element.hidden && attempt(() => this.load()), AGAIN);
-    this.bar.hidden = !isRunning;
+    clearTimeout(this.timer);
+    if (isRunning) this.timer = setTimeout(() => !this.element.hidden && attempt(() => this.load()), AGAIN);
+    this.bar.hidden = this.stop.hidden = !isRunning;
+    this.again.hidden = isRunning;
     Object.assign(this.bar, { max: total || 1, value: done ?? 0 });
     if (error) throw new Error(error);
     this.text.textContent = isRunning
       ? texts.suggest.running
       : proposals.length
         ? texts.suggest.found(proposals.length)
-        : texts.suggest.none;
+        : state === "stopped"
+          ? texts.suggest.stopped
+          : texts.suggest.none;
     const images = await Promise.all([...proposals.map(({ id }) => id), ...outsiders].map((id) => imageOf(id)));
     this.cards.replaceChildren(...proposals.map((each, index) => this.card(each, images[index])));
     this.oddTitle.hidden = !outsiders.length;

@@ -2,6 +2,8 @@
 
 const count = (number, one, many) => `${number.toLocaleString()} ${number === 1 ? one : many}`;
 const percent = (share) => `${(share * 100).toFixed(share < 0.0995 ? 1 : 0)}%`;
+const duration = (seconds) =>
+  seconds < 90 ? count(Math.max(1, Math.round(seconds)), "second", "seconds") : `${Math.round(seconds / 60)} minutes`;
 
 export const texts = {
   percent,
@@ -124,6 +126,8 @@ export const texts = {
     remove: "Remove",
     removeHint: "Removing a class turns its pixels into background.",
     counts: (images, examples) => (examples ? `${images.toLocaleString()} · ${count(examples, "ex.", "ex.")}` : "0"),
+    countsHint: (images, examples) =>
+      `Found in ${count(images, "image", "images")}, shown by ${count(examples, "example", "examples")}`,
   },
 
   work: {
@@ -134,6 +138,7 @@ export const texts = {
 
   progress: {
     features: ({ done, total }) => `Reading images: ${done.toLocaleString()} of ${total.toLocaleString()}`,
+    learning: "Learning from the examples…",
     answers: ({ done, total }) => `Masks: ${done.toLocaleString()} of ${total.toLocaleString()}`,
     suggest: () => "Looking for what the images share",
     export: ({ done, total }) => `Export: ${done.toLocaleString()} of ${total.toLocaleString()}`,
@@ -204,6 +209,8 @@ export const texts = {
     running: "Looking for an object that the images share…",
     found: (number) =>
       `${count(number, "mask", "masks")} that the images share. Accepted ones become examples, and all images are answered.`,
+    stop: "Stop",
+    stopped: "Stopped.",
     none: "No shared object was found. Select images that show one and suggest again, or mark one yourself.",
     proposals: "Proposals",
     outsiders: "May not belong",
@@ -234,12 +241,26 @@ export const texts = {
     resume: "Resume",
     adopt: "Use its answers",
     adoptHint: "Instead of the concept's",
-    at: (iteration, iterations) => `Iteration ${iteration.toLocaleString()} of ${iterations.toLocaleString()}`,
-    needs: (images, needed, state) =>
+    iterations: "Iterations",
+    iterationsHint: "800 take about 20 minutes on two cores; more images deserve more",
+    at: ({ iteration, iterations, seconds_left: left }) =>
+      iteration
+        ? `Iteration ${iteration.toLocaleString()} of ${iterations.toLocaleString()}${left === null ? "" : `, about ${duration(left)} left`}`
+        : "Starting…",
+    needs: ({ images, images_needed: needed, state, resumes, iteration }) =>
       images < needed
         ? `From ${needed} accepted images on; there are ${images}.`
-        : { done: "Trained. Compare its answers in the editor.", stopped: "Stopped." }[state] ??
-          `${images} accepted images to learn from.`,
+        : state === "done"
+          ? "Trained. Compare its masks, then use its answers or not."
+          : resumes
+            ? `Stopped at iteration ${iteration.toLocaleString()}. It resumes from its last checkpoint.`
+            : state === "stopped"
+              ? `Stopped, and the accepted images have changed since: training starts again, with ${images}.`
+              : `${images} accepted images to learn from.`,
+    compareAll: "Compare",
+    compareTitle: "Concept and network",
+    nothingToCompare: "All images are decided; there is nothing to compare.",
+    renew: "Use the newer network",
     curve: (loss, score) =>
       `Loss ${loss[1].toPrecision(3)}${score ? `, mIoU ${score[1].toPrecision(3)}` : ""} at ${loss[0].toLocaleString()}`,
     compare: "Whose answer is shown",
@@ -304,20 +325,20 @@ export const texts = {
   formats: {
     mask: ["Masks", "PNG, 0 and 255 (or labels)"],
     labels: ["Labels", "Palette PNG, one value a class"],
-    objects: ["Object ids", "16-bit PNG, one value an object"],
+    instance: ["Object ids", "16-bit PNG, one value an object"],
+    table: ["Table of objects", "CSV: area and middle of each, and counts"],
     probability: ["Probabilities", "16-bit PNG"],
     overlay: ["Overlays", "The image with its mask"],
     cutout: ["Cutouts", "PNG with transparency"],
     scores: ["Scores", "CSV: presence and quality"],
-    areas: ["Table of areas", "CSV"],
+    areas: ["Table of areas", "CSV, a row for each class in each image"],
     coco: ["COCO", "JSON with run-length masks"],
     yolo: ["YOLO", "Segmentation labels"],
     voc: ["PASCAL VOC", "Folders of label PNGs"],
     labelme: ["labelme", "JSON for each image"],
     cvat: ["CVAT", "XML"],
-    labelstudio: ["Label Studio", "JSON"],
+    "label-studio": ["Label Studio", "JSON"],
     geojson: ["GeoJSON", "Polygons"],
-    cellpose: ["cellpose", "npy for each image"],
   },
 
   help: {

@@ -17,8 +17,11 @@ export function note(text) {
   going = setTimeout(() => (notes.textContent = ""), NOTE_SECONDS * 1000);
 }
 
-/** Show a problem; the same sentence is shown once. */
+/** Show a problem, above a dialog that is open; the same sentence is shown once. */
 export function problem(sentence) {
+  const dialog = [...document.querySelectorAll("dialog[open]")].at(-1);
+  (dialog ?? document.body).append(problems);
+  dialog?.addEventListener("close", () => document.body.append(problems), { once: true, capture: true });
   if ([...problems.children].some((each) => each.dataset.sentence === sentence)) return;
   const message = h(
     "div.problem",
@@ -29,6 +32,11 @@ export function problem(sentence) {
   );
   problems.append(message);
   if (problems.children.length > 3) problems.firstChild.remove();
+}
+
+/** Take problems away that belong to what was left. */
+export function clearProblems() {
+  problems.replaceChildren();
 }
 
 /** Run some work; a failure is shown, a lost connection as a note since the page has a banner for it. Returns the work's result, or true if it has none, and false after a failure. */

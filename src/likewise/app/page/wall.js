@@ -1,9 +1,10 @@
 // The wall: tiles of all images, only those on screen exist.
 
 import { api, maskOf, thumbnailOf } from "./api.js";
-import { button, h, icon, onceAFrame } from "./dom.js";
+import { button, h, onceAFrame } from "./dom.js";
 import { list, store } from "./store.js";
 import { texts } from "./texts.js";
+import { fillCaption, newTile } from "./tile.js";
 import { clearTileMask, drawTileMask } from "./tile_masks.js";
 
 const GAP = 8;
@@ -13,8 +14,6 @@ const ASPECT = 3 / 4;
 const BEYOND = 2;
 /** While the wall scrolls faster than this, in pixels a millisecond, tiles keep the image they have. */
 const FAST = 6;
-/** A mask that changed by more than this, as 1 - IoU, is marked. */
-const CHANGED = 0.05;
 
 export class Wall {
   selected = new Set();
@@ -98,7 +97,7 @@ export class Wall {
     for (let index = first; index < last; index++) {
       let tile = this.tiles.get(index);
       if (!tile) {
-        tile = this.free.pop() ?? this.newTile();
+        tile = this.free.pop() ?? this.sizer.appendChild(newTile());
         tile.hidden = false;
         this.tiles.set(index, tile);
       }
@@ -106,22 +105,6 @@ export class Wall {
       this.fill(tile, index, list.at(index));
     }
     this.reportVisible();
-  }
-
-  newTile() {
-    const tile = h(
-      "div.tile",
-      { role: "option" },
-      h("div.frame", {}, h("img", { alt: "", decoding: "async", draggable: false }), h("canvas", {})),
-      h("span.badges", {}),
-      h("span.pick", {}, icon("accept")),
-      h("div.caption", {}, h("span.name", {}), h("span.bar", {}, h("i", {})), h("span.presence.number", {})),
-      h("span.facts.unseen", {}),
-    );
-    tile.image = tile.querySelector("img");
-    tile.image.addEventListener("load", () => tile.classList.add("loaded"));
-    this.sizer.append(tile);
-    return tile;
   }
 
   place(tile, index) {
@@ -161,6 +144,7 @@ export class Wall {
     tile.dataset.id = image.id;
     tile.dataset.status = image.status;
     tile.classList.toggle("unreadable", Boolean(image.error));
+    tile.querySelector(".frame").dataset.note = image.error ? texts.wall.unreadable : "";
     tile.setAttribute("aria-selected", String(tile.isPicked));
     if (isOther) {
       clearTileMask(tile.querySelector("canvas"));
@@ -168,35 +152,11 @@ export class Wall {
       if (image.error) tile.image.removeAttribute("src");
       else tile.image.src = thumbnailOf(image);
     }
-    this.fillCaption(tile, image);
+    fillCaption(tile, image);
     const canvas = tile.querySelector("canvas");
     const hasMask = image.mask && !image.error && image.status !== "absent" && image.area !== 0 && store.classes.length;
     if (hasMask) drawTileMask(canvas, maskOf(image, { side: 256 }), { ...this.look, colours: store.colours });
     else clearTileMask(canvas);
-  }
-
-  fillCaption(tile, image) {
-    const { name, status, presence, example, changed, error } = image;
-    const shown = presence === null || error ? "" : `${Math.round(presence * 100)}%`;
-    tile.querySelector(".name").textContent = name.split("/").at(-1);
-    tile.querySelector(".presence").textContent = status === "new" ? shown : texts.status[status];
-    const bar = tile.querySelector(".bar");
-    bar.hidden = status !== "new" || !shown;
-    bar.firstChild.style.width = `${Math.round((presence ?? 0) * 100)}%`;
-    const badges = [
-      error && ["warning", texts.wall.unreadable, "error"],
-      (status === "accepted" || status === "edited") && ["accept", texts.status[status], "accepted"],
-      status === "absent" && ["absent", texts.status.absent, "absent"],
-      example && ["example", texts.wall.example, "example"],
-    ].filter(Boolean);
-    tile.querySelector(".badges").replaceChildren(
-      ...badges.map(([name, title, kind]) => h(`span.badge.${kind}`, { role: "img", ariaLabel: title, title }, icon(name))),
-    );
-    const isChanged = status === "new" && changed > CHANGED;
-    tile.classList.toggle("changed", isChanged);
-    const facts = [status === "new" && shown && texts.wall.presence(shown), isChanged && texts.wall.changed(changed), error];
-    tile.title = [name, ...facts].filter(Boolean).join("\n");
-    tile.querySelector(".facts").textContent = facts.slice(1).filter(Boolean).join(", ");
   }
 
   redraw(look) {
