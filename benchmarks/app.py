@@ -4,9 +4,9 @@
 
 Images are 500x375 crops of the photographs of a folder, or of scikit-image's, every second one mirrored, in JPEG files.
 The first pass is measured on 100 of them beside `likewise segment`; for larger numbers their features are put into the
-cache under the digests of the other files. Each number of images then gets examples, one after the other. Times are given as wall time and as processor time of
-the process, which does not depend on what else runs. "Longest pause" is how late a thread woke that sleeps for 5 ms:
-the event loop of the server would wait as long.
+cache under the digests of the other files. Each number of images then gets examples, one after the other. Times are
+given as wall time and as processor time of the process, which does not depend on what else runs. "Longest pause" is how
+late a thread woke that sleeps for 5 ms: the event loop of the server would wait as long.
 """
 
 import argparse

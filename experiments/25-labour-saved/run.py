@@ -60,7 +60,7 @@ class Marking:
 
 
 def correct(truth: Truth, start: Mask, few_shot: FewShot) -> tuple[Mask, int]:
-    """Return the best mask of at most `MOST` clicks, and the clicks made: the last one reaches the goal, or none does."""
+    """Return the best mask of at most `MOST` clicks, and the clicks made."""
     clicks, best = 0, start
     if start.any() and iou(start, truth) < START_OVER:
         start, clicks = np.zeros_like(start), 1
@@ -82,7 +82,8 @@ def work(truths: list[Truth], few_shot: FewShot, choice: str) -> dict[str, Any]:
     """Return what the user did until the goal.
 
     Args:
-        choice: "none" is without the loop; "worst" opens the image whose mask is worst, "review" that of the app's order.
+        choice: "none" is without the loop; "worst" opens the image whose mask is worst, "review" the first of the app's
+            order.
     """
     features = [few_shot.encode(truth.path) for truth in truths] if choice != "none" else []
     masks = [np.zeros_like(truth.mask) for truth in truths]
@@ -112,9 +113,16 @@ def work(truths: list[Truth], few_shot: FewShot, choice: str) -> dict[str, Any]:
                     order[at] = review_value((result.presences or (1.0,))[0], result.expected_ious[0])
         means.append(round(float(np.mean(ious)), 3))
         counts.append(clicks)
-    reached = bool(np.mean(ious) >= GOAL)
-    return {"images": len(truths), "reached": reached, "mean IoU": means[-1], "clicks": clicks, "opened": len(means),
-            "not at 0.8 after 20 clicks": failed, "mean IoU after each": means, "clicks after each": counts}  # fmt: skip
+    return {
+        "images": len(truths),
+        "reached": bool(np.mean(ious) >= GOAL),
+        "mean IoU": means[-1],
+        "clicks": clicks,
+        "opened": len(means),
+        "not at 0.8 after 20 clicks": failed,
+        "mean IoU after each": means,
+        "clicks after each": counts,
+    }
 
 
 def of_class(data: Path, name: str, count: int) -> list[Truth]:
@@ -157,7 +165,9 @@ def main() -> None:
             start = time.process_time()
             report[group][choice] = done = work(truths, few_shot, choice)
             shown = {key: value for key, value in done.items() if "each" not in key}
-            print(group, choice, json.dumps(shown), f"{time.process_time() - start:.0f} s of processor time", flush=True)
+            print(
+                group, choice, json.dumps(shown), f"{time.process_time() - start:.0f} s of processor time", flush=True
+            )
         saved = report[group]["none"]["clicks"] / max(1, report[group]["worst"]["clicks"])
         report[group]["times fewer clicks"] = round(saved, 2)
         print(group, "times fewer clicks:", report[group]["times fewer clicks"], flush=True)

@@ -192,7 +192,9 @@ class Answers:
         except OSError as error:
             raise ImageError(f"{photo.name}: cannot be read ({error.strerror}); check its permissions") from error
         try:
-            return hashlib.sha256(content).hexdigest(), self.few_shot.inputs.resize(read_scaled(content, LARGEST).pixels)
+            return hashlib.sha256(content).hexdigest(), self.few_shot.inputs.resize(
+                read_scaled(content, LARGEST).pixels
+            )
         except ImageError as error:
             raise ImageError(str(error).replace("the given bytes", photo.name)) from error
 

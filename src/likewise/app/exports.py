@@ -125,8 +125,8 @@ class Exports:
             ConflictError: there is no example.
         """
         path, settings = self.concept(), self.project.settings
-        edges = "" if settings["edges"] else " --no-edges"
-        return f'likewise segment OTHER/ --like "{path}" --quality fast --presence {settings["presence"]:g}{edges} -o masks/'
+        how = f"--quality fast --presence {settings['presence']:g}" + ("" if settings["edges"] else " --no-edges")
+        return f'likewise segment OTHER/ --like "{path}" {how} -o masks/'
 
 
 def named(concept: Concept, project: Project) -> Concept:

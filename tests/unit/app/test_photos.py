@@ -113,3 +113,20 @@ def test_a_folder_without_images_is_a_project_too(tmp_path):
     project = Project(tmp_path / "empty")
     project.scan()
     assert project.present() == []
+
+
+def test_a_folder_that_is_gone_keeps_its_images_until_it_is_back(project, tmp_path):
+    project.root.rename(tmp_path / "away")
+    with pytest.raises(ImageError, match="photos"):
+        project.scan()
+    assert len(project.present()) == 3
+    (tmp_path / "away").rename(project.root)
+    project.scan()
+    assert len(project.present()) == 3
+
+
+def test_an_image_that_could_not_be_read_is_tried_again(project):
+    project.update_photos({1: {"error": "photo1.png: cannot be read"}})
+    project.scan()
+    project.read_headers()
+    assert project.photo(1).error is None

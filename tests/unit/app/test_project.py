@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from likewise.app.photos import ConflictError, UnknownError
-from likewise.app.project import Project
+from likewise.app.project import Project, root_of
 from likewise.errors import ArgumentError, ImageError
 from support.app_client import write_photos
 
@@ -118,3 +118,15 @@ def test_masks_have_room_for_254_classes(project):
 def test_settings_are_kept(project):
     project.change_settings({"presence": 0.1})
     assert again(project).settings == {"presence": 0.1, "edges": True}
+
+
+def test_a_project_elsewhere_knows_its_folder_and_refuses_another(project, tmp_path):
+    assert root_of(tmp_path / "nothing") is None
+    Project(project.root, tmp_path / "elsewhere").close()
+    assert root_of(tmp_path / "elsewhere") == project.root
+    write_photos(tmp_path / "others", 1)
+    with pytest.raises(ConflictError, match="photos"):
+        Project(tmp_path / "others", tmp_path / "elsewhere")
+    project.root.rename(tmp_path / "moved")
+    Project(tmp_path / "moved", tmp_path / "elsewhere").close()
+    assert root_of(tmp_path / "elsewhere") == tmp_path / "moved"

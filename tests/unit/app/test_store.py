@@ -78,3 +78,13 @@ def test_a_file_that_is_no_database_is_named(tmp_path):
     (tmp_path / "project.sqlite").write_bytes(b"nonsense" * 1000)
     with pytest.raises(OutputError, match=r"project\.sqlite"):
         Store(tmp_path / "project.sqlite")
+
+
+def test_a_full_disk_leaves_the_states_as_they_were(store):
+    store.change("one", {"a": {"x": 1}})
+    pages = store._database.execute("PRAGMA page_count").fetchone()[0]
+    store._database.execute(f"PRAGMA max_page_count = {pages}")
+    with pytest.raises(OutputError, match="disk"):
+        store.change("two", {"a": {"x": "y" * 100_000}})
+    assert store.states() == {"a": {"x": 1}}
+    assert store.next_steps() == ("one", None)

@@ -11,7 +11,7 @@ import { Stage } from "./stage.js";
 import { list, store } from "./store.js";
 import { Strip } from "./strip.js";
 import { texts } from "./texts.js";
-import { attempt, note, problem } from "./toasts.js";
+import { attempt, note } from "./toasts.js";
 
 /** Long side of the pixels that is loaded, in pixels. */
 const SIDE = 2048;
@@ -149,11 +149,14 @@ export class Editor {
     }
     this.showBroken(null);
     const draft = this.drafts.get(id);
-    const [element, labels] = await Promise.all([
-      loadPixels(image),
-      draft ? draft.labels : attempt(() => this.readLabels(image)),
-    ]);
-    if (round !== this.round || !labels) return;
+    let element, labels;
+    try {
+      [element, labels] = await Promise.all([loadPixels(image), draft ? draft.labels : this.readLabels(image)]);
+    } catch (error) {
+      if (round === this.round && !before) this.showBroken(error.message);
+      return;
+    }
+    if (round !== this.round) return;
     if (before && (this.isUnsaved || before !== this.labels)) {
       this.element.dataset.ready = image.name;
       return;
@@ -325,6 +328,10 @@ export async function undoProject(which) {
 async function loadPixels(image) {
   const element = new Image();
   element.src = pixelsOf(image, SIDE);
-  await element.decode().catch(() => problem(texts.editor.noPixels(image.name)));
+  try {
+    await element.decode();
+  } catch {
+    throw new Error(texts.editor.noPixels(image.name));
+  }
   return element;
 }

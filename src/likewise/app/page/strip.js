@@ -19,6 +19,8 @@ export class Strip {
     const first = Math.max(0, Math.min(position - Math.floor(MOST / 2), ids.length - MOST));
     const shown = ids.slice(first, first + MOST);
     this.element.replaceChildren(...shown.map((id, offset) => this.entry(list.byId(id), first + offset - position)));
+    const current = this.element.children[position - first];
+    if (current) this.element.scrollLeft = current.offsetLeft - (this.element.clientWidth - current.offsetWidth) / 2;
   }
 
   entry(image, steps) {

@@ -158,7 +158,7 @@ export const texts = {
     end: "This is the last image of this order.",
     example: "Use as example",
     exampleHint: "Other images follow",
-    noPixels: (name) => `${name}: the image cannot be shown; reload the page`,
+    noPixels: (name) => `${name}: the image cannot be read. Is its file still there?`,
   },
   tools: {
     click: "Click: this; right click or Alt: not this",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from typing import Annotated, Literal
 
@@ -14,6 +15,7 @@ from likewise.app.masks import LARGEST_MASK, decode_png
 from likewise.app.photos import ConflictError
 from likewise.app.routes.parts import InProject, caching, png, read_body
 from likewise.app.workspace import Open
+from likewise.errors import OutputError
 
 router = APIRouter()
 
@@ -52,7 +54,8 @@ def show(body: schemas.Visible, opened: InProject) -> None:
 def get_image(id: int, opened: InProject) -> schemas.ImageOut:
     photo = opened.project.photo(id)
     if not photo.seen:
-        opened.project.update_photos({id: {"seen": 1}})
+        with contextlib.suppress(OutputError):  # a full disk does not keep a person from looking
+            opened.project.update_photos({id: {"seen": 1}})
     if photo.error is None:
         threading.Thread(target=opened.prepare, args=(photo,), daemon=True).start()
     return _image(opened, id)
