@@ -107,7 +107,7 @@ def answer_again(count: int, known: Answers, folder: Path, examples: int, source
         project.scan()
         project.read_headers()
     answers = Answers(project, known.few_shot)
-    features = [known.features(photo) for photo in known.project.present()]
+    features = [known.encoder.features(photo) for photo in known.project.present()]
     digests = {photo.id: digest_of(project.path(photo)) for photo in project.present()}
     for number, digest in enumerate(digests.values()):
         answers.cache.put(digest, features[number % len(features)])

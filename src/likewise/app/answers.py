@@ -10,7 +10,6 @@ screen are first. Masks are computed on request, in the thread of the request.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import threading
 import time
@@ -25,15 +24,14 @@ from cachetools import LRUCache
 from threadpoolctl import threadpool_limits
 
 from likewise.app.answer import Answer, Pass, difference, shrink, to_answer, to_network_answer
-from likewise.app.features import FeatureCache
+from likewise.app.features import Encoder
 from likewise.app.learning import Learner
 from likewise.app.masks import Labels
-from likewise.app.network import SIDE, WEIGHTS, Network, has_weights, last_trained
-from likewise.app.photos import CACHE, TRAINING, ConflictError, Photo
+from likewise.app.network import SIDE, Network, Networks, last_trained
+from likewise.app.photos import ConflictError, Photo
 from likewise.app.pixels import THUMBNAIL, drop_old_thumbnails, read_small, thumbnail
 from likewise.app.project import Project
-from likewise.engine.protocol import Features
-from likewise.errors import ImageError, LikewiseError
+from likewise.errors import LikewiseError
 from likewise.io.images import ScaledImage, read_scaled
 from likewise.io.prefetch import prefetch
 from likewise.predict.edges import LARGEST
@@ -56,6 +54,8 @@ class Answers:
 
     Attributes:
         few_shot: the model.
+        encoder, cache: features of images.
+        networks: trained ones.
         current: the pass that is under way or done.
         features_done: images whose features are known, and all that can be read; None if all are known.
     """
@@ -65,14 +65,13 @@ class Answers:
         self.few_shot = few_shot or FewShot(
             quality="fast", presence=project.settings["presence"], edges=project.settings["edges"]
         )
-        self.cache = FeatureCache(
-            project.folder / CACHE / "features" / f"{self.few_shot.fingerprint}-{self.few_shot.side}"
-        )
+        self.encoder = Encoder(project, self.few_shot)
+        self.cache = self.encoder.cache
         self.learner = Learner(project, self.few_shot)
         self.current = Pass()
         self.features_done: tuple[int, int] | None = None
         self._answers: dict[int, Answer] = {}
-        self._networks: LRUCache[tuple[str, int], Network] = LRUCache(2)
+        self.networks = Networks(project)
         self._masks: LRUCache[tuple[int, str], Labels] = LRUCache(KEPT_MASKS, getsizeof=lambda labels: labels.nbytes)
         self._lock = threading.RLock()
         self._wake = threading.Event()
@@ -133,7 +132,7 @@ class Answers:
         if accepted is not None:
             return accepted if side is None else shrink(accepted, side)
         current = self.current
-        network = self._open_network(last_trained(project)) if of == "network" else None if of else current.network
+        network = self.networks.open(last_trained(project)) if of == "network" else None if of else current.network
         key = (id, f"{photo.version}-{current.number}-{side}-{network.name if network else None}")
         with self._lock:
             if key in self._masks:
@@ -152,58 +151,10 @@ class Answers:
             self._masks[key] = labels
         return labels
 
-    def _open_network(self, trained: dict[str, Any] | None) -> Network:
-        """Return a trained network by its record in the settings.
-
-        Raises:
-            ConflictError: there is none, or its folder was deleted.
-        """
-        if trained is None or not has_weights(self.project, trained):
-            raise ConflictError("there is no trained network yet; train one first")
-        run = self.project.folder / TRAINING / trained["run"]
-        key = trained["run"], (run / WEIGHTS).stat().st_mtime_ns
-        with self._lock:
-            if key not in self._networks:
-                self._networks[key] = Network(run, trained["classes"])
-            return self._networks[key]
-
     def result(self, photo: Photo, image: ScaledImage, current: Pass) -> Result:
         """Return the full answer for an image."""
         assert current.segmenter is not None
-        return current.segmenter.from_features(self.features(photo), image)
-
-    def features(self, photo: Photo) -> Features:
-        """Return the features of an image, from the cache if they are there.
-
-        Raises:
-            ImageError: the image cannot be read.
-        """
-        if photo.digest and (found := self.cache.get(photo.digest)):
-            return found
-        digest, resized = self._read(photo)
-        features = self._encode(digest, resized)
-        self.project.update_photos({photo.id: {"digest": digest}})
-        return features
-
-    def _read(self, photo: Photo) -> tuple[str, np.ndarray]:
-        """Return the digest of an image's content, and the image at the size of the network's input."""
-        try:
-            content = self.project.path(photo).read_bytes()
-        except OSError as error:
-            raise ImageError(f"{photo.name}: cannot be read ({error.strerror}); check its permissions") from error
-        try:
-            return hashlib.sha256(content).hexdigest(), self.few_shot.inputs.resize(
-                read_scaled(content, LARGEST).pixels
-            )
-        except ImageError as error:
-            raise ImageError(str(error).replace("the given bytes", photo.name)) from error
-
-    def _encode(self, digest: str, resized: np.ndarray) -> Features:
-        found = self.cache.get(digest) if digest in self.cache else None
-        if found is None:
-            found = self.few_shot.extractor.features(resized[None])
-            self.cache.put(digest, found)
-        return found
+        return current.segmenter.from_features(self.encoder.features(photo), image)
 
     # the background
 
@@ -260,7 +211,7 @@ class Answers:
         network: Network | None = None
         if project.settings.get("network"):
             with contextlib.suppress(ConflictError):  # its folder was deleted
-                network = self._open_network(project.settings["network"])
+                network = self.networks.open(project.settings["network"])
         self.current = Pass(self.current.number + 1, segmenter, classes, network)
         project.answered = self.current.number
         project.changed("answers", images=None)
@@ -343,12 +294,12 @@ class Answers:
                 yield lacking.pop(id)
 
         updates: dict[int, dict[str, Any]] = {}
-        for photo, reading in prefetch(ordered(), self._read):
+        for photo, reading in prefetch(ordered(), self.encoder.read):
             if self._interrupted():
                 break
             try:
                 digest, resized = reading.result()
-                features = self._encode(digest, resized)
+                features = self.encoder.encode(digest, resized)
                 updates[photo.id] = {"digest": digest}
                 if self.current.segmenter is not None and self.current.network is None:
                     self._keep(photo, to_answer(features, self.current), self.current)

@@ -1,8 +1,9 @@
-"""Features of images on disk, in half precision: computed once, safely dropped."""
+"""Features of images: computed once, kept on disk in half precision, safely dropped."""
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import secrets
 import shutil
@@ -12,7 +13,14 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
+from likewise.app.photos import CACHE, Photo
+from likewise.app.project import Project
 from likewise.engine.protocol import Features
+from likewise.errors import ImageError
+from likewise.io.images import read_scaled
+from likewise.predict.edges import LARGEST
+from likewise.predict.few_shot import FewShot
+from likewise.predict.inputs import Pixels
 
 SHARE = 0.25
 """Share of the free disk that the cache may take."""
@@ -85,3 +93,51 @@ class FeatureCache:
 
     def _path(self, digest: str) -> Path:
         return self.folder / digest
+
+
+class Encoder:
+    """Features of the images of a project. Several threads may use it.
+
+    Attributes:
+        cache: holds those that were computed.
+    """
+
+    def __init__(self, project: Project, few_shot: FewShot) -> None:
+        self.project, self.few_shot = project, few_shot
+        self.cache = FeatureCache(project.folder / CACHE / "features" / f"{few_shot.fingerprint}-{few_shot.side}")
+
+    def features(self, photo: Photo) -> Features:
+        """Return the features of an image, from the cache if they are there.
+
+        Raises:
+            ImageError: the image cannot be read.
+        """
+        if photo.digest and (found := self.cache.get(photo.digest)):
+            return found
+        digest, resized = self.read(photo)
+        features = self.encode(digest, resized)
+        self.project.update_photos({photo.id: {"digest": digest}})
+        return features
+
+    def read(self, photo: Photo) -> tuple[str, Pixels]:
+        """Return the digest of an image's content, and the image at the size of the network's input.
+
+        Raises:
+            ImageError: the image cannot be read.
+        """
+        try:
+            content = self.project.path(photo).read_bytes()
+            pixels = read_scaled(content, LARGEST).pixels
+        except OSError as error:
+            raise ImageError(f"{photo.name}: cannot be read ({error.strerror}); check its permissions") from error
+        except ImageError as error:
+            raise ImageError(str(error).replace("the given bytes", photo.name)) from error
+        return hashlib.sha256(content).hexdigest(), self.few_shot.inputs.resize(pixels)
+
+    def encode(self, digest: str, resized: Pixels) -> Features:
+        """Return the features of an image of this digest."""
+        found = self.cache.get(digest) if digest in self.cache else None
+        if found is None:
+            found = self.few_shot.extractor.features(resized[None])
+            self.cache.put(digest, found)
+        return found

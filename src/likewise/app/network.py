@@ -1,15 +1,17 @@
-"""Answers of a trained network, in the shape of those of a concept."""
+"""Networks that were trained in a project, and their answers."""
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from cachetools import LRUCache
 
 from likewise.app.masks import Labels
-from likewise.app.photos import TRAINING
+from likewise.app.photos import TRAINING, ConflictError
 from likewise.app.project import Project
 from likewise.io.images import Source
 from likewise.predict.scene_parser import SceneParser
@@ -43,6 +45,30 @@ class Network:
         """Return the class id of each pixel, and its probability."""
         found = self.parser.parse(image)
         return self._ids[found.labels], found.probability
+
+
+class Networks:
+    """The trained networks of a project; the last two stay open. Several threads may use it."""
+
+    def __init__(self, project: Project) -> None:
+        self.project = project
+        self._open: LRUCache[tuple[str, int], Network] = LRUCache(2)
+        self._lock = threading.Lock()
+
+    def open(self, trained: dict[str, Any] | None) -> Network:
+        """Return a network by its record in the settings.
+
+        Raises:
+            ConflictError: there is none, or its folder was deleted.
+        """
+        if trained is None or not has_weights(self.project, trained):
+            raise ConflictError("there is no trained network yet; train one first")
+        run = self.project.folder / TRAINING / trained["run"]
+        key = trained["run"], (run / WEIGHTS).stat().st_mtime_ns
+        with self._lock:
+            if key not in self._open:
+                self._open[key] = Network(run, trained["classes"])
+            return self._open[key]
 
 
 def has_weights(project: Project, trained: dict[str, Any] | None) -> bool:

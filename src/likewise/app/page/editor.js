@@ -1,10 +1,10 @@
 // One image: mark it, decide about it, go on. The review is the same image without the tools.
 
-import { api, maskOf, pixelsOf, readMask } from "./api.js";
+import { api } from "./api.js";
 import { Decisions } from "./decisions.js";
 import { h, icon, segmented } from "./dom.js";
 import { EditorBar } from "./editor_bar.js";
-import { Labels } from "./labels.js";
+import { loadPixels, prefetch, readLabels } from "./loading.js";
 import { Marking } from "./marking.js";
 import { Queue } from "./queue.js";
 import { Stage } from "./stage.js";
@@ -13,8 +13,6 @@ import { Strip } from "./strip.js";
 import { texts } from "./texts.js";
 import { attempt, note } from "./toasts.js";
 
-/** Long side of the pixels that is loaded, in pixels. */
-const SIDE = 2048;
 /** Milliseconds for which the image before stays on screen while the next one loads. */
 const FADE = 120;
 const TOOLS = [
@@ -151,7 +149,7 @@ export class Editor {
     const draft = this.drafts.get(id);
     let element, labels;
     try {
-      [element, labels] = await Promise.all([loadPixels(image), draft ? draft.labels : this.readLabels(image)]);
+      [element, labels] = await Promise.all([loadPixels(image), draft ? draft.labels : readLabels(image)]);
     } catch (error) {
       if (round === this.round && !before) this.showBroken(error.message);
       return;
@@ -169,7 +167,7 @@ export class Editor {
     this.showLabel();
     Object.assign(this.element.dataset, { ready: image.name, size: `${labels.width} ${labels.height}` });
     this.element.dataset.marks = labels.marks.length;
-    this.prefetch();
+    prefetch(list.byId(this.queue.ids[this.queue.position + 1]));
   }
 
   /** Forget the image that was open; it is on screen a moment longer, so that the next one does not flicker. */
@@ -189,12 +187,6 @@ export class Editor {
   /** Whether the open mask has changes, or marks that are under way. */
   get isUnsaved() {
     return this.running > 0 || Boolean(this.stage.drawing) || Boolean(this.labels?.isChanged);
-  }
-
-  async readLabels(image, of) {
-    if (!store.classes.length) return new Labels(image.width, image.height);
-    const { width, height, data } = await readMask(maskOf(image, { of }));
-    return new Labels(width, height, data);
   }
 
   /** Load the open image again after it changed elsewhere, unless it has unsaved changes. */
@@ -217,13 +209,6 @@ export class Editor {
     this.bar.state.dataset.status = image.status;
     this.strip.fill(this.queue);
     this.onChange();
-  }
-
-  prefetch() {
-    const image = list.byId(this.queue.ids[this.queue.position + 1]);
-    if (!image || image.error) return;
-    new Image().src = pixelsOf(image, SIDE);
-    if (store.classes.length) fetch(maskOf(image)).catch(() => {});
   }
 
   // ---- marks
@@ -323,15 +308,4 @@ export async function undoProject(which) {
     const { label } = await api[which]();
     note(which === "undo" ? texts.notes.undone(label) : texts.notes.redone(label));
   });
-}
-
-async function loadPixels(image) {
-  const element = new Image();
-  element.src = pixelsOf(image, SIDE);
-  try {
-    await element.decode();
-  } catch {
-    throw new Error(texts.editor.noPixels(image.name));
-  }
-  return element;
 }

@@ -3,6 +3,7 @@
 import { api } from "./api.js";
 import { classList } from "./classes.js";
 import { button, h, segmented, toggle } from "./dom.js";
+import { readLabels } from "./loading.js";
 import { list, store } from "./store.js";
 import { texts } from "./texts.js";
 import { attempt } from "./toasts.js";
@@ -113,7 +114,7 @@ export class EditorPanel {
   async showAnswer(of) {
     const { editor } = this;
     if (!editor.image || editor.labels.isChanged) return this.compare.choose("", true);
-    const labels = await attempt(() => editor.readLabels(editor.image, of || null));
+    const labels = await attempt(() => readLabels(editor.image, of || null));
     if (!labels) return;
     editor.labels = editor.marking.labels = labels;
     editor.redraw();

@@ -1,0 +1,103 @@
+"""What goes wrong around the page: damaged images, a folder that vanishes, a wrong path, a slow server."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, Route, expect
+
+from app.conftest import Server
+from app.pages import area, click, drag, open_image, settled
+from support.coin_photos import write_coin_photos
+
+COIN = (0.53, 0.78)
+"""A coin of photo-01.jpg."""
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    write_coin_photos(tmp_path / "coins")
+    content = (tmp_path / "coins/photo-03.jpg").read_bytes()
+    (tmp_path / "coins/cut off.jpg").write_bytes(content[: len(content) // 2])
+    return tmp_path / "coins"
+
+
+@pytest.fixture
+def page(serve: Callable[[Path], Server], open_page: Callable[[Server], Page], photos: Path) -> Page:
+    page = open_page(serve(photos))
+    expect(page.locator(".tile").first).to_have_attribute("aria-setsize", "25")
+    settled(page)
+    return page
+
+
+def test_a_damaged_image_says_why_in_place_of_the_tools(page: Page, shoot: Callable[[Page, str], None]) -> None:
+    page.get_by_role("radio", name="Unreadable 1").click()
+    page.locator(".tile:not([hidden])").first.click()
+    expect(page.locator(".broken")).to_contain_text("cut off.jpg")
+    expect(page.locator(".rail")).to_be_hidden()
+    expect(page.get_by_role("button", name="Accept", exact=True)).to_be_disabled()
+    shoot(page, "damaged")
+    page.keyboard.press("Escape")
+    page.get_by_role("radio", name="All").click()
+    open_image(page, "photo-01.jpg")
+    expect(page.locator(".broken")).to_be_hidden()
+    expect(page.locator(".rail")).to_be_visible()
+
+
+def test_a_problem_is_above_the_dialog_and_goes_with_the_screen(page: Page) -> None:
+    page.locator("summary", has_text="Settings").click()
+    page.get_by_role("button", name="Add examples").click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_role("textbox").fill("/nowhere/at-all.json")
+    dialog.get_by_role("button", name="Read annotations").click()
+    expect(dialog.locator(".problem")).to_contain_text("/nowhere/at-all.json")
+    page.keyboard.press("Escape")
+    expect(page.locator(".problem")).to_be_visible()
+    open_image(page, "photo-01.jpg")
+    expect(page.locator(".problem")).to_have_count(0)
+
+
+def test_a_folder_that_vanished_is_named_and_its_images_come_back(page: Page, photos: Path, tmp_path: Path) -> None:
+    photos.rename(tmp_path / "away")
+    page.locator("summary", has_text="Settings").click()
+    page.get_by_role("button", name="Look for changes").click()
+    expect(page.locator(".problem")).to_contain_text("not there any more")
+    expect(page.locator(".tile").first).to_have_attribute("aria-setsize", "25")
+    shutil.move(tmp_path / "away", photos)
+    page.get_by_role("button", name="Look for changes").click()
+    settled(page)
+    open_image(page, "photo-05.jpg")
+
+
+def test_a_stroke_that_is_drawn_while_the_mask_is_loaded_again_stays(page: Page) -> None:
+    open_image(page, "photo-01.jpg")
+    click(page, *COIN)
+    page.keyboard.press("a")
+    page.keyboard.press("Escape")
+    settled(page)
+    open_image(page, "photo-02.jpg")
+    asked: list[float] = []
+
+    def delay(route: Route) -> None:
+        asked.append(time.monotonic())
+        page.wait_for_timeout(1500)
+        route.continue_()
+
+    page.route("**/api/images/*/mask*", delay)
+    address = page.url.split("/#")[0].rstrip("/")
+    page.request.patch(f"{address}/api/project", data={"settings": {"presence": 0.9}}, headers={"origin": address})
+    for _ in range(200):
+        if asked:
+            break
+        page.wait_for_timeout(50)
+    assert asked
+    page.keyboard.press("p")
+    drag(page, (0.2, 0.2), (0.8, 0.2))
+    drawn = area(page)
+    assert drawn > 0
+    page.wait_for_timeout(3000)
+    assert area(page) == drawn
