@@ -1,6 +1,6 @@
 """How many clicks bring all images of a class to a mean IoU of 0.8, with the app's loop and without?
 
-    python experiments/25-labour-saved/run.py --data DATA [--classes dog,cat,person] [--images 100] [--out result.json]
+    python experiments/25-labour-saved/run.py --data DATA [--groups dog,cat,person,dress,DAVIS] [--out result.json]
 
 A user is simulated who sees all masks, corrects the worst one and stops when the mean IoU of all images is 0.8. Without
 the loop all masks start empty. With it, each corrected image becomes an example and every other mask is that of the
@@ -34,8 +34,12 @@ MOST = 20
 START_OVER = 0.4
 """Below this IoU the user clears the mask before the first click; that counts as a click."""
 SMALLEST = 0.02
-CLASSES = ("dog", "cat", "person")
-IDS = {"cat": 8, "cow": 10, "dog": 12, "horse": 13, "person": 15, "sheep": 17}
+GROUPS = ("dog", "cat", "person", "dress", "DAVIS")
+PASCAL = {"cat": 8, "cow": 10, "dog": 12, "horse": 13, "person": 15, "sheep": 17}
+CLOTHING = {"dress": 14, "jeans": 25}
+IMAGES = 100
+CLOTHES = 50
+"""Photographs of CCP in a group."""
 HELD_OUT = ("drift-chicane", "goat", "horsejump-high", "motocross-jump", "paragliding-launch", "parkour")
 
 
@@ -137,7 +141,7 @@ def of_class(data: Path, name: str, count: int) -> list[Truth]:
     paths = sorted((root / "SegmentationClassAug").glob("*.png"), key=lambda path: (path.stem not in validation, path))
     for path in paths:
         labels = np.asarray(Image.open(path))
-        mask = labels == IDS[name]
+        mask = labels == PASCAL[name]
         if mask.mean() >= SMALLEST:
             found.append(Truth(path.stem, root / "JPEGImages" / f"{path.stem}.jpg", mask, labels == 255))
         if len(found) == count:
@@ -147,17 +151,32 @@ def of_class(data: Path, name: str, count: int) -> list[Truth]:
     return found
 
 
+def of_clothing(data: Path, name: str, count: int) -> list[Truth]:
+    """Return photographs of CCP in which a garment covers 2% of the pixels or more."""
+    found = []
+    for path in sorted((data / "CCP/labels").glob("*.png")):
+        mask = np.asarray(Image.open(path)) == CLOTHING[name]
+        if mask.mean() >= SMALLEST:
+            found.append(Truth(path.stem, data / f"CCP/photos/{path.stem}.jpg", mask, np.zeros_like(mask)))
+    return found[:count]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--classes", default=",".join(CLASSES))
-    parser.add_argument("--images", type=int, default=100)
+    parser.add_argument("--groups", default=",".join(GROUPS))
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
     few_shot = FewShot(quality="fast")
-    frames = davis_objects(arguments.data / "full/DAVIS")
-    groups = {name: of_class(arguments.data, name, arguments.images) for name in arguments.classes.split(",") if name}
-    groups |= {f"DAVIS/{name}": [one for one in frames if one.name.startswith(f"{name}/")] for name in HELD_OUT}
+    groups: dict[str, list[Truth]] = {}
+    for name in arguments.groups.split(","):
+        if name == "DAVIS":
+            frames = davis_objects(arguments.data / "full/DAVIS")
+            groups |= {f"DAVIS/{own}": [one for one in frames if one.name.startswith(f"{own}/")] for own in HELD_OUT}
+        elif name in CLOTHING:
+            groups[name] = of_clothing(arguments.data, name, CLOTHES)
+        else:
+            groups[name] = of_class(arguments.data, name, IMAGES)
     report: dict[str, Any] = {}
     for group, truths in groups.items():
         report[group] = {}

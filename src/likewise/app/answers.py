@@ -17,6 +17,7 @@ import traceback
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -234,9 +235,9 @@ class Answers:
         current.total = current.done + len(waiting)
         chunks = 0
         while waiting and not self._interrupted():
-            ids = [id for id in self._visible if id in waiting][:CHUNK]
-            ids += [id for id in waiting if id not in set(ids)][: CHUNK - len(ids)]
-            photos = [waiting.pop(id) for id in ids]
+            visible = dict.fromkeys(id for id in self._visible if id in waiting)
+            photos = [waiting.pop(id) for id in islice(visible, CHUNK)]
+            photos += [waiting.pop(id) for id in list(islice(waiting, CHUNK - len(photos)))]
             for photo, answer in zip(
                 photos, self._pool.map(lambda each: self._answer(each, current), photos), strict=True
             ):
