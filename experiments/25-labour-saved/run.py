@@ -1,6 +1,7 @@
 """How many clicks bring all images of a class to a mean IoU of 0.8, with the app's loop and without?
 
-    python experiments/25-labour-saved/run.py --data DATA [--groups dog,cat,person,dress,DAVIS] [--out result.json]
+    python experiments/25-labour-saved/run.py --data DATA [--groups dog,cat,person,dress,DAVIS]
+        [--choices none,worst,review] [--out result.json]
 
 A user is simulated who sees all masks, corrects the worst one and stops when the mean IoU of all images is 0.8. Without
 the loop all masks start empty. With it, each corrected image becomes an example and every other mask is that of the
@@ -165,14 +166,15 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--groups", default=",".join(GROUPS))
+    parser.add_argument("--choices", default="none,worst,review")
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
     few_shot = FewShot(quality="fast")
+    frames = davis_objects(arguments.data / "full/DAVIS")
     groups: dict[str, list[Truth]] = {}
-    for name in arguments.groups.split(","):
-        if name == "DAVIS":
-            frames = davis_objects(arguments.data / "full/DAVIS")
-            groups |= {f"DAVIS/{own}": [one for one in frames if one.name.startswith(f"{own}/")] for own in HELD_OUT}
+    for name in arguments.groups.replace("DAVIS", ",".join(HELD_OUT)).split(","):
+        if name in HELD_OUT:
+            groups[name] = [one for one in frames if one.name.startswith(f"{name}/")]
         elif name in CLOTHING:
             groups[name] = of_clothing(arguments.data, name, CLOTHES)
         else:
@@ -180,7 +182,7 @@ def main() -> None:
     report: dict[str, Any] = {}
     for group, truths in groups.items():
         report[group] = {}
-        for choice in ("none", "worst", "review"):
+        for choice in arguments.choices.split(","):
             start = time.process_time()
             report[group][choice] = done = work(truths, few_shot, choice)
             shown = {key: value for key, value in done.items() if "each" not in key}

@@ -19,8 +19,8 @@ from app.pages import settled
 COW = 10
 MARKED, IMAGES = 9, 14
 """Images with an accepted mask, and all images."""
-STEPS = 5
-LONG = 600_000
+STEPS = 3
+LONG = 1_500_000
 """Milliseconds that training may take on a busy machine."""
 
 
