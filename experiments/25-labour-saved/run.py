@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool
 from PIL import Image
+from scipy import ndimage
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "22-selection"))
 from objects import Truth, davis_objects, iou, middle, next_click  # from 22-selection
@@ -45,23 +46,23 @@ HELD_OUT = ("drift-chicane", "goat", "horsejump-high", "motocross-jump", "paragl
 
 
 class Marking:
-    """The marks of one image, as the page joins them: what is found is added to the start, or taken from it."""
+    """The marks of one image, as the page joins them with the computed mask: what is found replaces its pieces."""
 
     def __init__(self, selector: Selector, start: Mask) -> None:
         self.selector, self.start = selector, start
+        self.pieces = ndimage.label(start)[0]
         self.points: list[tuple[int, int]] = []
         self.labels: list[int] = []
 
     def click(self, point: tuple[int, int], label: int) -> Mask:
         self.points.append(point)
         self.labels.append(label)
-        found = self.start.copy()
+        added = self.selector.mask(self.points, self.labels) if any(self.labels) else np.zeros_like(self.start)
+        found = self.start & ~np.isin(self.pieces, np.setdiff1d(self.pieces[added], 0))
         flipped = [1 - label for label in self.labels]
         if any(not label and self.start[y, x] for (x, y), label in zip(self.points, self.labels, strict=True)):
             found &= ~self.selector.mask(self.points, flipped)
-        if any(self.labels):
-            found |= self.selector.mask(self.points, self.labels)
-        return found
+        return found | added
 
 
 def correct(truth: Truth, start: Mask, few_shot: FewShot) -> tuple[Mask, int]:

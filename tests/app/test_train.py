@@ -106,8 +106,9 @@ def test_a_network_is_trained_through_a_stop_and_a_kill_compared_and_adopted(
     # the network answers, until the concept does again
     adopt = block.get_by_role("switch", name=re.compile("Use its answers"))
     adopt.set_checked(True, force=True)
-    expect(adopt).to_be_checked()
+    expect(page.locator(".tile .presence", has_text="100%").first).to_be_visible(timeout=LONG)
     settled(page)
+    expect(adopt).to_be_checked()
     shoot(page, "train-4-adopted")
     page.reload()
     block.locator("summary").click()

@@ -208,12 +208,12 @@ class Answers:
             self.few_shot.presence = project.settings["presence"]
             self.few_shot.edges = project.settings["edges"]
             segmenter, classes = self.few_shot.prepare(concept), tuple(map(int, concept.classes))
-        self._examples = signature
         network: Network | None = None
         if project.settings.get("network"):
             with contextlib.suppress(ConflictError):  # its folder was deleted
                 network = self.networks.open(project.settings["network"])
         self.current = Pass(self.current.number + 1, segmenter, classes, network)
+        self._examples = signature  # last: from now on the pass is that of the examples
         project.answered = self.current.number
         project.changed("answers", images=None)
 

@@ -34,8 +34,9 @@ export class Marking {
   /**
    * Add a click or a box for a label and ask the server; returns false if a later mark overtook it, which includes it.
    *
-   * What the class had before its first mark stays, joined with what is found. A click on "not this" within it takes
-   * away what is found there.
+   * What the class had before its first mark stays, joined with what is found. Pieces that nobody has accepted are
+   * replaced by what is found on them: a new object of some clicks is better than a computed one with corrections
+   * (experiments/25-labour-saved). A click on "not this" takes away what is found there.
    */
   async mark(mark, label) {
     const { labels } = this;
@@ -60,6 +61,7 @@ export class Marking {
     if (round !== this.round) return false;
     this.pending = [];
     const found = start.slice();
+    if (added && this.image.status === "new") dropTouched(found, added, labels.width);
     for (let i = 0; i < found.length; i++) {
       if (removed?.[i]) found[i] = 0;
       if (added?.[i]) found[i] = 1;
@@ -74,6 +76,26 @@ export class Marking {
     } catch (error) {
       if (error.name !== "AbortError") this.pending = [];
       throw error;
+    }
+  }
+}
+
+/** Clear the connected pieces of a mask that another one touches. */
+function dropTouched(mask, other, width) {
+  const stack = [];
+  const visit = (i) => {
+    if (!mask[i]) return;
+    mask[i] = 0;
+    stack.push(i);
+  };
+  for (let first = 0; first < mask.length; first++) {
+    if (other[first]) visit(first);
+    while (stack.length) {
+      const i = stack.pop();
+      if (i % width) visit(i - 1);
+      if ((i + 1) % width) visit(i + 1);
+      visit(i - width);
+      visit(i + width);
     }
   }
 }

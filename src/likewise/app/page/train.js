@@ -33,8 +33,14 @@ export function trainBlock() {
     renew,
   );
   const begin = () => act(() => api.train(store.training.resumes ? store.training.iterations : Number(iterations.value)));
-  const act = (work) => attempt(() => work().then(show));
-  const update = () => api.training().then(show);
+  let asked = 0;
+  /** Ask the server and show its answer, unless something newer was asked meanwhile. */
+  const act = (work) =>
+    attempt(async () => {
+      const own = ++asked;
+      const training = await work();
+      if (own === asked) show(training);
+    });
 
   function show(training) {
     store.training = training;
@@ -55,7 +61,7 @@ export function trainBlock() {
 
   const soon = () => {
     block.hidden = !store.project?.counts.examples;
-    if (block.open) attempt(update);
+    if (block.open) act(api.training);
   };
   block.addEventListener("toggle", soon);
   store.on("train", soon);
