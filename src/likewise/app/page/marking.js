@@ -34,7 +34,7 @@ export class Marking {
   /**
    * Add a click or a box for a label and ask the server; returns false if a later mark overtook it, which includes it.
    *
-   * What the class had before its first mark stays, joined with what is found. Pieces that nobody has accepted are
+   * What the class had before its first mark stays, joined with what is found. Pieces of a computed mask are
    * replaced by what is found on them: a new object of some clicks is better than a computed one with corrections
    * (experiments/25-labour-saved). A click on "not this" takes away what is found there.
    */
