@@ -128,10 +128,10 @@ def variants(
         "noise": flat.mean(axis=1, keepdims=True) + flat.std(axis=1, keepdims=True) * noise,
         "another class's": other_query.reshape(len(query), -1),
     }
-    adapt, (means, whitening, shots, _) = prototypes.self_support_prototypes, own.prototypes
+    adapt, (means, whitening, shots) = prototypes.self_support_prototypes, own.prototypes
     with patch.object(prototypes, "self_support_prototypes", lambda query, means, cosines, shots: means):
         yield "self-support: none", class_odds(query, own)
-        plain = Prototypes(unwhitened(own.prototypes), None, shots, 0.0)
+        plain = Prototypes(unwhitened(own.prototypes), None, shots)
         yield "prototypes alone", class_odds(query, LearnedClass(plain, None))
     for name, features in read.items():
         seen = features if whitening is None else whitening @ features
