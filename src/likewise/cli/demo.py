@@ -31,7 +31,7 @@ def demo(
         from likewise.jobs.demo import run_demo
     from likewise.weights.names import FEW_SHOT, MODELS
 
-    bundled = [name for name, entry in MODELS.items() if entry.file and entry.method in FEW_SHOT]
+    bundled = [name for name, entry in MODELS.items() if entry.onnx and entry.method in FEW_SHOT]
     names = [model] if model else [DEFAULT_MODEL, *(name for name in bundled if name != DEFAULT_MODEL)]
     predictors = [
         options.open_few_shot(name, backbone, weights, side, device, precision, engine=engine) for name in names
