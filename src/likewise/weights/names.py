@@ -50,7 +50,7 @@ MODELS: dict[str, ModelEntry] = {
     "panet-lite0": ModelEntry("panet", "PANet (ICCV 2019) on lite0, trained by us", *PANET_LITE0),
     "hsnet-lite0": ModelEntry(
         "hsnet",
-        "HSNet (ICCV 2021) at half width on lite0, trained by us; below the default",
+        "HSNet (ICCV 2021) at half width on lite0, trained by us",
         PRETRAINED / "hsnet-lite0.safetensors",
     ),
     "prototypes": ModelEntry("prototypes", "prototypes-lite0's method on any backbone, or on a run of PANet"),

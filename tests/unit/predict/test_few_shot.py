@@ -162,7 +162,8 @@ def test_no_examples_and_tiny_images_are_refused(few_shot):
 
 def test_unknown_models_devices_and_sides_are_refused():
     with pytest.raises(
-        ModelError, match=r"'hsnet2'.*prototypes-lite0, panet-lite0, prototypes, panet, panet-vgg16, .*hsnet-resnet50"
+        ModelError,
+        match=r"'hsnet2'.*prototypes-lite0, panet-lite0, hsnet-lite0, prototypes, panet, panet-vgg16, .*hsnet-resnet50",
     ):
         FewShot(model="hsnet2")
     with pytest.raises(ModelError, match="tpu9"):

@@ -211,7 +211,7 @@ def test_the_papers_size_stays_and_other_images_keep_their_aspect(run):
     few_shot = FewShot(str(run), side=400, device="cpu")
     assert few_shot.inputs.size(400, 400) == (400, 400)
     assert few_shot.inputs.size(375, 500) == (352, 464)
-    assert FewShot(str(run), device="cpu").side == 320
+    assert FewShot(str(run), device="cpu").side == 256
 
 
 def test_concepts_of_another_run_or_method_are_refused(few_shot, tmp_path):
