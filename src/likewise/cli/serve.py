@@ -18,7 +18,7 @@ class ConceptFirst(TyperGroup):
     """A group that reads ``serve --like ...`` as ``serve concept --like ...``."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        if args and args[0] not in self.commands and args[0] not in ctx.help_option_names:
+        if args and args[0].startswith("-") and args[0] not in ctx.help_option_names:
             args = ["concept", *args]
         return super().parse_args(ctx, args)
 

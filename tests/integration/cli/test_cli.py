@@ -53,6 +53,13 @@ def test_an_unknown_command_is_named(likewise):
     assert "segmnt" in errors
 
 
+def test_a_mistyped_server_is_named_with_the_one_that_was_meant(likewise):
+    code, _, err = likewise("serve", "lable-studio")
+    assert code == 2
+    assert "'lable-studio'" in err
+    assert "'label-studio'" in err
+
+
 def test_a_likewise_error_is_one_line_and_any_other_error_a_traceback(likewise, photos, monkeypatch):
     def fail(error):
         def motorcycle():

@@ -175,12 +175,15 @@ class Projects:
     """All projects of a folder, which one server at a time uses, and the thread that teaches them.
 
     Raises:
-        ArgumentError: another server uses the folder.
+        ArgumentError: another server uses the folder, or it is a file.
     """
 
     def __init__(self, folder: Path, few_shot: FewShot, images: Images) -> None:
         self.folder, self.few_shot, self.images = folder, few_shot, images
-        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except FileExistsError as error:
+            raise ArgumentError(f"{folder}: is a file; name a folder for the projects") from error
         self._only = FileLock(folder / "lock", thread_local=False)
         try:
             self._only.acquire(timeout=0)

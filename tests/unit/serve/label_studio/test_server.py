@@ -487,6 +487,13 @@ def test_two_servers_do_not_share_a_folder(opened, tmp_path, few_shot, studio):
         Projects(tmp_path / "projects", few_shot, Images(Client(studio.address)))
 
 
+def test_a_file_is_no_folder_of_projects(tmp_path, few_shot, studio):
+    (tmp_path / "notes").write_text("mine")
+    with pytest.raises(ArgumentError, match="notes"):
+        Projects(tmp_path / "notes", few_shot, Images(Client(studio.address)))
+    assert (tmp_path / "notes").read_text() == "mine"
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
