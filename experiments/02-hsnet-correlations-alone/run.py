@@ -4,10 +4,8 @@
     python run.py diagnose --data DATA --fold 0 --backbone lite0
     python run.py train    --data DATA --fold 0 --backbone lite0 --run runs/hsnet-alone
     python run.py test     --data DATA --fold 0 --backbone lite0 --run runs/hsnet-alone --shots 1
-    python run.py ship     --data DATA --fold 4 --backbone BUNDLED --run runs/hsnet-lite0 --transform centred
 
-Fold 4 leaves out no class. `ship` writes the weights that `likewise` bundles as hsnet-lite0; BUNDLED is the file
-panet-lite0.safetensors.
+Fold 4 leaves out no class; `ship.py` makes of such a training the weights that `likewise` bundles as hsnet-lite0.
 
 `--backbone` is "lite0" (ImageNet weights) or a folder of `likewise train` with a PANet on lite0; several for training,
 which draws one for each episode. A PANet separates its base classes better than any novel class, and ImageNet weights
@@ -29,7 +27,6 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from PIL import Image
-from safetensors.torch import save_file
 from torch import Tensor
 
 from likewise.backbones.specs import BACKBONES
@@ -517,82 +514,6 @@ def held_out(model: Alone, average: dict, source: tuple[Store, Transform], held:
     return round(100 * float(np.mean([a / max(b, 1) for a, b in sums.values()])), 2)
 
 
-# ----------------------------------------------------------------------------------------------------------------- ship
-
-
-@torch.inference_mode()
-def subtract_means(net, means: dict[str, Tensor]) -> None:
-    """Let the network's batch norms subtract a mean from the output of blocks of stages 2 to 6.
-
-    The next block takes the mean back from the running mean of its first batch norm, so nothing else changes.
-    """
-    before, taken = None, None
-    for module, mean in means.items():
-        block = net.get_submodule(module)
-        if taken is not None:
-            block.bn1.running_mean -= block.conv_pw.weight[:, :, 0, 0] @ taken
-        block.bn3.bias -= mean - taken if block.has_skip else mean
-        before, taken = block, mean
-    assert before is net.blocks[-1][-1]  # what follows would have to take the mean back
-
-
-@torch.inference_mode()
-def ship(arguments, store: Store, out: dict) -> None:
-    """Write the bundled file: the averaged weights, and those of the backbone that the means change."""
-    (bundled,) = arguments.backbone
-    kept = torch.load(arguments.run / "checkpoint.pt", weights_only=True)
-    alone = network(arguments).eval()
-    alone.load_state_dict(kept["average"], strict=False)
-    move = Transform(arguments.transform, store)
-    model = HSNet(open_backbone(bundled), HSNetConfig(channels=tuple(arguments.channels))).eval()
-    model.load_state_dict({name: value.half().float() for name, value in kept["average"].items()}, strict=False)
-    start = {name: value.clone() for name, value in model.state_dict().items()}
-    subtract_means(model.backbone.net, dict(zip([tap.module for tap in SPEC.taps], move.centre, strict=True)))
-
-    differences = []
-    for query, support in pairs_of(store, 20, 5):
-        taps = [[tap[None].float() for tap in store.taps(one)] for one in (query, support)]
-        shown = (store.mask(support, store.side) == 1).float()[None]
-        expected = alone.logits([units(tap) for tap in move(taps[0])], sides(move(taps[1]), shown, False), (256, 256))
-        pixels = [
-            Image.open(store.data / f"VOC2012/JPEGImages/{store.entries[one][0]}.jpg").convert("RGB")
-            for one in (query, support)
-        ]
-        images = np.stack([np.array(one.resize((store.side,) * 2, Image.Resampling.BILINEAR)) for one in pixels])
-        found = model.taps(model.backbone.normalise(torch.from_numpy(images)))
-        encoded = model.relate([units(tap[:1]) for tap in found], masked_units([tap[1:] for tap in found], shown))
-        differences.append((model.decode(encoded, (256, 256)) - expected).abs().max().item())
-    print(f"logits of 20 pairs differ by at most {max(differences):.4f} from those of training, in half precision")
-    out["largest difference of 20 pairs' logits"] = round(max(differences), 4)
-
-    state = model.state_dict()
-    entries = {name: value.half() for name, value in state.items() if not name.startswith("backbone.")}
-    entries |= {name: value for name, value in state.items() if not torch.equal(value, start[name])}
-    recipe = {
-        "name": "hsnet-lite0",
-        "source": {
-            "paper": "HSNet, ICCV 2021, correlations alone, on a small backbone; for use, not for comparison",
-            "command": "experiments/02-hsnet-correlations-alone/run.py train and ship, --fold 4",
-            "steps": kept["step"],
-        },
-        "model": {
-            "name": "hsnet",
-            "backbone": "lite0",
-            "first_tap": SPEC.taps[0].module,
-            "channels": arguments.channels,
-        },
-    }
-    header = {
-        "recipe": json.dumps(recipe),
-        "classes": json.dumps(PASCAL),
-        "step": str(kept["step"]),
-        "backbone": Path(bundled).stem,
-    }
-    save_file(
-        {name: value.contiguous() for name, value in entries.items()}, arguments.run / "hsnet-lite0.safetensors", header
-    )
-
-
 # ----------------------------------------------------------------------------------------------------------------- test
 
 
@@ -691,6 +612,12 @@ def settings(arguments) -> dict:
     }
 
 
+def features_folder(cache: Path, backbone: str, crossed: dict[int, str]) -> Path:
+    """Return the folder of the features of a backbone."""
+    mark = hashlib.sha256(json.dumps([backbone, sorted(crossed.items())]).encode()).hexdigest()[:8]
+    return cache / f"{Path(backbone).name}-{mark}"
+
+
 def save(arguments) -> None:
     """Merge this call's part into the result file."""
     result = json.loads(arguments.out.read_text()) if arguments.out.is_file() else {}
@@ -701,7 +628,7 @@ def save(arguments) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["features", "diagnose", "train", "test", "ship"])
+    parser.add_argument("what", choices=["features", "diagnose", "train", "test"])
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--side", type=int, default=256, help="of the square inputs")
     parser.add_argument("--fold", type=int, default=0)
@@ -738,8 +665,7 @@ def main() -> None:
     arguments.result = {}
 
     def store(split: str, backbone: str = arguments.backbone[0]) -> Store:
-        mark = hashlib.sha256(json.dumps([backbone, sorted(crossed.items())]).encode()).hexdigest()[:8]
-        cache = arguments.cache / f"{Path(backbone).name}-{mark}"
+        cache = features_folder(arguments.cache, backbone, crossed)
         replaced = crossed if split == "trn" else {}
         return Store(arguments.data, cache, backbone, split, arguments.fold, replaced, arguments.side)
 
@@ -754,9 +680,6 @@ def main() -> None:
         save(arguments)
     elif arguments.what == "train":
         train(arguments, [store("trn", backbone) for backbone in arguments.backbone], arguments.result)
-    elif arguments.what == "ship":
-        ship(arguments, store("trn"), arguments.result)
-        save(arguments)
     else:
         test(arguments, store("val"), store("trn"), arguments.result)
         save(arguments)
