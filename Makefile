@@ -65,13 +65,14 @@ test-formats:
 test-integration: $(VENV)/installed-browser build/label-studio/installed
 	OMP_NUM_THREADS=2 $(BIN)/python -m pytest -s tests/label_studio
 
-FUZZ ?= 2000
+FUZZ_HOURS ?= 1
 KILLS ?= 20
 RUNS ?= 20
 
-# Damaged inputs, kills, limits and equal runs; writes the table in docs/robustness.md.
+# Damaged inputs, kills, limits and equal runs; writes the table in docs/robustness.md. FUZZ_HOURS: processor time of
+# random damages, for concepts and for images each.
 robustness: $(VENV)/installed-dev
-	LIKEWISE_FUZZ_EXAMPLES=$(FUZZ) LIKEWISE_KILLS=$(KILLS) LIKEWISE_EQUAL_RUNS=$(RUNS) LIKEWISE_ROBUSTNESS_DOCS=1 \
+	LIKEWISE_FUZZ_EXAMPLES=300 LIKEWISE_FUZZ_HOURS=$(FUZZ_HOURS) LIKEWISE_KILLS=$(KILLS) LIKEWISE_EQUAL_RUNS=$(RUNS) LIKEWISE_ROBUSTNESS_DOCS=1 \
 	$(BIN)/python -m pytest -q -p no:cacheprovider -p support.robustness_table $(ROBUSTNESS)
 
 check: format lint types test

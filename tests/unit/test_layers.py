@@ -44,7 +44,8 @@ WITHOUT_TORCH = (
     "predict.heads.protocol", "predict.heads.prototypes", "predict.inputs", "predict.instances", "predict.map_folder",
     "predict.marks", "predict.onnx_saliency", "predict.presence", "predict.pretrained", "predict.result",
     "predict.saliency", "predict.scene_parser", "predict.segmenter", "predict.selector", "predict.windows",
-    "predict.worlds", "serve", "version", "viz", "weights.__init__", "weights.exported", "weights.names",
+    "predict.worlds", "serve", "train.recipes.load", "train.samples.sources", "version", "viz", "weights.__init__",
+    "weights.exported", "weights.names",
 )  # fmt: skip
 """Packages (with all their modules) and modules that run where torch is not installed."""
 

@@ -37,9 +37,11 @@ def train(
     """
     with requires_extra("train", "training"):
         from likewise.train.recipes.load import load_recipe
+        from likewise.train.samples.sources import check_data
 
         chosen = load_recipe(recipe, overrides or ())
-        from likewise.train.loop import train as run_training  # after the recipe, since torch takes seconds
+        check_data(chosen.data)
+        from likewise.train.loop import train as run_training  # after the checks, since torch takes seconds
 
     folder = run_training(chosen, out)
     use = f"likewise {COMMANDS.get(chosen.model.name, 'segment')} --model {folder}"

@@ -1,19 +1,17 @@
 """Damaged and hostile concepts: refused as such when they are loaded or checked, or as good as any other."""
 
-import os
 from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 
 from likewise import Concept, Example, FewShot
 from likewise.errors import ConceptError
 from support.damaged_concepts import damaged_files, read_parts
 from support.fake_runs import make_hsnet_run
+from support.fuzzing import fuzz
 
-EXAMPLES = int(os.environ.get("LIKEWISE_FUZZ_EXAMPLES", "40"))
+MODELS = ("prototypes-lite0", "panet-lite0", "hsnet")
 
 
 def learned(few_shot: FewShot, path: Path) -> Path:
@@ -25,7 +23,7 @@ def learned(few_shot: FewShot, path: Path) -> Path:
     return path
 
 
-@pytest.fixture(scope="module", params=["prototypes-lite0", "panet-lite0", "hsnet"])
+@pytest.fixture(scope="module", params=MODELS)
 def few_shot(request, tmp_path_factory) -> FewShot:
     model = request.param
     if model == "hsnet":
@@ -33,15 +31,12 @@ def few_shot(request, tmp_path_factory) -> FewShot:
     return FewShot(model, side=64, device="cpu")
 
 
-def test_a_damaged_concept_is_refused_or_segments(few_shot, tmp_path_factory):
+def test_a_damaged_concept_is_refused_or_segments(few_shot, tmp_path_factory, record_property):
     path = learned(few_shot, tmp_path_factory.mktemp("concepts") / "x.concept")
     query = np.random.default_rng(1).integers(0, 256, (32, 32, 3), dtype=np.uint8)
-    header, arrays = read_parts(path)
 
-    @settings(max_examples=EXAMPLES, deadline=None, database=None, suppress_health_check=list(HealthCheck))
-    @given(st.data())
-    def fuzz(data):
-        path.write_bytes(data.draw(damaged_files(header, arrays)))
+    def check(content: bytes) -> None:
+        path.write_bytes(content)
         try:
             concept = Concept.load(path)
             result = few_shot.segment(query, concept)
@@ -49,7 +44,7 @@ def test_a_damaged_concept_is_refused_or_segments(few_shot, tmp_path_factory):
             return
         assert np.isfinite(result.probability).all()
 
-    fuzz()
+    fuzz(check, damaged_files(*read_parts(path)), record_property, tests=len(MODELS))
 
 
 def test_the_reason_names_the_field(tmp_path):

@@ -3,9 +3,7 @@
 import warnings
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,26 +11,19 @@ import torch
 from jaxtyping import Float, Float32, Int, UInt8
 from torch import Tensor
 
-from likewise.data.annotated import annotated_scenes
 from likewise.data.augmentation import Augmentation
-from likewise.data.benchmarks import SCENES, open_scenes
-from likewise.data.layout import folder_like
-from likewise.data.scenes import Scene, SceneSet, folder_scenes
+from likewise.data.scenes import Scene, SceneSet
 from likewise.errors import DataSetError, ImageError, counted
-from likewise.io.class_lists import read_class_table
 from likewise.io.image_files import TRANSPOSED, format_size
 from likewise.io.images import read_image, read_size
 from likewise.io.labels import IGNORE
-from likewise.io.paths import IMAGE_FOLDERS, MASK_FOLDERS
 from likewise.io.resize import resize_image, resize_labels
 from likewise.metrics.scenes import SceneIoU
 from likewise.ops.features import resize
 from likewise.train.recipes.data_sections import SceneData
 from likewise.train.recipes.schema import Recipe
+from likewise.train.samples.sources import split_scenes
 from likewise.train.samples.training_data import TRAINING, TrainingData, draw_readable
-
-VALIDATION_SPLITS = {"camvid": "val"}
-"""Data sets with a validation split, and its name. On the other sets, models are compared on `val` itself."""
 
 
 class Batch(NamedTuple):
@@ -120,33 +111,6 @@ class TrainingScenes(TrainingData):
             ],
         }
         return {"training": training, "validation": self.held and _contents(self.held)}
-
-
-def split_scenes(data: SceneData) -> tuple[SceneSet, SceneSet | None]:
-    """Return the training images and the validation images, if any, as `SceneData` describes."""
-    if data.set == "folder":
-        images = folder_like(data.root / data.images, IMAGE_FOLDERS)
-        labels = folder_like(data.root / data.labels, MASK_FOLDERS)
-        training = folder_scenes(images, labels, data.classes, strict=True)
-    elif data.set == "annotations":
-        names = read_class_table(data.classes).values() if isinstance(data.classes, Path) else data.classes
-        training = annotated_scenes(data.root, None if names is None else tuple(names))
-    else:
-        assert data.set in SCENES
-        training = open_scenes(data.root, data.set, "train")
-    if data.set in VALIDATION_SPLITS:
-        return training, open_scenes(data.root, data.set, VALIDATION_SPLITS[data.set])
-    if data.keep_every is None:
-        return training, None
-    kept = training.scenes[data.keep_every - 1 :: data.keep_every]
-    rest = tuple(scene for index, scene in enumerate(training.scenes, start=1) if index % data.keep_every)
-    if not kept or not rest:
-        raise DataSetError(
-            f"{training.name} has {len(training.scenes)} labelled images, too few to keep every {data.keep_every}th "
-            "for validation: lower data.keep_every, or set it to null"
-        )
-    held = replace(training, name=f"every {data.keep_every}th image of {training.name}", scenes=kept)
-    return replace(training, scenes=rest), held
 
 
 def class_weights(pixels: Int[np.ndarray, " k"], balance: float) -> Float32[np.ndarray, " k"]:

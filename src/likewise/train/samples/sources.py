@@ -1,4 +1,4 @@
-"""The labelled data sets of a recipe, each opened as an `EpisodeSet` with a sampling weight."""
+"""The images of a recipe, without torch: labelled data sets with a sampling weight, and scenes with their labels."""
 
 from __future__ import annotations
 
@@ -12,17 +12,22 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import UInt8
 
-from likewise.data.annotated import annotated_classes
+from likewise.data.annotated import annotated_classes, annotated_scenes
+from likewise.data.benchmarks import SCENES, open_scenes
 from likewise.data.class_folders import class_folders, davis_sequences
 from likewise.data.coco import coco20i
 from likewise.data.episodes import Entry, EpisodeSet
 from likewise.data.groups import cosaliency_groups, episodes_of_groups
 from likewise.data.held_out import files_of, held_out_groups, without_images
 from likewise.data.label_folders import label_folders
+from likewise.data.layout import folder_like
 from likewise.data.pascal import pascal5i
+from likewise.data.scenes import SceneSet, folder_scenes
 from likewise.errors import DataSetError, check_known
+from likewise.io.class_lists import read_class_table
 from likewise.io.labels import IGNORE
-from likewise.train.recipes.data_sections import LabelledData, Source
+from likewise.io.paths import IMAGE_FOLDERS, MASK_FOLDERS
+from likewise.train.recipes.data_sections import Data, LabelledData, SceneData, Source
 
 OPENERS: dict[str, Callable[[Path], EpisodeSet]] = {
     "pascal5i": lambda root: pascal5i(root, None, split="trn"),
@@ -33,6 +38,20 @@ OPENERS: dict[str, Callable[[Path], EpisodeSet]] = {
     "annotations": annotated_classes,
 }
 """The sets a mixture can contain, each opened with all of its classes."""
+VALIDATION_SPLITS = {"camvid": "val"}
+"""Data sets with a validation split, and its name. On the other sets, models are compared on `val` itself."""
+
+
+def check_data(data: Data) -> None:
+    """Open the images once, so that an error in their folder comes before torch is imported, which takes seconds.
+
+    Raises:
+        DataSetError: a folder or list is missing or wrong, as when training.
+    """
+    if isinstance(data, SceneData):
+        split_scenes(data)
+    else:
+        open_sources(data)
 
 
 class WeightedSet(NamedTuple):
@@ -164,3 +183,30 @@ def _contents(dataset: EpisodeSet) -> dict[str, Any]:
         "images": len(dataset.classes_of),
         "entries": dict(Counter(entry.class_name for entry in dataset.entries)),
     }
+
+
+def split_scenes(data: SceneData) -> tuple[SceneSet, SceneSet | None]:
+    """Return the training images and the validation images, if any, as `SceneData` describes."""
+    if data.set == "folder":
+        images = folder_like(data.root / data.images, IMAGE_FOLDERS)
+        labels = folder_like(data.root / data.labels, MASK_FOLDERS)
+        training = folder_scenes(images, labels, data.classes, strict=True)
+    elif data.set == "annotations":
+        names = read_class_table(data.classes).values() if isinstance(data.classes, Path) else data.classes
+        training = annotated_scenes(data.root, None if names is None else tuple(names))
+    else:
+        assert data.set in SCENES
+        training = open_scenes(data.root, data.set, "train")
+    if data.set in VALIDATION_SPLITS:
+        return training, open_scenes(data.root, data.set, VALIDATION_SPLITS[data.set])
+    if data.keep_every is None:
+        return training, None
+    kept = training.scenes[data.keep_every - 1 :: data.keep_every]
+    rest = tuple(scene for index, scene in enumerate(training.scenes, start=1) if index % data.keep_every)
+    if not kept or not rest:
+        raise DataSetError(
+            f"{training.name} has {len(training.scenes)} labelled images, too few to keep every {data.keep_every}th "
+            "for validation: lower data.keep_every, or set it to null"
+        )
+    held = replace(training, name=f"every {data.keep_every}th image of {training.name}", scenes=kept)
+    return replace(training, scenes=rest), held

@@ -3,8 +3,8 @@ from pathlib import Path
 import pytest
 
 from likewise.errors import DataSetError
-from likewise.train.recipes.data_sections import EpisodeData, HeldOut, Source
-from likewise.train.samples.sources import TrainingSources, open_sources
+from likewise.train.recipes.data_sections import EpisodeData, HeldOut, SceneData, Source
+from likewise.train.samples.sources import TrainingSources, check_data, open_sources
 from support import fakes
 
 
@@ -83,3 +83,15 @@ def test_images_equal_to_a_held_out_image_are_removed_from_every_source(root: Pa
     ((weight, rest),) = sources.sets
     assert (weight, sources.held_out) == (0.5, {"cups": ("2",), "keys": ("2",)})
     assert set(rest.classes_of) == {"cups/0", "cups/1", "keys/0", "keys/1"}
+
+
+def test_a_missing_folder_is_refused_before_training_whatever_the_kind(tmp_path: Path) -> None:
+    episodes = EpisodeData(kind="episodes", set="class_folders", root=tmp_path / "none", size=64, mirror=0.0)
+    scenes = SceneData(kind="scenes", set="folder", root=tmp_path / "none", crop=64)
+    for data in (episodes, scenes):
+        with pytest.raises(DataSetError, match="none"):
+            check_data(data)
+
+
+def test_folders_that_are_there_pass_the_check(root: Path) -> None:
+    check_data(mixture(root, Source(set="cosaliency", folder=Path("groups"))))
