@@ -70,7 +70,7 @@ KILLS ?= 20
 RUNS ?= 20
 
 # Damaged inputs, kills, limits and equal runs; writes the table in docs/robustness.md. FUZZ_HOURS: processor time of
-# random damages, for concepts and for images each.
+# random damages of concepts; those of images get a quarter of it.
 robustness: $(VENV)/installed-dev
 	LIKEWISE_FUZZ_EXAMPLES=300 LIKEWISE_FUZZ_HOURS=$(FUZZ_HOURS) LIKEWISE_KILLS=$(KILLS) LIKEWISE_EQUAL_RUNS=$(RUNS) LIKEWISE_ROBUSTNESS_DOCS=1 \
 	$(BIN)/python -m pytest -q -p no:cacheprovider -p support.robustness_table $(ROBUSTNESS)

@@ -174,4 +174,4 @@ def test_random_damages_are_refused_or_read(name, tmp_path, record_property):
         refused_or_read(path)
 
     change = st.tuples(st.integers(0, len(data) - 1), st.binary(max_size=3))
-    fuzz(check, st.lists(change, min_size=1, max_size=5), record_property, tests=len(WRITABLE))
+    fuzz(check, st.lists(change, min_size=1, max_size=5), record_property, share=0.25 / len(WRITABLE))

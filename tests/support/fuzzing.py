@@ -12,7 +12,7 @@ EXAMPLES = int(os.environ.get("LIKEWISE_FUZZ_EXAMPLES", "40"))
 """Draws of a round."""
 
 HOURS = float(os.environ.get("LIKEWISE_FUZZ_HOURS", "0"))
-"""Processor time of each kind of fuzzed file; rounds follow each other until it has passed. 0: one round."""
+"""Processor time of all random damages of concepts; rounds follow each other until it has passed. 0: one round."""
 
 Drawn = TypeVar("Drawn")
 
@@ -22,12 +22,12 @@ def fuzz(
     strategy: SearchStrategy[Drawn],
     record_property: Callable[[str, object], None],
     *,
-    tests: int,
+    share: float,
 ) -> None:
     """Call `check` with draws of `strategy`, and record their number and the processor time for `make robustness`.
 
     Args:
-        tests: number of tests that share the hours of this kind.
+        share: part of `HOURS` that this test runs for.
     """
     tried = 0
 
@@ -40,7 +40,7 @@ def fuzz(
 
     start = time.process_time()
     draw()
-    while time.process_time() - start < HOURS * 3600 / tests:
+    while time.process_time() - start < share * HOURS * 3600:
         draw()
     record_property("tried", tried)
     record_property("fuzzed", time.process_time() - start)
