@@ -4,9 +4,9 @@
     python experiments/26-then-and-now/run.py --data DATA --then ../then [--queries 4] [--sets davis-full voc-full ...]
 
 Sets, examples and queries are those of 21-resolution: one example; the classes at odd places of each set, whose images
-chose nothing of the second look. For every query of VOC one image without the class is segmented too. Both programs run
-as they are installed: the earlier with `hsnet-lite0` at 320 pixels, its default; today's as it is, with one look, and
-with every mask kept (`presence=0`).
+chose nothing of the second look. For every query of VOC one image without the class is segmented too. Rows: the earlier
+program by its defaults (`hsnet-lite0` at 320 pixels); today's by its defaults, with one look, and with every mask kept
+(`presence=0`).
 
 mIoU: intersections and unions summed over a class's queries, mean over classes. Boundary F: outlines match within 4
 pixels. Intervals of the difference from the earlier program: 95%, paired bootstrap over queries. Milliseconds:
