@@ -21,8 +21,8 @@ def convert(
         typer.Option(
             "--to",
             metavar="FORMAT",
-            help="coco, yolo, voc, labelme, cvat, label-studio, geojson, mask, instance, table, labels, overlay, "
-            "cutout, areas.",
+            help="coco, yolo, voc, labelme, cvat, label-studio, geojson, mask, instance, table, parquet, labels, "
+            "overlay, cutout, areas.",
         ),
     ],
     images: Annotated[

@@ -53,7 +53,7 @@ Force = Annotated[bool, typer.Option("--force", help="Process finished images ag
 
 FORMATS = (
     "mask, labels, instance, probability, overlay, cutout, geojson, coco, yolo, voc, labelme, cvat, label-studio, "
-    "table, areas, scores"
+    "table, parquet, areas, scores"
 )
 
 

@@ -15,7 +15,7 @@ from jaxtyping import Bool, Float32, Float64, Int, Int32, Integer, UInt8
 from PIL import Image
 from pycocotools import mask as coco_mask
 
-from likewise.errors import ArgumentError, ImageError, OutputError, check_known
+from likewise.errors import ArgumentError, ImageError, OutputError, check_known, requires_extra
 from likewise.io.annotations import FORMATS as ANNOTATIONS
 from likewise.io.annotations import AnnotatedImage, Object, RunLengths
 from likewise.io.annotations.geojson import write_features
@@ -329,10 +329,14 @@ def check_formats(names: Iterable[str], known: Iterable[str] = FORMATS) -> tuple
 
     Raises:
         ArgumentError: A name is not in `known`, or there is none.
+        MissingExtraError: What a format needs is not installed.
     """
     names = tuple(dict.fromkeys(names))
     if not names:
         raise ArgumentError(f"no output format; formats are {', '.join(known)}")
     for name in names:
         check_known(name, known, "format")
+    if "parquet" in names:
+        with requires_extra("jobs", "the format parquet"):
+            import pyarrow  # noqa: F401 (before the first image, since the tables are written after the last)
     return names

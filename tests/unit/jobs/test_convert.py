@@ -21,7 +21,7 @@ def given(tmp_path: Path) -> Annotations:
     return annotations
 
 
-@pytest.mark.parametrize("format", sorted(FORMATS.keys() - {"table"}))
+@pytest.mark.parametrize("format", sorted(FORMATS.keys() - {"parquet", "table"}))
 def test_objects_survive_a_conversion_and_back(tmp_path: Path, given: Annotations, format: str) -> None:
     done = convert_annotations(tmp_path / "in", tmp_path / "out", format)
     assert len(done) == len(given)

@@ -1,4 +1,5 @@
 import json
+import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import pytest
 from PIL import Image
 from pycocotools.coco import COCO
 
-from likewise.errors import ArgumentError
+from likewise.errors import ArgumentError, MissingExtraError
 from likewise.io.annotations import read_annotations
 from likewise.io.annotations.shapes import encode
 from likewise.io.images import ScaledImage, read_image, save_image
@@ -182,7 +183,7 @@ def test_a_scene_has_one_region_for_each_class() -> None:
     assert [(region.category, region.score) for region in regions.regions] == [(1, 1.0), (2, 1.0)]
 
 
-@pytest.mark.parametrize("name", sorted(SUMMARIES.keys() - {"areas", "scores", "table"}))
+@pytest.mark.parametrize("name", sorted(SUMMARIES.keys() - {"areas", "parquet", "scores", "table"}))
 def test_every_annotation_format_is_read_back(tmp_path: Path, image: np.ndarray, two: FakeResult, name: str) -> None:
     folder = tmp_path / ("yolo/images" if name == "yolo" else "")
     folder.mkdir(parents=True, exist_ok=True)
@@ -261,3 +262,9 @@ def test_scores_of_pieces_are_sampled_where_the_probability_is_smaller_than_the_
     scores = [[region.score for region in regions_of("x.jpg", each).regions] for each in (result, whole)]
     assert scores[0] == pytest.approx(scores[1])
     assert len(scores[0]) == 3
+
+
+def test_parquet_is_refused_before_the_first_image_without_pyarrow(monkeypatch) -> None:
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(MissingExtraError, match="jobs"):
+        check_formats(["mask", "parquet"])

@@ -41,6 +41,7 @@ FORMATS: dict[str, tuple[str, Writer]] = {
     "mask": ("", masks.write),
     "instance": ("", masks.write_instances),
     "table": ("objects.csv", masks.write_table),
+    "parquet": ("objects.parquet", masks.write_parquet),
 }
 """Format to the name of its file or folder below an output folder, and its writer; "" where it has a file an image."""
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from likewise.errors import DataSetError
+from likewise.errors import DataSetError, requires_extra
 from likewise.io.annotations.dataset import AnnotatedImage, Annotations, Object
 from likewise.io.annotations.files import ImageFinder, output_path
 from likewise.io.annotations.shapes import Bitmap, bounds, encode_values
@@ -24,6 +27,9 @@ from likewise.io.stored_values import stored_values
 TABLE, COUNTS = "objects.csv", "counts.csv"
 COLUMNS = ("image", "id", "class", "score", "area", "left", "top", "width", "height", "x", "y")
 """Of the table of objects: box and centroid are in pixels."""
+ROW_GROUP = 65536
+"""Rows from which a row group of a Parquet file is written: pyarrow's readers like some tens of thousands."""
+Row = tuple[Any, ...]
 
 
 def read(path: Path, finder: ImageFinder) -> Annotations:
@@ -126,22 +132,71 @@ def write_table(images: Iterable[AnnotatedImage], classes: tuple[str, ...], path
     rows: list[tuple[object, ...]] = []
     counts: list[tuple[object, ...]] = []
     for image in images:
-        objects = [one for one in image.objects if not one.crowd]
-        for number, one in enumerate(objects, start=1):
-            mask = image.mask_of(one)
-            left, top, right, bottom = bounds(mask)
-            part = mask[top:bottom, left:right]
-            area = int(part.sum())
-            x, y = (
-                start + float(part.sum(axis=axis) @ (np.arange(part.shape[1 - axis]) + 0.5)) / max(area, 1)
-                for axis, start in ((0, left), (1, top))
-            )
-            score = "" if one.score is None else f"{one.score:.6g}"
-            box = left, top, right - left, bottom - top
-            rows.append((image.name, number, one.class_name, score, area, *box, f"{x:.1f}", f"{y:.1f}"))
-        counts.append((image.name, *(sum(one.class_name == name for one in objects) for name in classes)))
+        for *others, score, area, left, top, width, height, x, y in _measured(image):
+            shown = "" if score is None else f"{score:.6g}"
+            rows.append((*others, shown, area, left, top, width, height, f"{x:.1f}", f"{y:.1f}"))
+        counts.append((image.name, *_counted(image, classes)))
     _write_rows(path, COLUMNS, rows)
     _write_rows(path.with_name(COUNTS), ("image", *classes), counts)
+
+
+def write_parquet(images: Iterable[AnnotatedImage], classes: tuple[str, ...], path: Path, tolerance: float) -> None:
+    """Write the tables of `write_table` as Parquet, in row groups, so that any number of images fits in memory.
+
+    Raises:
+        MissingExtraError: pyarrow is not installed.
+    """
+    with requires_extra("jobs", "the format parquet"):
+        import pyarrow
+        from pyarrow import parquet
+
+    text, number, real = pyarrow.string(), pyarrow.int64(), pyarrow.float64()
+    types = (text, number, text, real, number, number, number, number, number, real, real)
+    schemas = (
+        pyarrow.schema(list(zip(COLUMNS, types, strict=True))),
+        pyarrow.schema([("image", text), *((name, number) for name in classes)]),
+    )
+    names = (path, path.with_name(Path(COUNTS).with_suffix(".parquet").name))
+    with ExitStack() as open_files:
+        parts = [open_files.enter_context(write_atomically(name)) for name in names]
+        writers = [
+            open_files.enter_context(parquet.ParquetWriter(part, schema, compression="zstd"))
+            for part, schema in zip(parts, schemas, strict=True)
+        ]
+        waiting: tuple[list[Row], list[Row]] = ([], [])
+
+        def flush(least: int) -> None:
+            for rows, writer, schema in zip(waiting, writers, schemas, strict=True):
+                if len(rows) >= least:
+                    columns = list(zip(*rows, strict=True)) or [[] for _ in schema]
+                    writer.write_table(pyarrow.table([list(column) for column in columns], schema=schema))
+                    rows.clear()
+
+        for image in images:
+            name = image.name.encode("utf-8", "backslashreplace").decode()  # names of files need not be UTF-8
+            waiting[0].extend((name, *row) for _, *row in _measured(image))
+            waiting[1].append((name, *_counted(image, classes)))
+            flush(ROW_GROUP)
+        flush(0)
+
+
+def _measured(image: AnnotatedImage) -> Iterator[Row]:
+    """Yield a row of `COLUMNS` for each object that is no crowd."""
+    for number, one in enumerate((one for one in image.objects if not one.crowd), start=1):
+        mask = image.mask_of(one)
+        left, top, right, bottom = bounds(mask)
+        part = mask[top:bottom, left:right]
+        area = int(part.sum())
+        x, y = (
+            start + float(part.sum(axis=axis) @ (np.arange(part.shape[1 - axis]) + 0.5)) / max(area, 1)
+            for axis, start in ((0, left), (1, top))
+        )
+        yield image.name, number, one.class_name, one.score, area, left, top, right - left, bottom - top, x, y
+
+
+def _counted(image: AnnotatedImage, classes: tuple[str, ...]) -> tuple[int, ...]:
+    names = Counter(one.class_name for one in image.objects if not one.crowd)
+    return tuple(names[name] for name in classes)
 
 
 def _write_rows(path: Path, columns: Iterable[str], rows: Iterable[Iterable[object]]) -> None:

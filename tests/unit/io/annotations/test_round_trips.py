@@ -31,7 +31,8 @@ UNITED = {"mask"}
 """Formats that unite the objects of a class."""
 
 SCORED = {"coco", "labelme", "label-studio", "instance", "geojson"}
-TWO_WAY = sorted(FORMATS.keys() - {"table"})
+TABLES = ("parquet", "table")
+TWO_WAY = sorted(FORMATS.keys() - {*TABLES})
 
 
 def is_same(mask: np.ndarray, expected: np.ndarray, *, exact: bool) -> bool:
@@ -117,7 +118,7 @@ def test_a_hole_or_a_part_of_two_pixels_is_an_error_too(seed: int) -> None:
     assert not is_same(changed, expected, exact=False)
 
 
-@pytest.mark.parametrize("format", [*TWO_WAY, "table"])
+@pytest.mark.parametrize("format", [*TWO_WAY, *TABLES])
 def test_nothing_is_written_outside_the_folder(tmp_path: Path, format: str) -> None:
     given = annotated(tmp_path / "in", 0)
     write_annotations(given, tmp_path / "deep" / "out", format)

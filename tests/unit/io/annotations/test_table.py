@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 from PIL import Image
+from pyarrow import parquet
 from scipy import ndimage
 
 from likewise import Example
@@ -322,7 +323,7 @@ FILES = {
     "labelme": ["a.json"], "cvat": ["cvat.xml"],
     "label-studio": ["label-studio.json", "label-studio-config.xml"], "geojson": ["a.geojson"],
     "mask": ["a.mask.png", "legend.csv"], "instance": ["a.instance.png", "objects.csv"],
-    "table": ["objects.csv", "counts.csv"],
+    "table": ["objects.csv", "counts.csv"], "parquet": ["objects.parquet", "counts.parquet"],
 }  # fmt: skip
 """Format to what it writes for a.jpg."""
 
@@ -425,21 +426,29 @@ def keeps_array(folder: Path, format: str) -> None:
     np.testing.assert_array_equal(mark(Example(folder / "a.jpg", mask=folder / "a.npy"))[1], blob)
 
 
-def table_row(folder: Path, column: str) -> str:
+def table_row(folder: Path, format: str, table: str = "objects") -> dict[str, object]:
+    """Return the first row of a table of one object."""
     given = AnnotatedImage("a.jpg", objects_of("square"), None, (HEIGHT, WIDTH))
-    write_annotations(Annotations([given], CLASSES), folder, "table")
-    with (folder / "objects.csv").open(newline="") as file:
-        return next(csv.DictReader(file))[column]
+    write_annotations(Annotations([given], CLASSES), folder, format)
+    if format == "parquet":
+        (row,) = parquet.read_table(folder / f"{table}.parquet").to_pylist()
+        return row
+    with (folder / f"{table}.csv").open(newline="") as file:
+        return next(csv.DictReader(file))
 
 
 def counts(folder: Path, format: str) -> None:
-    table_row(folder, "id")
-    assert (folder / "counts.csv").read_text().splitlines() == ["image,cat,dog", "a.jpg,1,0"]
+    assert {name: str(value) for name, value in table_row(folder, format, "counts").items()} == {
+        "image": "a.jpg",
+        "cat": "1",
+        "dog": "0",
+    }
 
 
 def columns(**expected: str) -> Callable[[Path, str], None]:
     def check(folder: Path, format: str) -> None:
-        assert {name: table_row(folder, name) for name in expected} == expected
+        row = table_row(folder, format)
+        assert {name: str(row[name]) for name in expected} == expected
 
     return check
 
@@ -527,8 +536,8 @@ def ignores_the_rest_of_cellpose(folder: Path, format: str) -> None:
 
 def loses_masks(folder: Path, format: str) -> None:
     given = AnnotatedImage("a.jpg", objects_of("blob"), None, (HEIGHT, WIDTH))
-    write_annotations(Annotations([given], CLASSES), folder, "table")
-    assert {path.suffix for path in folder.iterdir()} == {".csv"}
+    write_annotations(Annotations([given], CLASSES), folder, format)
+    assert {path.suffix for path in folder.iterdir()} == {".parquet" if format == "parquet" else ".csv"}
 
 
 LOST: dict[str, Callable[[Path, str], None]] = {
