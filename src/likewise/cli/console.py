@@ -123,7 +123,10 @@ def print_report(report: Report, action: str, out: Path) -> None:
 def report_lines(report: Report, action: str, out: Path) -> Iterator[str]:
     """Yield what a run did, in sentences."""
     if report.again:
-        yield f"{out}: the examples changed, so all images but the corrected ones are {action} again"
+        why = "fitted presence" if report.fitted else "examples"
+        yield f"{out}: the {why} changed, so all images but the corrected ones are {action} again"
+    if report.fitted:
+        yield f"presence counts from {', '.join(f'{least:g} ({name})' for name, least in report.fitted.items())} on"
     rate = f", {report.done / report.seconds:.1f} images per second" if report.done else ""
     skipped = f", {report.skipped} already finished" if report.skipped else ""
     kept = f", {counted(len(report.kept), 'manual output')} kept" if report.kept else ""

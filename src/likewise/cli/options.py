@@ -86,6 +86,12 @@ Unlike = Annotated[
 Presence = Annotated[
     float, typer.Option("--presence", help="A class less likely than this to be in an image gets an empty mask there.")
 ]
+FitPresence = Annotated[
+    bool,
+    typer.Option(
+        "--fit-presence", help="Fit --presence to these images, which helps with one example; looks at each once more."
+    ),
+]
 Always = Annotated[bool, typer.Option("--always", help="Mark the most similar region in every image: --presence 0.")]
 World = Annotated[
     Path | None,

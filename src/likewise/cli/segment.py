@@ -45,6 +45,7 @@ def segment(
     presence: options.Presence = PRESENCE,
     always: options.Always = False,
     world: options.World = None,
+    fit_presence: options.FitPresence = False,
     force: options.Force = False,
 ) -> None:
     """Segment the objects of the examples in all images of PATHS.
@@ -92,6 +93,7 @@ def segment(
             channels=parse_channels(channels) if channels else (),
             one_scale=one_scale,
             window=window,
+            fit_presence=fit_presence,
             follow_links=follow_links,
             memory=memory,
             dry_run=dry_run,

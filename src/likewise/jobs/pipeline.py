@@ -7,7 +7,7 @@ import contextlib
 import errno
 import sys
 import time
-from collections.abc import Callable, Container, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -70,7 +70,8 @@ class Report:
         done: Number of images processed.
         planned: Number of images that a dry run would process; None after any other run.
         kept: Images with an output that a person drew or corrected, which the run did not touch.
-        again: Whether finished images were processed again, since the examples had changed.
+        again: Whether finished images were processed again, since the examples or the fitted presence had changed.
+        fitted: Presence from which on each class counts, if it was fitted to the images.
         skipped: Number of images that an earlier run had finished.
         failed: Path and reason of each failed image.
         seconds: Duration.
@@ -80,6 +81,7 @@ class Report:
     planned: int | None = None
     kept: list[Path] = field(default_factory=list)
     again: bool = False
+    fitted: dict[str, float] = field(default_factory=dict)
     skipped: int = 0
     failed: list[tuple[Path, str]] = field(default_factory=list)
     seconds: float = 0.0
@@ -100,6 +102,7 @@ def process_images(
     memory: str | int | None = None,
     dry_run: bool = False,
     windowed: Windowed | None = None,
+    refresh: Collection[str] = (),
     progress: Progress | None = None,
 ) -> Report:
     """Segment each image and write its outputs to ``out/<name without suffix>.mask.png`` and so on.
@@ -124,6 +127,7 @@ def process_images(
             `likewise.io.memory.default_budget`.
         dry_run: Check and count everything, process and write nothing.
         windowed: Writes the images that it takes, in place of `segment`.
+        refresh: Settings that may differ from those of an earlier run; finished images are then processed again.
         progress: Called after each image, and once at the start with the number of skipped images.
 
     Returns:
@@ -153,7 +157,7 @@ def process_images(
     corrects = any(path.is_relative_to(real(out)) for path in protected)
     settings = {**settings, "classes": list(classes)}
     with contextlib.nullcontext() if dry_run else _writing_to(out):
-        records = Records(out, settings, force=force, again="concept" if corrects else None)
+        records = Records(out, settings, force=force, again={*refresh, *(["concept"] if corrects else [])})
         report = Report(again=records.again)
         pending, manual = _split(jobs, records, protected, report, thorough=bool(summaries))
         if dry_run:

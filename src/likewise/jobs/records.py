@@ -10,7 +10,7 @@ import hashlib
 import json
 import os
 import platform
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -98,13 +98,13 @@ class Records:
         out: The output folder.
         settings: Everything that determines the results, as JSON can hold it.
         force: Discard the records of earlier runs.
-        again: Setting that may have changed: all images are then processed again.
+        again: Settings that may have changed: all images are then processed again.
 
     Raises:
         OutputError: `out` holds finished images of other settings.
     """
 
-    def __init__(self, out: Path, settings: Mapping[str, Any], *, force: bool, again: str | None = None) -> None:
+    def __init__(self, out: Path, settings: Mapping[str, Any], *, force: bool, again: Collection[str] = ()) -> None:
         self._out, self._folder, self._settings, self._force = out, out / RECORDS, settings, force
         self._file = self._folder / FINISHED
         self._stamps: dict[str, Stamp] = {}
@@ -119,7 +119,8 @@ class Records:
                 self._digests.setdefault(name, set()).add(digest)
         if self._stamps:
             recorded = read_settings(self._folder / SETTINGS, advice=ADVICE)
-            self.again = changed_keys(recorded, settings) == [again]
+            changed = changed_keys(recorded, settings)
+            self.again = bool(changed) and {*changed} <= {*again}
             if self.again:
                 self._stamps.clear()
             else:

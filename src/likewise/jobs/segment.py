@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Unpack
 import numpy as np
 from jaxtyping import UInt8
 
+from likewise.errors import ArgumentError
 from likewise.io.images import TIFF_SUFFIXES, save_image
 from likewise.io.raster import TiffPage
 from likewise.jobs.outputs import STREAM, Images, list_images, refuse_overwriting
@@ -41,6 +42,7 @@ def segment_folder(
     channels: tuple[int, ...] = (),
     one_scale: bool = False,
     window: int | None = None,
+    fit_presence: bool = False,
     force: bool = False,
     follow_links: bool = False,
     memory: str | int | None = None,
@@ -63,6 +65,8 @@ def segment_folder(
         one_scale: Of TIFF files: see `list_images`.
         window: Side in pixels of the windows of large TIFF files (`likewise.jobs.mosaic`); by default that of the
             examples' images, so that objects keep their size in pixels.
+        fit_presence: Fit the presence from which on a class counts to these images (`Segmenter.fit_presence`), which
+            looks at each of them once more. If other images of a later run change it, all are processed again.
         force: Process finished images again, also with other settings than before.
         progress: Called with the number of processed images and their total.
         marks: Boxes, scribbles or labels of the examples.
@@ -91,6 +95,13 @@ def segment_folder(
     settings |= {"one scale": [list(file.scale) for file in found if file.scale][:1]} if one_scale else {}
     settings |= {"window": window} if window else {}
     segmenter = few_shot.prepare(concept)
+    mosaics = Mosaics(segmenter, window or window_of(examples))
+    if fit_presence:
+        if out == STREAM or any(str(file.path) == STREAM for file in found):
+            raise ArgumentError("presence is fitted to a folder of images; standard input and output take one image")
+        segmenter = segmenter.fit_presence(file.source for file in found if not mosaics.takes(file))
+        mosaics = replace(mosaics, segmenter=segmenter)
+        settings["fitted presence"] = list(segmenter.presence)
     made = [] if out == STREAM or dry_run else [example for example in examples if example.boxes or example.points]
     if made:
         refuse_overwriting([Path(out) / MADE], Path(out), [], force=force)
@@ -105,10 +116,13 @@ def segment_folder(
         force=force,
         memory=memory,
         dry_run=dry_run,
-        windowed=Mosaics(segmenter, window or window_of(examples)),
+        windowed=mosaics,
+        refresh={"fitted presence"} if fit_presence else (),
         protect=[path for path in inputs if isinstance(path, str | Path)],
         progress=progress,
     )
+    if fit_presence:
+        report.fitted = dict(zip(concept.classes, segmenter.presence, strict=True))
     if made:
         save_image(draw_made(made), Path(out) / MADE)
     return report

@@ -42,6 +42,13 @@ BEST_POSITIONS = 3
 """Query positions whose projection is averaged (experiments/18-presence)."""
 CENTRES = 16
 """Centres that are kept of a negative: more than the kinds of things in most images."""
+FITTED = (2.0, 2.0)
+"""What `fit_threshold` expects before it sees any image: the distance of the mean log-odds of images with the class,
+and of those without it, from the threshold; and their variance about it (experiments/18-presence)."""
+FITTED_AS = (2.0, 0.25)
+"""How many images that expectation counts as, and the same for each image that is seen (experiments/18-presence)."""
+FIT_STEPS = 60
+"""Steps of expectation and maximisation; after 40 no threshold of experiments/18-presence moved by more than 0.01."""
 CENTRE_STEPS = 5
 """Steps of k-means; further ones moved no centre of the images that were tried by more than a hundredth."""
 
@@ -177,3 +184,31 @@ def collect_evidence(
     mean = query[region].mean(axis=0)
     cosine = mean @ prototype / max(length * float(np.linalg.norm(mean)), 1e-6)
     return Evidence(float(np.sort(projections)[-BEST_POSITIONS:].mean()), float(cosine))
+
+
+def fit_threshold(logits: Float[np.ndarray, " n"], threshold: float) -> float:
+    """Return the log-odds of presence from which on a class is taken to be in these images.
+
+    Log-odds of one example are often too high or too low for a whole folder. The images with the class and those
+    without it are taken for two normal distributions of one variance, fitted by expectation maximisation (Dempster,
+    Laird, Rubin 1977), with an expectation that keeps a folder where all images, or none, show the class from being
+    split. The order of the images does not matter.
+
+    Args:
+        threshold: log-odds from which on a class is taken to be in an image, if nothing else is known.
+    """
+    distance, variance = FITTED
+    weight = FITTED_AS[0] + FITTED_AS[1] * len(logits)
+    values, share = np.sort(np.asarray(logits, np.float64)), 0.5
+    expected = np.array([threshold - distance, threshold + distance])
+    means, spread = expected.copy(), variance
+    for _ in range(FIT_STEPS):
+        odds = (values - means.mean()) * (means[1] - means[0]) / spread + np.log(share / (1 - share))
+        with_class = 0.5 * (1 + np.tanh(0.5 * odds))
+        belonging = np.stack([1 - with_class, with_class])
+        counts = belonging.sum(axis=1)
+        means = (belonging @ values + weight * expected) / (counts + weight)
+        squares = (belonging * (values - means[:, None]) ** 2).sum()
+        spread = (squares + weight * variance) / (len(values) + weight)
+        share = (counts[1] + 2) / (len(values) + 4)
+    return float(means.mean() - spread * np.log(share / (1 - share)) / (means[1] - means[0]))

@@ -160,6 +160,13 @@ def presence_logit(evidence: Evidence, examples: Examples) -> float:
     return _linear(CALIBRATION.presence, evidence.projection, evidence.cosine, math.log(examples.shots), agreement)
 
 
+def are_present(judged: Sequence[Judged] | None, thresholds: Sequence[float], classes: int) -> list[bool]:
+    """Return for each class whether it is taken to be in an image: always without a judge or thresholds."""
+    if judged is None or not thresholds:
+        return [True] * classes
+    return [one.presence >= threshold for one, threshold in zip(judged, thresholds, strict=True)]
+
+
 def logistic(x: float) -> float:
     """Return `1 / (1 + exp(-x))`."""
     return 0.5 * (1 + math.tanh(0.5 * x))

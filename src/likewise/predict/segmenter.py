@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import copy
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from itertools import islice
@@ -11,18 +14,23 @@ import numpy as np
 from jaxtyping import Float32
 
 from likewise.engine.protocol import Features
-from likewise.errors import ArgumentError, ModelError
+from likewise.errors import ArgumentError, ImageError, ModelError
 from likewise.io.images import ScaledImage, Source, read_scaled
 from likewise.io.prefetch import prefetch
 from likewise.ops.bilinear import largest_plane
+from likewise.ops.presence import fit_threshold
 from likewise.predict.concept import Concept
 from likewise.predict.edges import LARGEST, refine_edges
 from likewise.predict.heads.features import FeatureHead, features_of
 from likewise.predict.heads.protocol import Found, Head
 from likewise.predict.inputs import Inputs, Pixels
-from likewise.predict.presence import Judged
+from likewise.predict.presence import Judged, are_present, logistic
 from likewise.predict.result import Result
 
+FEWEST = 7
+"""Images from which presence is fitted; experiments/18-presence fitted it to no fewer."""
+FEW_PIXELS = (1, 1)
+"""Size of masks that nobody looks at."""
 BATCH = 8
 """Images in a batch on an accelerator, unless another number is given."""
 
@@ -32,7 +40,7 @@ class Segmenter:
 
     Attributes:
         concept: what it looks for.
-        presence: see `FewShot`.
+        presence: of each class, the presence below which its mask is empty: that of `FewShot`, or of `fit_presence`.
     """
 
     def __init__(
@@ -46,7 +54,7 @@ class Segmenter:
         edges: bool,
         batched: bool,
     ) -> None:
-        self.concept, self.presence = concept, presence
+        self.concept, self.presence = concept, (presence,) * len(concept.classes)
         self._head, self._inputs, self._finer, self._edges = head, inputs, finer, edges
         self._batch = BATCH if batched else 1
         self._prepared = head.prepare(concept)
@@ -92,6 +100,36 @@ class Segmenter:
         if batch_size < 1:
             raise ArgumentError(f"batch_size is {batch_size}; it is 1 or more")
         return self._stream(prefetch(images, self._read, ahead=2 * batch_size + 2), batch_size)
+
+    def fit_presence(self, images: Iterable[Source]) -> Segmenter:
+        """A segmenter whose thresholds of presence suit these images, such as those of a folder.
+
+        One example often says too high or too low a presence for all images of a folder alike. From `FEWEST` images on
+        each class's threshold is moved to where it parts them best (`likewise.ops.presence.fit_threshold`); from fewer,
+        nothing changes. Images that cannot be read do not count. The order of the images does not matter.
+
+        Raises:
+            ArgumentError: a presence of 0, with which every class counts as present.
+            ModelError: a method that does not judge presence, or no world to judge it by.
+        """
+        if not min(self.presence):
+            raise ArgumentError("a presence of 0 marks every image, so there is nothing to fit; give another presence")
+        logits = []
+        for _, reading in prefetch(images, self._read, ahead=4):
+            with contextlib.suppress(ImageError):
+                _, resized = reading.result()
+                (found,) = self._head.segment(resized[None], self._prepared, [FEW_PIXELS], self.presence)
+                if found.judged is None:
+                    raise ModelError(f"{self.concept.model} does not judge presence here, so it cannot be fitted")
+                logits.append([one.logit for one in found.judged])
+        fitted = copy.copy(self)
+        if len(logits) >= FEWEST:
+            usual = [math.log(one / max(1 - one, 1e-6)) for one in self.presence]
+            fitted.presence = tuple(
+                round(logistic(fit_threshold(np.array(own), threshold)), 2)
+                for own, threshold in zip(zip(*logits, strict=True), usual, strict=True)
+            )
+        return fitted
 
     def _stream(
         self, reading: Iterator[tuple[Source, Future[tuple[ScaledImage, Pixels]]]], batch_size: int
@@ -160,7 +198,7 @@ class Segmenter:
 
     def _refine(self, found: Found, image: ScaledImage) -> Found:
         probabilities, judged = found
-        empty = judged is not None and all(one.presence < self.presence for one in judged)
+        empty = not any(are_present(judged, self.presence, len(self.concept.classes)))
         if self._edges and not empty:
             probabilities = refine_edges(probabilities, image.pixels)
         return Found(probabilities, judged)

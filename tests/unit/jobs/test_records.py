@@ -3,7 +3,7 @@ import os
 import platform
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -21,7 +21,7 @@ def add(records: Records, image: Path, score: float = 0.5, outputs: Sequence[Pat
     records.add(stamp, Regions(image.name, 8, 12, (Region(1, "abc", score),)), [(path, path) for path in outputs])
 
 
-def opened(out: Path, settings: Mapping[str, str], *, force: bool = False, again: str | None = None) -> Records:
+def opened(out: Path, settings: Mapping[str, str], *, force: bool = False, again: Collection[str] = ()) -> Records:
     (out / ".likewise").mkdir(parents=True, exist_ok=True)
     records = Records(out, settings, force=force, again=again)
     records.start()
@@ -94,13 +94,13 @@ def test_another_concept_voids_finished_images_but_their_outputs_stay_known(tmp_
     with pytest.raises(OutputError, match="the examples changed"):
         opened(tmp_path, {"model": "panet", "concept": "2"})
     with pytest.raises(OutputError, match="model"):
-        opened(tmp_path, {"model": "hsnet", "concept": "2"}, again="concept")
-    records = opened(tmp_path, {"model": "panet", "concept": "2"}, again="concept")
+        opened(tmp_path, {"model": "hsnet", "concept": "2"}, again={"concept"})
+    records = opened(tmp_path, {"model": "panet", "concept": "2"}, again={"concept"})
     assert records.again
     assert not records.is_finished("cat.jpg", image, [written])
     assert list(records.regions(instead={})) == []
     assert not records.is_foreign(written)
-    resumed = opened(tmp_path, {"model": "panet", "concept": "2"}, again="concept")
+    resumed = opened(tmp_path, {"model": "panet", "concept": "2"}, again={"concept"})
     assert not resumed.again
     add(resumed, image, 0.7)
     assert [regions.regions[0].score for regions in resumed.regions(instead={})] == [0.7]

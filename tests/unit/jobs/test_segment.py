@@ -1,5 +1,6 @@
 """`segment_folder` and `learn_concept`, as a Python user calls them."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 from PIL import Image
 
 from likewise import Example, FewShot, learn_concept, segment_folder
-from likewise.errors import ConceptError, ExampleError, ImageError, OutputError
+from likewise.errors import ArgumentError, ConceptError, ExampleError, ImageError, OutputError
 from likewise.io.paths import find_images
 from support.fakes import noise
 
@@ -114,3 +115,26 @@ def test_runs_with_and_without_instances_are_not_mixed(few_shot: FewShot, cats: 
     assert Path("out/counts.csv").read_text().startswith("image,object\n0.png,")
     with pytest.raises(OutputError, match="instances"):
         segment_folder(cats, cats / "0.png", "out", few_shot=few_shot, formats=("table",))
+
+
+def test_presence_is_fitted_to_the_folder_and_again_when_it_has_grown(few_shot: FewShot, cats: Path) -> None:
+    more = cats.parent / "more"
+    more.mkdir()
+    for number in range(8):
+        shutil.copy(cats / f"{number % 2}.png", more / f"{number}.png")
+    concept = few_shot.learn(Example(cats / "0.png", mask=cats / "0.mask.png"))
+    first = segment_folder(more, concept, "out", few_shot=few_shot, fit_presence=True)
+    expected = few_shot.prepare(concept).fit_presence(sorted(more.glob("*.png"))).presence
+    assert tuple(first.fitted.values()) == expected
+    assert first.done == 8
+    assert segment_folder(more, concept, "out", few_shot=few_shot, fit_presence=True).skipped == 8
+    for number in range(20):
+        Image.fromarray(noise(100 + number)).save(more / f"noise{number}.png")
+    second = segment_folder(more, concept, "out", few_shot=few_shot, fit_presence=True)
+    assert second.fitted != first.fitted
+    assert (second.again, second.done) == (True, 28)
+
+
+def test_presence_is_not_fitted_to_standard_input(few_shot: FewShot, cats: Path) -> None:
+    with pytest.raises(ArgumentError):
+        segment_folder("-", cats / "0.png", "-", few_shot=few_shot, fit_presence=True)

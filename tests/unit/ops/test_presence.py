@@ -6,6 +6,7 @@ from likewise.ops.presence import (
     World,
     agreement,
     collect_evidence,
+    fit_threshold,
     found_region,
     measure_world,
     object_mean,
@@ -123,3 +124,29 @@ def test_similar_examples_agree():
     assert agreement(random.normal(size=(4, 8)).astype(np.float32)) < 0.5
     assert agreement(np.stack([shared, -shared])) == pytest.approx(-1)
     assert agreement(similar[:1]) is None
+
+
+def two_groups(without: int, present: int, shift: float) -> np.ndarray:
+    random = np.random.default_rng(0)
+    return np.concatenate([random.normal(-2 + shift, 0.7, without), random.normal(2 + shift, 0.7, present)])
+
+
+@pytest.mark.parametrize("shift", [-1.5, 0.0, 1.5])
+@pytest.mark.parametrize(("without", "present"), [(10, 10), (40, 4), (4, 40)])
+def test_a_fitted_threshold_parts_two_groups(without, present, shift):
+    logits = two_groups(without, present, shift)
+    threshold = fit_threshold(logits, 0.0)
+    right = ((logits >= threshold) == (np.arange(len(logits)) >= without)).mean()
+    assert right >= 0.95
+    assert fit_threshold(np.random.default_rng(1).permutation(logits), 0.0) == threshold
+
+
+@pytest.mark.parametrize(("mean", "there"), [(2.5, True), (-2.5, False)])
+def test_a_folder_of_one_kind_is_not_split(mean, there):
+    logits = np.random.default_rng(0).normal(mean, 0.8, 30)
+    assert ((logits >= fit_threshold(logits, 0.0)) == there).all()
+
+
+def test_a_threshold_of_equal_images_is_finite():
+    assert np.isfinite(fit_threshold(np.full(20, 50.0), -0.8))
+    assert np.isfinite(fit_threshold(np.full(20, -1e3), -0.8))

@@ -72,3 +72,27 @@ def test_other_methods_do_not_answer_from_features():
     segmenter._head = object()
     with pytest.raises(ModelError, match="prototypes-lite0"):
         segmenter.answer(few_shot.encode(scene()[0]))
+
+
+def test_presence_is_fitted_to_images_in_any_order(few_shot, tmp_path):
+    segmenter = few_shot.prepare(few_shot.learn(Example(*scene())))
+    images = [scene(at=(10 * number, 40), seed=number)[0] for number in range(4)]
+    images += [np.random.default_rng(number).integers(0, 256, (90, 120, 3), dtype=np.uint8) for number in range(4)]
+    fitted = segmenter.fit_presence(images)
+    assert fitted.presence == segmenter.fit_presence([tmp_path / "none.png", *reversed(images)]).presence
+    assert segmenter.presence == (few_shot.presence,), "the segmenter itself stays"
+    found = [segmenter(image).mask.any() for image in images]
+    fitted.presence = (max(segmenter(image).presences[0] for image in images) + 1e-3,)
+    assert any(found)
+    assert not any(fitted(image).mask.any() for image in images)
+
+
+def test_presence_of_few_images_is_not_fitted(few_shot):
+    segmenter = few_shot.prepare(few_shot.learn(Example(*scene())))
+    assert segmenter.fit_presence([scene()[0]] * 3).presence == segmenter.presence
+
+
+def test_presence_that_always_counts_cannot_be_fitted():
+    few_shot = FewShot(presence=0)
+    with pytest.raises(ArgumentError):
+        few_shot.prepare(few_shot.learn(Example(*scene()))).fit_presence([scene()[0]] * 8)

@@ -85,7 +85,7 @@ class FeatureHead(ABC):
         encoded: Encoded,
         prepared: Prepared,
         size: tuple[int, int] | None = None,
-        threshold: float = 0.0,
+        thresholds: Sequence[float] = (),
         finer: Pixels | None = None,
     ) -> Found:
         """Return what is found in an image, at `size` or else at that of the features.
@@ -112,11 +112,11 @@ class FeatureHead(ABC):
         images: UInt8[np.ndarray, "b h w 3"],
         prepared: Prepared,
         sizes: Sequence[tuple[int, int]],
-        threshold: float = 0.0,
+        thresholds: Sequence[float] = (),
         finer: Sequence[Pixels] | None = None,
     ) -> list[Found]:
         return [
-            self.answer(one, prepared, sizes[index], threshold, finer[index] if finer else None)
+            self.answer(one, prepared, sizes[index], thresholds, finer[index] if finer else None)
             for index, one in enumerate(self.encode(images))
         ]
 

@@ -87,7 +87,7 @@ class HSNetHead:
         images: UInt8[np.ndarray, "b h w 3"],
         prepared: list[list[Support]],
         sizes: Sequence[tuple[int, int]],
-        threshold: float = 0.0,
+        thresholds: Sequence[float] = (),
         finer: Sequence[Pixels] | None = None,
     ) -> list[Found]:
         normalised = self.normalise(images)

@@ -18,7 +18,7 @@ from likewise.ops.prototypes import (
 from likewise.predict.heads.features import Encoded, FeatureHead, Prepared
 from likewise.predict.heads.protocol import Found, Mask
 from likewise.predict.inputs import Pixels
-from likewise.predict.presence import folded_semantic_rows, mean_row, semantic_rows
+from likewise.predict.presence import are_present, folded_semantic_rows, mean_row, semantic_rows
 from likewise.predict.second_look import PREFIX, look_again
 
 
@@ -78,13 +78,13 @@ class PANetHead(FeatureHead):
         encoded: Encoded,
         prepared: Prepared,
         size: tuple[int, int] | None = None,
-        threshold: float = 0.0,
+        thresholds: Sequence[float] = (),
         finer: Pixels | None = None,
     ) -> Found:
         query, semantic = encoded
         logits = self.read(query, prepared.own)
         judged = prepared.judge(semantic, list(logits[1:] - logits[0])) if prepared.judge else None
-        present = [judged is None or judged[way].presence >= threshold for way in range(len(logits) - 1)]
+        present = are_present(judged, thresholds, len(logits) - 1)
         if finer is not None and any(present):
             logits = look_again(
                 logits,

@@ -74,13 +74,13 @@ class Head(Protocol):
         images: UInt8[np.ndarray, "b h w 3"],
         prepared: Any,
         sizes: Sequence[tuple[int, int]],
-        threshold: float = 0.0,
+        thresholds: Sequence[float] = (),
         finer: Sequence[Pixels] | None = None,
     ) -> list[Found]:
         """Return what is found in each image, at its `sizes` (height, width).
 
         Args:
-            threshold: classes with a lower presence get no pixel.
+            thresholds: a class with a lower presence than its threshold gets no pixel; none: every class may.
             finer: each image at the size of the second look; None: look once.
         """
         ...

@@ -19,7 +19,7 @@ from likewise.ops.prototypes import (
 from likewise.predict.heads.features import Encoded, FeatureHead, Prepared
 from likewise.predict.heads.protocol import Found, Mask
 from likewise.predict.inputs import Pixels
-from likewise.predict.presence import folded_semantic_rows, semantic_rows
+from likewise.predict.presence import are_present, folded_semantic_rows, semantic_rows
 from likewise.predict.second_look import MOST_MISFIT, PREFIX, look_again
 
 
@@ -69,12 +69,12 @@ class PrototypesHead(FeatureHead):
         encoded: Encoded,
         prepared: Prepared,
         size: tuple[int, int] | None = None,
-        threshold: float = 0.0,
+        thresholds: Sequence[float] = (),
         finer: Pixels | None = None,
     ) -> Found:
         odds = self.read(encoded.features, prepared.own)
         judged = prepared.judge(encoded.semantic, list(odds)) if prepared.judge else None
-        present = [judged is None or judged[way].presence >= threshold for way in range(len(odds))]
+        present = are_present(judged, thresholds, len(odds))
         if finer is not None and self.knows(
             encoded.features, [way for way, own in zip(prepared.own, present, strict=True) if own]
         ):
