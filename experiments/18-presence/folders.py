@@ -1,4 +1,4 @@
-"""How many images of a folder are told right, with and without, by a fixed and by a fitted threshold of presence?
+"""How many images of a folder are judged right by a fixed and by a fitted threshold of presence?
 
     python experiments/18-presence/folders.py --data DATA [--half 1] [--sets davis camvid ccp voc] [--out folders.json]
 
@@ -73,7 +73,7 @@ def folders_of(name: str, data: Path, half: int, queries: int) -> list[Folder]:
 
 
 def scores(folders: list[Folder], shots: int, kind: str) -> dict[str, list[tuple[float, float]]]:
-    """Return for each class the share that is told right by the fixed and by the fitted threshold, for each folder."""
+    """Return for each class the share that is judged right by the fixed and by the fitted threshold, for each folder."""
     random, found = np.random.default_rng(0), defaultdict(list)
     for own, examples, present, absent in folders:
         if examples != shots:

@@ -30,7 +30,7 @@ from likewise.predict.result import Result
 FEWEST = 7
 """Images from which presence is fitted; experiments/18-presence fitted it to no fewer."""
 FEW_PIXELS = (1, 1)
-"""Size of masks that nobody looks at."""
+"""Size of the masks where only presence is read."""
 BATCH = 8
 """Images in a batch on an accelerator, unless another number is given."""
 
@@ -104,7 +104,7 @@ class Segmenter:
     def fit_presence(self, images: Iterable[Source]) -> Segmenter:
         """A segmenter whose thresholds of presence suit these images, such as those of a folder.
 
-        One example often says too high or too low a presence for all images of a folder alike. From `FEWEST` images on
+        With one example the presence of a folder's images is often too high, or too low, for all of them. From `FEWEST` images on
         each class's threshold is moved to where it parts them best (`likewise.ops.presence.fit_threshold`); from fewer,
         nothing changes. Images that cannot be read do not count. The order of the images does not matter.
 
