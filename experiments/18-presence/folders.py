@@ -73,7 +73,7 @@ def folders_of(name: str, data: Path, half: int, queries: int) -> list[Folder]:
 
 
 def scores(folders: list[Folder], shots: int, kind: str) -> dict[str, list[tuple[float, float]]]:
-    """Return for each class the share that is judged right by the fixed and by the fitted threshold, for each folder."""
+    """Return for each class the share that the fixed and the fitted threshold judge right, for each folder."""
     random, found = np.random.default_rng(0), defaultdict(list)
     for own, examples, present, absent in folders:
         if examples != shots:

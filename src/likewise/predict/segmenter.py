@@ -104,9 +104,9 @@ class Segmenter:
     def fit_presence(self, images: Iterable[Source]) -> Segmenter:
         """A segmenter whose thresholds of presence suit these images, such as those of a folder.
 
-        With one example the presence of a folder's images is often too high, or too low, for all of them. From `FEWEST` images on
-        each class's threshold is moved to where it parts them best (`likewise.ops.presence.fit_threshold`); from fewer,
-        nothing changes. Images that cannot be read do not count. The order of the images does not matter.
+        With one example the presence of a folder's images is often too high, or too low, for all of them. From `FEWEST`
+        images on each class's threshold is moved to where it parts them best (`likewise.ops.presence.fit_threshold`);
+        from fewer, nothing changes. Images that cannot be read do not count. The order of the images does not matter.
 
         Raises:
             ArgumentError: a presence of 0, with which every class counts as present.
