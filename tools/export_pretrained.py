@@ -3,9 +3,11 @@
     python tools/export_pretrained.py
 
 - panet-lite0.onnx: the backbone of the few-shot models; it holds the weights of the semantic map only.
+- hsnet-lite0.units.onnx, hsnet-lite0.logits.onnx: HSNet's backbone, and what follows it.
 - saliency-lite0.onnx, icnet-lite0.vectors.onnx, icnet-lite0.masks.onnx.
 
-The other weights of a graph are in the .safetensors file beside it.
+The other weights of a graph are in the .safetensors file beside it; those of HSNet's backbone in panet-lite0's
+files, so export all of them together.
 
 The model cards beside them get the files' hashes. Run it after the weights change; it needs torch and onnx. The tests
 compare the files with the torch networks.
@@ -18,7 +20,7 @@ import json
 import subprocess
 from pathlib import Path
 
-from likewise.export.networks import export_backbone, export_groups, export_saliency
+from likewise.export.networks import export_backbone, export_groups, export_hsnet, export_saliency
 from likewise.weights import PRETRAINED
 from likewise.weights.checkpoint import fingerprint
 from likewise.weights.imagenet import load_semantic
@@ -50,14 +52,22 @@ def main() -> None:
         semantic=load_semantic(),
         fingerprint=fingerprint(network),
         card=card_of(name),
-        weights=PRETRAINED / f"{name}.safetensors",
+        weights=[PRETRAINED / f"{name}.safetensors"],
+    )
+    name = "hsnet-lite0"
+    export_hsnet(
+        open_model(name, FEW_SHOT).network,
+        PRETRAINED / f"{name}.units.onnx",
+        PRETRAINED / f"{name}.logits.onnx",
+        card={"name": name, **card_of(name)},
+        weights=[PRETRAINED / own for own in ("panet-lite0.safetensors", "panet-lite0.onnx", f"{name}.safetensors")],
     )
     name = "saliency-lite0"
     export_saliency(
         open_model(name, SALIENCY).network,
         PRETRAINED / f"{name}.onnx",
         card={"name": name, **card_of(name)},
-        weights=PRETRAINED / f"{name}.safetensors",
+        weights=[PRETRAINED / f"{name}.safetensors"],
     )
     name = "icnet-lite0"
     export_groups(
@@ -65,7 +75,7 @@ def main() -> None:
         PRETRAINED / f"{name}.vectors.onnx",
         PRETRAINED / f"{name}.masks.onnx",
         card={"name": name, **card_of(name)},
-        weights=PRETRAINED / f"{name}.safetensors",
+        weights=[PRETRAINED / f"{name}.safetensors"],
     )
     for record in sorted(PRETRAINED.glob("*.json")):
         graphs = sorted(PRETRAINED.glob(f"{record.stem}.*onnx"))

@@ -8,11 +8,12 @@ import pytest
 
 from likewise import Concept, CoSaliency, Example, FewShot, Saliency
 from likewise.data.groups import cosaliency_groups
+from likewise.engine.protocol import CorrelationNetwork
 from likewise.jobs.demo import Task, coins, motorcycle
-from likewise.predict.heads.features import FeatureHead
+from likewise.predict.heads.hsnet import HSNetHead
 
 RELATIVE = 1e-5
-MODELS = ("prototypes-lite0", "panet-lite0")
+MODELS = ("prototypes-lite0", "panet-lite0", "hsnet-lite0")
 
 
 @pytest.fixture(scope="module", params=MODELS)
@@ -41,17 +42,34 @@ def block(height: int, width: int) -> np.ndarray:
     return mask
 
 
-def head_of(few_shot: FewShot) -> FeatureHead:
-    assert isinstance(few_shot.head, FeatureHead)
-    return few_shot.head
-
-
+@pytest.mark.parametrize("model", ["prototypes-lite0", "panet-lite0"])
 @pytest.mark.parametrize(("height", "width"), [(32, 32), (96, 160), (224, 288), (256, 448), (288, 384), (320, 320)])
-def test_features_agree_at_every_size(engines: tuple[FewShot, FewShot], height: int, width: int) -> None:
+def test_features_agree_at_every_size(model: str, height: int, width: int) -> None:
     images = photograph(height, width, 1)[None]
-    found, expected = (head_of(few_shot).extractor.features(images) for few_shot in engines)
+    found, expected = (
+        FewShot(model, engine=engine, device="cpu").extractor.features(images) for engine in ("onnx", "torch")
+    )
     for own, reference in zip([*found.levels, found.semantic], [*expected.levels, expected.semantic], strict=True):
         assert abs(own - reference).max() <= RELATIVE * abs(reference).max()
+
+
+@pytest.fixture(scope="module")
+def correlations() -> list[CorrelationNetwork]:
+    """HSNet on ONNX Runtime and on torch."""
+    heads = [FewShot("hsnet-lite0", engine=engine, device="cpu").head for engine in ("onnx", "torch")]
+    assert all(isinstance(head, HSNetHead) for head in heads)
+    return [head.network for head in heads if isinstance(head, HSNetHead)]
+
+
+@pytest.mark.parametrize("query", [(32, 32), (48, 400), (224, 304), (256, 256), (400, 400)])
+def test_logits_agree_at_every_size(correlations: list[CorrelationNetwork], query: tuple[int, int]) -> None:
+    images = photograph(*query, 1)[None]
+    for seed, size in enumerate([(32, 32), (336, 112), (208, 304), (256, 256)]):
+        support = correlations[1].encode_support(photograph(*size, seed), block(*size))
+        (found,), (expected,) = (
+            each.logits(each.encode_query(images)[0], [each.prepare(support)]) for each in correlations
+        )
+        assert abs(found - expected).max() <= RELATIVE * abs(expected).max()
 
 
 @pytest.mark.parametrize("shots", [1, 2, 5, 7])

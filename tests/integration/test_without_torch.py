@@ -67,6 +67,17 @@ def test_images_are_segmented_by_an_example_and_by_a_concept(photos: Path) -> No
     assert (photos / "again/2.mask.png").is_file()
 
 
+def test_hsnet_learns_and_segments(photos: Path) -> None:
+    hsnet = ("--model", "hsnet-lite0")
+    for words in (
+        ("learn", "photos/0.jpg", "photos/1.jpg", "-o", "red"),
+        ("segment", "photos/2.jpg", "--like", "red.concept", "-o", "out"),
+    ):
+        found = run(*words, *hsnet, folder=photos)
+        assert found.returncode == 0, found.stderr
+    assert (photos / "out/2.mask.png").is_file()
+
+
 def test_what_images_share_is_segmented(photos: Path) -> None:
     found = run("saliency", "photos/*.jpg", "-o", "maps", folder=photos)
     assert found.returncode == 0, found.stderr

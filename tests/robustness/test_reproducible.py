@@ -39,11 +39,13 @@ print(hashlib.sha256(b"".join(np.ascontiguousarray(array).tobytes() for array in
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["onnx", "torch", "hsnet", "groups", "scenes"])
+@pytest.mark.parametrize("kind", ["onnx", "torch", "hsnet", "hsnet on onnx", "groups", "scenes"])
 def test_equal_runs_have_equal_bits(kind, tmp_path, record_property):
     model = {"onnx": "prototypes-lite0", "torch": "prototypes-lite0"}.get(kind, "")
     if kind == "hsnet":
         kind, model = "torch", str(make_hsnet_run(tmp_path))
+    elif kind == "hsnet on onnx":
+        kind, model = "onnx", "hsnet-lite0"
     elif kind == "scenes":
         model = str(write_run(tmp_path / "run"))
     environment = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}

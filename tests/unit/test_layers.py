@@ -30,6 +30,7 @@ SIBLINGS = {
     ("backbones", "ops"),
     ("metrics", "data"),
     ("weights", "models"),
+    ("engine", "models"),
     ("engine", "weights"),
     ("evaluate", "jobs"),
     ("serve", "app"),
@@ -38,14 +39,15 @@ SIBLINGS = {
 
 WITHOUT_TORCH = (
     "app", "backbones.normalisation", "cli", "engine.onnx", "engine.protocol", "errors", "io", "jobs", "ops.bilinear",
-    "ops.consensus", "ops.distance", "ops.guided_filter", "ops.presence", "ops.prototypes", "predict.co_saliency",
-    "predict.concept", "predict.consensus", "predict.edges", "predict.engines", "predict.examples",
-    "predict.few_shot", "predict.group_health", "predict.heads.features", "predict.heads.open", "predict.heads.panet",
-    "predict.heads.protocol", "predict.heads.prototypes", "predict.inputs", "predict.instances", "predict.map_folder",
-    "predict.marks", "predict.onnx_saliency", "predict.presence", "predict.pretrained", "predict.result",
-    "predict.saliency", "predict.scene_parser", "predict.segmenter", "predict.selector", "predict.windows",
-    "predict.worlds", "serve", "train.recipes.load", "train.samples.sources", "version", "viz", "weights.__init__",
-    "weights.exported", "weights.names",
+    "ops.consensus", "ops.distance", "ops.guided_filter", "ops.hypercorrelation.masks", "ops.hypercorrelation.products",
+    "ops.hypercorrelation.supports", "ops.presence", "ops.prototypes", "ops.shots", "predict.co_saliency",
+    "predict.concept", "predict.consensus", "predict.edges", "predict.engines", "predict.examples", "predict.few_shot",
+    "predict.group_health", "predict.heads.features", "predict.heads.hsnet", "predict.heads.open",
+    "predict.heads.panet", "predict.heads.protocol", "predict.heads.prototypes", "predict.inputs", "predict.instances",
+    "predict.map_folder", "predict.marks", "predict.onnx_saliency", "predict.presence", "predict.pretrained",
+    "predict.result", "predict.saliency", "predict.scene_parser", "predict.segmenter", "predict.selector",
+    "predict.windows", "predict.worlds", "serve", "train.recipes.load", "train.samples.sources", "version", "viz",
+    "weights.__init__", "weights.exported", "weights.names",
 )  # fmt: skip
 """Packages (with all their modules) and modules that run where torch is not installed."""
 

@@ -9,14 +9,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float32, UInt8
+from jaxtyping import Bool, Float32, UInt8
 
 from likewise.engine.protocol import Features, Vectors
 from likewise.errors import ModelError, WeightsError
 from likewise.io.resize import resize_image
+from likewise.ops.hypercorrelation.masks import level_masks
+from likewise.ops.hypercorrelation.products import operands
+from likewise.ops.hypercorrelation.supports import Support, SupportLevel
 
 BACKBONE, SALIENCY, SCENE = "likewise backbone", "likewise saliency", "likewise scene"
 VECTORS, GROUP_MASK, CONCEPT = "likewise group vectors", "likewise group mask", "likewise concept"
+UNITS, LOGITS = "likewise unit features", "likewise correlations"
 MARKS = "likewise marks"
 """Values of `kind` in the metadata of the files that `likewise.export` writes."""
 SEMANTIC = "semantic"
@@ -100,6 +104,69 @@ class OnnxBackbone:
 
     def __repr__(self) -> str:
         return f"OnnxBackbone({self.name!r})"
+
+
+class OnnxCorrelationNetwork:
+    """An HSNet, as a `CorrelationNetwork`; errors are those of `OnnxGraph`.
+
+    Args:
+        units, logits: the files of the backbone and of what follows it.
+        rescue: see `likewise.models.hsnet.HSNetConfig`.
+    """
+
+    engine = "onnx"
+
+    def __init__(self, units: str | Path, logits: str | Path, *, device: str = "cpu", rescue: bool = True) -> None:
+        self.first = OnnxGraph(units, UNITS, device=device)
+        self.second = OnnxGraph(logits, LOGITS, device=device)
+        if self.first.fingerprint != self.second.fingerprint:
+            raise WeightsError(f"{units} and {logits} have different weights; export both again")
+        card = self.first.card
+        self.backbone, self.fingerprint, self.side = card["backbone"], self.first.fingerprint, int(card["side"])
+        channels: Mapping[str, Sequence[int]] = json.loads(card["channels"])
+        self.channels: Mapping[int, Sequence[int]] = {int(stride): own for stride, own in channels.items()}
+        layers: Mapping[str, Sequence[tuple[int, int]]] = json.loads(card["layers"])
+        self.layers = {int(stride): [(side, step) for side, step in own] for stride, own in layers.items()}
+        self.masked, self.rescue = bool(int(card["masked"])), rescue
+
+    def encode_support(self, image: UInt8[np.ndarray, "h w 3"], foreground: Bool[np.ndarray, "h w"]) -> Support:
+        """Return the foreground features of an example."""
+        units = self.units(image[None], self.anywhere())
+        if self.masked:
+            planes = {stride: own.shape[2:] for stride, own in zip(self.channels, units, strict=True)}
+            masks = level_masks(foreground[None].astype(np.float32), planes, rescue=self.rescue)
+            units = self.units(image[None], [masks[stride] for stride in self.channels])
+        levels = {}
+        for (stride, channels), own in zip(self.channels.items(), units, strict=True):
+            levels[stride] = SupportLevel.of(np.split(own[0], np.cumsum(channels)[:-1]))
+        return Support(levels)
+
+    def prepare(self, support: Support) -> dict[str, np.ndarray]:
+        """Return the support's inputs of the second graph."""
+        return operands(support, self.layers)
+
+    def encode_query(self, images: UInt8[np.ndarray, "b h w 3"]) -> list[dict[str, np.ndarray]]:
+        """Return each image's inputs of the second graph."""
+        units = self.units(images, self.anywhere())
+        names = [f"units{stride}" for stride in self.channels]
+        return [{name: own[index] for name, own in zip(names, units, strict=True)} for index in range(len(images))]
+
+    def logits(
+        self, query: dict[str, np.ndarray], supports: Sequence[dict[str, np.ndarray]]
+    ) -> list[Float32[np.ndarray, "2 h w"]]:
+        """Return logits of background and foreground for each shot."""
+        return [self.second.run(query | support)[0] for support in supports]
+
+    def units(
+        self, images: UInt8[np.ndarray, "b h w 3"], masks: Sequence[Float32[np.ndarray, "#b _h _w"]]
+    ) -> list[Float32[np.ndarray, "b _c _h _w"]]:
+        """Return the unit features of images under masks, the taps of each stride concatenated."""
+        names = [f"masks{stride}" for stride in self.channels]
+        return self.first.run({"images": images} | dict(zip(names, masks, strict=True)))
+
+    def anywhere(self) -> list[Float32[np.ndarray, "1 1 1"]]:
+        """Return masks that hide nothing."""
+        return [np.ones((1, 1, 1), np.float32) for _ in self.channels]
 
 
 class OnnxSaliencyNetwork:

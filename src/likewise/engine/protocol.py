@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol, runtime_checkable
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Float32, UInt8
+from jaxtyping import Bool, Float32, UInt8
+
+from likewise.ops.hypercorrelation.supports import Support
 
 Vectors = dict[int, np.ndarray]
 """Vectors of the images of a group (ICNet's single-image vectors): for each stride `Float32[np.ndarray, "n 2 c"]`,
@@ -51,6 +54,41 @@ class FeatureExtractor(Protocol):
 
     def levels(self, images: UInt8[np.ndarray, "b h w 3"]) -> list[Float32[np.ndarray, "b _c _h _w"]]:
         """Return the taps alone, which is faster."""
+        ...
+
+
+@runtime_checkable
+class CorrelationNetwork(Protocol):
+    """An HSNet: its backbone, and its comparison of an image with an example. Shots are joined by the caller.
+
+    Attributes:
+        backbone: the backbone and its taps, such as "lite0@blocks.2.0+blocks.2.1".
+        fingerprint: of the weights; concepts state it. Equal for the same weights in every engine.
+        engine: "onnx" or "torch".
+        channels: of the taps of each stride.
+        side: default input size in pixels.
+    """
+
+    backbone: str
+    fingerprint: str
+    engine: str
+    channels: Mapping[int, Sequence[int]]
+    side: int
+
+    def encode_support(self, image: UInt8[np.ndarray, "h w 3"], foreground: Bool[np.ndarray, "h w"]) -> Support:
+        """Return the foreground features of an example, whose sides are multiples of 16, at least 32 pixels."""
+        ...
+
+    def prepare(self, support: Support) -> Any:
+        """Return a support as `logits` takes it."""
+        ...
+
+    def encode_query(self, images: UInt8[np.ndarray, "b h w 3"]) -> list[Any]:
+        """Return each image as `logits` takes it; sizes as for `encode_support`."""
+        ...
+
+    def logits(self, query: Any, supports: Sequence[Any]) -> list[Float32[np.ndarray, "2 h w"]]:
+        """Return logits of background and foreground for each shot, at a quarter of the input's size."""
         ...
 
 

@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float32, UInt8
+from jaxtyping import Bool, Float32, UInt8
 from torch import Tensor
 
 from likewise.engine.protocol import Features, Vectors
 from likewise.io.resize import resize_image
+from likewise.models.hsnet_inference import (
+    Learned,
+    channels_of,
+    encode_query,
+    encode_support,
+    learned,
+    relate_and_classify,
+)
+from likewise.ops.hypercorrelation.supports import Support
 
 
 class TorchBackbone:
@@ -47,6 +58,47 @@ class TorchBackbone:
 
     def __repr__(self) -> str:
         return f"TorchBackbone({self.name!r}, {next(self.backbone.parameters()).device})"
+
+
+class TorchCorrelationNetwork:
+    """An HSNet (`likewise.models.hsnet`), ready for inference, as a `CorrelationNetwork`.
+
+    Args:
+        network: its config is changed by `rescue`.
+        fingerprint: of the weights, taken before batch norm was folded.
+        side: default input size in pixels.
+        rescue: see `likewise.models.hsnet.HSNetConfig`.
+    """
+
+    engine = "torch"
+
+    def __init__(self, network: Any, fingerprint: str, side: int, *, rescue: bool) -> None:
+        self.network, self.fingerprint, self.side = network, fingerprint, side
+        network.config = replace(network.config, rescue=rescue)
+        self.backbone = f"{network.backbone.spec.name}@{'+'.join(tap.module for tap in network.backbone.taps)}"
+        self.channels: Mapping[int, Sequence[int]] = channels_of(network)
+
+    @torch.inference_mode()
+    def encode_support(self, image: UInt8[np.ndarray, "h w 3"], foreground: Bool[np.ndarray, "h w"]) -> Support:
+        """Return the foreground features of an example."""
+        images = normalised(self.network.backbone, image[None])
+        masks = torch.from_numpy(foreground)[None].to(images.device).float()
+        return encode_support(self.network, images, masks)[0]
+
+    @torch.inference_mode()
+    def prepare(self, support: Support) -> Learned:
+        """Return a support on the device of the network."""
+        return learned(self.network, [support])[0]
+
+    @torch.inference_mode()
+    def encode_query(self, images: UInt8[np.ndarray, "b h w 3"]) -> list[list[Tensor]]:
+        """Return the unit features of each image."""
+        taps = encode_query(self.network, normalised(self.network.backbone, images))
+        return [[tap[index : index + 1] for tap in taps] for index in range(len(images))]
+
+    def logits(self, query: list[Tensor], supports: Sequence[Learned]) -> list[Float32[np.ndarray, "2 h w"]]:
+        """Return logits of background and foreground for each shot."""
+        return list(relate_and_classify(self.network, query, supports).cpu().numpy())
 
 
 class TorchSaliencyNetwork:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,13 +12,29 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
-from likewise.engine.onnx import OnnxBackbone, OnnxGroupNetwork, OnnxSaliencyNetwork, OnnxSceneNetwork, open_session
-from likewise.engine.torch import TorchBackbone, TorchGroupNetwork, TorchSaliencyNetwork, TorchSceneNetwork
+from likewise.engine.onnx import (
+    OnnxBackbone,
+    OnnxCorrelationNetwork,
+    OnnxGroupNetwork,
+    OnnxSaliencyNetwork,
+    OnnxSceneNetwork,
+    open_session,
+)
+from likewise.engine.protocol import CorrelationNetwork
+from likewise.engine.torch import (
+    TorchBackbone,
+    TorchCorrelationNetwork,
+    TorchGroupNetwork,
+    TorchSaliencyNetwork,
+    TorchSceneNetwork,
+)
 from likewise.predict.concept import Concept
 from likewise.predict.few_shot import FewShot
 
 SIZES = ((32, 32), (96, 64), (288, 512), (320, 320))
 """Heights and widths, in pixels, of the images that are compared; odd ones where a graph takes them."""
+SUPPORT_SIZES = ((32, 32), (96, 48), (208, 304), (256, 256), (336, 112))
+"""Those of examples of HSNet."""
 ODD_SIZES = ((33, 47), (64, 64), (101, 190))
 
 
@@ -36,6 +54,7 @@ def compare(method: str, own: Any, graphs: Mapping[str, Path]) -> tuple[Differen
         graphs: the files by role.
     """
     comparisons: dict[str, Callable[[Any, Mapping[str, Path]], dict[str, float]]] = {
+        "hsnet": compare_hsnet,
         "saliency": compare_saliency,
         "icnet": compare_groups,
         "mcibi": compare_scenes,
@@ -54,6 +73,34 @@ def compare_backbone(network: Any, graphs: Mapping[str, Path]) -> dict[str, floa
         levels = zip(by_onnx.features(images).levels, by_torch.features(images).levels, strict=True)
         largest = max(largest, *(difference(found, expected) for found, expected in levels))
     return {"backbone": largest}
+
+
+def compare_hsnet(network: Any, graphs: Mapping[str, Path]) -> dict[str, float]:
+    """Objects that fill a quarter of an image, and four pixels; the support's features are compared on both."""
+    by_onnx: CorrelationNetwork = OnnxCorrelationNetwork(graphs["units"], graphs["logits"])
+    by_torch: CorrelationNetwork = TorchCorrelationNetwork(copy.deepcopy(network), "", by_onnx.side, rescue=True)
+    units, logits, supports = 0.0, 0.0, []
+    for index, (height, width) in enumerate(SUPPORT_SIZES):
+        foreground = np.zeros((height, width), bool)
+        side = (2, 2) if index % 2 else (height // 2, width // 2)
+        foreground[height // 4 : height // 4 + side[0], width // 3 : width // 3 + side[1]] = True
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about the small object
+            own, reference = (
+                each.encode_support(sample(height, width, index), foreground) for each in (by_onnx, by_torch)
+            )
+        for stride, level in reference.levels.items():
+            pairs = zip(own.levels[stride].features, level.features, strict=True)
+            units = max(units, *(difference(found, expected) for found, expected in pairs))
+        supports.append(reference)
+    for size in SIZES:
+        images = sample(*size, seed=9)[None]
+        found, expected = (
+            each.logits(each.encode_query(images)[0], [each.prepare(support) for support in supports])
+            for each in (by_onnx, by_torch)
+        )
+        logits = max(logits, *(difference(*pair) for pair in zip(found, expected, strict=True)))
+    return {"units": units, "logits": logits}
 
 
 def compare_saliency(network: Any, graphs: Mapping[str, Path]) -> dict[str, float]:

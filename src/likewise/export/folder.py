@@ -16,7 +16,14 @@ from likewise.engine.onnx import open_session
 from likewise.errors import ModelError, OutputError
 from likewise.export.check import Difference, compare
 from likewise.export.concept import ConceptGraph
-from likewise.export.networks import export_backbone, export_concept, export_groups, export_saliency, export_scenes
+from likewise.export.networks import (
+    export_backbone,
+    export_concept,
+    export_groups,
+    export_hsnet,
+    export_saliency,
+    export_scenes,
+)
 from likewise.io.atomic import write_atomically
 from likewise.predict.concept import Concept
 from likewise.predict.few_shot import FewShot
@@ -32,6 +39,12 @@ IMAGE = "RGB image, uint8, height x width x 3, values 0 to 255; the graph normal
 NOTES = {
     "backbone": f"images: {IMAGE}. Both sides are multiples of {{multiple}}; resize with an antialiased bilinear "
     "filter (Pillow's) to about 320 x 320 pixels, keeping the aspect. Outputs: a feature map for each tap.",
+    "units": f"images: {IMAGE}. Both sides are multiples of 16, at least 32; resize with an antialiased bilinear "
+    "filter to about {{side}} x {{side}} pixels, keeping the aspect. masks8, masks16, masks32: an example's mask at "
+    "the size of each output, float32 in [0, 1]; for a query ones of shape (1, 1, 1). Outputs: unit features.",
+    "logits": "units8, units16, units32: of one query. The other inputs describe one example; "
+    "`likewise.ops.hypercorrelation.products.operands` makes them of its unit features. logits: of background and "
+    "foreground, at a quarter of the query's size.",
     "maps": f"images: {IMAGE}; resize to {{side}} x {{side}} with an antialiased bilinear filter. maps: the "
     "probability that a pixel is salient; resize it to the image.",
     "vectors": f"images: {IMAGE}; resize to {{side}} x {{side}}. maps: its saliency map of that size, float32 in "
@@ -87,11 +100,6 @@ def export_model(
     refuse_exported(model)
     methods = (*FEW_SHOT, *CO_SALIENCY, *SALIENCY, *SCENES)
     opened = open_model(model, methods, weights=weights, backbone=backbone, taps=taps)
-    if opened.method == "hsnet":
-        raise ModelError(
-            f"{model} is an HSNet, which has no export: its comparison with the examples depends on their number and "
-            "size; export a model of prototypes or panet, or run it on torch"
-        )
     out = prepare_folder(Path(out), force=force)
     entries = {"name": opened.name, "weights": str(model)}
     network: Any = opened.network
@@ -104,6 +112,10 @@ def export_model(
         elif opened.method in CO_SALIENCY:
             graphs = {"vectors": out / "vectors.onnx", "masks": out / "masks.onnx"}
             export_groups(network, graphs["vectors"], graphs["masks"], card=entries)
+        elif opened.method == "hsnet":
+            graphs = {"units": out / "units.onnx", "logits": out / "logits.onnx"}
+            settings = {"authors": opened.authors}
+            export_hsnet(network, graphs["units"], graphs["logits"], card=entries)
         elif opened.method in SCENES:
             graphs = {"scenes": out / "scenes.onnx"}
             settings = {"classes": list(opened.trained_classes), "side": training_side(model)}
@@ -158,7 +170,10 @@ def export_baked(
         choice |= {"backbone": name, "taps": taps.split("+")}
     opened = open_model(source, FEW_SHOT, **choice)
     if opened.method == "hsnet":
-        raise ModelError(f"{path} is a concept of an HSNet, which has no export; learn it with prototypes or panet")
+        raise ModelError(
+            f"{path} is a concept of an HSNet, which cannot be baked into one graph: a support of any size is many "
+            "inputs; export the model, or learn the concept with prototypes or panet"
+        )
     few_shot = FewShot(
         str(source), engine="torch", device="cpu", side=concept.side, quality="fast", edges=False, **choice
     )

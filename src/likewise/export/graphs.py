@@ -45,11 +45,18 @@ class PaddedConv2d(nn.Module):
         return F.conv2d(F.pad(x, padding), self.weight, self.bias, self.stride, 0, self.dilation, self.groups)
 
 
-def exportable(network: Any, *, any_size: bool = False) -> Any:
-    """Return a copy of the network in evaluation mode whose convolutions export; see `PaddedConv2d`."""
+def exportable(network: Any, *, multiple: int | None = None) -> Any:
+    """Return a copy of the network in evaluation mode whose convolutions export; see `PaddedConv2d`.
+
+    Args:
+        multiple: both sides of an input image are multiples of this; None: of the deepest stride.
+    """
     network = copy.deepcopy(network).eval().requires_grad_(False)
-    for name, module in list(network.named_modules()):
+    stride = 1
+    for name, module in list(network.named_modules()):  # in the order in which an image passes them
         if isinstance(module, Conv2dSame):
+            stride *= max(module.stride)
+            any_size = multiple is not None and multiple % stride != 0
             replace_module(network, name, PaddedConv2d(module, any_size=any_size))
     return network
 
@@ -113,7 +120,7 @@ class SceneGraph(nn.Module):
 
     def __init__(self, network: Any) -> None:
         super().__init__()
-        self.network = exportable(network, any_size=True)
+        self.network = exportable(network, multiple=1)
 
     def forward(self, images: UInt8[Tensor, "b h w 3"]) -> Float[Tensor, "b k h w"]:
         return self.network(self.network.backbone.normalise(images)).softmax(dim=1)

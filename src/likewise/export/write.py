@@ -35,7 +35,7 @@ def write_graph(
     outputs: Sequence[str],
     axes: Axes,
     card: Mapping[str, str],
-    weights: Path | None = None,
+    weights: Sequence[Path] = (),
 ) -> None:
     """Write a module of `likewise.export.graphs` as an ONNX file that `likewise.engine.onnx.OnnxGraph` runs.
 
@@ -43,8 +43,8 @@ def write_graph(
         module: in evaluation mode, batch norm not folded: ONNX Runtime folds it.
         examples: a tensor for each input.
         card: entries of the metadata; "kind" says what the graph is.
-        weights: a safetensors file in the folder of `path` that holds the weights in half precision. The graph then
-            refers to its entries, and holds only what they lack.
+        weights: safetensors or ONNX files in the folder of `path`. The graph refers to their entries, and holds only
+            what they lack.
     """
     with write_atomically(path) as part:
         with warnings.catch_warnings(), torch.inference_mode():
@@ -64,7 +64,7 @@ def write_graph(
                 dynamo=False,
             )
         model = onnx.load(part)
-        halve_weights(model, {} if weights is None else locate_entries(weights))
+        halve_weights(model, {key: place for file in weights for key, place in locate_entries(file).items()})
         merge_equal_nodes(model)
         onnx.helper.set_model_props(model, {"format": str(FORMAT), **card})
         part.write_bytes(model.SerializeToString())
@@ -79,17 +79,16 @@ def halve_weights(model: Any, entries: Mapping[bytes, tuple[str, int, int]]) -> 
     for weight in model.graph.initializer:
         values = numpy_helper.to_array(weight)
         half = values.astype(np.float16) if values.dtype == np.float32 and values.size > 1 else values
-        if half.dtype == values.dtype or not np.array_equal(half.astype(np.float32), values):
-            kept.append(weight)
-            continue
-        stored = numpy_helper.from_array(half, f"{weight.name}.half")
-        if place := entries.get(half.tobytes()):
+        stored = weight
+        if half.dtype != values.dtype and np.array_equal(half.astype(np.float32), values):
+            stored = numpy_helper.from_array(half, f"{weight.name}.half")
+            casts.append(helper.make_node("Cast", [stored.name], [weight.name], to=TensorProto.FLOAT))
+        if values.size > 1 and (place := entries.get(numpy_helper.to_array(stored).tobytes())):
             stored.ClearField("raw_data")
             stored.data_location = TensorProto.EXTERNAL
             for key, value in zip(("location", "offset", "length"), place, strict=True):
                 stored.external_data.add(key=key, value=str(value))
         kept.append(stored)
-        casts.append(helper.make_node("Cast", [stored.name], [weight.name], to=TensorProto.FLOAT))
     nodes = [*casts, *model.graph.node]
     del model.graph.initializer[:], model.graph.node[:]
     model.graph.initializer.extend(kept)
@@ -126,8 +125,11 @@ def merge_equal_nodes(model: Any) -> None:
 
 
 def locate_entries(path: Path) -> dict[bytes, tuple[str, int, int]]:
-    """Return the place (file name, offset, length) of each entry of a safetensors file, by the entry's bytes."""
+    """Return the place (file name, offset, length) of each entry of a safetensors or ONNX file, by its bytes."""
     content = path.read_bytes()
+    if path.suffix == ".onnx":
+        weights = [weight.raw_data for weight in onnx.load(path, load_external_data=False).graph.initializer]
+        return {own: (path.name, content.index(own), len(own)) for own in weights if own}
     (length,) = struct.unpack("<Q", content[:8])
     header, start = json.loads(content[8 : 8 + length]), 8 + length
     spans = (start + np.array(entry["data_offsets"]) for name, entry in header.items() if name != "__metadata__")

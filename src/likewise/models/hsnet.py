@@ -18,6 +18,7 @@ for a level is replaced by the finest level that holds it (`HSNetConfig.rescue`)
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -130,7 +131,8 @@ class HSNet(nn.Module):
         images = images.contiguous(memory_format=torch.channels_last)
         return self.backbone(resize(images, (height, width), align_corners=True))
 
-    def of_stride(self, taps: list[Tensor], stride: int) -> list[Tensor]:
+    def of_stride(self, taps: list[Any], stride: int) -> list[Any]:
+        """Return those of a list with one element for each tap that belong to a stride."""
         return [tap for tap, own in zip(taps, self.strides, strict=True) if own == stride]
 
     def relate(self, query: Taps, support: Taps) -> Float[Tensor, "b c hq wq"]:
@@ -156,11 +158,14 @@ class HSNet(nn.Module):
 
     def decode(self, encoded: Float[Tensor, "b c h w"], size: tuple[int, int]) -> Float[Tensor, "b 2 ho wo"]:
         """Return logits at `size` (height, width), by way of twice the encoded size (section 4.4)."""
-        features = self.decoder(encoded)
-        height, width = plane_size(features)
-        logits = self.classifier(resize(features, (2 * height, 2 * width), align_corners=True))
         # Resizing two channels is faster with the channels first, and in single precision than in half.
-        return resize(logits.float().contiguous(), size, align_corners=True)
+        return resize(self.classify(encoded).float().contiguous(), size, align_corners=True)
+
+    def classify(self, encoded: Float[Tensor, "b c h w"]) -> Float[Tensor, "b 2 2*h 2*w"]:
+        """Return logits at twice the encoded size."""
+        height, width = plane_size(encoded)
+        features = resize(self.decoder(encoded), (2 * height, 2 * width), align_corners=True)
+        return self.classifier(features)
 
     def loss(
         self,
@@ -222,3 +227,8 @@ def lite0(config: HSNetConfig | None = None) -> HSNet:
     """Our variant on the bundled backbone: every block of stages 2 to 6, with 2, 6 and 5 taps."""
     spec = BACKBONES["lite0"]
     return HSNet(Backbone(spec.with_taps(*(tap.module for tap in spec.taps if tap.stride in STRIDES))), config)
+
+
+def training_side(network: HSNet) -> int:
+    """Return the side in pixels of the square images that a network is trained on."""
+    return 256 if network.backbone.spec.name == "lite0" else 400

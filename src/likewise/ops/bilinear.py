@@ -79,11 +79,12 @@ def neighbours(
     length_in: int, length_out: int, *, align_corners: bool
 ) -> tuple[Int[np.ndarray, " n"], Int[np.ndarray, " n"], Float32[np.ndarray, " n"]]:
     """Return the two input positions that each output position lies between, and the weight of the second."""
-    positions = np.arange(length_out, dtype=np.float64)
     if align_corners:
-        positions *= (length_in - 1) / max(length_out - 1, 1)
+        # In single precision, as torch: whether a sample falls on a pixel or just beside it decides what a mask shows.
+        scale = np.float32(length_in - 1) / np.float32(max(length_out - 1, 1))
+        positions = np.arange(length_out, dtype=np.float32) * scale
     else:
-        positions = ((positions + 0.5) * (length_in / length_out) - 0.5).clip(0)
+        positions = ((np.arange(length_out) + 0.5) * (length_in / length_out) - 0.5).clip(0)
     first = np.minimum(positions.astype(np.int64), length_in - 1)
     return first, np.minimum(first + 1, length_in - 1), (positions - first).astype(np.float32)
 

@@ -172,10 +172,13 @@ def load_trained(path: str | Path) -> tuple[nn.Module, tuple[str, ...]]:
 
 
 def bundled_backbone_state(network: Any, name: str) -> dict[str, Tensor]:
-    """The entries of a network's backbone with a bundled model's weights, and ImageNet's where that has none."""
+    """The entries of a network's backbone with a bundled model's weights, and ImageNet's where that has none.
+
+    ImageNet's are rounded to half precision, as in the graphs.
+    """
     file = MODELS[name].file
     assert file is not None
-    imagenet, bundled = load_backbone(network.backbone.spec).state_dict(), read_state(file)
+    imagenet, bundled = load_backbone(network.backbone.spec).half().float().state_dict(), read_state(file)
     return {f"backbone.{entry}": bundled.get(f"backbone.{entry}", value) for entry, value in imagenet.items()}
 
 

@@ -52,6 +52,7 @@ MODELS: dict[str, ModelEntry] = {
         "hsnet",
         "HSNet (ICCV 2021) at half width on lite0, trained by us",
         PRETRAINED / "hsnet-lite0.safetensors",
+        {"units": PRETRAINED / "hsnet-lite0.units.onnx", "logits": PRETRAINED / "hsnet-lite0.logits.onnx"},
     ),
     "prototypes": ModelEntry("prototypes", "prototypes-lite0's method on any backbone, or on a run of PANet"),
     "panet": ModelEntry("panet", "PANet without training, on any backbone"),

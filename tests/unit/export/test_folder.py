@@ -100,6 +100,22 @@ def test_a_baked_concept_needs_an_image_only(model: str, work: Path, examples: l
         FewShot(str(work / f"baked-{model}"))
 
 
+def test_an_hsnet_runs_from_its_folder(work: Path, examples: list[Example]) -> None:
+    run = make_hsnet_run(work / "hsnet")
+    done = export_model(run, work / "hsnet-onnx", check=True)
+    assert [graph for graph, _ in done.differences] == ["units.onnx", "logits.onnx"]
+    assert max(largest for _, largest in done.differences) < 1e-5
+    by_onnx, by_torch = FewShot(str(work / "hsnet-onnx")), FewShot(str(run), device="cpu")
+    assert by_onnx.engine == "onnx"
+    concept = by_torch.learn(examples)
+    query = sample(150, 200)
+    found, expected = (few_shot.segment(query, concept).probability for few_shot in (by_onnx, by_torch))
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    concept.save(work / "hsnet.concept")
+    with pytest.raises(ModelError, match="HSNet"):
+        export_baked(work / "hsnet.concept", work / "never", model=run)
+
+
 def test_a_concept_of_other_weights_is_refused(work: Path, examples: list[Example]) -> None:
     concept = FewShot("panet-lite0").learn(examples)
     concept.save(work / "own.concept")
@@ -114,13 +130,13 @@ def test_a_concept_of_other_weights_is_refused(work: Path, examples: list[Exampl
     assert not (work / "never").exists()
 
 
-def test_models_without_an_export_and_full_folders_are_refused(panet: Path, work: Path) -> None:
-    with pytest.raises(ModelError, match="HSNet"):
-        export_model(make_hsnet_run(work / "hsnet"), work / "never")
+def test_exported_models_and_full_folders_are_refused(panet: Path, work: Path) -> None:
     with pytest.raises(ModelError, match="exported model"):
         export_model(panet, work / "never")
-    with pytest.raises(OutputError, match="hsnet"):
-        export_model("panet", work / "hsnet", force=True)
+    (work / "full").mkdir()
+    (work / "full/notes.txt").write_text("mine")
+    with pytest.raises(OutputError, match="full"):
+        export_model("panet", work / "full", force=True)
     assert not (work / "never").exists()
 
 

@@ -6,8 +6,8 @@ from einops import einsum, rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from likewise.errors import warn
-from likewise.ops.features import resize
+from likewise.ops.features import plane_size, resize
+from likewise.ops.hypercorrelation.masks import level_masks
 
 Taps = list[Float[Tensor, "b _c _h _w"]]
 """Feature maps, shallow to deep."""
@@ -23,11 +23,12 @@ def unit(features: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
 
 def masked_unit_features(taps: Taps, strides: list[int], mask: Float[Tensor, "b h w"], *, rescue: bool) -> Taps:
     """Return the unit features of every tap, multiplied by the mask before normalisation (HSNet, equation 1)."""
-    planes = {stride: tap.shape[-2:] for stride, tap in zip(strides, taps, strict=True)}
+    planes = {stride: plane_size(tap) for stride, tap in zip(strides, taps, strict=True)}
     # Always in single precision: where a sample falls on a pixel up to rounding, its neighbour's weight is 1e-6 or 0,
     # and a unit feature is far from small even if the masked feature is.
-    masks = level_masks(mask.float(), planes, rescue=rescue)
-    return [unit(tap * masks[stride][:, None].to(tap.dtype)) for stride, tap in zip(strides, taps, strict=True)]
+    levels = level_masks(mask.detach().float().cpu().numpy(), planes, rescue=rescue)
+    masks = {stride: torch.from_numpy(level)[:, None].to(taps[0]) for stride, level in levels.items()}
+    return [unit(tap * masks[stride]) for stride, tap in zip(strides, taps, strict=True)]
 
 
 def correlate(
@@ -50,37 +51,6 @@ def resize4d(x: Float[Tensor, "b c hq wq hs ws"], shape: torch.Size) -> Float[Te
     x = rearrange(x, "b (c hs ws) hq wq -> b (c hq wq) hs ws", hs=hs, ws=ws)
     x = resize(x, (shape[2], shape[3]), align_corners=True)
     return rearrange(x, "b (c hq wq) hs ws -> b c hq wq hs ws", hq=shape[0], wq=shape[1])
-
-
-def level_masks(
-    mask: Float[Tensor, "b h w"], planes: dict[int, torch.Size], *, rescue: bool
-) -> dict[int, Float[Tensor, "b _h _w"]]:
-    """Return the mask at the size of each level by stride, bilinear, so in [0, 1] and not binary.
-
-    Warns when a nonempty mask vanishes at a level; with `rescue` the max-pooled mask of the finest level that still
-    holds it takes its place.
-    """
-    masks = {
-        stride: resize(mask[:, None], (size[0], size[1]), align_corners=True)[:, 0]
-        for stride, size in sorted(planes.items())
-    }
-    held = {stride: level.flatten(1).any(dim=1) for stride, level in masks.items()}
-    vanished = [stride for stride in masks if (mask.flatten(1).any(dim=1) & ~held[stride]).any()]
-    if not vanished:
-        return masks
-    strides = " and ".join(str(stride) for stride in vanished)
-    warn(
-        f"a support mask is too small for stride {strides}; "
-        + ("the finest level that holds it is used instead" if rescue else "this stride has no correlations")
-        + ". Use an image in which the object is larger, or crop it."
-    )
-    if rescue:
-        for shot in range(len(mask)):
-            finest = next((masks[stride][shot] for stride in masks if held[stride][shot]), mask[shot])
-            for stride in vanished:
-                if not held[stride][shot]:
-                    masks[stride][shot] = F.adaptive_max_pool2d(finest[None], masks[stride].shape[-2:])[0]
-    return masks
 
 
 class CenterPivotConv4d(nn.Module):

@@ -1,14 +1,14 @@
-"""Encoded supports: the foreground features of each stride, packed into arrays to be saved."""
+"""Encoded supports: the foreground features of each stride, packed into arrays to be saved. Numpy only."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from jaxtyping import Float, Int
-from torch import Tensor
-from torch.nn.utils.rnn import pad_sequence
+
+from likewise.errors import ConceptError
 
 
 @dataclass(frozen=True)
@@ -18,23 +18,18 @@ class SupportLevel:
     `positions` are rows and columns in row-major order; `plane` is the height and width of the whole support plane.
     """
 
-    features: tuple[Float[Tensor, "p _c"], ...]
-    positions: Int[Tensor, "p 2"]
+    features: tuple[Float[np.ndarray, "p _c"], ...]
+    positions: Int[np.ndarray, "p 2"]
     plane: tuple[int, int]
 
     @classmethod
-    def of(cls, taps: list[Float[Tensor, "_c h w"]]) -> SupportLevel:
+    def of(cls, taps: Sequence[Float[np.ndarray, "_c h w"]]) -> SupportLevel:
         """Keep the positions where any tap is nonzero; for an empty level, one position of zeros."""
-        foreground = torch.stack([tap.any(dim=0) for tap in taps]).any(dim=0)
+        foreground = np.any([tap.any(axis=0) for tap in taps], axis=0)
         if not foreground.any():
             foreground[0, 0] = True
-        features = tuple(tap[:, foreground].T.contiguous() for tap in taps)
-        return cls(features, foreground.nonzero(), (foreground.shape[0], foreground.shape[1]))
-
-    def to(self, like: Tensor) -> SupportLevel:
-        """Move to the device and dtype of `like`."""
-        features = tuple(tap.to(like) for tap in self.features)
-        return SupportLevel(features, self.positions.to(like.device), self.plane)
+        features = tuple(np.ascontiguousarray(tap[:, foreground].T) for tap in taps)
+        return cls(features, np.argwhere(foreground), (foreground.shape[0], foreground.shape[1]))
 
 
 @dataclass(frozen=True)
@@ -43,28 +38,47 @@ class Support:
 
     levels: dict[int, SupportLevel]
 
-    def to(self, like: Tensor) -> Support:
-        return Support({stride: level.to(like) for stride, level in self.levels.items()})
+
+def check_supports(supports: Sequence[Support], channels: Mapping[int, Sequence[int]]) -> None:
+    """Raise a `ConceptError` unless there are supports and they were encoded with this backbone.
+
+    Args:
+        channels: of the taps of each stride.
+    """
+    if not supports:
+        raise ConceptError("no supports to segment with; encode at least one example first")
+    own = [count for stride in channels for count in channels[stride]]
+    for support in supports:
+        found = [tap.shape[1] for level in support.levels.values() for tap in level.features]
+        if found != own:
+            raise ConceptError(
+                f"the support has {len(found)} taps of {sum(found)} channels, the network has {len(own)} of "
+                f"{sum(own)}: it was encoded with another backbone; encode it again"
+            )
 
 
-def pack_supports(supports: list[Support]) -> dict[str, np.ndarray]:
+def pack_supports(supports: Sequence[Support]) -> dict[str, np.ndarray]:
     """Return encoded supports as half-precision arrays with one row for each, to be saved in a file.
 
     Supports have different numbers of positions: rows are padded with zeros, and their positions with -1.
     """
-    rows: dict[str, Tensor] = {}
+    rows: dict[str, np.ndarray] = {}
     for stride in supports[0].levels:
         levels = [support.levels[stride] for support in supports]
-        rows[f"{stride}.plane"] = torch.tensor([level.plane for level in levels], dtype=torch.int32)
-        positions = [level.positions.cpu().to(torch.int16) for level in levels]
-        rows[f"{stride}.positions"] = pad_sequence(positions, batch_first=True, padding_value=-1)
+        rows[f"{stride}.plane"] = np.array([level.plane for level in levels], np.int32)
+        rows[f"{stride}.positions"] = _pad([level.positions.astype(np.int16) for level in levels], -1)
         for tap, features in enumerate(zip(*(level.features for level in levels), strict=True)):
-            halves = [feature.cpu().half() for feature in features]
-            rows[f"{stride}.features.{tap}"] = pad_sequence(halves, batch_first=True)
-    return {name: tensor.numpy() for name, tensor in rows.items()}
+            rows[f"{stride}.features.{tap}"] = _pad([feature.astype(np.float16) for feature in features], 0)
+    return rows
 
 
-def check_packed(rows: dict[str, np.ndarray], channels: dict[int, list[int]], most: int) -> None:
+def _pad(rows: Sequence[np.ndarray], fill: int) -> np.ndarray:
+    """Return arrays of unequal length as one, filled at their ends."""
+    most = max(map(len, rows))
+    return np.stack([np.pad(row, ((0, most - len(row)), (0, 0)), constant_values=fill) for row in rows])
+
+
+def check_packed(rows: dict[str, np.ndarray], channels: Mapping[int, Sequence[int]], most: int) -> None:
     """Raise a `ValueError` for rows that `pack_supports` cannot have made.
 
     Positions outside the plane would otherwise make `segment` allocate any amount of memory.
@@ -102,15 +116,14 @@ def check_packed(rows: dict[str, np.ndarray], channels: dict[int, list[int]], mo
 
 def unpack_supports(rows: dict[str, np.ndarray]) -> list[Support]:
     """Return the supports that `pack_supports` was given, their features in half precision."""
-    tensors = {name: torch.from_numpy(values) for name, values in rows.items()}
-    strides = sorted(int(name.removesuffix(".plane")) for name in tensors if name.endswith(".plane"))
-    count = len(tensors[f"{strides[0]}.plane"])
-    return [Support({stride: _unpack_level(tensors, stride, index) for stride in strides}) for index in range(count)]
+    strides = sorted(int(name.removesuffix(".plane")) for name in rows if name.endswith(".plane"))
+    count = len(rows[f"{strides[0]}.plane"])
+    return [Support({stride: _unpack_level(rows, stride, index) for stride in strides}) for index in range(count)]
 
 
-def _unpack_level(rows: dict[str, Tensor], stride: int, index: int) -> SupportLevel:
+def _unpack_level(rows: dict[str, np.ndarray], stride: int, index: int) -> SupportLevel:
     taps = sum(name.startswith(f"{stride}.features.") for name in rows)
-    positions = rows[f"{stride}.positions"][index].long()
+    positions = rows[f"{stride}.positions"][index].astype(np.int64)
     count = int((positions[:, 0] >= 0).sum())
     features = tuple(rows[f"{stride}.features.{tap}"][index, :count] for tap in range(taps))
     height, width = rows[f"{stride}.plane"][index].tolist()

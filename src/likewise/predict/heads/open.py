@@ -4,14 +4,16 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from likewise.engine.onnx import OnnxBackbone
+from likewise.engine.onnx import OnnxBackbone, OnnxCorrelationNetwork
 from likewise.errors import ModelError, WeightsError, check_known
 from likewise.predict.engines import ENGINES, choose_exported, needs_torch, onnx_device
 from likewise.predict.heads.features import FeatureHead
+from likewise.predict.heads.hsnet import HSNetHead
 from likewise.predict.heads.panet import PANetHead
 from likewise.predict.heads.protocol import Head, Opened
 from likewise.predict.heads.prototypes import PrototypesHead
 from likewise.predict.worlds import load_world
+from likewise.weights.exported import ExportedModel
 from likewise.weights.names import FEW_SHOT, MODELS, check_model
 
 PRECISIONS = ("float32", "bfloat16")
@@ -51,10 +53,7 @@ def open_head(
     changed = [f"{setting} {str(value)!r}" for setting, value in given.items() if value is not None]
     if exported := choose_exported(model, FEW_SHOT, engine=engine, device=device, changed=changed):
         device = onnx_device(device)
-        extractor = OnnxBackbone(exported.files["backbone"], device=device)
-        head: Head = PrototypesHead(extractor)
-        if exported.method == "panet":
-            head = PANetHead(extractor, **exported.settings)
+        head = exported_head(exported, device, as_published)
         opened = Opened(head, exported.name, "onnx", device, exported.trained_classes)
     else:
         with needs_torch(model, engine=engine, device=device, changed=changed):
@@ -64,6 +63,17 @@ def open_head(
     if world is None and bundled in MODELS and weights is None:
         world = MODELS[bundled].world
     return opened if world is None else with_world(opened, world)
+
+
+def exported_head(exported: ExportedModel, device: str, as_published: bool) -> Head:
+    """Return the head of a model that ONNX Runtime runs."""
+    if exported.method == "hsnet":
+        rescue = not (as_published and exported.settings.get("authors", False))
+        files = exported.files
+        network = OnnxCorrelationNetwork(files["units"], files["logits"], device=device, rescue=rescue)
+        return HSNetHead(network, as_published=as_published)
+    extractor = OnnxBackbone(exported.files["backbone"], device=device)
+    return PANetHead(extractor, **exported.settings) if exported.method == "panet" else PrototypesHead(extractor)
 
 
 def with_world(opened: Opened, path: str | Path) -> Opened:

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from likewise.backbones.specs import BACKBONES
-from likewise.engine.torch import TorchBackbone
-from likewise.models.hsnet import HSNet
+from likewise.engine.torch import TorchBackbone, TorchCorrelationNetwork
+from likewise.models.hsnet import HSNet, training_side
 from likewise.predict.devices import torch_device, torch_precision
 from likewise.predict.feature_cache import CachedBackbone
 from likewise.predict.heads.hsnet import HSNetHead
@@ -45,7 +45,9 @@ def open_torch_head(
         semantic = CachedBackbone(semantic, feature_cache) if semantic else None
     head: Head
     if isinstance(network, HSNet):
-        head = HSNetHead(network, digest, authors=opened.authors, as_published=as_published)
+        rescue = not (opened.authors and as_published)
+        compared = TorchCorrelationNetwork(network, digest, training_side(network), rescue=rescue)
+        head = HSNetHead(compared, as_published=as_published)
     elif opened.method == "prototypes":
         head = PrototypesHead(TorchBackbone(network.backbone, digest, semantic))
     else:

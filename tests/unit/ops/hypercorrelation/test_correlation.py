@@ -1,16 +1,13 @@
-"""Hypercorrelations against a loop over pairs, and the masks of small objects at every level."""
+"""Hypercorrelations against a loop over pairs."""
 
 import itertools
-import warnings
 
 import pytest
 import torch
-import torch.nn.functional as F
 
 from likewise.ops.hypercorrelation.correlation import (
     CenterPivotConv4d,
     correlate,
-    level_masks,
     over_support_plane,
     unit,
 )
@@ -31,62 +28,6 @@ def test_correlation_is_the_cosine_of_every_pair_clamped_at_zero():
 
 def test_the_unit_of_a_zero_vector_is_zero():
     assert not unit(torch.zeros(1, 3, 2, 2)).any()
-
-
-def planes_of(size: int) -> dict[int, torch.Size]:
-    return {stride: torch.Size((size // stride, size // stride)) for stride in (8, 16, 32)}
-
-
-def small_mask(side: int, at: int = 70) -> torch.Tensor:
-    mask = torch.zeros(1, 256, 256)
-    mask[:, at : at + side, at : at + side] = 1
-    return mask
-
-
-def test_a_mask_that_every_level_holds_is_only_resized():
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        masks = level_masks(small_mask(90), planes_of(256), rescue=True)
-    expected = F.interpolate(small_mask(90)[None], size=8, mode="bilinear", align_corners=True)[0]
-    torch.testing.assert_close(masks[32], expected)
-
-
-def test_a_mask_that_vanishes_at_a_level_is_pooled_from_the_finest_level_that_holds_it():
-    mask = small_mask(16, at=78)
-    with pytest.warns(UserWarning, match="stride 32; the finest level"):
-        masks = level_masks(mask, planes_of(256), rescue=True)
-    assert masks[8].any()
-    torch.testing.assert_close(masks[32], F.max_pool2d(masks[8], 4))
-
-
-def test_a_mask_that_vanishes_at_every_level_is_pooled_from_the_image():
-    mask = torch.zeros(2, 256, 256)
-    mask[0, 77, 77] = 1
-    mask[1] = small_mask(90)
-    with pytest.warns(UserWarning, match="stride 8 and 16 and 32"):
-        masks = level_masks(mask, planes_of(256), rescue=True)
-    for stride in (8, 16, 32):
-        expected = F.max_pool2d(mask[:1], stride)[0]
-        torch.testing.assert_close(masks[stride][0], expected)
-        torch.testing.assert_close(masks[stride][1], level_masks(mask[1:], planes_of(256), rescue=True)[stride][0])
-
-
-def test_without_rescue_the_level_stays_empty_as_published():
-    with pytest.warns(UserWarning, match="this stride has no correlations"):
-        masks = level_masks(small_mask(16, at=78), planes_of(256), rescue=False)
-    assert not masks[32].any()
-
-
-def test_an_empty_mask_stays_empty_without_a_warning():
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        masks = level_masks(torch.zeros(1, 256, 256), planes_of(256), rescue=True)
-    assert not any(level.any() for level in masks.values())
-
-
-@pytest.fixture(autouse=True)
-def _seed():
-    torch.manual_seed(0)
 
 
 @pytest.mark.parametrize(("kernel", "stride"), [(3, 1), (3, 2), (5, 4), (5, 2)])

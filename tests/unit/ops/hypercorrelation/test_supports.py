@@ -2,27 +2,29 @@
 
 import numpy as np
 import pytest
-import torch
 
-from likewise.ops.hypercorrelation.correlation import unit
+from likewise.errors import ConceptError
 from likewise.ops.hypercorrelation.supports import (
     Support,
     SupportLevel,
     check_packed,
+    check_supports,
     pack_supports,
     unpack_supports,
 )
 
 
-@pytest.fixture(autouse=True)
-def _seed():
-    torch.manual_seed(0)
+def random_taps(channels: tuple[int, ...], height: int = 4, width: int = 5, seed: int = 0) -> list[np.ndarray]:
+    """Return features in [0, 1), nonzero at about half of the positions."""
+    random = np.random.default_rng(seed)
+    inside = random.random((height, width)) > 0.5
+    return [(random.random((own, height, width)) * inside).astype(np.float32) for own in channels]
 
 
 def test_a_support_level_keeps_the_foreground_and_nothing_else():
-    taps = [torch.zeros(3, 4, 5), torch.zeros(2, 4, 5)]
-    taps[0][:, 1, 2] = torch.tensor([1.0, 2.0, 3.0])
-    taps[1][:, 3, 4] = torch.tensor([4.0, 5.0])
+    taps = [np.zeros((3, 4, 5), np.float32), np.zeros((2, 4, 5), np.float32)]
+    taps[0][:, 1, 2] = 1, 2, 3
+    taps[1][:, 3, 4] = 4, 5
     level = SupportLevel.of(taps)
     assert level.positions.tolist() == [[1, 2], [3, 4]]
     assert level.plane == (4, 5)
@@ -33,7 +35,7 @@ def test_a_support_level_keeps_the_foreground_and_nothing_else():
 def test_supports_of_different_sizes_survive_packing():
     supports = []
     for height, width in ((4, 5), (3, 7)):
-        taps = [unit(torch.rand(1, c, height, width))[0] * (torch.rand(height, width) > 0.5) for c in (3, 6)]
+        taps = random_taps((3, 6), height, width)
         levels = {8: SupportLevel.of(taps), 16: SupportLevel.of([tap[:, ::2, ::2] for tap in taps])}
         supports.append(Support(levels))
     rows = pack_supports(supports)
@@ -44,7 +46,7 @@ def test_supports_of_different_sizes_survive_packing():
             assert again.levels[stride].plane == level.plane
             assert again.levels[stride].positions.tolist() == level.positions.tolist()
             for ours, theirs in zip(again.levels[stride].features, level.features, strict=True):
-                torch.testing.assert_close(ours, theirs.half())
+                np.testing.assert_array_equal(ours, theirs.astype(np.float16))
 
 
 BROKEN = {
@@ -62,7 +64,7 @@ BROKEN = {
 
 @pytest.mark.parametrize("message", BROKEN)
 def test_damaged_rows_raise(message):
-    levels = {stride: SupportLevel.of([unit(torch.rand(1, 3, 4, 5))[0]]) for stride in (8, 16)}
+    levels = {stride: SupportLevel.of(random_taps((3,))) for stride in (8, 16)}
     rows = pack_supports([Support(levels)])
     check_packed(rows, {8: [3], 16: [3]}, most=320**2)
     name, damage = BROKEN[message]
@@ -72,6 +74,15 @@ def test_damaged_rows_raise(message):
 
 
 def test_rows_of_other_taps_raise():
-    rows = pack_supports([Support({8: SupportLevel.of([unit(torch.rand(1, 3, 4, 5))[0]])})])
+    rows = pack_supports([Support({8: SupportLevel.of(random_taps((3,)))})])
     with pytest.raises(ValueError, match=r"8\.features\.1"):
         check_packed(rows, {8: [3, 3]}, most=320**2)
+
+
+def test_supports_of_another_backbone_and_no_supports_raise():
+    support = Support({8: SupportLevel.of(random_taps((3, 6)))})
+    check_supports([support], {8: [3, 6]})
+    with pytest.raises(ConceptError, match=r"2 taps of 9 channels.* 1 of 3"):
+        check_supports([support], {8: [3]})
+    with pytest.raises(ConceptError, match="no supports"):
+        check_supports([], {8: [3, 6]})

@@ -2,6 +2,7 @@
 
 import shutil
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import torch
 from PIL import Image
 
 from likewise import Concept, Example, FewShot
+from likewise.engine.torch import TorchCorrelationNetwork, normalised
 from likewise.errors import ConceptError
 from likewise.models import hsnet
 from likewise.models.hsnet import from_checkpoint
@@ -17,6 +19,10 @@ from likewise.models.hsnet_inference import segment
 from likewise.ops.hypercorrelation.supports import unpack_supports
 from likewise.ops.shots import compete, foreground_wins, vote
 from likewise.predict.heads.hsnet import HSNetHead
+from likewise.predict.heads.open import exported_head
+from likewise.weights.exported import ExportedModel
+from likewise.weights.load import open_model
+from likewise.weights.names import MODELS
 from support.fake_runs import make_hsnet_run
 
 
@@ -31,7 +37,9 @@ def few_shot(run: Path) -> FewShot:
     few_shot = FewShot(str(run), side=160, device="cpu", edges=False)
     image, mask = scene()
     probability = few_shot.segment(image, few_shot.learn(Example(image, mask=mask))).probability
-    few_shot.head.network.classifier[2].bias.data[0] += float(np.log(np.median(probability / (1 - probability))))
+    few_shot.head.network.network.classifier[2].bias.data[0] += float(
+        np.log(np.median(probability / (1 - probability)))
+    )
     return few_shot
 
 
@@ -59,9 +67,10 @@ def test_the_prediction_equals_the_models_forward_pass(few_shot):
     image, mask = scene(size=(160, 160))
     query, _ = scene(size=(160, 160), at=(100, 60), seed=1)
     found = few_shot.segment(query, few_shot.learn(Example(image, mask=mask))).probability
-    normalise = few_shot.head.network.backbone.normalise
+    network = few_shot.head.network.network
+    normalise = network.backbone.normalise
     with torch.no_grad():
-        logits = few_shot.head.network(
+        logits = network(
             normalise(torch.from_numpy(image)[None])[None],
             torch.from_numpy(mask)[None, None].float(),
             normalise(torch.from_numpy(query)[None]),
@@ -85,9 +94,9 @@ def test_classes_compete_by_their_own_probabilities(few_shot):
     query, _ = scene(seed=3)
     result = few_shot.segment(query, few_shot.learn([one, other]))
     apart = [few_shot.segment(query, few_shot.learn(each)).probability for each in (one, other)]
-    expected = compete(torch.from_numpy(np.stack(apart))[None])[0]
-    np.testing.assert_allclose(result.probability, 1 - expected[0].numpy(), atol=1e-5)
-    labels = expected.argmax(dim=0).numpy()
+    expected = compete(np.stack(apart))
+    np.testing.assert_allclose(result.probability, 1 - expected[0], atol=1e-5)
+    labels = expected.argmax(axis=0)
     assert len(np.unique(labels)) == 3
     assert (result.labels == labels).mean() > 0.999
 
@@ -118,14 +127,15 @@ def test_a_saved_concept_is_in_half_precision_and_segments_identically(few_shot,
 
 def test_as_published_the_shots_of_a_class_vote(few_shot, run):
     published = FewShot(str(run), side=160, device="cpu", edges=False, as_published=True)
-    published.head.network.load_state_dict(few_shot.head.network.state_dict())
+    network = few_shot.head.network.network
+    published.head.network.network.load_state_dict(network.state_dict())
     published.fingerprint = few_shot.fingerprint
     shots = [example(seed=seed, at=(5 * seed, 30 * seed)) for seed in range(3)]
     concept = few_shot.learn(shots)
     query, _ = scene((160, 160), seed=5)
     voted = published.segment(query, concept)
-    logits = segment(few_shot.head.network, few_shot.head.normalise(query[None]), unpack_supports(concept.rows))
-    np.testing.assert_array_equal(voted.mask, vote(foreground_wins(logits))[0].numpy())
+    logits = segment(network, normalised(network.backbone, query[None]), unpack_supports(concept.rows))
+    np.testing.assert_array_equal(voted.mask, vote(foreground_wins(logits.numpy()))[0])
     by_mean = few_shot.segment(query, concept)
     assert (by_mean.mask != voted.mask).any()
     assert 0.1 < by_mean.probability.mean() < 0.9
@@ -134,10 +144,17 @@ def test_as_published_the_shots_of_a_class_vote(few_shot, run):
 
 @pytest.mark.parametrize("as_published", [False, True])
 @pytest.mark.parametrize("authors", [False, True])
-def test_levels_without_mask_stay_empty_only_as_published_with_the_authors_weights(run, authors, as_published):
-    network = FewShot(str(run), device="cpu").head.network
-    HSNetHead(network, "", authors=authors, as_published=as_published)
-    assert network.config.rescue is not (authors and as_published)
+def test_levels_without_mask_stay_empty_only_as_published_with_the_authors_weights(
+    run, authors, as_published, monkeypatch
+):
+    monkeypatch.setattr(
+        "likewise.predict.heads.torch.open_model",
+        lambda *arguments, **options: replace(open_model(*arguments, **options), authors=authors),
+    )
+    by_torch = FewShot(str(run), device="cpu", as_published=as_published).head.network
+    assert by_torch.network.config.rescue is not (authors and as_published)
+    bundled = ExportedModel("hsnet-lite0", "hsnet", MODELS["hsnet-lite0"].onnx, {"authors": authors})
+    assert exported_head(bundled, "cpu", as_published).network.rescue is not (authors and as_published)
 
 
 def test_as_published_masks_equal_those_of_the_published_program(rule, golden, monkeypatch):
@@ -149,14 +166,16 @@ def test_as_published_masks_equal_those_of_the_published_program(rule, golden, m
     with torch.device("meta"):
         network = hsnet.resnet(50)
     network.load_state_dict(from_checkpoint(state), strict=True, assign=True)
-    head = HSNetHead(network.eval().requires_grad_(False), "", authors=True, as_published=True)
+    head = HSNetHead(
+        TorchCorrelationNetwork(network.eval().requires_grad_(False), "", 400, rescue=False), as_published=True
+    )
     query, images, masks = (
         torch.from_numpy(getattr(rule, function)(*arguments))
         for function, *arguments in (meta["inputs"][name] for name in ("query_img", "support_imgs", "support_masks"))
     )
     # The golden inputs are normalised already, and are no 8-bit images.
     inputs: list[torch.Tensor] = [*images[0][:, None]]
-    monkeypatch.setattr(head, "normalise", lambda images: inputs.pop(0))
+    monkeypatch.setattr("likewise.engine.torch.normalised", lambda backbone, images: inputs.pop(0))
     pixels = np.zeros((*query.shape[-2:], 3), np.uint8)
     shots = [one_shot(head.learn(pixels, mask, ~mask)) for mask in masks[0].numpy() == 1]
     five, two = (head.prepare(shots[0].merged(*shots[1:count])) for count in (5, 2))
@@ -234,7 +253,7 @@ def test_a_concept_fits_its_run_after_the_folder_moves(run, tmp_path):
 def test_bfloat16_takes_the_same_concepts_and_stays_close(run, few_shot):
     coarse = FewShot(str(run), side=160, device="cpu", precision="bfloat16")
     exact = FewShot(str(run), side=160, device="cpu")
-    assert next(coarse.head.network.parameters()).dtype == torch.bfloat16
+    assert next(coarse.head.network.network.parameters()).dtype == torch.bfloat16
     query, _ = scene(seed=3)
     concept = exact.learn(example())
     probabilities = [each.segment(query, concept).probability for each in (coarse, exact)]

@@ -9,12 +9,13 @@ and the first layer leaves one constant for each channel outside of it.
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from einops import rearrange
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from likewise.ops.features import resize
@@ -31,6 +32,21 @@ Plane = tuple[int, int]
 
 TILE = 1 << 21
 """Correlations that are held at a time: few enough to stay in the processor's cache."""
+
+
+@dataclass(frozen=True)
+class LearnedLevel:
+    """A `SupportLevel` as tensors: features on the device and in the precision of the network."""
+
+    features: tuple[Float[Tensor, "p _c"], ...]
+    positions: Int[Tensor, "p 2"]
+    plane: tuple[int, int]
+
+    @classmethod
+    def of(cls, level: SupportLevel, like: Tensor) -> LearnedLevel:
+        """Return the level with the device and the dtype of `like`."""
+        features = tuple(torch.from_numpy(tap).to(like) for tap in level.features)
+        return cls(features, torch.from_numpy(level.positions).to(like.device), level.plane)
 
 
 class Window(NamedTuple):
@@ -87,7 +103,7 @@ class Patch(NamedTuple):
     plane: Plane
 
 
-def squeeze(block: nn.Sequential, query: list[Float[Tensor, "q _c"]], grid: Plane, support: SupportLevel) -> Level:
+def squeeze(block: nn.Sequential, query: list[Float[Tensor, "q _c"]], grid: Plane, support: LearnedLevel) -> Level:
     """A squeeze block on the hypercorrelation of a query and a support, which never exists as a whole.
 
     `query` has the unit features of the taps of one stride, its plane, of size `grid`, flattened.
@@ -108,7 +124,7 @@ def mix(block: nn.Sequential, x: Level, grid: Plane) -> Level:
 
 
 def convolve_correlation(
-    kernel: CenterPivotConv4d, query: list[Float[Tensor, "q _c"]], grid: Plane, support: SupportLevel
+    kernel: CenterPivotConv4d, query: list[Float[Tensor, "q _c"]], grid: Plane, support: LearnedLevel
 ) -> Patch:
     """The first layer, from the features: correlations of one tile of query positions at a time."""
     side, stride, taps, positions = kernel.support.kernel_size[0], kernel.stride, len(query), len(query[0])

@@ -8,6 +8,7 @@ from torch import nn
 from likewise.ops.hypercorrelation.correlation import CenterPivotConv4d, correlate, unit
 from likewise.ops.hypercorrelation.fast import squeezing
 from likewise.ops.hypercorrelation.fast.squeezing import (
+    LearnedLevel,
     Window,
     convolve,
     mean_over_support,
@@ -81,7 +82,7 @@ def test_a_level_squeezed_by_tiles_and_patches_is_the_same(stride, plane, mask, 
         tap[:, :, *MASKS[mask]] = torch.randn(1, c, *plane)[:, :, *MASKS[mask]]
         support.append(unit(tap))
     block = squeeze_block(2, SHAPES[stride])
-    level = SupportLevel.of([tap[0] for tap in support])
+    level = LearnedLevel.of(SupportLevel.of([tap[0].numpy() for tap in support]), query[0])
     flat = [tap[0].flatten(1).T.contiguous() for tap in query]
     with torch.inference_mode():
         expected = block(correlate(query, support))
