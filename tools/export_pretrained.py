@@ -78,10 +78,11 @@ def main() -> None:
         weights=[PRETRAINED / f"{name}.safetensors"],
     )
     for record in sorted(PRETRAINED.glob("*.json")):
-        graphs = sorted(PRETRAINED.glob(f"{record.stem}.*onnx"))
-        card = json.loads(record.read_text()) | {
-            "exported": {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in graphs}
-        }
+        card = json.loads(record.read_text())
+        graphs = [
+            path for path in sorted(PRETRAINED.glob(f"{record.stem}.*onnx")) if path.name != card["weights"]["file"]
+        ]
+        card["exported"] = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in graphs}
         record.write_text(json.dumps(card, indent=1, ensure_ascii=False) + "\n")
         for path in graphs:
             print(f"{path.relative_to(ROOT)}: {path.stat().st_size / 1e6:.1f} MB")
