@@ -56,5 +56,5 @@ def hsnet_losses(model: HSNet, section: HSNetModel, batch: Batch, progress: Prog
 def hsnet_predict(model: HSNet, batch: Batch) -> UInt8[Tensor, "b h w"]:
     """Return the predicted masks of the queries."""
     logits = model(*hsnet_inputs(model, batch)).float().cpu().numpy()
-    found = np.stack([mean_probability(shots, shots.shape[-2:]) > 0.5 for shots in logits])
+    found = np.stack([mean_probability(list(shots), shots.shape[-2:]) > 0.5 for shots in logits])
     return torch.from_numpy(found).to(batch.targets)
