@@ -9,7 +9,7 @@ from safetensors import safe_open
 from safetensors.numpy import save
 
 NUMBERS = (0, 1, -1, 255, 2**15, 2**31, 2**63, -(2**31), 10**30)
-FLOATS = (0.0, -0.0, 1e-8, 6e4, -6e4, 7e4, 1e38, float("nan"), float("inf"))
+FLOATS = (0.0, -0.0, 1e-8, 4.0, -4.0, 3e4, 6e4, -6e4, 7e4, 1e38, float("nan"), float("inf"))
 DTYPES = ("float16", "float32", "float64", "int8", "uint8", "int16", "int32", "int64", "bool")
 TEXTS = ("", "\x1b[2J\x1b]0;owned\x07", "[" * 20_000, "{}", "null", "NaN", "1e999", "9" * 5000, "\ud800", "..", "\0")
 

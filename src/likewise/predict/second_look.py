@@ -66,7 +66,7 @@ def doubtful_box(odds: Float32[np.ndarray, "h w"], grid: tuple[int, int]) -> tup
 
     Where nothing may be object, the most probable position counts.
     """
-    rows, columns = np.nonzero(odds > min(DOUBT, float(odds.max()) - 1e-6))
+    rows, columns = np.nonzero(odds >= min(DOUBT, float(odds.max())))
     sides = []
     lengths = [np.ptp(at) + 1 for at in (rows, columns)]
     margin = MARGIN * (lengths[0] * lengths[1]) ** 0.5

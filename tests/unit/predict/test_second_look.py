@@ -108,3 +108,12 @@ def test_an_image_of_another_scene_gets_one_look():
         assert few_shot.head.knows(few_shot.features(pixels), [way]) is again
         fast = FewShot(edges=False, presence=0, quality="fast").segment(pixels, concept)
         assert np.array_equal(few_shot.segment(pixels, concept).probability, fast.probability) is not again
+
+
+def test_the_most_probable_position_counts_however_improbable_it_is():
+    for least in (-40.0, -1e7):
+        odds = np.full((4, 6), 2 * least, np.float32)
+        odds[1, 2] = least
+        top, bottom, left, right = doubtful_box(odds, (4, 6))
+        assert top <= 1 < bottom
+        assert left <= 2 < right
