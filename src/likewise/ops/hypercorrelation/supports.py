@@ -103,6 +103,8 @@ def check_packed(rows: dict[str, np.ndarray], channels: Mapping[int, Sequence[in
         if (positions >= planes[:, None]).any():
             raise ValueError(f"a position at stride {stride} lies outside its image")
         padded = np.arange(positions.shape[1]) >= counts[:, None]
+        if (positions[padded] != -1).any():
+            raise ValueError(f"a position at stride {stride} is negative")
         flat = positions[..., 0].astype(np.int64) * planes[:, 1:] + positions[..., 1]
         if (inside == padded).any() or ((np.diff(flat, axis=1) < 1) & ~padded[:, 1:]).any():
             raise ValueError(f"positions at stride {stride} are not in order")

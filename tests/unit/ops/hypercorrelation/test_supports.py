@@ -56,6 +56,10 @@ BROKEN = {
     "a plane at stride 8 is empty or too large": ("8.plane", lambda rows: np.full_like(rows, 30000)),
     "planes and positions at stride 8": ("8.plane", lambda rows: rows[:, :1]),
     "at stride 8 are not whole numbers": ("8.positions", lambda rows: rows.astype(np.float32)),
+    "a position at stride 8 is negative": (
+        "8.positions",
+        lambda rows: np.concatenate([rows[:, :-1], [[[2, -128]]]], 1),
+    ),
     "positions at stride 8 are not in order": ("8.positions", lambda rows: rows[:, ::-1]),
     "features 0 at stride 16": ("16.features.0", lambda rows: rows[..., :2]),
     "stride 16 has fewer features than positions": ("16.features.0", lambda rows: rows[:, :1]),
