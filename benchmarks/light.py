@@ -2,8 +2,9 @@
 
     python benchmarks/light.py [start] [image]
 
-start: the median time of fresh processes from start to exit, files cached: `likewise models`, `likewise segment` of one
-photograph by one example, and `FewShot()`, with the memory of the last. image: an image in, its mask out, outlines
+start: the median time of fresh processes from start to exit, files cached, on the clock and of the processor:
+`likewise models`, `likewise segment` of one photograph by one example, and `FewShot()`, with the memory of the last. On
+a busy machine read the processor's. image: an image in, its mask out, outlines
 refined, for each bundled model; the engines take turns in one process, on one processor; printed are the medians of
 processor time and of the ratio. The photographs are scikit-image's. Linux only.
 """
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import resource
 import statistics
 import subprocess
 import sys
@@ -58,18 +60,22 @@ def measure_start(turns: int) -> None:
             "FewShot()": [sys.executable, "-c", READY],
         }
         seconds: dict[str, list[float]] = {name: [] for name in commands}
+        busy: dict[str, list[float]] = {name: [] for name in commands}
         memory = 0
         for turn in range(turns + 1):
             for name, command in commands.items():
-                begin = time.perf_counter()
+                begin, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
                 done = subprocess.run([*command, *(["--force"] if "out" in command else [])], cwd=folder, check=True,
                                       capture_output=True, text=True)  # fmt: skip
                 if turn:  # the first reads files from the disk
                     seconds[name].append(time.perf_counter() - begin)
+                    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+                    busy[name].append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
                 if command[-1] == READY:
                     memory = int(done.stdout)
     for name, own in seconds.items():
-        print(f"{name:26} median {statistics.median(own):.2f} s, least {min(own):.2f} s")
+        spent = f"{statistics.median(busy[name]):.2f} s of processor time"
+        print(f"{name:26} median {statistics.median(own):.2f} s, least {min(own):.2f} s; {spent}")
     print(f"memory of the process after FewShot(): {memory / 1000:.0f} MB at most")
 
 

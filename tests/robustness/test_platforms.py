@@ -129,6 +129,26 @@ def test_a_read_only_root_without_shared_memory_works(ball, engine):
     assert b"likewise-out" in refused.stderr
 
 
+@pytest.mark.slow
+@pytest.mark.skipif(not shutil.which("qemu-x86_64"), reason="needs qemu-x86_64 (Debian's qemu-user)")
+def test_a_processor_without_avx2_gives_the_same_probability(ball, tmp_path):
+    program = (
+        "import sys, numpy as np\n"
+        "from likewise import Example, FewShot\n"
+        "few_shot = FewShot(quality='fast', edges=False, side=96)\n"
+        "concept = few_shot.learn(Example('photos/a.png', mask='photos/a.mask.png'))\n"
+        "np.save(sys.argv[1], few_shot.segment('photos/b.png', concept).probability)\n"
+    )
+    found = []
+    for name, prefix in (("own", ()), ("nehalem", ("qemu-x86_64", "-cpu", "Nehalem"))):
+        environment = {**os.environ, "PYTHONPATH": SOURCE, "OMP_NUM_THREADS": "1"}
+        environment.pop("OPENBLAS_CORETYPE", None)  # numpy's choice for this processor
+        words = [*prefix, sys.executable, "-c", program, str(tmp_path / f"{name}.npy")]
+        subprocess.run(words, env=environment, check=True)
+        found.append(np.load(tmp_path / f"{name}.npy"))
+    np.testing.assert_allclose(*found, atol=1e-3)
+
+
 def test_a_name_of_the_greatest_length_fails_alone(ball):
     (ball / "b.png").rename(ball / ("x" * 250 + ".png"))
     save_flat(ball / "c.jpg", size=(40, 40))

@@ -1,5 +1,6 @@
 """Exported backbones against torch's, and files that are none."""
 
+import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -87,6 +88,9 @@ def test_damaged_and_foreign_files_are_named(exported: Path, tmp_path: Path) -> 
     onnx.save(model, newer)
     for path in (tmp_path / "absent.onnx", cut, foreign, newer):
         with pytest.raises(WeightsError, match=path.name):
+            OnnxBackbone(path)
+    for path in (cut, foreign):
+        with pytest.raises(WeightsError, match=hashlib.sha256(path.read_bytes()).hexdigest()[:16]):
             OnnxBackbone(path)
 
 
