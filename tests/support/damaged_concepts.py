@@ -1,6 +1,7 @@
 """Strategies that damage the file of a concept: its header, its arrays and its bytes."""
 
 import json
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -53,8 +54,15 @@ def _damage_header(draw: st.DrawFn, header: dict[str, str]) -> None:
     elif kind == "number":
         header[name] = str(draw(st.sampled_from(NUMBERS)))
     else:
-        values = json.loads(header.get("class_of", "[0]")) if header.get("class_of", "[")[-1:] == "]" else [0]
-        header["class_of"] = json.dumps([*(values if isinstance(values, list) else []), draw(JSON_VALUES)])
+        header["class_of"] = json.dumps([*_numbers(header.get("class_of", "")), draw(JSON_VALUES)])
+
+
+def _numbers(text: str) -> list[object]:
+    """The list that a field holds; one number if an earlier damage left none."""
+    with suppress(ValueError, RecursionError):
+        if isinstance(values := json.loads(text), list):
+            return values
+    return [0]
 
 
 def _damage_arrays(draw: st.DrawFn, arrays: dict[str, np.ndarray]) -> None:
