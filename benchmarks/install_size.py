@@ -66,7 +66,7 @@ def measure_by_index(packages: tuple[str, ...]) -> tuple[int, int]:
 
 
 class RemoteFile(io.RawIOBase):
-    """A file of the index, downloaded only as far as it is read."""
+    """A file of the index; only the parts that are read are downloaded."""
 
     def __init__(self, url: str) -> None:
         self.url, self.at = url, 0
