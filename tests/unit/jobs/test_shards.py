@@ -1,6 +1,7 @@
 """Plans, workers, executors and merges of large jobs, over local folders, memory, HTTP and S3."""
 
 import functools
+import io
 import json
 import os
 import signal
@@ -12,6 +13,7 @@ import time
 from contextlib import contextmanager
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from urllib.request import Request, urlopen
 
 import numpy as np
 import pytest
@@ -24,11 +26,12 @@ from likewise.jobs.shards import plan as plans
 from likewise.jobs.shards.executors import read_status, run_shards
 from likewise.jobs.shards.merge import merge_shards
 from likewise.jobs.shards.plan import plan_job, read_plan, rows_of_shard
-from likewise.jobs.shards.storage import Storage, list_images
+from likewise.jobs.shards.storage import Listed, Storage, fetch, list_images
 from likewise.jobs.shards.work import output_name, read_rows, tar_name
 from support.fakes import noise
 
 fsspec = pytest.importorskip("fsspec")
+LocalFileSystem = pytest.importorskip("fsspec.implementations.local").LocalFileSystem
 pyarrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
 
 IMAGES = 12
@@ -84,8 +87,8 @@ def test_a_plan_lists_each_image_once_in_shards(planned, photos, tmp_path):
     assert (plan.images, plan.shards, plan.classes) == (IMAGES, 3, ("cat",))
     rows = [rows_of_shard(Storage(str(tmp_path / "out")), shard) for shard in range(3)]
     assert [len(each) for each in rows] == [5, 5, 2]
-    assert len({name for each in rows for _, name in each}) == IMAGES
-    assert rows[0][0] == (str(photos / "a/1.png"), "a/1.png")
+    assert len({image.name for each in rows for image in each}) == IMAGES
+    assert rows[0][0] == Listed(str(photos / "a/1.png"), "a/1.png")
 
 
 def test_a_list_that_is_longer_than_a_part_is_read_by_shards(planned, tmp_path, monkeypatch):
@@ -272,7 +275,7 @@ def test_a_list_names_the_images(few_shot, concept, photos, tmp_path):
     (tmp_path / "list.txt").write_text("\n".join(chosen) + "\n\n")
     parquet.write_table(pyarrow.table({"path": chosen, "more": [1, 2, 3]}), tmp_path / "list.parquet")
     for name in ("list.txt", "list.parquet"):
-        assert [address for address, _ in list_images(str(tmp_path / name), str(tmp_path / "out"))] == chosen
+        assert [image.path for image in list_images(str(tmp_path / name), str(tmp_path / "out"))] == chosen
     plan_job(str(tmp_path / "list.txt"), concept, str(tmp_path / "out"), few_shot=few_shot)
     assert run_shards(str(tmp_path / "out")).errors == 1
 
@@ -299,7 +302,7 @@ def test_a_place_without_images_is_refused(tmp_path, source):
 def test_a_glob_leaves_out_the_results(photos, tmp_path):
     (photos / "a/out").mkdir()
     Image.fromarray(noise(1)).save(photos / "a/out/x.png")
-    found = [name for _, name in list_images(str(photos / "a/**/*.png"), str(photos / "a/out"))]
+    found = [image.name for image in list_images(str(photos / "a/**/*.png"), str(photos / "a/out"))]
     assert found == ["1.png", "3.png", "5.png", "7.png", "9.png"]
 
 
@@ -307,13 +310,46 @@ def test_unreachable_storage_writes_no_output(planned, tmp_path, monkeypatch):
     out = str(tmp_path / "out")
     planned(out)
 
-    def refuse(address):
+    def refuse(image):
         raise PermissionError("token expired")
 
     monkeypatch.setattr("likewise.jobs.shards.work.fetch", refuse)
     with pytest.raises(OutputError, match=r"shard 0: none of its 5 images.*token expired"):
         run_shards(out)
     assert read_status(out).done == []
+
+
+def test_a_folder_that_cannot_be_listed_is_named(photos, tmp_path, monkeypatch):
+    listed = LocalFileSystem.ls
+
+    def refuse(self, path, *given, **options):
+        if path.rstrip("/").endswith("/b"):
+            raise PermissionError("access denied")
+        return listed(self, path, *given, **options)
+
+    monkeypatch.setattr(LocalFileSystem, "ls", refuse)
+    with pytest.raises(OutputError, match=r"photos: cannot be reached \(PermissionError: access denied\)"):
+        list(list_images(str(photos), str(tmp_path / "out")))
+
+
+def test_a_link_to_a_folder_is_named_and_not_followed(photos, tmp_path):
+    (photos / "a/up").symlink_to(photos)
+    with pytest.warns(UserWarning, match="a/up: a link to a folder"):
+        assert len(list(list_images(str(photos), str(tmp_path / "out")))) == IMAGES
+
+
+def test_images_that_vanish_midway_are_rows_and_come_back_by_retry(planned, photos, tmp_path):
+    out = str(tmp_path / "out")
+    planned(out)
+    assert run_shards(out, part=(0, 3)).errors == 0
+    photos.rename(tmp_path / "elsewhere")
+    assert run_shards(out).errors == IMAGES - 5
+    assert len(names_of(out)) == IMAGES
+    (tmp_path / "elsewhere").rename(photos)
+    assert run_shards(out, again=True).errors == 1
+    planned(str(tmp_path / "whole"))
+    run_shards(str(tmp_path / "whole"))
+    assert outputs(tmp_path / "out") == outputs(tmp_path / "whole")
 
 
 def test_a_large_image_fails_alone(planned, tmp_path):
@@ -329,9 +365,92 @@ def test_jobs_run_in_memory(few_shot, concept, photos):
         assert plan.images == IMAGES
         assert run_shards("memory://jobs/out").errors == 1
         assert len(read_status("memory://jobs/out").done) == 3
-        assert rows_of_shard(Storage("memory://jobs/out"), 0)[0][1] == "a/1.png"
+        assert rows_of_shard(Storage("memory://jobs/out"), 0)[0].name == "a/1.png"
     finally:
         target.rm("/jobs", recursive=True)
+
+
+def to_tar(path: Path, files: dict[str, bytes]) -> Path:
+    with tarfile.open(path, "w") as archive:
+        for name, content in files.items():
+            entry = tarfile.TarInfo(name)
+            entry.size = len(content)
+            archive.addfile(entry, io.BytesIO(content))
+    return path
+
+
+@pytest.fixture
+def tars(photos, tmp_path) -> Path:
+    """Return a folder with two shards of webdataset with the photos."""
+    folder = tmp_path / "tars"
+    folder.mkdir()
+    for part in "ab":
+        files = {f"./{path.name}": path.read_bytes() for path in sorted((photos / part).iterdir())}
+        to_tar(
+            folder / f"{part}.tar", {**files, "0.cls": b"7", "0.json": b"{}", "x.mask.png": b"", "a/.hidden.png": b""}
+        )
+    return folder
+
+
+def test_tars_have_the_results_of_their_images(planned, few_shot, concept, tars, tmp_path):
+    planned(str(tmp_path / "files"))
+    plan = plan_job(str(tars), concept, str(tmp_path / "out"), few_shot=few_shot, size=5, masks=True)
+    assert (plan.images, plan.shards) == (IMAGES, 3)
+    for name in ("files", "out"):
+        assert run_shards(str(tmp_path / name)).errors == 1
+    rows = [row for shard in range(3) for row in read_rows(Storage(str(tmp_path / "out")), plan, shard)]
+    assert (rows[0]["path"], rows[0]["name"]) == (str(tars / "a.tar"), "a.tar/1.png")
+    expected = read_plan(Storage(str(tmp_path / "files")))
+    for shard in range(3):
+        for row in read_rows(Storage(str(tmp_path / "files")), expected, shard):
+            own = row["name"].replace("/", ".tar/")
+            (found,) = [each for each in rows if (each["name"], each["x"], each["y"]) == (own, row["x"], row["y"])]
+            assert {**found, "path": "", "name": ""} == {**row, "path": "", "name": ""}
+    with tarfile.open(tmp_path / "out" / tar_name(0)) as archive:
+        assert "a.tar/1.png.mask.png" in archive.getnames()
+
+
+@pytest.mark.parametrize("place", ["a.tar", "*.tar", "list.txt"])
+def test_tars_are_files_of_globs_and_lists(tars, place):
+    (tars / "list.txt").write_text(f"{tars / 'b.tar'}\n{tars / 'a.tar'}\n")
+    found = list(list_images(str(tars / place), str(tars / "out")))
+    assert len(found) == {"a.tar": IMAGES // 2 - 1, "*.tar": IMAGES, "list.txt": IMAGES}[place]
+    assert all(".tar/" in image.name for image in found)
+
+
+@pytest.mark.parametrize(("start", "left"), [(0, 0), (1024, 1)])
+def test_a_damaged_tar_is_listed_up_to_the_damage(tmp_path, start, left):
+    path = to_tar(tmp_path / "x.tar", {"1.png": b"1" * 500, "2.png": b"2" * 500})
+    content = bytearray(path.read_bytes())
+    content[start : start + 512] = b"?" * 512
+    path.write_bytes(content)
+    with pytest.warns(UserWarning, match=f"damaged after {left} image"):
+        found = list(list_images(str(path), str(tmp_path / "out")))
+    assert [image.name for image in found] == [*["x.tar/1.png"][:left], "x.tar"]
+    assert fetch(found[-1]) == b"?" * 512
+
+
+@pytest.mark.parametrize("end", [1700, 700])
+def test_a_tar_that_ends_early_is_listed_up_to_its_end(tmp_path, end):
+    path = to_tar(tmp_path / "x.tar", {"1.png": b"1" * 500, "2.png": b"2" * 500})
+    path.write_bytes(path.read_bytes()[:end])
+    with pytest.warns(UserWarning, match="damaged after"):
+        found = list(list_images(str(path), str(tmp_path / "out")))
+    assert len(fetch(found[-2])) < 500
+    assert fetch(found[-1]) == b""
+
+
+def test_a_tar_that_holds_an_image_twice_is_refused(tmp_path):
+    with tarfile.open(tmp_path / "x.tar", "w") as archive:
+        for _ in range(2):
+            archive.addfile(tarfile.TarInfo("1.png"))
+    with pytest.raises(ArgumentError, match=r"x\.tar: holds 1\.png twice"):
+        list(list_images(str(tmp_path / "x.tar"), str(tmp_path / "out")))
+
+
+def test_a_compressed_tar_is_refused(tmp_path):
+    with pytest.raises(ArgumentError, match=r"x\.tar\.gz.*decompress"):
+        list(list_images(str(tmp_path / "x.tar.gz"), str(tmp_path / "out")))
 
 
 @contextmanager
@@ -359,7 +478,7 @@ def test_images_come_over_http(few_shot, concept, photos, tmp_path):
 
 
 @pytest.mark.slow
-def test_jobs_run_on_s3(few_shot, concept, photos, monkeypatch):
+def test_jobs_run_on_s3(few_shot, concept, photos, tmp_path, monkeypatch):
     pytest.importorskip("s3fs")
     moto = pytest.importorskip("moto.server")
     server = moto.ThreadedMotoServer(ip_address="127.0.0.1", port=0)
@@ -372,11 +491,24 @@ def test_jobs_run_on_s3(few_shot, concept, photos, monkeypatch):
         target = fsspec.filesystem("s3", skip_instance_cache=True)
         target.mkdir("jobs")
         target.put(str(photos), "jobs/photos", recursive=True)
+        to_tar(tmp_path / "x.tar", {"5.png": (photos / "a/5.png").read_bytes(), "1.txt": b"", "6.png": b"damaged"})
+        target.put(str(tmp_path / "x.tar"), "jobs/tars/x.tar")
+        plan_job("s3://jobs/tars/*.tar", concept, "s3://jobs/of-tars", few_shot=few_shot)
+        assert (run_shards("s3://jobs/of-tars").images, run_shards("s3://jobs/of-tars").skipped) == (2, 1)
         plan_job("s3://jobs/photos", concept, "s3://jobs/out", few_shot=few_shot, size=5)
         assert run_shards("s3://jobs/out", part=(0, 2)).done == 2
         report = run_shards("s3://jobs/out")
         assert (report.done, report.skipped) == (1, 2)
         assert sum(each.images for each in read_status("s3://jobs/out").done) == IMAGES
+        urlopen(Request(f"{address}/moto-api/reset-auth", b"0")).close()  # from now on keys are checked
+        fsspec.filesystem("s3").clear_instance_cache()
+        for call in (
+            lambda: run_shards("s3://jobs/out"),
+            lambda: plan_job("s3://jobs/photos", concept, str(tmp_path / "other"), few_shot=few_shot),
+        ):
+            with pytest.raises(OutputError, match=r"s3://jobs/.*credentials"):
+                call()
+        urlopen(Request(f"{address}/moto-api/reset-auth", b"inf")).close()
         target.rm("jobs", recursive=True)
         with pytest.raises(LikewiseError, match="s3://jobs/out"):
             run_shards("s3://jobs/out")

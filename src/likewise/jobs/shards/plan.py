@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from likewise.errors import ArgumentError, OutputError, requires_extra
-from likewise.jobs.shards.storage import Storage, list_images
+from likewise.jobs.shards.storage import Listed, Storage, list_images
 from likewise.version import __version__
 
 if TYPE_CHECKING:
@@ -96,8 +96,8 @@ def plan_job(
         rows = list(islice(listed, size * PART))
         if not rows:
             break
-        for address, _ in rows:
-            digest.update(f"{address}\n".encode(errors="surrogateescape"))
+        for row in rows:
+            digest.update(f"{row}\n".encode())
         storage.write(_part_name(part), _manifest_part(rows, size))
         count += len(rows)
         if progress:
@@ -141,28 +141,29 @@ def read_plan(storage: Storage) -> Plan:
         raise OutputError(f"{storage.address}/{PLAN}: damaged, or of a later version ({error}); plan again") from error
 
 
-def rows_of_shard(storage: Storage, shard: int) -> list[tuple[str, str]]:
-    """Return address and name of each image of a shard."""
+def rows_of_shard(storage: Storage, shard: int) -> list[Listed]:
+    """Return the images of a shard."""
     from pyarrow import parquet
 
     with storage.open(_part_name(shard // PART)) as file:
         table = parquet.ParquetFile(file).read_row_group(shard % PART)
-    return list(zip(table["path"].to_pylist(), table["name"].to_pylist(), strict=True))
+    return list(map(Listed._make, zip(*(table[name].to_pylist() for name in Listed._fields), strict=True)))
 
 
 def _part_name(part: int) -> str:
     return f"manifest/{part:06d}.parquet"
 
 
-def _manifest_part(rows: list[tuple[str, str]], size: int) -> bytes:
+def _manifest_part(rows: list[Listed], size: int) -> bytes:
     """Return a Parquet file with one row group for each shard."""
     with requires_extra("jobs", "likewise jobs"):
         import pyarrow
         from pyarrow import parquet
     buffer = io.BytesIO()
-    schema = pyarrow.schema([("path", pyarrow.string()), ("name", pyarrow.string())])
+    kinds = (pyarrow.string(), pyarrow.string(), pyarrow.int64(), pyarrow.int64())
+    schema = pyarrow.schema(list(zip(Listed._fields, kinds, strict=True)))
     with parquet.ParquetWriter(buffer, schema) as writer:
         for start in range(0, len(rows), size):
-            paths, names = zip(*rows[start : start + size], strict=True)
-            writer.write_table(pyarrow.table({"path": paths, "name": names}, schema=schema), row_group_size=size)
+            columns = dict(zip(Listed._fields, zip(*rows[start : start + size], strict=True), strict=True))
+            writer.write_table(pyarrow.table(columns, schema=schema), row_group_size=size)
     return buffer.getvalue()

@@ -2,18 +2,40 @@
 
 from __future__ import annotations
 
+import tarfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, NamedTuple
 
-from likewise.errors import ArgumentError, ImageError, LikewiseError, OutputError, printable, requires_extra, warn
+from likewise.errors import (
+    ArgumentError,
+    ImageError,
+    LikewiseError,
+    OutputError,
+    counted,
+    printable,
+    requires_extra,
+    warn,
+)
 from likewise.io.atomic import delete_parts, write_atomically
 from likewise.io.paths import IMAGE_SUFFIXES, OUTPUT_SUFFIXES, is_hidden
 
 MANIFESTS = (".txt", ".parquet")
 """Suffixes of lists of images: one path a line, or a column `path`."""
+TAR = ".tar"
+"""Suffix of archives whose images are listed, such as the shards of webdataset."""
+COMPRESSED = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst")
 WILDCARDS = "*?["
+
+
+class Listed(NamedTuple):
+    """An image: the address of its file, its name, and for one in a tar the place of its bytes."""
+
+    path: str
+    name: str
+    start: int | None = None
+    size: int | None = None
 
 
 class Storage:
@@ -104,67 +126,124 @@ def is_local(fs: Any) -> bool:
     return "file" in ([fs.protocol] if isinstance(fs.protocol, str) else fs.protocol)
 
 
-def fetch(address: str) -> bytes:
+def fetch(image: Listed) -> bytes:
     """Return the bytes of an image; the client of its storage raises what it likes."""
-    fs, path = open_address(address)
-    return fs.cat_file(path)
+    fs, path = open_address(image.path)
+    if image.start is None or image.size is None:
+        return fs.cat_file(path)
+    content = fs.cat_file(path, image.start, image.start + image.size)
+    # a web server that ignores ranges sends the whole file
+    return content if len(content) <= image.size else content[image.start :][: image.size]
 
 
-def list_images(source: str, out: str) -> Iterator[tuple[str, str]]:
-    """Yield the address and the name of each image: of a folder (searched recursively), a glob, a file or a manifest.
+def list_images(source: str, out: str) -> Iterator[Listed]:
+    """Yield each image of a folder (searched recursively), a glob, a file, a tar or a manifest.
 
-    Names are relative to the folder; those in a manifest are the addresses. Files of a folder come in the order of
-    their names. Hidden files, masks such as x.mask.png, and what lies in `out` are left out.
+    Names are relative to the folder; those in a manifest are the addresses; those in a tar follow its own name, as in
+    x.tar/1.jpg. Files of a folder come in the order of their names, images in a tar in its order. Hidden files, masks
+    such as x.mask.png, and what lies in `out` are left out. A damaged tar is listed up to the damage, which is listed
+    as an image that cannot be read.
 
     Raises:
         ImageError: No such folder or file, or no image in it.
-        ArgumentError: A manifest that names an image twice, or has no column `path`.
+        OutputError: A storage that cannot be reached, or a folder that cannot be listed.
+        ArgumentError: A manifest or a tar that names an image twice, a manifest without a column `path`, or a tar that
+            is compressed.
     """
     found = 0
     fs, root = open_address(source)
     if root.endswith(MANIFESTS):
         entries = _manifest(fs, root, source)
+    elif root.endswith(COMPRESSED):
+        raise ArgumentError(f"{source}: images in a compressed tar cannot be read one by one; decompress it to {TAR}")
     else:
-        exists = bool(set(WILDCARDS) & set(root)) or fs.exists(root)
+        with storage_errors(source):
+            exists = bool(set(WILDCARDS) & set(root)) or fs.exists(root)
         if not exists:
             raise ImageError(f"{source}: no such file or folder; check the address")
         excluded = open_address(out)[1] + "/"
         entries = (
             (path if is_local(fs) else fs.unstrip_protocol(path), name)
-            for path, name in _below(fs, root)
-            if _is_image(name) and not f"{path}/".startswith(excluded)
+            for path, name in _below(fs, root, source)
+            if (_is_image(name) or _is_tar(name)) and not f"{path}/".startswith(excluded)
         )
-    for address, name in entries:
-        if not address.isprintable() and any("\ud800" <= letter <= "\udfff" for letter in address):
-            warn(f"left out, since its name is not UTF-8: {printable(address)}")
-            continue
-        found += 1
-        yield address, name
+    for path, name in entries:
+        for image in _members(path, name) if _is_tar(name) else [Listed(path, name)]:
+            address = f"{image.path} {image.name}"
+            if not address.isprintable() and any("\ud800" <= letter <= "\udfff" for letter in address):
+                warn(f"left out, since its name is not UTF-8: {printable(address)}")
+                continue
+            found += 1
+            yield image
     if not found:
         raise ImageError(f"{source}: no image; names of images end in .jpg, .png, ...")
 
 
-def _below(fs: Any, root: str) -> Iterator[tuple[str, str]]:
+def _members(path: str, name: str) -> Iterator[Listed]:
+    """Yield the images in a tar; only its headers are read, where the storage can skip."""
+    fs, inner = open_address(path)
+    seen: set[str] = set()
+    with storage_errors(path), fs.open(inner, "rb") as file:
+        start = 0
+        try:
+            with tarfile.open(fileobj=file, mode="r:") as archive:
+                while (member := archive.next()) is not None:
+                    archive.members.clear()  # else all stay in memory
+                    start = archive.offset
+                    own = member.name.removeprefix("./")
+                    if not member.isreg() or member.issparse() or not _is_image(own):
+                        continue
+                    if own in seen:
+                        raise ArgumentError(f"{path}: holds {own} twice; its results would count twice: remove one")
+                    seen.add(own)
+                    yield Listed(path, f"{name}/{own}", member.offset_data, member.size)
+                file.seek(start)
+                if file.read(tarfile.BLOCKSIZE).strip(b"\0"):  # tarfile ends silently at damage after a member
+                    raise tarfile.ReadError(f"no header at byte {start}")
+        except tarfile.TarError as error:
+            warn(f"{path}: damaged after {counted(len(seen), 'image')} ({error}); the rest is left out")
+            yield Listed(path, name, start, tarfile.BLOCKSIZE)
+
+
+def _below(fs: Any, root: str, source: str) -> Iterator[tuple[str, str]]:
     """Yield path and name of each file below a folder, one folder in memory at a time."""
-    if set(WILDCARDS) & set(root):
-        fixed = root[: min(root.index(each) for each in WILDCARDS if each in root)].rpartition("/")[0]
-        yield from ((path, path[len(fixed) :].lstrip("/")) for path in sorted(fs.glob(root)))
-    elif fs.isfile(root):
-        yield root, PurePosixPath(root).name
-    else:
-        for folder, folders, files in fs.walk(root, topdown=True):
-            # the order of names is that of the walk, so that it can be read as a stream
-            folders_of = sorted(folders)
-            if isinstance(folders, list):
-                folders[:] = folders_of
-            inner = folder.rstrip("/")[len(root) :].lstrip("/")
-            yield from ((f"{folder.rstrip('/')}/{name}", f"{inner}/{name}".lstrip("/")) for name in sorted(files))
+    with storage_errors(source):
+        if set(WILDCARDS) & set(root):
+            fixed = root[: min(root.index(each) for each in WILDCARDS if each in root)].rpartition("/")[0]
+            yield from ((path, path[len(fixed) :].lstrip("/")) for path in sorted(fs.glob(root)))
+        elif fs.isfile(root):
+            yield root, PurePosixPath(root).name
+        else:
+            for path in _walk(fs, root):
+                yield path, path[len(root) :].lstrip("/")
+
+
+def _walk(fs: Any, folder: str) -> Iterator[str]:
+    """Yield the files of a folder in the order of their names, then those of its folders.
+
+    `fs.walk` leaves out folders that it cannot list, and says nothing.
+    """
+    entries = sorted(fs.ls(folder, detail=True), key=lambda entry: entry["name"])
+    fs.invalidate_cache(folder)  # else the names of all folders stay in memory
+    for entry in entries:
+        if entry.get("islink") and fs.isdir(entry["name"]):
+            warn(f"{entry['name']}: a link to a folder is not followed; name it, or list its images")
+        elif entry["type"] != "directory" and entry["name"] != folder:
+            yield entry["name"]
+    for entry in entries:
+        if entry["type"] == "directory" and entry["name"].rstrip("/") != folder and not entry.get("islink"):
+            yield from _walk(fs, entry["name"].rstrip("/"))
 
 
 def _is_image(name: str) -> bool:
     path = PurePosixPath(name)
     masks = tuple(OUTPUT_SUFFIXES.values())
     return path.suffix.lower() in IMAGE_SUFFIXES and not any(map(is_hidden, path.parts)) and not name.endswith(masks)
+
+
+def _is_tar(name: str) -> bool:
+    path = PurePosixPath(name)
+    return path.suffix.lower() == TAR and not any(map(is_hidden, path.parts))
 
 
 def _manifest(fs: Any, path: str, source: str) -> Iterator[tuple[str, str]]:

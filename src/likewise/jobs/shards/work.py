@@ -21,7 +21,7 @@ from likewise.io.memory import default_budget, parse_size
 from likewise.io.prefetch import prefetch
 from likewise.jobs.pipeline import BYTES_PER_CLASS, BYTES_PER_PIXEL, check_memory, reason_of
 from likewise.jobs.shards.plan import CONCEPT, MODEL, Plan, read_plan, rows_of_shard, settings_of
-from likewise.jobs.shards.storage import Storage, fetch
+from likewise.jobs.shards.storage import Listed, Storage, fetch
 from likewise.jobs.writers import WRITERS, Region, Regions, regions_of
 from likewise.predict.concept import Concept
 from likewise.predict.edges import LARGEST
@@ -104,21 +104,21 @@ class Worker:
         """
         images = rows_of_shard(self.storage, shard)
         kept = {name: found for name, found in self._earlier(shard).items() if not found.failed} if again else {}
-        pending = [(address, name) for address, name in images if name not in kept]
+        pending = [image for image in images if image.name not in kept]
         found = kept | dict(self._results(pending, shard))
-        rows = [row for _, name in images for row in found[name].rows]
+        rows = [row for image in images for row in found[image.name].rows]
         errors = sum(each.failed for each in found.values())
         if self.plan.masks:
-            self.storage.write(tar_name(shard), _to_tar({name: found[name].mask for _, name in images}))
+            self.storage.write(tar_name(shard), _to_tar({image.name: found[image.name].mask for image in images}))
         self.storage.write(output_name(shard), _to_parquet(rows, self.plan, len(images), errors))
         return Done(shard, len(images), errors)
 
-    def _results(self, images: Sequence[tuple[str, str]], shard: int) -> Iterator[tuple[str, _Found]]:
+    def _results(self, images: Sequence[Listed], shard: int) -> Iterator[tuple[str, _Found]]:
         cost = BYTES_PER_PIXEL + BYTES_PER_CLASS * (len(self.plan.classes) - 1)
         unreachable = 0
 
-        def read(image: tuple[str, str]) -> ScaledImage:
-            content = fetch(image[0])
+        def read(image: Listed) -> ScaledImage:
+            content = fetch(image)
             pixels = 0
             with contextlib.suppress(Exception), Image.open(io.BytesIO(content), formats=readable_formats()) as opened:
                 pixels = opened.width * opened.height  # read_scaled says what is wrong with a damaged header
@@ -126,12 +126,13 @@ class Worker:
             return read_scaled(content, LARGEST)
 
         with contextlib.closing(prefetch(images, read)) as readings:
-            for (address, name), reading in readings:
+            for listed, reading in readings:
+                path, name = listed.path, listed.name
                 try:
                     image = reading.result()
                     result = self._segment(image)
                     mask = _png(image, result) if self.plan.masks else None
-                    yield name, _Found(_rows(address, regions_of(name, result), self.plan.classes), mask)
+                    yield name, _Found(_rows(path, regions_of(name, result), self.plan.classes), mask)
                 except Exception as error:  # any failure concerns this image only
                     unreachable += not isinstance(error, LikewiseError | FileNotFoundError)
                     if unreachable == len(images) > 1:
@@ -139,7 +140,7 @@ class Worker:
                             f"shard {shard}: none of its {len(images)} images can be read ({type(error).__name__}: "
                             f"{error}); check the storage and its credentials, and run again"
                         ) from error
-                    yield name, _Found([_row(address, name, error=reason_of("the given bytes", error))])
+                    yield name, _Found([_row(path, name, error=reason_of("the given bytes", error))])
 
     def _earlier(self, shard: int) -> dict[str, _Found]:
         masks: Mapping[str, bytes] = {}
