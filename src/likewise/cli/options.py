@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -166,7 +167,13 @@ Then = Annotated[
         "regions that recur, without ICNet.",
     ),
 ]
-Model = Annotated[str, typer.Option("--model", help="See [bold]likewise models[/bold].")]
+Model = Annotated[
+    str,
+    typer.Option(
+        "--model",
+        help="See [bold]likewise models[/bold]; or hf://owner/name, or a folder of save_pretrained.",
+    ),
+]
 BackboneName = Annotated[
     str,
     typer.Option(
@@ -221,17 +228,17 @@ def names(text: str | None) -> list[str]:
 def open_few_shot(
     model: str, backbone: str, weights: Path | None, side: int | None, device: str, precision: str, **options: Any
 ) -> FewShot:
-    """Return the predictor that the options name. `backbone` may carry taps after an @; others go to `FewShot`."""
+    """Return the predictor that the options name. `backbone` may carry taps after an @; others go to `FewShot`.
+
+    Of a saved model, an option at its default leaves the saved value.
+    """
     from likewise.predict.few_shot import FewShot
+    from likewise.predict.pretrained import is_saved, open_saved
 
     name, _, taps = backbone.partition("@")
-    return FewShot(
-        model,
-        name,
-        taps=taps.split("+") if taps else (),
-        weights=weights,
-        side=side,
-        device=device,
-        precision=precision,
-        **options,
-    )
+    options |= {"backbone": name, "taps": tuple(taps.split("+")) if taps else (), "weights": weights, "side": side}
+    options |= {"device": device, "precision": precision}
+    if is_saved(model):
+        defaults = signature(FewShot).parameters
+        return open_saved(FewShot, model, {key: own for key, own in options.items() if own != defaults[key].default})
+    return FewShot(model, **options)

@@ -48,6 +48,19 @@ def parse_address(address: str) -> tuple[str, str | None, str]:
     return f"{owner}/{name}", revision or None, file
 
 
+def parse_repository(address: str) -> tuple[str, str | None]:
+    """Return repository and revision (or None) of ``hf://owner/name`` or ``hf://owner/name@revision``.
+
+    Raises:
+        ArgumentError: Another text.
+    """
+    owner, _, name = address.removeprefix(PREFIX).strip("/").partition("/")
+    name, _, revision = name.partition("@")
+    if not (owner and name) or "/" in name:
+        raise ArgumentError(f"{address}: not the address of a repository; write {PREFIX}owner/name")
+    return f"{owner}/{name}", revision or None
+
+
 def download_folder(
     repository: str, *, revision: str | None = None, token: str | None = None, local_files_only: bool = False
 ) -> Path:

@@ -19,7 +19,7 @@ from safetensors import SafetensorError, safe_open
 
 from likewise.errors import ArgumentError, HubError, WeightsError
 from likewise.io.atomic import write_atomically
-from likewise.io.hub import download_folder, inner_file, upload
+from likewise.io.hub import PREFIX, download_folder, inner_file, parse_repository, upload
 from likewise.version import __version__
 from likewise.weights.exported import CARD
 from likewise.weights.names import MODELS
@@ -54,8 +54,8 @@ def save_folder(few_shot: FewShot, folder: Path, *, repository: str | None = Non
             config[argument] = value
         else:
             config[argument] = _copied(Path(value), folder, argument)
-    own = {"side": few_shot.side, "edges": few_shot.edges, "presence": few_shot.presence}
-    config |= few_shot.arguments | config | own | {"fingerprint": few_shot.fingerprint}
+    own = {name: getattr(few_shot, name) for name in ("side", "edges", "presence", "quality", "fingerprint")}
+    config |= few_shot.arguments | config | own
     card = model_card(few_shot, repository or str(folder))
     for name, text in ((CONFIG, json.dumps(config, indent=1)), ("README.md", card)):
         with write_atomically(folder / name) as part:
@@ -87,7 +87,7 @@ def open_folder(
     if not folder.is_dir():
         folder = download_folder(str(source), revision=revision, token=token, local_files_only=local_files_only)
     config = _read_config(folder, str(source))
-    arguments = {name: config[name] for name in SETTINGS}
+    arguments = {name: config[name] for name in SETTINGS} | {"quality": config.get("quality")}
     for argument in FILES:
         value = config[argument]
         named = argument == "model" and value in MODELS
@@ -101,13 +101,34 @@ def open_folder(
     return few_shot
 
 
+def is_saved(model: str) -> bool:
+    """Return whether a text is ``hf://owner/name``, or a folder of `save_folder`."""
+    return model.startswith(PREFIX) or (Path(model) / CONFIG).is_file()
+
+
+def open_saved(opens: type[FewShot], model: str, options: Mapping[str, Any]) -> FewShot:
+    """Return the model of a text that `is_saved`; see `FewShot.from_pretrained`.
+
+    Raises:
+        ArgumentError: a backbone, taps or weights among the options, or an address that names no repository.
+    """
+    own = {"backbone": "backbone", "taps": "backbone", "weights": "weights"}
+    if foreign := [own[name] for name in options if name in own]:
+        raise ArgumentError(f"{model} comes with its own {foreign[0]}; leave --{foreign[0]} out")
+    if not model.startswith(PREFIX):
+        return opens.from_pretrained(model, **options)
+    repository, revision = parse_repository(model)
+    return opens.from_pretrained(repository, revision=revision, **options)
+
+
 def _read_config(folder: Path, source: str) -> dict[str, Any]:
     try:
         config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
         if config["likewise"] != "few-shot" or config["format"] > FORMAT:
             raise HubError(f"{source}: format {config['format']} of {config['likewise']!r} is unknown; update likewise")
         types = {name: (type(config[name]), kind) for name, kind in SETTINGS.items()}
-        types |= {name: (type(config[name]), str) for name in (*FILES, "fingerprint") if config[name] is not None}
+        texts = {name: config[name] for name in (*FILES, "fingerprint")} | {"quality": config.get("quality")}
+        types |= {name: (type(value), str) for name, value in texts.items() if value is not None}
         wrong = [name for name, (found, needed) in types.items() if found is not needed]
         if wrong or config["model"] is None or any(type(tap) is not str for tap in config["taps"]):
             raise TypeError(wrong or "model")

@@ -41,6 +41,15 @@ def test_a_saved_model_gives_the_same_results(few_shot, concept, tmp_path):
     assert again.segment(noise(1), concept) == few_shot.segment(noise(1), concept)
 
 
+def test_the_quality_is_saved_and_older_folders_have_the_default(few_shot, tmp_path):
+    FewShot(side=96, quality="fast").save_pretrained(tmp_path)
+    assert FewShot.from_pretrained(tmp_path).quality == "fast"
+    config = json.loads((tmp_path / CONFIG).read_text())
+    del config["quality"]
+    (tmp_path / CONFIG).write_text(json.dumps(config))
+    assert FewShot.from_pretrained(tmp_path).quality == few_shot.quality
+
+
 def test_arguments_replace_saved_ones(few_shot, tmp_path):
     few_shot.save_pretrained(tmp_path)
     assert FewShot.from_pretrained(tmp_path, presence=0.0, edges=True).presence == 0
@@ -88,6 +97,7 @@ def test_weights_that_are_not_the_saved_ones_are_refused(few_shot, tmp_path):
         {"likewise": "export"},
         {"format": 2},
         {"side": "big"},
+        {"quality": 1},
         {"taps": [1]},
         {"model": None},
         {"model": "../secret"},
@@ -112,6 +122,30 @@ def test_without_the_extra_the_error_names_it(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "huggingface_hub", None)
     with pytest.raises(MissingExtraError, match=r"likewise\[hub\]"):
         FewShot.from_pretrained("ann/few")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["convnext_atto", "vit_tiny_patch16_224", "lite0"])
+def test_presence_whitening_and_instances_work_on_another_backbone(name, tmp_path):
+    torch, timm = pytest.importorskip("torch"), pytest.importorskip("timm")
+    from safetensors.torch import save_file
+
+    torch.manual_seed(0)
+    weights = None  # lite0 carries those of ImageNet
+    if name != "lite0":
+        weights = tmp_path / "random.safetensors"
+        save_file(timm.create_model(name, num_classes=0).state_dict(), weights)
+    few_shot = FewShot("prototypes", name, weights=weights, side=96)
+    world = measure_world(few_shot.semantic_map(noise(seed)) for seed in range(9))
+    save_world(tmp_path / "x.world", world, few_shot.extractor, images=9)
+    few_shot = FewShot("prototypes", name, weights=weights, world=tmp_path / "x.world", side=96, presence=0.0)
+    mask = np.zeros((60, 80), bool)
+    mask[20:50, 20:60] = True
+    concept = few_shot.learn([Example(noise(seed), mask=mask) for seed in range(5)])  # several are whitened
+    result = few_shot.segment(noise(0), concept)
+    assert 0 <= result.presence <= 1
+    assert result.mask.any()
+    np.testing.assert_array_equal(result.instances.ids > 0, result.mask)
 
 
 def change(folder: Path, **changes: object) -> None:
