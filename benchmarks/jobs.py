@@ -34,8 +34,8 @@ def make_images(folder: Path, count: int, size: int) -> None:
 
 def in_parts(out: str) -> None:
     """Run two commands, each on every second shard."""
-    command = [sys.executable, "-m", "likewise", "-q", "jobs", "work", out, "--shard"]
-    for process in [subprocess.Popen([*command, f"{index}/2"]) for index in range(2)]:
+    command = [sys.executable, "-m", "likewise", "jobs", "work", out, "--shard"]
+    for process in [subprocess.Popen([*command, f"{index}/2", "-q"]) for index in range(2)]:
         if process.wait():
             raise SystemExit(f"a part of {out} failed")
 
