@@ -500,7 +500,8 @@ def test_jobs_run_on_s3(few_shot, concept, photos, tmp_path, monkeypatch):
         report = run_shards("s3://jobs/out")
         assert (report.done, report.skipped) == (1, 2)
         assert sum(each.images for each in read_status("s3://jobs/out").done) == IMAGES
-        urlopen(Request(f"{address}/moto-api/reset-auth", b"0")).close()  # from now on keys are checked
+        checking = functools.partial(Request, f"{address}/moto-api/reset-auth", headers={"Content-Type": "text/plain"})
+        urlopen(checking(data=b"0")).close()  # from now on keys are checked
         fsspec.filesystem("s3").clear_instance_cache()
         for call in (
             lambda: run_shards("s3://jobs/out"),
@@ -508,7 +509,7 @@ def test_jobs_run_on_s3(few_shot, concept, photos, tmp_path, monkeypatch):
         ):
             with pytest.raises(OutputError, match=r"s3://jobs/.*credentials"):
                 call()
-        urlopen(Request(f"{address}/moto-api/reset-auth", b"inf")).close()
+        urlopen(checking(data=b"inf")).close()
         target.rm("jobs", recursive=True)
         with pytest.raises(LikewiseError, match="s3://jobs/out"):
             run_shards("s3://jobs/out")

@@ -131,7 +131,7 @@ def fetch(image: Listed) -> bytes:
     fs, path = open_address(image.path)
     if image.start is None or image.size is None:
         return fs.cat_file(path)
-    content = fs.cat_file(path, image.start, image.start + image.size)
+    content = fs.cat_file(path, start=image.start, end=image.start + image.size)
     # a web server that ignores ranges sends the whole file
     return content if len(content) <= image.size else content[image.start :][: image.size]
 
@@ -188,7 +188,7 @@ def _members(path: str, name: str) -> Iterator[Listed]:
         try:
             with tarfile.open(fileobj=file, mode="r:") as archive:
                 while (member := archive.next()) is not None:
-                    archive.members.clear()  # else all stay in memory
+                    archive.members.clear()  # type: ignore[attr-defined]  # else all stay in memory
                     start = archive.offset
                     own = member.name.removeprefix("./")
                     if not member.isreg() or member.issparse() or not _is_image(own):
