@@ -53,7 +53,10 @@ def learn_discriminant(merged: SupportStatistics) -> Discriminant | None:
     means = sums / shares[:, None]
     covariance = squares - (means.T * shares) @ means
     variance = max(covariance.trace() / len(covariance), 1e-9)
-    precision = np.linalg.inv(covariance + RIDGE * variance * np.eye(len(covariance)))
+    try:
+        precision = np.linalg.inv(covariance + RIDGE * variance * np.eye(len(covariance)))
+    except np.linalg.LinAlgError:  # statistics of no image: a covariance with negative variances
+        return None
     direction = precision @ (means[1] - means[0])
     constant = np.log(shares[1] / shares[0]) - 0.5 * (means[0] + means[1]) @ direction
     spread = float((precision * covariance).sum())

@@ -100,3 +100,12 @@ def test_both_readings_are_summed():
     np.testing.assert_allclose(
         class_odds(query, own), log_odds(query, own.prototypes) + discriminant_odds(query, own.discriminant), rtol=1e-6
     )
+
+
+def test_statistics_of_no_image_give_no_discriminant():
+    variance = 0.75
+    squares = np.diag([2 * variance + RIDGE * variance, -RIDGE * variance])  # singular with the ridge
+    statistics = SupportStatistics(
+        np.zeros((2, 2)), np.zeros((2, 2)), np.array([0.5, 0.5]), squares, np.array([0.7, 0.7])
+    )
+    assert learn_discriminant(statistics) is None
