@@ -24,7 +24,7 @@ ROBUSTNESS := tests/robustness tests/unit/predict/test_concept_schema.py tests/u
 	tests/integration/cli/test_segment.py tests/integration/cli/test_app.py
 
 .PHONY: demo test robustness test-fast test-portable test-avx2 test-baseline test-app test-browser test-formats \
-	test-integration check format lint types bench docs docs-serve \
+	test-integration test-ray check format lint types bench docs docs-serve \
 	results clean
 
 demo: $(VENV)/installed
@@ -64,6 +64,10 @@ test-formats:
 # The backend in a real Label Studio, on loopback, with its page in Chromium; it has an environment of its own.
 test-integration: $(VENV)/installed-browser build/label-studio/installed
 	OMP_NUM_THREADS=2 $(BIN)/python -m pytest -s tests/label_studio
+
+# Jobs in the actors of a real Ray on this machine, which takes 2 GB of memory.
+test-ray: $(VENV)/installed-ray
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/on_ray
 
 FUZZ_HOURS ?= 1
 KILLS ?= 20
@@ -121,6 +125,10 @@ $(VENV)/installed-docs: $(VENV)/installed
 
 $(VENV)/installed-browser: $(VENV)/installed-dev
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[browser]"
+	touch $@
+
+$(VENV)/installed-ray: $(VENV)/installed-dev
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[ray]"
 	touch $@
 
 build/label-studio/installed: tests/label_studio/requirements.txt

@@ -3,7 +3,7 @@
     python benchmarks/jobs.py [--images 400] [--size 640]
 
 Starting is part of each figure: a process opens the model in about a second. Parts are two `likewise jobs work --shard`
-at the same time.
+at the same time. The row of Ray needs the extra `ray`.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -67,6 +68,8 @@ def main() -> None:
             "--engine processes --workers 2": lambda: run_shards(planned("processes"), engine="processes", workers=2),
             "--shard 0/2 and 1/2": lambda: in_parts(planned("parts")),
         }
+        if find_spec("ray"):
+            runs["--engine ray --workers 2"] = lambda: run_shards(planned("ray"), engine="ray", workers=2)
         for name, run in runs.items():
             start = time.perf_counter()
             run()

@@ -22,10 +22,19 @@ Part = Annotated[
     typer.Option("--shard", metavar="I/N", help="Only every N-th shard from I (0 to N-1) on, for one of N workers."),
 ]
 Engine = Annotated[
-    str, typer.Option("--engine", help="here: this process; processes: several, each with a model of its own.")
+    str,
+    typer.Option("--engine", help="here: this process; processes: several, each with a model of its own; ray: actors."),
 ]
 Formats = options.format_option("coco", "coco, yolo, voc, labelme, cvat, label-studio, table, areas, scores")
-Workers = Annotated[int, typer.Option("--workers", min=1, help="Number of processes.")]
+Workers = Annotated[int, typer.Option("--workers", min=1, help="Number of processes or actors.")]
+Address = Annotated[
+    str | None,
+    typer.Option(
+        "--address",
+        metavar="HOST:PORT",
+        help="A running Ray cluster; by default $RAY_ADDRESS, or a Ray of this machine for the time of the job.",
+    ),
+]
 
 
 @app.command("plan", cls=command())
@@ -71,6 +80,7 @@ def work(
     out: Job,
     engine: Engine = "here",
     workers: Workers = 2,
+    address: Address = None,
     shard: Part = None,
     device: options.Device = "auto",
     memory: options.Memory = None,
@@ -79,7 +89,7 @@ def work(
 
     [dim]likewise jobs work s3://bucket/masks --shard $SLURM_ARRAY_TASK_ID/64[/dim]
     """
-    _run(out, engine, workers, shard, device, memory)
+    _run(out, engine, workers, address, shard, device, memory)
 
 
 @app.command("retry", cls=command(resumes=True))
@@ -87,6 +97,7 @@ def retry(
     out: Job,
     engine: Engine = "here",
     workers: Workers = 2,
+    address: Address = None,
     shard: Part = None,
     device: options.Device = "auto",
     memory: options.Memory = None,
@@ -95,7 +106,7 @@ def retry(
 
     [dim]likewise jobs retry s3://bucket/masks[/dim]
     """
-    _run(out, engine, workers, shard, device, memory, again=True)
+    _run(out, engine, workers, address, shard, device, memory, again=True)
 
 
 @app.command("status", cls=command())
@@ -132,7 +143,16 @@ def merge(
     print_line(f"{out}: {counted(merge_shards(job, out, formats=format or ['coco'], partial=partial), 'image')}")
 
 
-def _run(out: str, engine: str, workers: int, shard: str | None, device: str, memory: str | None, **again: Any) -> None:
+def _run(
+    out: str,
+    engine: str,
+    workers: int,
+    address: str | None,
+    shard: str | None,
+    device: str,
+    memory: str | None,
+    **again: Any,
+) -> None:
     from likewise.jobs.shards.executors import run_shards
 
     with progress_bar("shards") as progress:
@@ -140,6 +160,7 @@ def _run(out: str, engine: str, workers: int, shard: str | None, device: str, me
             out,
             engine=engine,
             workers=workers,
+            address=address,
             part=_part(shard),
             device=device,
             memory=memory,

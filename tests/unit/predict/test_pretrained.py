@@ -124,6 +124,30 @@ def test_without_the_extra_the_error_names_it(monkeypatch):
         FewShot.from_pretrained("ann/few")
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["convnext_atto", "vit_tiny_patch16_224", "lite0"])
+def test_presence_whitening_and_instances_work_on_another_backbone(name, tmp_path):
+    torch, timm = pytest.importorskip("torch"), pytest.importorskip("timm")
+    from safetensors.torch import save_file
+
+    torch.manual_seed(0)
+    weights = None  # lite0 carries those of ImageNet
+    if name != "lite0":
+        weights = tmp_path / "random.safetensors"
+        save_file(timm.create_model(name, num_classes=0).state_dict(), weights)
+    few_shot = FewShot("prototypes", name, weights=weights, side=96)
+    world = measure_world(few_shot.semantic_map(noise(seed)) for seed in range(9))
+    save_world(tmp_path / "x.world", world, few_shot.extractor, images=9)
+    few_shot = FewShot("prototypes", name, weights=weights, world=tmp_path / "x.world", side=96, presence=0.0)
+    mask = np.zeros((60, 80), bool)
+    mask[20:50, 20:60] = True
+    concept = few_shot.learn([Example(noise(seed), mask=mask) for seed in range(5)])  # several are whitened
+    result = few_shot.segment(noise(0), concept)
+    assert 0 <= result.presence <= 1
+    assert result.mask.any()
+    np.testing.assert_array_equal(result.instances.ids > 0, result.mask)
+
+
 def change(folder: Path, **changes: object) -> None:
     path = folder / CONFIG
     path.write_text(json.dumps(json.loads(path.read_text()) | changes))

@@ -1,4 +1,4 @@
-"""Run the shards of a plan: in this process, in several, or a part of them for a scheduler."""
+"""Run the shards of a plan: in this process, in several, in a Ray cluster, or a part of them for a scheduler."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from likewise.jobs.shards.plan import Plan, read_plan
 from likewise.jobs.shards.storage import Storage
 from likewise.jobs.shards.work import Done, Worker, count_rows, finished_shards
 
-ENGINES = ("here", "processes")
+ENGINES = ("here", "processes", "ray")
 PATIENCE = 3
 """Times that a pool of processes may die without a finished shard in between."""
 
@@ -52,6 +52,7 @@ def run_shards(
     *,
     engine: str = "here",
     workers: int = 2,
+    address: str | None = None,
     part: tuple[int, int] = (0, 1),
     again: bool = False,
     device: str = "auto",
@@ -64,18 +65,21 @@ def run_shards(
 
     Args:
         out: address of the folder with the plan.
-        engine: "here", or "processes": `workers` processes, each with a model of its own.
+        engine: "here"; "processes": `workers` processes, each with a model of its own; or "ray": `workers` actors.
+        address: of a Ray cluster; see `likewise.jobs.shards.ray_actors.work_in_actors`.
         part: (i, n) takes every n-th shard from i on, for one of n workers.
         again: instead, segment the images that failed in finished shards.
         device, memory: see `Worker`.
 
     Raises:
         OutputError: no plan, one of another version, or a storage that cannot be reached; finished shards are kept.
-        ArgumentError: a part or a number of workers that cannot be.
+        ArgumentError: a part or a number of workers that cannot be, or an address for another engine.
     """
     check_known(engine, ENGINES, "engine of jobs")
     if workers < 1:
         raise ArgumentError(f"{workers} workers; 1 is the least")
+    if address is not None and engine != "ray":
+        raise ArgumentError(f"an address is that of a Ray cluster, and the engine is {engine}; pass --engine ray")
     storage = Storage(out)
     plan = read_plan(storage)
     chosen, finished = plan.of_part(*part), finished_shards(storage)
@@ -88,7 +92,14 @@ def run_shards(
     if progress:
         progress(report.skipped, len(chosen))
     settings = (out, device, memory)
-    results = _here(pending, settings, again) if engine == "here" else _processes(pending, settings, again, workers)
+    if engine == "here":
+        results = _here(pending, settings, again)
+    elif engine == "processes":
+        results = _processes(pending, settings, again, workers)
+    else:
+        from likewise.jobs.shards.ray_actors import work_in_actors
+
+        results = work_in_actors(pending, settings, again, workers, address)
     for result in results if pending else ():
         report.done += 1
         report.images += result.images

@@ -1,0 +1,145 @@
+"""Work on shards in the actors of a Ray cluster, one model each. Needs the extra `ray`.
+
+Ray moves numbers of shards only. State is the outputs, which actors write, so an actor, a node or the caller may end at
+any time. Shards of dead actors are handed out again here: Ray's own retries wait for an actor that perhaps no node has
+room for. Only actors that are open get a shard, so a cluster with fewer processors than actors works on all shards too.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from likewise.errors import LikewiseError, OutputError, counted, requires_extra
+from likewise.jobs.shards.storage import is_local, open_address
+from likewise.jobs.shards.work import Done, Worker
+
+PATIENCE = 3
+"""Actors that may die on one shard."""
+ROOM = 600.0
+"""Seconds to wait for the first open actor, or for one after all have died; a cluster may have to start machines."""
+STORE = 100_000_000
+"""Bytes of the object store of a local Ray; it holds numbers of shards only."""
+
+
+class Actor:
+    """A `Worker` in a process of its own; it is opened by a call, whose errors reach the caller."""
+
+    def open(self, out: str, device: str, memory: str | None) -> None:
+        """Open the model; errors as for `Worker`."""
+        self._worker = Worker(out, device=device, memory=memory)
+
+    def work(self, shard: int, again: bool) -> Done:
+        """Write the output of a shard; errors as for `Worker.work`."""
+        return self._worker.work(shard, again=again)
+
+
+def work_in_actors(
+    shards: Sequence[int],
+    settings: tuple[str, str, str | None],
+    again: bool,
+    workers: int,
+    address: str | None,
+) -> Iterator[Done]:
+    """Yield each shard when it is done.
+
+    Args:
+        settings: address of the job, device, memory. With "cuda" each actor reserves a GPU.
+        workers: number of actors, each with one processor.
+        address: of a running cluster; by default $RAY_ADDRESS, or a Ray of this machine that ends with the job. A
+            process that is connected to Ray already stays so.
+
+    Raises:
+        OutputError: what `Worker` raises; no such cluster; no room for an actor; or actors that die.
+    """
+    with requires_extra("ray", "likewise jobs --engine ray"):
+        import ray
+    out, device, memory = settings
+    fs, path = open_address(out)
+    settings = (path if is_local(fs) else out), device, memory  # actors have another working directory
+    made = ray.remote(num_cpus=1, num_gpus=int(device.startswith("cuda")), max_restarts=0)(Actor)
+    waiting, deaths = list(reversed(shards)), Counter[int | None]()
+    calls: dict[Any, tuple[Any, int | None]] = {}  # with the actor and its shard; None while it opens
+
+    def start() -> None:
+        actor = made.remote()
+        calls[actor.open.remote(*settings)] = actor, None
+
+    with _connected(ray, address, min(workers, len(shards))):
+        for _ in range(min(workers, len(shards))):
+            start()
+        left = len(shards)
+        while left:
+            ended, _ = ray.wait(list(calls), timeout=ROOM)
+            if not ended:
+                if all(shard is None for _, shard in calls.values()):
+                    raise OutputError(
+                        f"{out}: Ray has had no room for an actor for {ROOM:.0f} seconds; it has {_resources(ray)}; "
+                        "an actor needs a CPU, and with --device cuda a GPU"
+                    )
+                continue
+            actor, shard = calls.pop(ended[0])
+            try:
+                result = ray.get(ended[0])
+            except ray.exceptions.RayTaskError as error:
+                raise (error.cause if isinstance(error.cause, LikewiseError) else error) from None
+            except ray.exceptions.RayError as error:
+                deaths[shard] += 1
+                if deaths[shard] == (PATIENCE * workers if shard is None else PATIENCE):
+                    raise OutputError(
+                        f"{out}: {counted(deaths[shard], 'Ray actor')} died "
+                        f"{'opening the model' if shard is None else f'on shard {shard}'} ({_reason(error)}), perhaps "
+                        f"for lack of memory; {counted(left, 'shard')} left: allow less with --memory, or fewer "
+                        "--workers"
+                    ) from error
+                if shard is not None:
+                    waiting.append(shard)
+                ray.kill(actor)  # it may live on, where the network failed
+                start()
+                continue
+            if shard is None:
+                deaths[None] = 0
+            else:
+                left -= 1
+                yield result
+            if waiting:
+                shard = waiting.pop()
+                calls[actor.work.remote(shard, again)] = actor, shard
+            else:
+                ray.kill(actor)  # makes room for the replacement of a dead one
+
+
+@contextlib.contextmanager
+def _connected(ray: Any, address: str | None, workers: int) -> Iterator[None]:
+    if ray.is_initialized():
+        yield
+        return
+    address = address or os.environ.get("RAY_ADDRESS") or "local"
+    own: dict[str, Any] = {}
+    if address == "local":
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # else Ray reports the run to its makers
+        own = {"num_cpus": workers, "include_dashboard": False, "object_store_memory": STORE}
+    try:
+        ray.init(address, log_to_driver=False, logging_level="error", **own)
+    except Exception as error:
+        raise OutputError(
+            f"Ray at {address} cannot be reached ({_reason(error)}); name a running cluster, as host:port, or leave "
+            "--address out"
+        ) from error
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def _reason(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1] if lines else type(error).__name__
+
+
+def _resources(ray: Any) -> str:
+    found = ray.cluster_resources()
+    return ", ".join(f"{found.get(name, 0):g} {name}" for name in ("CPU", "GPU"))
