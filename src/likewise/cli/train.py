@@ -1,5 +1,6 @@
 """`likewise train` and `likewise recipes`."""
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
@@ -39,6 +40,8 @@ def train(
         from likewise.train.recipes.load import load_recipe
         from likewise.train.samples.sources import check_data
 
+        if find_spec("lightning_fabric") is None:  # looked for, not imported: it imports torch
+            raise ModuleNotFoundError(name="lightning_fabric")
         chosen = load_recipe(recipe, overrides or ())
         check_data(chosen.data)
         from likewise.train.loop import train as run_training  # after the checks, since torch takes seconds

@@ -76,7 +76,7 @@ def test_a_likewise_error_is_one_line_and_any_other_error_a_traceback(likewise, 
 @pytest.mark.parametrize(
     ("words", "module", "extra"),
     [
-        (("train", "panet-voc-small"), "likewise.train.loop", "train"),
+        (("train", "panet-voc-small"), "lightning_fabric", "train"),
         (("recipes",), "likewise.train.recipes.load", "train"),
         (("evaluate", "score", "run"), "likewise.evaluate.loops", "evaluate"),
     ],

@@ -117,5 +117,7 @@ def test_features_in_bfloat16_are_cached(dataset: EpisodeSet, tmp_path: Path) ->
     segment = episode_segmenter(few_shot, chosen)
     for episode in episodes:
         segment(dataset, episode)
-    assert few_shot.head.network.backbone.passes == len({p for e in episodes for p in (e.query, *e.supports[0])})
+    assert few_shot.head.network.network.backbone.passes == len(
+        {p for e in episodes for p in (e.query, *e.supports[0])}
+    )
     assert few_shot.settings["precision"] == "bfloat16"

@@ -145,7 +145,8 @@ def test_presence_whitening_and_instances_work_on_another_backbone(name, tmp_pat
     result = few_shot.segment(noise(0), concept)
     assert 0 <= result.presence <= 1
     assert result.mask.any()
-    np.testing.assert_array_equal(result.instances.ids > 0, result.mask)
+    assert len(result.instances)
+    assert not (result.instances.ids > 0)[~result.mask].any()
 
 
 def change(folder: Path, **changes: object) -> None:
