@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import socket
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -123,16 +124,24 @@ def _connected(ray: Any, address: str | None, workers: int) -> Iterator[None]:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # else Ray reports the run to its makers
         own = {"num_cpus": workers, "include_dashboard": False, "object_store_memory": STORE}
     try:
+        _find(address)
         ray.init(address, log_to_driver=False, logging_level="error", **own)
     except Exception as error:
-        raise OutputError(
-            f"Ray at {address} cannot be reached ({_reason(error)}); name a running cluster, as host:port, or leave "
-            "--address out"
-        ) from error
+        advice = "name a running cluster, as host:port, or leave --address out"
+        if address == "local":
+            advice = "free memory and processors, or take --engine processes"
+        raise OutputError(f"Ray at {address} cannot be reached ({_reason(error)}); {advice}") from error
     try:
         yield
     finally:
         ray.shutdown()
+
+
+def _find(address: str) -> None:
+    """Raise an `OSError` unless something listens at a host and port: Ray itself tries for minutes."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if host and port.isdecimal():
+        socket.create_connection((host, int(port)), timeout=10).close()
 
 
 def _reason(error: Exception) -> str:
