@@ -19,7 +19,7 @@ from app.pages import settled
 COW = 10
 MARKED, IMAGES = 9, 14
 """Images with an accepted mask, and all images."""
-STEPS = 3
+STEPS = 8
 LONG = 1_500_000
 """Milliseconds that training may take on a busy machine."""
 
