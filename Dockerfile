@@ -13,7 +13,7 @@ ENV PATH=/likewise/bin:$PATH PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
 USER 10001:10001
 EXPOSE 8790
 HEALTHCHECK --start-period=30s --interval=30s --timeout=5s \
-  CMD ["python", "-c", "from urllib.request import urlopen; urlopen('http://127.0.0.1:8790/health', timeout=4)"]
+  CMD ["python", "-c", "from urllib.request import urlopen; urlopen('http://localhost:8790/health', timeout=4)"]
 STOPSIGNAL SIGTERM
 ENTRYPOINT ["likewise", "serve"]
 CMD ["--like", "/concept/job.concept", "--host", "0.0.0.0"]

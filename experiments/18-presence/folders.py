@@ -14,13 +14,12 @@ import argparse
 import json
 import sys
 from collections import defaultdict
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "24-learning-curve"))
-from run import VOC, CachedExtractor, Worlds, classes_of, example  # of 24-learning-curve
+from run import VOC, CachedExtractor, Worlds, classes_of, example, examples_of  # of 24-learning-curve
 
 from likewise import FewShot
 from likewise.io.images import read_image
@@ -52,14 +51,7 @@ def folders_of(name: str, data: Path, half: int, queries: int) -> list[Folder]:
         concept, world = few_shot.learn([example(one) for one in rest]), worlds(excluded)
         for shots, draws in DRAWS.items():
             for draw in range(min(draws, len(concept) // shots)):
-                part = slice(draw * shots, (draw + 1) * shots)
-                drawn = replace(
-                    concept,
-                    rows={row: values[part] for row, values in concept.rows.items()},
-                    class_of=concept.class_of[part],
-                    names=concept.names[part],
-                    thumbnails=concept.thumbnails[part],
-                )
+                drawn = examples_of(concept, slice(draw * shots, (draw + 1) * shots))
                 prepared, judge = few_shot.head.prepare(drawn), Judge(drawn, world)
 
                 def logit(path: Path, prepared=prepared, judge=judge) -> float:

@@ -25,7 +25,7 @@ from typing import Any
 
 import numpy as np
 
-from likewise import FewShot
+from likewise import Concept, FewShot
 from likewise.io.class_lists import PASCAL
 from likewise.io.images import read_image
 from likewise.io.labels import IGNORE
@@ -57,6 +57,17 @@ def classes_of(name: str, data: Path, half: int) -> dict[str, tuple[list[Labelle
     return {own: (those, elsewhere, ()) for own, those in images.items()}
 
 
+def examples_of(concept: Concept, part: slice) -> Concept:
+    """Return a concept of some examples of one class."""
+    return replace(
+        concept,
+        rows={row: values[part] for row, values in concept.rows.items()},
+        class_of=concept.class_of[part],
+        names=concept.names[part],
+        thumbnails=concept.thumbnails[part],
+    )
+
+
 def without_discriminant(prepared: Prepared) -> Prepared:
     return prepared._replace(own=[way._replace(discriminant=None) for way in prepared.own])
 
@@ -85,14 +96,7 @@ def measure(few_shot: FewShot, name: str, data: Path, half: int, queries: int, w
         world = worlds(excluded)
         for shots in SHOTS:
             for draw in range(min(DRAWS.get(shots, 1), len(concept) // shots)):
-                part = slice(draw * shots, (draw + 1) * shots)
-                drawn = replace(
-                    concept,
-                    rows={row: values[part] for row, values in concept.rows.items()},
-                    class_of=concept.class_of[part],
-                    names=concept.names[part],
-                    thumbnails=concept.thumbnails[part],
-                )
+                drawn = examples_of(concept, slice(draw * shots, (draw + 1) * shots))
                 prepared = few_shot.head.prepare(drawn)._replace(judge=Judge(drawn, world))
                 for query in asked:
                     truth, known = query.masks()

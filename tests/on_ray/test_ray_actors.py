@@ -15,16 +15,13 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
-from PIL import Image
 
-from likewise import Example, FewShot
+from likewise import FewShot
 from likewise.errors import OutputError
 from likewise.jobs.shards import ray_actors
 from likewise.jobs.shards.executors import run_shards
-from likewise.jobs.shards.plan import plan_job, read_plan
-from likewise.jobs.shards.storage import Storage
-from likewise.jobs.shards.work import read_rows
-from support.fakes import noise
+from likewise.jobs.shards.plan import plan_job
+from support.shard_jobs import learn_cat, make_photos, names_of, open_small, outputs
 
 ray = pytest.importorskip("ray")
 cluster_utils = pytest.importorskip("ray.cluster_utils")
@@ -56,24 +53,17 @@ def ends():
 
 @pytest.fixture(scope="module")
 def few_shot() -> FewShot:
-    return FewShot(side=96, presence=0.0)
+    return open_small()
 
 
 @pytest.fixture(scope="module")
 def concept(few_shot):
-    mask = np.zeros((60, 80), bool)
-    mask[20:50, 20:60] = True
-    return few_shot.learn(Example(noise(0), mask=mask, class_name="cat"))
+    return learn_cat(few_shot)
 
 
 @pytest.fixture
 def photos(tmp_path) -> Path:
-    folder = tmp_path / "photos"
-    folder.mkdir()
-    for index in range(IMAGES - 1):
-        Image.fromarray(noise(index)).save(folder / f"{index}.png")
-    (folder / "damaged.jpg").write_bytes(b"no image")
-    return folder
+    return make_photos(tmp_path / "photos", IMAGES)
 
 
 @pytest.fixture
@@ -98,17 +88,6 @@ def cluster():
     yield made
     ray.shutdown()
     made.shutdown()
-
-
-def outputs(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in (folder / "shards").glob("[0-9]*")}
-
-
-def names_of(out: Path) -> list[str]:
-    """Return the name of each image as often as it has results."""
-    storage = Storage(str(out))
-    plan = read_plan(storage)
-    return [name for shard in range(plan.shards) for name in {row["name"] for row in read_rows(storage, plan, shard)}]
 
 
 def actors() -> list[psutil.Process]:

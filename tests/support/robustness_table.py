@@ -25,6 +25,7 @@ KINDS = {
     "unit/jobs/test_records.py": "two runs in one folder",
     "unit/jobs/test_pipeline.py": "runs over folders",
     "unit/jobs/test_shards.py": "large jobs",
+    "unit/jobs/test_shard_storage.py": "large jobs",
     "unit/train/test_loop.py": "folders of training runs",
     "integration/cli/test_segment.py": "command lines",
 }

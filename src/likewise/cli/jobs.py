@@ -25,7 +25,7 @@ Engine = Annotated[
     str,
     typer.Option("--engine", help="here: this process; processes: several, each with a model of its own; ray: actors."),
 ]
-Formats = options.format_option("coco", "coco, yolo, voc, labelme, cvat, label-studio, table, areas, scores")
+Formats = options.format_option("coco", "coco, yolo, voc, labelme, cvat, label-studio, table, parquet, areas, scores")
 Workers = Annotated[int, typer.Option("--workers", min=1, help="Number of processes or actors.")]
 Address = Annotated[
     str | None,

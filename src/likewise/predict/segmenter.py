@@ -27,7 +27,7 @@ from likewise.predict.inputs import Inputs, Pixels
 from likewise.predict.presence import Judged, are_present, logistic
 from likewise.predict.result import Result
 
-FEWEST = 7
+FEWEST = 6
 """Images from which presence is fitted; experiments/18-presence fitted it to no fewer."""
 FEW_PIXELS = (1, 1)
 """Size of the masks where only presence is read."""
@@ -109,24 +109,24 @@ class Segmenter:
         from fewer, nothing changes. Images that cannot be read do not count. The order of the images does not matter.
 
         Raises:
-            ArgumentError: a presence of 0, with which every class counts as present.
-            ModelError: a method that does not judge presence, or no world to judge it by.
+            ArgumentError: every class counts as present, since the presence is 0 or the model does not judge it.
         """
         if not min(self.presence):
-            raise ArgumentError("a presence of 0 marks every image, so there is nothing to fit; give another presence")
+            raise ArgumentError(
+                "presence cannot be fitted where every image is marked: by a presence of 0, or by a model that does "
+                "not judge presence"
+            )
         logits = []
         for _, reading in prefetch(images, self._read, ahead=4):
             with contextlib.suppress(ImageError):
                 _, resized = reading.result()
                 (found,) = self._head.segment(resized[None], self._prepared, [FEW_PIXELS], self.presence)
-                if found.judged is None:
-                    raise ModelError(f"{self.concept.model} does not judge presence here, so it cannot be fitted")
-                logits.append([one.logit for one in found.judged])
+                logits.append([one.logit for one in found.judged or ()])
         fitted = copy.copy(self)
         if len(logits) >= FEWEST:
             usual = [math.log(one / max(1 - one, 1e-6)) for one in self.presence]
             fitted.presence = tuple(
-                round(logistic(fit_threshold(np.array(own), threshold)), 2)
+                min(max(round(logistic(fit_threshold(np.array(own), threshold)), 2), 0.01), 0.99)
                 for own, threshold in zip(zip(*logits, strict=True), usual, strict=True)
             )
         return fitted

@@ -201,12 +201,12 @@ def split_scenes(data: SceneData) -> tuple[SceneSet, SceneSet | None]:
         return training, open_scenes(data.root, data.set, VALIDATION_SPLITS[data.set])
     if data.keep_every is None:
         return training, None
-    kept = training.scenes[data.keep_every - 1 :: data.keep_every]
+    validation = training.scenes[data.keep_every - 1 :: data.keep_every]
     rest = tuple(scene for index, scene in enumerate(training.scenes, start=1) if index % data.keep_every)
-    if not kept or not rest:
+    if not validation or not rest:
         raise DataSetError(
             f"{training.name} has {len(training.scenes)} labelled images, too few to keep every {data.keep_every}th "
             "for validation: lower data.keep_every, or set it to null"
         )
-    held = replace(training, name=f"every {data.keep_every}th image of {training.name}", scenes=kept)
+    held = replace(training, name=f"every {data.keep_every}th image of {training.name}", scenes=validation)
     return replace(training, scenes=rest), held
