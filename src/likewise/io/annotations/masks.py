@@ -143,6 +143,8 @@ def write_table(images: Iterable[AnnotatedImage], classes: tuple[str, ...], path
 def write_parquet(images: Iterable[AnnotatedImage], classes: tuple[str, ...], path: Path, tolerance: float) -> None:
     """Write the tables of `write_table` as Parquet, in row groups, so that any number of images fits in memory.
 
+    A class named image counts in a column "image (class)", since names of columns are unique.
+
     Raises:
         MissingExtraError: pyarrow is not installed.
     """
@@ -154,7 +156,9 @@ def write_parquet(images: Iterable[AnnotatedImage], classes: tuple[str, ...], pa
     types = (text, number, text, real, number, number, number, number, number, real, real)
     schemas = (
         pyarrow.schema(list(zip(COLUMNS, types, strict=True))),
-        pyarrow.schema([("image", text), *((name, number) for name in classes)]),
+        pyarrow.schema(
+            [("image", text), *((f"{name} (class)" if name == "image" else name, number) for name in classes)]
+        ),
     )
     names = (path, path.with_name(Path(COUNTS).with_suffix(".parquet").name))
     with ExitStack() as open_files:

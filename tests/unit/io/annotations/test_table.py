@@ -445,6 +445,13 @@ def counts(folder: Path, format: str) -> None:
     }
 
 
+def test_a_class_may_have_the_name_of_a_column(tmp_path: Path) -> None:
+    given = AnnotatedImage("a.jpg", (Object("image", encode(mask_of())),), None, (HEIGHT, WIDTH))
+    write_annotations(Annotations([given], ("image",)), tmp_path, "parquet")
+    (row,) = parquet.read_table(tmp_path / "counts.parquet").to_pylist()
+    assert row == {"image": "a.jpg", "image (class)": 1}
+
+
 def columns(**expected: str) -> Callable[[Path, str], None]:
     def check(folder: Path, format: str) -> None:
         row = table_row(folder, format)
