@@ -58,6 +58,7 @@ def work_in_actors(
     """
     with requires_extra("ray", "likewise jobs --engine ray"):
         import ray
+        import ray.exceptions  # fails for an empty folder named ray, such as Ray's own in /tmp
     out, device, memory = settings
     fs, path = open_address(out)
     settings = (path if is_local(fs) else out), device, memory  # actors have another working directory
