@@ -17,13 +17,16 @@ import psutil
 import pytest
 
 from likewise import FewShot
-from likewise.errors import OutputError
+from likewise.errors import ImageError, OutputError
 from likewise.jobs.shards import ray_actors
 from likewise.jobs.shards.executors import run_shards
 from likewise.jobs.shards.plan import plan_job
+from likewise.jobs.shards.storage import Listed
+from likewise.jobs.shards.work import read_listed
 from support.shard_jobs import learn_cat, make_photos, names_of, open_small, outputs
 
 ray = pytest.importorskip("ray")
+ray_readers = pytest.importorskip("likewise.jobs.shards.ray_readers")
 cluster_utils = pytest.importorskip("ray.cluster_utils")
 
 IMAGES = 24
@@ -102,6 +105,39 @@ def test_actors_have_the_outputs_of_one_process(planned, whole, tmp_path, monkey
     assert outputs(tmp_path / "out") == whole
     assert not ray.is_initialized()
     assert run_shards("out", engine="ray").skipped == IMAGES // SHARD
+
+
+def test_images_decoded_in_tasks_give_the_same_outputs(planned, whole, tmp_path):
+    planned(str(tmp_path / "out"))
+    report = run_shards(str(tmp_path / "out"), engine="ray", workers=2, decoders=2)
+    assert (report.done, report.errors) == (IMAGES // SHARD, 1)
+    assert outputs(tmp_path / "out") == whole
+
+
+def test_an_image_that_ends_its_decoder_fails_alone(photos, monkeypatch):
+    images = [Listed(str(path), path.name) for path in sorted(photos.glob("*/*.png"))[:10]]
+    read_some = ray_readers.read_some
+
+    def die_of_one(read, chunk):  # here, so that it travels to its process by value
+        if any(image.name == images[3].name for image in chunk):
+            os.kill(os.getpid(), signal.SIGKILL)
+        return read_some(read, chunk)
+
+    monkeypatch.setattr(ray_readers, "read_some", die_of_one)
+    ray.init("local", num_cpus=2, include_dashboard=False, log_to_driver=False, object_store_memory=80_000_000)
+    read = functools.partial(read_listed, cost=1, budget=10**9)
+    found = [(image, reading.exception()) for image, reading in ray_readers.read_in_tasks(images, read, tasks=2)]
+    assert [image for image, _ in found] == images
+    assert [error is None for _, error in found] == [image != images[3] for image in images]
+    assert isinstance(found[3][1], ImageError)
+
+
+def test_without_a_processor_to_decode_the_job_says_so(photos, monkeypatch):
+    monkeypatch.setattr(ray_readers, "PATIENCE", 3.0)
+    ray.init("local", num_cpus=0, include_dashboard=False, log_to_driver=False, object_store_memory=80_000_000)
+    images = [Listed(str(next(photos.glob("*/*.png"))), "x.png")]
+    with pytest.raises(OutputError, match="no processor"):
+        list(ray_readers.read_in_tasks(images, functools.partial(read_listed, cost=1, budget=10**9), tasks=1))
 
 
 def test_more_actors_than_processors_end(planned, whole, tmp_path, cluster):

@@ -22,7 +22,6 @@ from typing import Any
 
 import numpy as np
 from cachetools import LRUCache
-from threadpoolctl import threadpool_limits
 
 from likewise.app.answer import Answer, Pass, difference, shrink, to_answer, to_network_answer
 from likewise.app.features import Encoder
@@ -32,6 +31,7 @@ from likewise.app.network import SIDE, Network, Networks, last_trained
 from likewise.app.photos import ConflictError, Photo
 from likewise.app.pixels import THUMBNAIL, drop_old_thumbnails, read_small, thumbnail
 from likewise.app.project import Project
+from likewise.engine.threads import one_blas_thread
 from likewise.errors import LikewiseError
 from likewise.io.images import ScaledImage, read_scaled
 from likewise.io.prefetch import prefetch
@@ -80,12 +80,13 @@ class Answers:
         self._examples: tuple[Any, ...] = ()
         self._visible: list[int] = []
         self._marked = 0.0
+        self._threads = contextlib.ExitStack()
         self._pool = ThreadPoolExecutor(max_workers=os.cpu_count() or 2, thread_name_prefix="answers")
         self._thread = threading.Thread(target=self._run, name="answers", daemon=True)
 
     def start(self) -> None:
         self.project.listener = self._wake.set
-        self._limits = threadpool_limits(1, user_api="blas")  # threads of matrix products would wait for each other
+        self._threads.enter_context(one_blas_thread())
         self._wake.set()
         self._thread.start()
 
@@ -94,7 +95,7 @@ class Answers:
         self._wake.set()
         if self._thread.is_alive():
             self._thread.join()
-            self._limits.restore_original_limits()
+            self._threads.close()
         self._pool.shutdown()
 
     def show(self, ids: Sequence[int]) -> None:

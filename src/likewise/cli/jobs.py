@@ -36,6 +36,17 @@ Address = Annotated[
     ),
 ]
 
+Decoders = Annotated[
+    int | None,
+    typer.Option(
+        "--decoders",
+        metavar="N",
+        min=0,
+        help="Ray tasks that read and decode images ahead of each actor, on any node. "
+        "\\[4 with --device cuda, else 0: the actor does]",
+    ),
+]
+
 
 @app.command("plan", cls=command())
 def plan(
@@ -54,6 +65,7 @@ def plan(
     side: options.Side = None,
     device: options.Device = "auto",
     precision: options.Precision = "float32",
+    quality: options.Quality = None,
     edges: options.Edges = True,
     presence: options.Presence = PRESENCE,
     always: options.Always = False,
@@ -67,7 +79,8 @@ def plan(
     from likewise.jobs.shards.plan import plan_job
 
     judging = {"presence": 0.0 if always else presence, "world": world}
-    few_shot = options.open_few_shot(model, backbone, weights, side, device, precision, edges=edges, **judging)
+    looks = {"quality": quality, "edges": edges}
+    few_shot = options.open_few_shot(model, backbone, weights, side, device, precision, **looks, **judging)
     concept = learn_concept(few_shot, like, unlike=unlike or ())
     made = plan_job(images, concept, out, few_shot=few_shot, size=size, masks=masks)
     print_line(
@@ -81,6 +94,7 @@ def work(
     engine: Engine = "here",
     workers: Workers = 2,
     address: Address = None,
+    decoders: Decoders = None,
     shard: Part = None,
     device: options.Device = "auto",
     memory: options.Memory = None,
@@ -89,7 +103,7 @@ def work(
 
     [dim]likewise jobs work s3://bucket/masks --shard $SLURM_ARRAY_TASK_ID/64[/dim]
     """
-    _run(out, engine, workers, address, shard, device, memory)
+    _run(out, engine, workers, address, decoders, shard, device, memory)
 
 
 @app.command("retry", cls=command(resumes=True))
@@ -98,6 +112,7 @@ def retry(
     engine: Engine = "here",
     workers: Workers = 2,
     address: Address = None,
+    decoders: Decoders = None,
     shard: Part = None,
     device: options.Device = "auto",
     memory: options.Memory = None,
@@ -106,7 +121,7 @@ def retry(
 
     [dim]likewise jobs retry s3://bucket/masks[/dim]
     """
-    _run(out, engine, workers, address, shard, device, memory, again=True)
+    _run(out, engine, workers, address, decoders, shard, device, memory, again=True)
 
 
 @app.command("status", cls=command())
@@ -148,6 +163,7 @@ def _run(
     engine: str,
     workers: int,
     address: str | None,
+    decoders: int | None,
     shard: str | None,
     device: str,
     memory: str | None,
@@ -161,6 +177,7 @@ def _run(
             engine=engine,
             workers=workers,
             address=address,
+            decoders=decoders,
             part=_part(shard),
             device=device,
             memory=memory,

@@ -38,7 +38,10 @@ Host = Annotated[
         "environment variable LIKEWISE_SERVE_TOKEN.",
     ),
 ]
-Workers = Annotated[int, typer.Option("--workers", min=1, help="Threads that segment.")]
+Workers = Annotated[
+    int | None,
+    typer.Option("--workers", min=1, help="Threads that segment. \\[one a processor, at most 4; 1 with torch]"),
+]
 
 
 @app.command("concept", cls=command())
@@ -51,7 +54,7 @@ def concept(
     body: Annotated[
         str, typer.Option("--body", metavar="SIZE", help="Largest request; a larger one gets 413.")
     ] = "32M",
-    workers: Workers = 1,
+    workers: Workers = None,
     model: options.Model = DEFAULT_MODEL,
     backbone: options.BackboneName = "lite0",
     weights: options.Weights = None,
@@ -59,6 +62,7 @@ def concept(
     engine: options.Engine = "auto",
     device: options.Device = "auto",
     precision: options.Precision = "float32",
+    quality: options.Quality = None,
     edges: options.Edges = True,
     presence: options.Presence = PRESENCE,
     always: options.Always = False,
@@ -76,11 +80,18 @@ def concept(
     with requires_extra("serve", "the server"):
         from likewise.serve.server import serve as run
     judging = {"presence": 0.0 if always else presence, "world": world}
-    few_shot = options.open_few_shot(
-        model, backbone, weights, side, device, precision, engine=engine, edges=edges, **judging
-    )
+    looks = {"engine": engine, "quality": quality, "edges": edges}
+    few_shot = options.open_few_shot(model, backbone, weights, side, device, precision, **looks, **judging)
     segmenter = few_shot.prepare(learn_concept(few_shot, like, unlike=unlike or ()))
-    run(segmenter, host=host, port=port, queue=queue, body=parse_size(body), workers=workers, token=token)
+    run(
+        segmenter,
+        host=host,
+        port=port,
+        queue=queue,
+        body=parse_size(body),
+        workers=workers or few_shot.at_once,
+        token=token,
+    )
 
 
 @app.command("label-studio", cls=command())
@@ -113,7 +124,7 @@ def label_studio(
     ] = None,
     host: Host = "127.0.0.1",
     port: Annotated[int, typer.Option("--port", min=0, max=65535, help="0 takes a free one.")] = 9090,
-    workers: Workers = 1,
+    workers: Workers = None,
     edges: options.Edges = True,
     presence: options.Presence = PRESENCE,
     always: options.Always = False,
@@ -128,15 +139,16 @@ def label_studio(
         from likewise.serve.label_studio.server import serve as run
     from likewise.predict.few_shot import FewShot
 
+    few_shot = FewShot(edges=edges, presence=0.0 if always else presence)
     run(
         folder,
-        FewShot(edges=edges, presence=0.0 if always else presence),
+        few_shot,
         label_studio=label_studio,
         api_key=api_key or None,
         local_files=local_files or (),
         images_from=images_from or (),
         host=host,
         port=port,
-        workers=workers,
+        workers=workers or few_shot.at_once,
         token=token,
     )

@@ -1,9 +1,9 @@
-"""Read the next items in threads while the caller processes the current one."""
+"""Process the next items in threads while the caller works with the current one."""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
@@ -13,7 +13,7 @@ Value = TypeVar("Value")
 AHEAD = 4
 """Largest number of items read ahead."""
 READERS = 2
-"""Number of reader threads: one decodes an image while the other waits for the disk."""
+"""Default number of threads: one decodes an image while the other waits for the disk."""
 
 
 def prefetch(
@@ -21,6 +21,7 @@ def prefetch(
     read: Callable[[Item], Value],
     *,
     ahead: int = AHEAD,
+    threads: int = READERS,
     cost: Callable[[Item], int] = lambda item: 0,
     budget: int = 0,
 ) -> Generator[tuple[Item, Future[Value]], None, None]:
@@ -32,19 +33,21 @@ def prefetch(
         cost: Bytes of memory that an item needs from when it is read until the second item after it is yielded.
         budget: Items are read early only while the sum of their costs is within this.
     """
-    readers = ThreadPoolExecutor(READERS)
+    readers = ThreadPoolExecutor(threads)
     try:
-        rest: Iterator[Item | None] = iter(items)
-        following = next(rest, None)
+        rest = iter(items)
+        following: Item | None = None
         waiting: deque[tuple[Item, Future[Value], int]] = deque()
         in_use: deque[int] = deque(maxlen=2)  # costs of the caller's item, and of the one before, which it may write
         while True:
-            while following is not None and len(waiting) < ahead:
+            while len(waiting) < ahead:
+                if following is None and (following := next(rest, None)) is None:
+                    break
                 own = cost(following)
                 if waiting and own and own + sum(in_use) + sum(each for _, _, each in waiting) > budget:
                     break
                 waiting.append((following, readers.submit(read, following), own))
-                following = next(rest, None)
+                following = None
             if not waiting:
                 return
             item, future, own = waiting.popleft()

@@ -1,11 +1,12 @@
 """Run a predictor over images: read ahead of it, write behind it, record what is finished, resume.
 
-images -> read (threads) -> segment -> write (thread) -> records -> coco.json, areas.csv
+images -> read and segment (threads) -> write (thread) -> records -> coco.json, areas.csv
 """
 
 import contextlib
 import errno
 import sys
+import threading
 import time
 from collections.abc import Callable, Collection, Container, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
@@ -14,6 +15,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Protocol, runtime_checkable
 
+from likewise.engine.threads import one_blas_thread
 from likewise.errors import ArgumentError, ImageError, LikewiseError, OutputError
 from likewise.io.atomic import Parts, write_together
 from likewise.io.class_lists import LEGEND
@@ -102,6 +104,7 @@ def process_images(
     memory: str | int | None = None,
     dry_run: bool = False,
     windowed: Windowed | None = None,
+    at_once: int = 1,
     refresh: Collection[str] = (),
     progress: Progress | None = None,
 ) -> Report:
@@ -127,6 +130,7 @@ def process_images(
             `likewise.io.memory.default_budget`.
         dry_run: Check and count everything, process and write nothing.
         windowed: Writes the images that it takes, in place of `segment`.
+        at_once: Images that `segment` gets at the same time, from as many threads.
         refresh: Settings that may differ from those of an earlier run; finished images are then processed again.
         progress: Called after each image, and once at the start with the number of skipped images.
 
@@ -156,7 +160,7 @@ def process_images(
     refuse_overwriting(targets, out, inputs, force=force)
     corrects = any(path.is_relative_to(real(out)) for path in protected)
     settings = {**settings, "classes": list(classes)}
-    with contextlib.nullcontext() if dry_run else _writing_to(out):
+    with contextlib.nullcontext() if dry_run else _writing_to(out), one_blas_thread():
         records = Records(out, settings, force=force, again={*refresh, *(["concept"] if corrects else [])})
         report = Report(again=records.again)
         pending, manual = _split(jobs, records, protected, report, thorough=bool(summaries))
@@ -169,7 +173,7 @@ def process_images(
         cost = BYTES_PER_PIXEL + BYTES_PER_CLASS * (len(classes) - 1)
         instead = {name: regions_of_file(name, path, classes) for name, path in manual.items()} if summaries else {}
         with contextlib.closing(
-            _outcomes(pending, segment, out, records, short, cost, budget, windowed, large)
+            _outcomes(pending, segment, out, records, short, cost, budget, windowed, large, at_once)
         ) as outcomes:
             for index, (job, reason) in enumerate(outcomes, start=len(jobs) - len(pending) + 1):
                 if reason is None:
@@ -246,6 +250,7 @@ def _outcomes(
     budget: int,
     windowed: Windowed | None,
     large: Container[str],
+    at_once: int,
 ) -> Generator[tuple[Job, str | None], None, None]:
     """Yield each job when it is finished, with the reason if it failed.
 
@@ -262,24 +267,26 @@ def _outcomes(
             return height * width * cost
         return 0
 
-    def read(job: Job) -> tuple[Stamp, ScaledImage | None]:
+    turns = threading.Semaphore(at_once)
+
+    def find(job: Job) -> tuple[Stamp, ScaledImage | None, Any]:
         stamp = stamp_of(job.image.path)  # before reading, so that the next run detects a change in between
         if job.image.name in large and stamp is not None:
-            return stamp, None
+            return stamp, None, None
         check_memory(needs(job), budget)
         image = read_scaled(job.image.source, short)
         assert stamp is not None
-        return stamp, image
+        with turns:
+            return stamp, image, segment(image, job.image)
 
     with (
         ThreadPoolExecutor(1) as writer,
-        contextlib.closing(prefetch(jobs, read, cost=needs, budget=budget)) as readings,
+        contextlib.closing(prefetch(jobs, find, threads=at_once + 1, cost=needs, budget=budget)) as findings,
     ):
         writing: tuple[Job, Future[None]] | None = None
-        for job, reading in readings:
+        for job, finding in findings:
             try:
-                stamp, image = reading.result()
-                result = None if image is None else segment(image, job.image)
+                stamp, image, result = finding.result()
             except Exception as error:  # any failure concerns this image only
                 yield job, reason_of(job.image.path, error)
                 continue
@@ -288,7 +295,7 @@ def _outcomes(
             if image is None or result is None:
                 assert windowed is not None
                 writing = job, writer.submit(_write_in_windows, job, stamp, windowed, records)
-                wait([writing[1]])  # its memory is not counted, so nothing else goes on
+                wait([writing[1]])  # its memory is not counted, so no further image is begun
             else:
                 writing = job, writer.submit(_write, job, stamp, image, result, records)
         if writing:

@@ -117,6 +117,7 @@ def segment_folder(
         memory=memory,
         dry_run=dry_run,
         windowed=mosaics,
+        at_once=few_shot.at_once,
         refresh={"fitted presence"} if fit_presence else (),
         protect=[path for path in inputs if isinstance(path, str | Path)],
         progress=progress,

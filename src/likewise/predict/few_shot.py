@@ -17,6 +17,7 @@ import numpy as np
 from jaxtyping import Float32
 
 from likewise.engine.protocol import FeatureExtractor, Features
+from likewise.engine.threads import images_at_once, one_blas_thread
 from likewise.errors import (
     ArgumentError,
     ConceptError,
@@ -214,6 +215,12 @@ class FewShot:
             "presence": self.presence,
         }
 
+    @property
+    def at_once(self) -> int:
+        """How many images a folder's segmenter is best given at the same time; the torch engine computes one by one."""
+        return images_at_once() if (self.engine, self.device) == ("onnx", "cpu") else 1
+
+    @one_blas_thread()
     def learn(self, examples: Example | Iterable[Example], *, strict: bool = True, finer: bool = True) -> Concept:
         """Encode examples into a concept.
 
@@ -285,6 +292,7 @@ class FewShot:
         """
         return concept.folded(self.head.fold) if isinstance(self.head, FeatureHead) else concept
 
+    @one_blas_thread()
     def prepare(self, concept: Concept) -> Segmenter:
         """A segmenter for the concept: prepare once, then segment any number of images.
 

@@ -14,6 +14,7 @@ import numpy as np
 from jaxtyping import Float32
 
 from likewise.engine.protocol import Features
+from likewise.engine.threads import one_blas_thread
 from likewise.errors import ArgumentError, ImageError, ModelError
 from likewise.io.images import ScaledImage, Source, read_scaled
 from likewise.io.prefetch import prefetch
@@ -70,6 +71,7 @@ class Segmenter:
         """
         return self._segment([self._read(image)])[0]
 
+    @one_blas_thread()
     def probabilities(self, image: Source | ScaledImage) -> Found:
         """The probabilities of background and classes, with refined outlines, and what is known of the classes.
 
@@ -120,7 +122,8 @@ class Segmenter:
         for _, reading in prefetch(images, self._read, ahead=4):
             with contextlib.suppress(ImageError):
                 _, resized = reading.result()
-                (found,) = self._head.segment(resized[None], self._prepared, [FEW_PIXELS], self.presence)
+                with one_blas_thread():
+                    (found,) = self._head.segment(resized[None], self._prepared, [FEW_PIXELS], self.presence)
                 logits.append([one.logit for one in found.judged or ()])
         fitted = copy.copy(self)
         if len(logits) >= FEWEST:
@@ -149,12 +152,13 @@ class Segmenter:
         scaled = read_scaled(image, LARGEST)
         return scaled, self._inputs.resize(scaled.pixels)
 
+    @one_blas_thread()
     def _segment(self, read: Sequence[tuple[ScaledImage, Pixels]]) -> list[Result]:
         """The results of some images."""
         classes = self.concept.classes
         return [to_result(found.probabilities, classes, image, found.judged) for image, found in self._find(read)]
 
-    def _find(self, read: Sequence[tuple[ScaledImage, Pixels]]) -> Iterator[tuple[ScaledImage, Found]]:
+    def _find(self, read: Sequence[tuple[ScaledImage, Pixels]]) -> list[tuple[ScaledImage, Found]]:
         """Each image with what is found in it; those with inputs of one size share a pass through the network."""
         results: dict[int, Found] = {}
         for shape in dict.fromkeys(resized.shape for _, resized in read):
@@ -165,7 +169,7 @@ class Segmenter:
             found = self._head.segment(images, self._prepared, sizes, self.presence, finer)
             for index, (probabilities, judged) in zip(batch, found, strict=True):
                 results[index] = self._refine(Found(probabilities, judged), read[index][0])
-        return ((image, results[index]) for index, (image, _) in enumerate(read))
+        return [(image, results[index]) for index, (image, _) in enumerate(read)]
 
     def answer(self, features: Features, size: tuple[int, int] | None = None) -> Found:
         """What the first look finds in one image by its features (`FewShot.encode`), before outlines are refined.
@@ -182,7 +186,8 @@ class Segmenter:
         if not isinstance(self._head, FeatureHead):
             raise ModelError(f"{self.concept.model} does not answer from features; prototypes and PANet do")
         (encoded,) = features_of(features, align_corners=self._head.align_corners)
-        return self._head.answer(encoded, self._prepared, size, self.presence, finer)
+        with one_blas_thread():
+            return self._head.answer(encoded, self._prepared, size, self.presence, finer)
 
     def from_features(self, features: Features, image: Source | ScaledImage) -> Result:
         """The same result as for the image alone, by its features; only the second look is computed.

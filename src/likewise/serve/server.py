@@ -25,6 +25,7 @@ from pycocotools import mask as coco_mask
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from likewise.app.server import listen
+from likewise.engine.threads import one_blas_thread
 from likewise.errors import ArgumentError, ImageError, check_known
 from likewise.io.images import read_scaled
 from likewise.jobs.writers import WRITERS, regions_of
@@ -73,7 +74,8 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        yield
+        with one_blas_thread():
+            yield
         threads.shutdown()
 
     app = FastAPI(title="likewise serve", version=__version__, docs_url=None, redoc_url=None, lifespan=lifespan)

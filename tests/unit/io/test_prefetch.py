@@ -1,7 +1,7 @@
 """Items are read ahead of their use: in order, a few at a time."""
 
 import itertools
-from threading import Event, Thread
+from threading import Barrier, Event, Thread
 
 import pytest
 
@@ -15,6 +15,20 @@ def test_values_come_in_order_and_few_are_read_ahead() -> None:
     assert found == [(item, 2 * item) for item in range(10)]
     assert len(read) <= 14
     stream.close()
+
+
+def test_as_many_items_as_threads_are_in_work_at_once() -> None:
+    together = Barrier(3, timeout=10)
+    stream = prefetch(range(9), lambda item: together.wait() >= 0 and item, ahead=3, threads=3)
+    assert [future.result() for _, future in stream] == list(range(9))
+
+
+def test_an_item_is_asked_for_when_there_is_room_for_it() -> None:
+    asked: list[int] = []
+    stream = prefetch((asked.append(item) or item for item in range(9)), int, ahead=1)
+    for index, (_, future) in enumerate(stream):
+        future.result()
+        assert len(asked) == index + 1
 
 
 def test_an_exception_comes_at_the_turn_of_its_item() -> None:

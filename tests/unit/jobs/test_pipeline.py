@@ -286,7 +286,24 @@ def test_an_image_that_needs_more_memory_than_allowed_fails_alone(seven: list[Im
     assert all("--memory" in reason for _, reason in report.failed)
 
 
-def test_large_images_are_not_read_ahead(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_images_at_once_are_written_in_order(seven: list[ImageFile]) -> None:
+    together = threading.Barrier(2, timeout=10)
+
+    def segment(image: ScaledImage, file: ImageFile) -> FakeResult:
+        if file in seven[:2]:
+            together.wait()  # or this fails: the first two are in work at the same time
+        if file == seven[0]:
+            time.sleep(0.05)
+        return bright(image)
+
+    report = run(seven, segment, at_once=2)
+    assert (report.done, report.failed) == (7, [])
+    written = [json.loads(line)["name"] for line in Path("out/.likewise/finished.jsonl").read_text().splitlines()]
+    assert written == [file.name for file in seven]
+
+
+@pytest.mark.parametrize("at_once", [1, 3])
+def test_large_images_are_not_read_ahead(photos: Path, monkeypatch: pytest.MonkeyPatch, at_once: int) -> None:
     for index in range(6):
         save_flat(photos / f"{index}.png", size=(40, 40))
     held, most = 0, 0
@@ -305,7 +322,7 @@ def test_large_images_are_not_read_ahead(photos: Path, monkeypatch: pytest.Monke
         return bright(image)
 
     monkeypatch.setattr(pipeline, "read_scaled", reading)
-    assert run(find_images([photos]), segment, memory=1600 * pipeline.BYTES_PER_PIXEL).done == 6
+    assert run(find_images([photos]), segment, memory=1600 * pipeline.BYTES_PER_PIXEL, at_once=at_once).done == 6
     assert most == 1
 
 
@@ -361,10 +378,8 @@ def test_a_result_that_a_writer_cannot_handle_fails_alone(seven: list[ImageFile]
 
 
 def test_an_interrupted_run_leaves_complete_files_and_resumes(seven: list[ImageFile]) -> None:
-    calls = iter(range(100))
-
     def interrupted(image: ScaledImage, file: ImageFile) -> FakeResult:
-        if next(calls) == 4:
+        if file == seven[4]:
             raise KeyboardInterrupt
         return bright(image)
 

@@ -53,6 +53,7 @@ def run_shards(
     engine: str = "here",
     workers: int = 2,
     address: str | None = None,
+    decoders: int | None = None,
     part: tuple[int, int] = (0, 1),
     again: bool = False,
     device: str = "auto",
@@ -66,7 +67,7 @@ def run_shards(
     Args:
         out: address of the folder with the plan.
         engine: "here"; "processes": `workers` processes, each with a model of its own; or "ray": `workers` actors.
-        address: of a Ray cluster; see `likewise.jobs.shards.ray_actors.work_in_actors`.
+        address, decoders: of a Ray cluster; see `likewise.jobs.shards.ray_actors.work_in_actors`.
         part: (i, n) takes every n-th shard from i on, for one of n workers.
         again: instead, segment the images that failed in finished shards.
         device, memory: see `Worker`.
@@ -80,6 +81,8 @@ def run_shards(
         raise ArgumentError(f"{workers} workers; 1 is the least")
     if address is not None and engine != "ray":
         raise ArgumentError(f"an address is that of a Ray cluster, and the engine is {engine}; pass --engine ray")
+    if decoders is not None and engine != "ray":
+        raise ArgumentError(f"decoders are tasks of Ray, and the engine is {engine}; pass --engine ray")
     storage = Storage(out)
     plan = read_plan(storage)
     chosen, finished = plan.of_part(*part), finished_shards(storage)
@@ -99,7 +102,7 @@ def run_shards(
     else:
         from likewise.jobs.shards.ray_actors import work_in_actors
 
-        results = work_in_actors(pending, settings, again, workers, address)
+        results = work_in_actors(pending, settings, again, workers, address, decoders)
     for result in results if pending else ():
         report.done += 1
         report.images += result.images

@@ -12,6 +12,7 @@ import os
 import socket
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any
 
 from likewise.errors import LikewiseError, OutputError, counted, requires_extra
@@ -23,15 +24,28 @@ PATIENCE = 3
 ROOM = 600.0
 """Seconds to wait for the first open actor, or for one after all have died; a cluster may have to start machines."""
 STORE = 100_000_000
-"""Bytes of the object store of a local Ray; it holds numbers of shards only."""
+"""Bytes of the object store of a local Ray, without decoded images: it holds numbers of shards only."""
+TASK_BYTES = 40_000_000
+"""Further bytes for the images of a decoding task; eight with a short side of 750 pixels and 3:2 take 20 MB."""
+DECODERS = 4
+"""Decoding tasks ahead for each actor with a GPU."""
 
 
 class Actor:
     """A `Worker` in a process of its own; it is opened by a call, whose errors reach the caller."""
 
-    def open(self, out: str, device: str, memory: str | None) -> None:
-        """Open the model; errors as for `Worker`."""
-        self._worker = Worker(out, device=device, memory=memory)
+    def open(self, out: str, device: str, memory: str | None, decoders: int) -> None:
+        """Open the model; errors as for `Worker`.
+
+        Args:
+            decoders: tasks ahead that read its images; with 0 it reads them itself.
+        """
+        if not decoders:
+            self._worker = Worker(out, device=device, memory=memory)
+            return
+        from likewise.jobs.shards.ray_readers import read_in_tasks
+
+        self._worker = Worker(out, device=device, memory=memory, read_all=partial(read_in_tasks, tasks=decoders))
 
     def work(self, shard: int, again: bool) -> Done:
         """Write the output of a shard; errors as for `Worker.work`."""
@@ -44,33 +58,40 @@ def work_in_actors(
     again: bool,
     workers: int,
     address: str | None,
+    decoders: int | None = None,
 ) -> Iterator[Done]:
     """Yield each shard when it is done.
 
     Args:
         settings: address of the job, device, memory. With "cuda" each actor reserves a GPU.
-        workers: number of actors, each with one processor.
+        workers: number of actors.
+        decoders: tasks ahead that read and decode the images of an actor, on any node, with a processor each; the actor
+            then reserves none. With 0 the actor reads its images itself, and reserves one. Defaults to `DECODERS` with
+            "cuda" and to 0 without.
         address: of a running cluster; by default $RAY_ADDRESS, or a Ray of this machine that ends with the job. A
             process that is connected to Ray already stays so.
 
     Raises:
         OutputError: what `Worker` raises; no such cluster; no room for an actor; or actors that die.
     """
+    if decoders is None:
+        decoders = DECODERS if settings[1].startswith("cuda") else 0
     with requires_extra("ray", "likewise jobs --engine ray"):
         import ray
         import ray.exceptions  # fails for an empty folder named ray, such as Ray's own in /tmp
     out, device, memory = settings
     fs, path = open_address(out)
     settings = (path if is_local(fs) else out), device, memory  # actors have another working directory
-    made = ray.remote(num_cpus=1, num_gpus=int(device.startswith("cuda")), max_restarts=0)(Actor)
+    gpus = int(device.startswith("cuda"))
+    made: Any = ray.remote(num_cpus=int(not decoders), num_gpus=gpus, max_restarts=0)(Actor)
     waiting, deaths = list(reversed(shards)), Counter[int | None]()
     calls: dict[Any, tuple[Any, int | None]] = {}  # with the actor and its shard; None while it opens
 
     def start() -> None:
         actor = made.remote()
-        calls[actor.open.remote(*settings)] = actor, None
+        calls[actor.open.remote(*settings, decoders)] = actor, None
 
-    with _connected(ray, address, min(workers, len(shards))):
+    with _connected(ray, address, min(workers, len(shards)), decoders):
         for _ in range(min(workers, len(shards))):
             start()
         left = len(shards)
@@ -115,7 +136,7 @@ def work_in_actors(
 
 
 @contextlib.contextmanager
-def _connected(ray: Any, address: str | None, workers: int) -> Iterator[None]:
+def _connected(ray: Any, address: str | None, workers: int, decoders: int) -> Iterator[None]:
     if ray.is_initialized():
         yield
         return
@@ -123,7 +144,8 @@ def _connected(ray: Any, address: str | None, workers: int) -> Iterator[None]:
     own: dict[str, Any] = {}
     if address == "local":
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # else Ray reports the run to its makers
-        own = {"num_cpus": workers, "include_dashboard": False, "object_store_memory": STORE}
+        store = STORE + workers * (decoders and decoders + 1) * TASK_BYTES
+        own = {"num_cpus": workers, "include_dashboard": False, "object_store_memory": store}
     try:
         _find(address)
         ray.init(address, log_to_driver=False, logging_level="error", **own)

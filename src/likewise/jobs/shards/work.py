@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import io
 import tarfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -14,6 +16,7 @@ from typing import Any
 from PIL import Image
 from pycocotools import mask as coco_mask
 
+from likewise.engine.threads import one_blas_thread
 from likewise.errors import LikewiseError, OutputError
 from likewise.io.image_files import readable_formats
 from likewise.io.images import ScaledImage, read_scaled
@@ -32,6 +35,9 @@ from likewise.version import __version__
 SHARDS = "shards"
 """Folder of the outputs."""
 Segment = Callable[[ScaledImage], Result]
+Read = Callable[[Listed], ScaledImage]
+ReadAll = Callable[[Sequence[Listed], Read], Generator[tuple[Listed, Future[ScaledImage]], None, None]]
+"""Yields each image with the future of what `Read` returns for it, in order; `likewise.io.prefetch` is one."""
 COLUMNS = {
     "path": "string", "name": "string", "width": "int32", "height": "int32", "class": "string", "presence": "float64",
     "rle": "string", "x": "int32", "y": "int32", "w": "int32", "h": "int32", "area": "int64", "score": "float64",
@@ -67,12 +73,15 @@ class Worker:
         out: address of the folder with the plan.
         device: see `FewShot`.
         memory: as for `process_images`.
+        read_all: reads images ahead; by default in two threads of this process.
 
     Raises:
         OutputError: no plan, or one that another version of likewise, or another model, made.
     """
 
-    def __init__(self, out: str, *, device: str = "auto", memory: str | None = None) -> None:
+    def __init__(
+        self, out: str, *, device: str = "auto", memory: str | None = None, read_all: ReadAll = prefetch
+    ) -> None:
         self.storage = Storage(out)
         self.plan = read_plan(self.storage)
         if self.plan.version != __version__:
@@ -80,7 +89,9 @@ class Worker:
                 f"{out}: planned by likewise {self.plan.version}, this is {__version__}, and results could differ; "
                 f"install {self.plan.version}, or plan again in another place"
             )
-        self._budget = default_budget() if memory is None else parse_size(memory)
+        cost = BYTES_PER_PIXEL + BYTES_PER_CLASS * (len(self.plan.classes) - 1)
+        budget = default_budget() if memory is None else parse_size(memory)
+        self._read, self._read_all = partial(read_listed, cost=cost, budget=budget), read_all
         with TemporaryDirectory() as temporary:
             folder = Path(temporary)
             for name in self.storage.tree(MODEL):
@@ -92,7 +103,9 @@ class Worker:
         if changed := [key for key, value in own.items() if self.plan.settings.get(key) != value]:
             raise OutputError(f"{out}: its model or concept is not that of the plan ({changed[0]}); plan again")
         self._segment: Segment = few_shot.prepare(concept)
+        self._at_once = few_shot.at_once
 
+    @one_blas_thread()
     def work(self, shard: int, *, again: bool = False) -> Done:
         """Segment the images of a shard and write its output.
 
@@ -114,23 +127,20 @@ class Worker:
         return Done(shard, len(images), errors)
 
     def _results(self, images: Sequence[Listed], shard: int) -> Iterator[tuple[str, _Found]]:
-        cost = BYTES_PER_PIXEL + BYTES_PER_CLASS * (len(self.plan.classes) - 1)
         unreachable = 0
 
-        def read(image: Listed) -> ScaledImage:
-            content = fetch(image)
-            pixels = 0
-            with contextlib.suppress(Exception), Image.open(io.BytesIO(content), formats=readable_formats()) as opened:
-                pixels = opened.width * opened.height  # read_scaled says what is wrong with a damaged header
-            check_memory(pixels * cost, self._budget)
-            return read_scaled(content, LARGEST)
+        def find(item: tuple[Listed, Future[ScaledImage]]) -> tuple[ScaledImage, Result]:
+            image = item[1].result()
+            return image, self._segment(image)
 
-        with contextlib.closing(prefetch(images, read)) as readings:
-            for listed, reading in readings:
+        with (
+            contextlib.closing(self._read_all(images, self._read)) as readings,
+            contextlib.closing(prefetch(readings, find, ahead=self._at_once, threads=self._at_once)) as findings,
+        ):
+            for (listed, _), finding in findings:
                 path, name = listed.path, listed.name
                 try:
-                    image = reading.result()
-                    result = self._segment(image)
+                    image, result = finding.result()
                     mask = _png(image, result) if self.plan.masks else None
                     yield name, _Found(_rows(path, regions_of(name, result), self.plan.classes), mask)
                 except Exception as error:  # any failure concerns this image only
@@ -152,6 +162,24 @@ class Worker:
         for row in read_rows(self.storage, self.plan, shard):
             rows.setdefault(row["name"], []).append(row)
         return {name: _Found(own, masks.get(_mask_name(name))) for name, own in rows.items()}
+
+
+def read_listed(image: Listed, *, cost: int, budget: int) -> ScaledImage:
+    """Return an image of a list at the scale that is needed.
+
+    Args:
+        cost: bytes that segmenting takes for each pixel.
+        budget: bytes that there are.
+
+    Raises:
+        ImageError: a damaged image, or one that needs more than the budget.
+    """
+    content = fetch(image)
+    pixels = 0
+    with contextlib.suppress(Exception), Image.open(io.BytesIO(content), formats=readable_formats()) as opened:
+        pixels = opened.width * opened.height  # read_scaled says what is wrong with a damaged header
+    check_memory(pixels * cost, budget)
+    return read_scaled(content, LARGEST)
 
 
 def output_name(shard: int) -> str:

@@ -20,6 +20,7 @@ from fastapi.responses import JSONResponse
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from likewise.app.server import listen
+from likewise.engine.threads import one_blas_thread
 from likewise.errors import ArgumentError, LikewiseError, OutputError
 from likewise.predict.few_shot import FewShot
 from likewise.serve.bounds import QUEUE, Slots, read_body
@@ -53,7 +54,8 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        yield
+        with one_blas_thread():
+            yield
         threads.shutdown()
         smart.shutdown()
         backend.close()
