@@ -1,4 +1,4 @@
-"""The linear discriminant of the examples' pixels: object against background.
+"""Linear discriminants of pixels: object against background, of the examples and of the image itself.
 
 Prototypes compare a position with two means by cosine, and transfer to new scenes. Where an image shows the scene of
 the examples again, their pixels say more: the directions in which object and background differ there. This is linear
@@ -10,6 +10,9 @@ those of the examples are, the scene is known; if they are `misfit` times as far
 too small by this factor. The log-odds are divided by it, as if the covariance were multiplied. One example of a new
 scene has a misfit of 10 to 30 and leaves the answer to the prototypes; with twenty examples it is near 1 in any scene
 (experiments/24-learning-curve).
+
+The image has a discriminant of its own: its pixels that a first answer is sure of say how object and background differ
+here, as in self-support (`likewise.ops.prototypes`), in all directions instead of two means.
 """
 
 from __future__ import annotations
@@ -19,12 +22,23 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Float32
 
-from likewise.ops.prototypes import Prototypes, SupportStatistics, form_prototypes, log_odds, merge_statistics
+from likewise.ops.prototypes import (
+    Prototypes,
+    SupportStatistics,
+    form_prototypes,
+    log_odds,
+    merge_statistics,
+    sigmoid,
+)
 
 RIDGE = 0.5
 """Ridge of the covariance, in mean variances (experiments/24-learning-curve)."""
 MISFIT_POSITIONS = 256
 """About as many positions, evenly spaced, estimate the misfit."""
+SURE = 1.0
+"""Log-odds, of either sign, at which a position teaches the image's own discriminant half as much as a sure one."""
+FEWEST = 4.0
+"""Positions of object, and of background, that it needs."""
 
 
 class Discriminant(NamedTuple):
@@ -107,9 +121,23 @@ def class_odds(query: Float32[np.ndarray, "c h w"], learned: LearnedClass) -> Fl
     return odds if learned.discriminant is None else odds + discriminant_odds(query, learned.discriminant)
 
 
-def scene_misfit(query: Float32[np.ndarray, "c h w"], learned: LearnedClass) -> float:
-    """Return the misfit of a query; infinity without a discriminant."""
-    if learned.discriminant is None:
-        return float("inf")
-    flat = query.reshape(len(query), -1)
-    return misfit(flat / np.maximum(np.linalg.norm(flat, axis=0), np.float32(1e-12)), learned.discriminant)
+def own_odds(query: Float32[np.ndarray, "c h w"], guess: Float32[np.ndarray, "h w"]) -> Float32[np.ndarray, "h w"]:
+    """Return the log-odds of an image's own discriminant; zeros where a guess is not sure of object and background.
+
+    Args:
+        guess: log-odds of the object at each position. Positions teach in proportion to their probability, and doubtful
+            ones little: none up to half of `SURE`, and more up to half above it.
+    """
+    flat, sure = query.reshape(len(query), -1), guess.ravel()
+    unit = flat / np.maximum(np.linalg.norm(flat, axis=0), np.float32(1e-12))
+    teach = np.stack([sigmoid(side * sure) * (side * sure - SURE / 2).clip(0, 1) for side in (-1, 1)])
+    if teach.sum(axis=1).min() < FEWEST:
+        return np.zeros_like(guess)
+    teach = (teach / teach.sum()).astype(np.float32)
+    shares = teach.sum(axis=1).astype(np.float64)
+    means = (teach @ unit.T).astype(np.float64) / shares[:, None]
+    covariance = ((teach.sum(axis=0) * unit) @ unit.T).astype(np.float64) - (means.T * shares) @ means
+    covariance += RIDGE * max(covariance.trace() / len(covariance), 1e-9) * np.eye(len(covariance))
+    direction = np.linalg.solve(covariance, means[1] - means[0])
+    constant = np.log(shares[1] / shares[0]) - 0.5 * (means[0] + means[1]) @ direction
+    return (direction.astype(np.float32) @ unit + np.float32(constant)).reshape(guess.shape)

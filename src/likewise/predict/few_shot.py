@@ -67,9 +67,8 @@ class FewShot:
         device: "auto", "cpu", a torch device such as "cuda:1", or for the ONNX engine "coreml", "directml" or
             "openvino". "auto" is the CPU for the ONNX engine, and for torch the first accelerator if there is one.
         precision: "float32", or "bfloat16" where the device computes in it (torch).
-        quality: "fast" looks at an image once; "balanced" looks again where the object may be, at twice the size, if
-            the image shows the scene of the examples (`likewise.predict.second_look`). Defaults to "balanced", and to
-            "fast" for HSNet, which has no second look.
+        quality: "fast" looks at an image once; "balanced" looks again where the object may be, at twice the size
+            (`likewise.predict.second_look`). Defaults to "balanced", and to "fast" for HSNet, which has no second look.
         edges: refine outlines to image edges (`likewise.predict.edges`).
         as_published: merge the shots of HSNet as its paper does, to compare with its numbers.
         world: a file of `likewise world`: what presence compares classes with, for models that bring none.

@@ -5,8 +5,9 @@
     box around all that may be object, at FINER x `side` -> features -> log-odds there --------+
 
 Features have one position for 16 pixels or more, so an image at twice the size has outlines twice as exact; but a part
-of an object is less like its class than the whole, so the first look decides what is there. The examples are read at
-both sizes: an object's features change with its size. Outside of the box the first look stands.
+of an object is less like its class than the whole, so the first look decides what is there, and its log-odds stay in
+the mean. The examples are read at both sizes: an object's features change with its size. Outside of the box the first
+look stands.
 """
 
 from collections.abc import Callable
@@ -26,8 +27,6 @@ DOUBT = -2.0
 """Log-odds of the first look above which a position may be object (experiments/21-resolution)."""
 MARGIN = 0.3
 """Margin around these positions, as a share of the square root of their box's area (experiments/21-resolution)."""
-MOST_MISFIT = 3.0
-"""Misfit of the first look above which there is no second (experiments/21-resolution)."""
 PREFIX = "finer_"
 """Start of the names of the rows of a concept that the second look needs."""
 
@@ -38,7 +37,8 @@ def look_again(
     planes: Float32[np.ndarray, "k h w"],
     odds: Float32[np.ndarray, "h w"],
     image: UInt8[np.ndarray, "hi wi 3"],
-    read: Callable[[UInt8[np.ndarray, "hc wc 3"]], Planes],
+    taps_of: Callable[[UInt8[np.ndarray, "hc wc 3"]], Planes],
+    answer: Callable[[Planes, Planes], Planes],
     *,
     multiple: int,
 ) -> Planes:
@@ -48,17 +48,23 @@ def look_again(
         planes: of the first look: log-odds or logits of each class.
         odds: of the first look, that a position is any object.
         image: the whole image at the finer size; its sides are multiples of `multiple`.
-        read: returns the planes of a part of the image whose sides are multiples of `multiple`.
+        taps_of: returns the features of a part of the image whose sides are multiples of `multiple`.
+        answer: returns the planes of both looks there, from these features and the planes of the first look.
         multiple: of pixels.
     """
     size = (image.shape[0], image.shape[1])
     top, bottom, left, right = doubtful_box(odds, (size[0] // multiple, size[1] // multiple))
-    part = read(image[top * multiple : bottom * multiple, left * multiple : right * multiple])
-    cells = part.shape[1] // (bottom - top)  # positions in a multiple
+    features = taps_of(image[top * multiple : bottom * multiple, left * multiple : right * multiple])
+    cells = features.shape[1] // (bottom - top)  # positions in a multiple
     both = resize_bilinear(planes, (size[0] // multiple * cells, size[1] // multiple * cells))
-    both[:, top * cells : bottom * cells, left * cells : right * cells] *= 1 - WEIGHT
-    both[:, top * cells : bottom * cells, left * cells : right * cells] += WEIGHT * part
+    part = np.s_[:, top * cells : bottom * cells, left * cells : right * cells]
+    both[part] = answer(features, both[part])
     return both
+
+
+def mean_of_looks(first: Planes, second: Planes) -> Planes:
+    """Return the planes that both looks together give."""
+    return np.float32(1 - WEIGHT) * first + np.float32(WEIGHT) * second
 
 
 def doubtful_box(odds: Float32[np.ndarray, "h w"], grid: tuple[int, int]) -> tuple[int, int, int, int]:

@@ -10,6 +10,7 @@ from likewise.ops.discriminant import (
     learn_class,
     learn_discriminant,
     misfit,
+    own_odds,
 )
 from likewise.ops.prototypes import SupportStatistics, log_odds, merge_statistics, support_statistics
 
@@ -109,3 +110,44 @@ def test_statistics_of_no_image_give_no_discriminant():
         np.zeros((2, 2)), np.zeros((2, 2)), np.array([0.5, 0.5]), squares, np.array([0.7, 0.7])
     )
     assert learn_discriminant(statistics) is None
+
+
+def test_the_images_own_discriminant_of_sure_positions_is_that_of_scikit_learn():
+    analysis = pytest.importorskip("sklearn.discriminant_analysis")
+    features, mask = example(0)
+    guess = np.where(mask, 30, -30).astype(np.float32)
+    x, y = unit(features).T, mask.ravel()
+    within = sum(np.cov(x[y == side].T, bias=True) * (y == side).mean() for side in (False, True))
+    estimator = _Fixed(within + RIDGE * np.trace(within) / 5 * np.eye(5))
+    fitted = analysis.LinearDiscriminantAnalysis(solver="lsqr", covariance_estimator=estimator).fit(x, y)
+    np.testing.assert_allclose(own_odds(features, guess).ravel(), fitted.decision_function(x), rtol=1e-3, atol=1e-3)
+
+
+def test_the_images_own_discriminant_corrects_a_guess_that_is_wrong_in_places():
+    features, mask = example(0)
+    features[0, mask] += 6
+    wrong = mask.copy()
+    wrong[3:5, 3:5] ^= True
+    found = own_odds(features, np.where(wrong, 3, -3).astype(np.float32)) > 0
+    assert (found == mask).mean() > (wrong == mask).mean()
+
+
+def test_doubtful_positions_do_not_teach():
+    features, mask = example(0)
+    guess = np.where(mask, 3, -3).astype(np.float32)
+    guess[:, 3:5] = 0.5
+    replaced = features.copy()
+    replaced[:, :, 3:5] = np.random.default_rng(1).normal(size=(5, 8, 2))
+    sure = np.abs(guess) > 1
+    np.testing.assert_allclose(own_odds(features, guess)[sure], own_odds(replaced, guess)[sure], rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("guess", [np.full((8, 8), -5.0), np.full((8, 8), 5.0), np.full((8, 8), 0.3)])
+def test_a_guess_without_sure_object_and_background_says_nothing(guess):
+    assert not own_odds(example(0)[0], guess.astype(np.float32)).any()
+
+
+def test_features_that_do_not_vary_say_nothing_wrong():
+    guess = np.where(example(0)[1], 3, -3).astype(np.float32)
+    assert np.isfinite(own_odds(np.ones((5, 8, 8), np.float32), guess)).all()
+    assert np.isfinite(own_odds(np.zeros((5, 8, 8), np.float32), guess)).all()

@@ -5,7 +5,7 @@ import pytest
 
 from likewise import Example, FewShot
 from likewise.errors import ConceptError, ModelError
-from likewise.predict.second_look import PREFIX, WEIGHT, doubtful_box, look_again
+from likewise.predict.second_look import PREFIX, WEIGHT, doubtful_box, look_again, mean_of_looks
 from support.scenes import scene
 
 
@@ -34,12 +34,16 @@ def test_the_second_look_counts_inside_of_the_box_only():
     planes[:, 1:3, 2:4] = 2
     seen = []
 
-    def read(part: np.ndarray) -> np.ndarray:
+    def taps_of(part: np.ndarray) -> np.ndarray:
         seen.append(part.shape)
-        return np.full((2, part.shape[0] // 16, part.shape[1] // 16), 7, np.float32)
+        return np.full((5, part.shape[0] // 16, part.shape[1] // 16), 7, np.float32)
+
+    def answer(features: np.ndarray, first: np.ndarray) -> np.ndarray:
+        assert features.shape[1:] == first.shape[1:]
+        return mean_of_looks(first, features[:2])
 
     image = np.zeros((8 * 32, 12 * 32, 3), np.uint8)
-    both = look_again(planes, planes.max(axis=0), image, read, multiple=32)
+    both = look_again(planes, planes.max(axis=0), image, taps_of, answer, multiple=32)
     assert both.shape == (2, 16, 24)
     assert seen == [(8 * 32, 8 * 32, 3)]
     assert np.allclose(both[:, 8, 12], 2 * (1 - WEIGHT) + 7 * WEIGHT)
@@ -97,17 +101,14 @@ def test_an_absent_class_gets_no_second_look(name):
     assert not segment(scene()[0]).mask.any()
 
 
-def test_an_image_of_another_scene_gets_one_look():
+def test_at_the_second_look_the_statistics_of_both_sizes_count_the_same():
     image, mask = scene()
-    query, _ = scene(at=(60, 90), seed=1)
-    other = np.random.default_rng(3).integers(0, 256, query.shape, dtype=np.uint8)
-    few_shot = FewShot(edges=False, presence=0)
-    concept = few_shot.learn(Example(image, mask=mask))
-    (way,) = few_shot.head.prepare(concept).own
-    for pixels, again in ((query, True), (other, False)):
-        assert few_shot.head.knows(few_shot.features(pixels), [way]) is again
-        fast = FewShot(edges=False, presence=0, quality="fast").segment(pixels, concept)
-        assert np.array_equal(few_shot.segment(pixels, concept).probability, fast.probability) is not again
+    small, large = (FewShot(side=side, quality="fast") for side in (320, 640))
+    (own,), (finer,) = (each.head.prepare(each.learn(Example(image, mask=mask))).own for each in (small, large))
+    prepared = small.head.prepare(small.learn(Example(image, mask=mask)))
+    mean = (own.discriminant.means + finer.discriminant.means) / 2
+    np.testing.assert_allclose(prepared.finer[0].discriminant.means, mean, atol=2e-3)
+    assert np.array_equal(prepared.own[0].discriminant.means, own.discriminant.means)
 
 
 def test_the_most_probable_position_counts_however_improbable_it_is():

@@ -104,8 +104,12 @@ class FeatureHead(ABC):
         judge = None if self.world is None else Judge(concept, self.world)
         ways, finer = [concept.of_class(index) for index in range(len(concept.classes))], None
         if all(PREFIX + name in concept.rows for name in self.finer_rows):
-            finer = self.merge([way | {name: way[PREFIX + name] for name in self.finer_rows} for way in ways])
+            finer = self.merge([way | self.rows_of_second_look(way) for way in ways])
         return Prepared(self.merge(ways), finer, judge)
+
+    def rows_of_second_look(self, way: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Return what replaces the rows of a class at the second look."""
+        return {name: way[PREFIX + name] for name in self.finer_rows}
 
     def segment(
         self,

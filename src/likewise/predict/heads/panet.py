@@ -19,7 +19,7 @@ from likewise.predict.heads.features import Encoded, FeatureHead, Prepared
 from likewise.predict.heads.protocol import Found, Mask
 from likewise.predict.inputs import Pixels
 from likewise.predict.presence import are_present, folded_semantic_rows, mean_row, semantic_rows
-from likewise.predict.second_look import PREFIX, look_again
+from likewise.predict.second_look import PREFIX, look_again, mean_of_looks
 
 
 class PANetHead(FeatureHead):
@@ -90,7 +90,8 @@ class PANetHead(FeatureHead):
                 logits,
                 (logits[1:] - logits[0])[present].max(axis=0),
                 finer,
-                lambda part: self.read(self.taps_of(part), prepared.finer),
+                self.taps_of,
+                lambda features, first: mean_of_looks(first, self.read(features, prepared.finer)),
                 multiple=self.multiple,
             )
         for way, there in enumerate(present, start=1):

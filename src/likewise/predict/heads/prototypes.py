@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float32, UInt8
 
-from likewise.ops.discriminant import LearnedClass, class_odds, learn_class, scene_misfit
+from likewise.ops.discriminant import LearnedClass, class_odds, learn_class, own_odds
 from likewise.ops.prototypes import (
     SupportStatistics,
     join_classes,
@@ -20,14 +20,16 @@ from likewise.predict.heads.features import Encoded, FeatureHead, Prepared
 from likewise.predict.heads.protocol import Found, Mask
 from likewise.predict.inputs import Pixels
 from likewise.predict.presence import are_present, folded_semantic_rows, semantic_rows
-from likewise.predict.second_look import MOST_MISFIT, PREFIX, look_again
+from likewise.predict.second_look import PREFIX, look_again, mean_of_looks
 
 
 class PrototypesHead(FeatureHead):
     """Whitened self-support prototypes (`likewise.ops.prototypes`) and a linear discriminant of the examples' pixels
     (`likewise.ops.discriminant`) on the features of any backbone.
 
-    A class has its own pair of prototypes; classes compete with their odds against their background.
+    A class has its own pair of prototypes; classes compete with their odds against their background. At the second look
+    the statistics of both sizes count the same, since an object may be of another size than in the examples, and the
+    discriminant of the image itself joins in (`look_closer`).
 
     Args:
         extractor: computes the features. All its taps are concatenated.
@@ -56,6 +58,10 @@ class PrototypesHead(FeatureHead):
         """Return what is known of each class from its rows."""
         return [learn_class(statistics_in(way), way["count"]) for way in ways]
 
+    def rows_of_second_look(self, way: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        own = {name: way[name].astype(np.float32) for name in self.finer_rows}
+        return {name: (part + way[PREFIX + name]) / 2 for name, part in own.items()}
+
     def fold(self, rows: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Return one row that stands for several examples."""
         folded: dict[str, np.ndarray] = {}
@@ -75,22 +81,41 @@ class PrototypesHead(FeatureHead):
         odds = self.read(encoded.features, prepared.own)
         judged = prepared.judge(encoded.semantic, list(odds)) if prepared.judge else None
         present = are_present(judged, thresholds, len(odds))
-        if finer is not None and self.knows(
-            encoded.features, [way for way, own in zip(prepared.own, present, strict=True) if own]
-        ):
+        if finer is not None and any(present):
             odds = look_again(
                 odds,
                 odds[present].max(axis=0),
                 finer,
-                lambda part: self.read(self.taps_of(part), prepared.finer),
+                self.taps_of,
+                lambda features, first: self.look_closer(features, first, prepared.finer, present),
                 multiple=self.multiple,
             )
         planes = join_classes(list(odds), [one.logit for one in judged], present) if judged else list(odds)
         return Found(probabilities(planes, size or encoded.features.shape[1:]), judged)
 
-    def knows(self, features: Float32[np.ndarray, "c h w"], ways: Sequence[LearnedClass]) -> bool:
-        """Return whether the image shows the scene of the examples of a class."""
-        return any(scene_misfit(features, way) < MOST_MISFIT for way in ways)
+    def look_closer(
+        self,
+        features: Float32[np.ndarray, "c h w"],
+        first: Float32[np.ndarray, "k h w"],
+        ways: Sequence[LearnedClass],
+        present: Sequence[bool],
+    ) -> Float32[np.ndarray, "k h w"]:
+        """Return the log-odds of both looks and of the image's own discriminant.
+
+        It tells the objects of all classes from the rest, so it raises the class that leads at a position, and lowers
+        all. It counts as one example beside those of a class.
+
+        Args:
+            features: of the second look.
+            first: log-odds of the first look at their positions.
+            present: whether each class is taken to be in the image.
+        """
+        odds = mean_of_looks(first, self.read(features, ways))
+        leading = np.where(np.array(present)[:, None, None], odds, -np.inf)
+        own = own_odds(features, leading.max(axis=0))
+        raises = leading.argmax(axis=0) == np.arange(len(odds))[:, None, None]
+        shots = np.array([way.prototypes.shots for way in ways], np.float32)[:, None, None]
+        return odds + np.where(raises, own, np.minimum(own, 0)) / shots
 
     def read(
         self, features: Float32[np.ndarray, "c h w"], ways: Sequence[LearnedClass]
