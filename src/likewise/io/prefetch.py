@@ -33,7 +33,7 @@ def prefetch(
         cost: Bytes of memory that an item needs from when it is read until the second item after it is yielded.
         budget: Items are read early only while the sum of their costs is within this.
     """
-    readers = ThreadPoolExecutor(threads)
+    readers, abandoned = ThreadPoolExecutor(threads), True
     try:
         rest = iter(items)
         following: Item | None = None
@@ -49,6 +49,7 @@ def prefetch(
                 waiting.append((following, readers.submit(read, following), own))
                 following = None
             if not waiting:
+                abandoned = False  # but the caller may not have waited for all values yet
                 return
             item, future, own = waiting.popleft()
             in_use.append(own)
@@ -56,4 +57,4 @@ def prefetch(
     finally:
         # no waiting: an abandoned generator may be closed by the garbage collector, which can run while threading holds
         # the lock that a join needs
-        readers.shutdown(wait=False, cancel_futures=True)
+        readers.shutdown(wait=False, cancel_futures=abandoned)

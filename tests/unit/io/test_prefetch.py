@@ -1,6 +1,7 @@
 """Items are read ahead of their use: in order, a few at a time."""
 
 import itertools
+import time
 from threading import Barrier, Event, Thread
 
 import pytest
@@ -21,6 +22,11 @@ def test_as_many_items_as_threads_are_in_work_at_once() -> None:
     together = Barrier(3, timeout=10)
     stream = prefetch(range(9), lambda item: together.wait() >= 0 and item, ahead=3, threads=3)
     assert [future.result() for _, future in stream] == list(range(9))
+
+
+def test_values_may_be_waited_for_when_all_items_have_come() -> None:
+    pairs = list(prefetch(range(6), lambda item: time.sleep(0.02) or item))
+    assert [future.result() for _, future in pairs] == list(range(6))
 
 
 def test_an_item_is_asked_for_when_there_is_room_for_it() -> None:
