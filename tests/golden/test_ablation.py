@@ -133,7 +133,7 @@ def scores(few_shot: FewShot, classes: Classes, shots: int) -> dict[str, float]:
 
 
 def learn(few_shot: FewShot, examples: list[Labelled]) -> LearnedClass:
-    concept = few_shot.learn([Example(one.image, mask=one.mask, ignore=one.ignored) for one in examples])
+    concept = few_shot.learn([Example(one.image, mask=one.mask, ignore=one.ignored) for one in examples], finer=False)
     (learned,) = few_shot.head.prepare(concept).own
     return learned
 
@@ -152,7 +152,7 @@ def masks(few_shot: FewShot, query: Labelled, models: dict[str, LearnedClass]) -
 
 @pytest.fixture(scope="module")
 def few_shot() -> FewShot:
-    return FewShot("prototypes-lite0", edges=False)
+    return FewShot("prototypes-lite0", edges=False, quality="fast")
 
 
 def check_losses(result: dict[str, float], **thresholds: float) -> None:

@@ -11,7 +11,7 @@ from support.fake_runs import make_hsnet_run
 from support.scene_runs import write_run
 
 SOURCE = str(Path(__file__).parents[2] / "src")
-RUNS = int(os.environ.get("LIKEWISE_EQUAL_RUNS", "3"))
+RUNS = int(os.environ.get("LIKEWISE_EQUAL_RUNS", "2"))
 PROGRAM = """
 import hashlib, sys
 import numpy as np
