@@ -13,7 +13,7 @@ def blas_threads() -> list[int]:
     return [each.get_num_threads() for each in ThreadpoolController().select(user_api="blas").lib_controllers]
 
 
-def test_products_within_have_one_thread_and_later_as_many_as_before():
+def test_products_have_one_thread_until_the_end_of_the_limit():
     before = blas_threads()
     with one_blas_thread():
         assert set(blas_threads()) <= {1}
