@@ -116,10 +116,12 @@ def test_images_decoded_in_tasks_give_the_same_outputs(planned, whole, tmp_path)
 
 def test_an_image_that_ends_its_decoder_fails_alone(photos, monkeypatch):
     images = [Listed(str(path), path.name) for path in sorted(photos.glob("*/*.png"))[:10]]
-    read_some = ray_readers.read_some
+    deadly = images[3].name
 
     def die_of_one(read, chunk):  # here, so that it travels to its process by value
-        if any(image.name == images[3].name for image in chunk):
+        from likewise.jobs.shards.ray_readers import read_some
+
+        if any(image.name == deadly for image in chunk):
             os.kill(os.getpid(), signal.SIGKILL)
         return read_some(read, chunk)
 
