@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
 GRID = 112
 """Objects are separated on a grid of about `GRID` x `GRID` positions."""
-PASS = 0.75
+PASS = 0.85
 """Two basins are one object if their pass is higher than this share of the lower peak (experiments/23-instances)."""
-SURENESS = 3
+SURENESS = 2
 """Power of the probability by which the depth is multiplied (experiments/23-instances)."""
 SMALLEST = 0.1
 """Pieces are dropped that have less than this share of the largest one's area (experiments/23-instances)."""
