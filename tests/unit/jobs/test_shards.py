@@ -32,7 +32,7 @@ pyarrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.
 
 IMAGES = 12
 SOURCE = str(Path(__file__).parents[3] / "src")
-KILLS = int(os.environ.get("LIKEWISE_KILLS", "3"))
+KILLS = int(os.environ.get("LIKEWISE_KILLS", "2"))
 
 
 @pytest.fixture(scope="module")
