@@ -133,6 +133,8 @@ def test_the_keyboard_is_enough(page: Page) -> None:
     expect(page.locator(".editor h2")).to_have_text("photo-02.jpg")
     assert counts(page)["edited"] == 1
     page.keyboard.press("Escape")
+    expect(page.locator(".wall")).to_be_focused()
+    expect(page.locator(".tile.current[data-id]")).to_have_count(1)
     page.keyboard.press("ArrowRight")
     page.keyboard.press("x")
     expect(page.locator(".tile[data-status=absent]")).to_have_count(1)
