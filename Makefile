@@ -20,7 +20,7 @@ RUN_FOLDERS := $(addprefix tests/unit/train/test_loop.py::, \
 	test_a_killed_and_resumed_run_has_the_bits_of_an_uninterrupted_one)
 ROBUSTNESS := tests/robustness tests/unit/predict/test_concept_schema.py tests/unit/weights/test_load.py \
 	tests/unit/io/test_paths.py tests/unit/io/test_atomic.py tests/unit/jobs/test_records.py \
-	tests/unit/jobs/test_pipeline.py tests/unit/jobs/test_shards.py tests/unit/jobs/test_shard_storage.py \
+	tests/unit/jobs/test_pipeline.py tests/unit/jobs/test_pipeline_stops.py tests/unit/jobs/test_shards.py tests/unit/jobs/test_shard_storage.py \
 	$(RUN_FOLDERS) tests/integration/cli/test_segment.py tests/integration/cli/test_app.py
 
 .PHONY: demo test robustness test-fast test-portable test-avx2 test-baseline test-app test-browser test-formats \

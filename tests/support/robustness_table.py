@@ -24,6 +24,7 @@ KINDS = {
     "unit/io/test_atomic.py": "file writes",
     "unit/jobs/test_records.py": "two runs in one folder",
     "unit/jobs/test_pipeline.py": "runs over folders",
+    "unit/jobs/test_pipeline_stops.py": "runs over folders",
     "unit/jobs/test_shards.py": "large jobs",
     "unit/jobs/test_shard_storage.py": "large jobs",
     "unit/train/test_loop.py": "folders of training runs",

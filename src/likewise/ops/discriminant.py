@@ -35,8 +35,9 @@ RIDGE = 0.5
 """Ridge of the covariance, in mean variances (experiments/24-learning-curve)."""
 MISFIT_POSITIONS = 256
 """About as many positions, evenly spaced, estimate the misfit."""
-SURE = 1.0
-"""Log-odds, of either sign, at which a position teaches the image's own discriminant half as much as a sure one."""
+DOUBT = 0.5
+"""Log-odds, of either sign, up to which a position does not teach the image's own discriminant; the weight grows to full
+at one more."""
 FEWEST = 4.0
 """Positions of object, and of background, that it needs."""
 
@@ -125,12 +126,12 @@ def own_odds(query: Float32[np.ndarray, "c h w"], guess: Float32[np.ndarray, "h 
     """Return the log-odds of an image's own discriminant; zeros where a guess is not sure of object and background.
 
     Args:
-        guess: log-odds of the object at each position. Positions teach in proportion to their probability, and doubtful
-            ones little: none up to half of `SURE`, and more up to half above it.
+        guess: log-odds of the object at each position. Positions teach in proportion to their probability, doubtful ones
+            (`DOUBT`) not at all.
     """
     flat, sure = query.reshape(len(query), -1), guess.ravel()
     unit = flat / np.maximum(np.linalg.norm(flat, axis=0), np.float32(1e-12))
-    teach = np.stack([sigmoid(side * sure) * (side * sure - SURE / 2).clip(0, 1) for side in (-1, 1)])
+    teach = np.stack([sigmoid(side * sure) * (side * sure - DOUBT).clip(0, 1) for side in (-1, 1)])
     if teach.sum(axis=1).min() < FEWEST:
         return np.zeros_like(guess)
     teach = (teach / teach.sum()).astype(np.float32)

@@ -138,6 +138,14 @@ def test_shards_are_worked_on_in_parts(planned, tmp_path):
             run_shards(out, part=part)
 
 
+@pytest.mark.parametrize("wrong", [{"decoders": 2}, {"engine": "ray", "decoders": -1}])
+def test_decoders_are_tasks_of_ray_and_not_fewer_than_none(planned, tmp_path, wrong):
+    planned(str(tmp_path / "out"))
+    with pytest.raises(ArgumentError, match="decoders"):
+        run_shards(str(tmp_path / "out"), **wrong)
+    assert run_shards(str(tmp_path / "out")).done == 3
+
+
 @pytest.mark.slow
 def test_processes_have_the_outputs_of_one(planned, tmp_path):
     for name in ("one", "several"):

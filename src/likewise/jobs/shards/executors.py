@@ -83,6 +83,8 @@ def run_shards(
         raise ArgumentError(f"an address is that of a Ray cluster, and the engine is {engine}; pass --engine ray")
     if decoders is not None and engine != "ray":
         raise ArgumentError(f"decoders are tasks of Ray, and the engine is {engine}; pass --engine ray")
+    if decoders is not None and decoders < 0:
+        raise ArgumentError(f"{decoders} decoders; 0 lets each actor read its images itself")
     storage = Storage(out)
     plan = read_plan(storage)
     chosen, finished = plan.of_part(*part), finished_shards(storage)
