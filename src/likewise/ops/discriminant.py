@@ -36,8 +36,8 @@ RIDGE = 0.5
 MISFIT_POSITIONS = 256
 """About as many positions, evenly spaced, estimate the misfit."""
 DOUBT = 0.5
-"""Log-odds, of either sign, up to which a position does not teach the image's own discriminant; the weight grows to full
-at one more."""
+"""Log-odds, of either sign, up to which a position does not teach the image's own discriminant; its weight is full from
+one more on."""
 FEWEST = 4.0
 """Positions of object, and of background, that it needs."""
 
@@ -126,8 +126,8 @@ def own_odds(query: Float32[np.ndarray, "c h w"], guess: Float32[np.ndarray, "h 
     """Return the log-odds of an image's own discriminant; zeros where a guess is not sure of object and background.
 
     Args:
-        guess: log-odds of the object at each position. Positions teach in proportion to their probability, doubtful ones
-            (`DOUBT`) not at all.
+        guess: log-odds of the object at each position. Positions teach in proportion to their probability, and
+            doubtful ones (`DOUBT`) not at all.
     """
     flat, sure = query.reshape(len(query), -1), guess.ravel()
     unit = flat / np.maximum(np.linalg.norm(flat, axis=0), np.float32(1e-12))
