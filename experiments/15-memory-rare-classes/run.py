@@ -2,9 +2,10 @@
 
     python experiments/15-memory-rare-classes/run.py --data DATA --set ccp --cache CACHE --out ccp.json
 
-Heads: the baseline `FCN`, MCIBI, and MCIBI whose memory is filled with random vectors (same information for the network
-but nothing of the data set) or with zeros. Same images, steps, losses and seeds. With `--split selection` the memory of
-the trained MCIBI is also read by the true classes, as an upper bound, by equal weights, and by rotated classes.
+Heads: the baseline `FCN`, MCIBI, MCIBI without its loss of consistency, and, without that loss too, MCIBI whose
+memory is filled with random vectors (the same information for the network but nothing of the data set) or with zeros.
+Same images, steps, losses and seeds. With `--split selection` the memory of the trained MCIBI is also read by the
+true classes, as an upper bound, by equal weights, and by rotated classes.
 Finished parts are reused.
 """
 
@@ -31,7 +32,7 @@ from likewise.ops.features import plane_size
 from likewise.train.loop import moving_average
 from likewise.train.samples.scenes import class_weights
 
-ARMS = ("without memory", "with memory", "random memory", "memory of zeros")
+ARMS = ("without memory", "with memory", "with memory, not consistency", "random memory", "memory of zeros")
 RATE, DECAY, AVERAGE = 0.05, 5e-4, 0.99
 """Of mcibi-camvid."""
 RESAMPLES = 1000
@@ -42,7 +43,7 @@ def build(arm: str, classes: tuple[str, ...], seed: int) -> FCN | MCIBI:
     if arm == "without memory":
         return FCN(CachedTap(), classes, channels=128)  # type: ignore[arg-type]
     model = MCIBI(CachedTap(), classes, MCIBIConfig(channels=128, attention_channels=64))  # type: ignore[arg-type]
-    if arm != "with memory":
+    if not arm.startswith("with memory"):
         shape = model.memory.vectors.shape
         model.memory.fill(torch.rand(shape) if arm == "random memory" else torch.zeros(shape))
     return model
@@ -54,7 +55,7 @@ def loss_of(
     if isinstance(model, FCN):
         return model.loss(images, labels, weights, overlap=o.overlap)
     stages = model.stages(images)
-    if arm == "with memory":
+    if arm.startswith("with memory"):
         model.memory.update(stages.features.detach().float(), labels, polynomial_momentum(done))
     return torch.stack(
         list(model.loss(stages, labels, weights, consistency=arm == "with memory", overlap=o.overlap))
