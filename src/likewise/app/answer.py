@@ -80,7 +80,7 @@ def to_network_answer(labels: Labels, probability: np.ndarray, current: Pass) ->
 
 
 def difference(before: Labels, after: Labels) -> float:
-    """Return 1 - IoU of two label maps: of the pixels that have a class in either, the share that differs."""
+    """Return 1 - IoU of two label maps: the share that differs of the pixels with a class in either."""
     either = (before > 0) | (after > 0)
     return float((before != after)[either].mean()) if either.any() else 0.0
 

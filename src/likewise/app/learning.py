@@ -1,4 +1,4 @@
-"""The concept of a project: what its examples, and the concepts that were opened, teach."""
+"""The concept of a project, learned from its examples and merged with the concepts that were opened."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ class OfClass(NamedTuple):
 
 
 class Known(NamedTuple):
-    """What is known of an image: of each class, and of the most probable one."""
+    """What is known about each class in an image, and about the most probable one."""
 
     classes: tuple[OfClass, ...]
     best: OfClass | None
@@ -105,7 +105,7 @@ class Listing:
         return answer.changed if answer and photo.id not in self.project.decisions else None
 
     def known(self, photo: Photo) -> Known:
-        """Return what is known of an image: of an accepted mask that a class is there, or not."""
+        """Return what is known about an image; an accepted mask says which classes are there."""
         classes = tuple(self.project.classes)
         if classes != self._classes:
             self._known, self._classes = {}, classes

@@ -17,7 +17,7 @@ from likewise.io.images import Source
 from likewise.predict.scene_parser import SceneParser
 
 WEIGHTS = "weights.safetensors"
-"""Of a run, from its first validation or its end on."""
+"""File of a run's weights; it exists after the first validation or the end of the run."""
 SIDE = 512
 """Pixels of the long side at which images are answered in the background."""
 

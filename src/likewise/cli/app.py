@@ -1,4 +1,4 @@
-"""`likewise app`: mark, look at all, correct and export in the browser."""
+"""`likewise app`: mark, see all, correct and export in the browser."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def app(
 ) -> None:
     """Mark one image in the browser, see all, correct the worst, export.
 
-    The page is of this machine: no account, no network.
+    Runs locally: no account, no network.
 
     [dim]likewise app photos/[/dim]
     """

@@ -15,7 +15,7 @@ def convert(
     source: Annotated[
         str, typer.Argument(metavar="IN", help="An annotation file or folder, as for --like of [bold]segment[/bold].")
     ],
-    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder, or the file of a format that has one.")],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder, or file for a format of one file.")],
     to: Annotated[
         str,
         typer.Option(

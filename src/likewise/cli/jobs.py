@@ -19,7 +19,7 @@ app = typer.Typer(no_args_is_help=True, help="Large jobs: shards of images in an
 Job = Annotated[str, typer.Argument(metavar="OUT", help="The folder of the plan, also s3://bucket/folder.")]
 Part = Annotated[
     str | None,
-    typer.Option("--shard", metavar="I/N", help="Only every N-th shard from I (0 to N-1) on, for one of N workers."),
+    typer.Option("--shard", metavar="I/N", help="Every N-th shard, starting at I (0 to N-1), for one of N workers."),
 ]
 Engine = Annotated[
     str,
@@ -32,7 +32,7 @@ Address = Annotated[
     typer.Option(
         "--address",
         metavar="HOST:PORT",
-        help="A running Ray cluster; by default $RAY_ADDRESS, or a Ray of this machine for the time of the job.",
+        help="A running Ray cluster. \\[$RAY_ADDRESS, or a Ray on this machine that ends with the job]",
     ),
 ]
 
@@ -43,7 +43,7 @@ Decoders = Annotated[
         metavar="N",
         min=0,
         help="Ray tasks that read and decode images ahead of each actor, on any node. "
-        "\\[4 with --device cuda, else 0: the actor does]",
+        "\\[4 with --device cuda, else 0: the actor reads them]",
     ),
 ]
 
@@ -56,7 +56,7 @@ def plan(
     ],
     like: options.Like,
     out: Annotated[str, typer.Option("--out", "-o", help="Folder for the plan and the results; any storage.")],
-    size: Annotated[int, typer.Option("--size", min=1, help="Images of a shard.")] = 1000,
+    size: Annotated[int, typer.Option("--size", min=1, help="Number of images in a shard.")] = 1000,
     masks: Annotated[bool, typer.Option("--masks", help="Also write a tar of mask PNGs for each shard.")] = False,
     unlike: options.Unlike = None,
     model: options.Model = DEFAULT_MODEL,
@@ -71,7 +71,7 @@ def plan(
     always: options.Always = False,
     world: options.World = None,
 ) -> None:
-    """List images into shards, once.
+    """List the images and divide them into shards.
 
     [dim]likewise jobs plan s3://bucket/photos --like cat.concept -o s3://bucket/masks[/dim]
     """
@@ -117,7 +117,7 @@ def retry(
     device: options.Device = "auto",
     memory: options.Memory = None,
 ) -> None:
-    """Segment the images that failed once more.
+    """Segment again the images that failed.
 
     [dim]likewise jobs retry s3://bucket/masks[/dim]
     """
@@ -147,7 +147,7 @@ def merge(
     job: Job,
     out: options.Out,
     format: Formats = None,
-    partial: Annotated[bool, typer.Option("--partial", help="Take the shards that are done.")] = False,
+    partial: Annotated[bool, typer.Option("--partial", help="Merge only the shards that are done.")] = False,
 ) -> None:
     """Write the results of all shards in the formats of other tools.
 

@@ -80,8 +80,7 @@ Unlike = Annotated[
     typer.Option(
         "--unlike",
         metavar="IMAGE",
-        help="Negatives: images, folders or globs without the object, or [bold]image=mask[/bold], a mask of what it is "
-        "not.",
+        help="Negatives: images, folders or globs without the object; [bold]image=mask[/bold] of another object.",
     ),
 ]
 Presence = Annotated[
@@ -90,7 +89,7 @@ Presence = Annotated[
 FitPresence = Annotated[
     bool,
     typer.Option(
-        "--fit-presence", help="Fit --presence to these images, which helps with one example; looks at each once more."
+        "--fit-presence", help="Fit --presence to these images, which helps with one example; reads each once more."
     ),
 ]
 Always = Annotated[bool, typer.Option("--always", help="Mark the most similar region in every image: --presence 0.")]
@@ -103,20 +102,20 @@ Boxes = Annotated[
     typer.Option(
         "--box",
         metavar="X0,Y0,X1,Y1...",
-        help="Boxes in pixels instead of masks, one for each example image, in order; or several for one image. A mask "
-        "of the object inside is made. Nothing outside is the object; use --box-only where a second one is in view.",
+        help="Boxes in pixels instead of masks, one for each example image, in order; or several for one image. The "
+        "object inside is masked, all outside is background; use --box-only if another object is outside.",
     ),
 ]
 BoxOnly = Annotated[
-    bool, typer.Option("--box-only", help="Of what is outside a box, only a ring counts as not the object.")
+    bool, typer.Option("--box-only", help="Only a ring around each box counts as background; the rest is unknown.")
 ]
 Points = Annotated[
     list[str] | None,
     typer.Option(
         "--points",
         metavar="X,Y,+ X,Y,-...",
-        help="Points in pixels on the object (+) and not on it (-), instead of a mask, which is made of them. For "
-        "several example images, one quoted list for each, in order.",
+        help="Points in pixels on the object (+) and not on it (-), instead of masks. For several example images, one "
+        "quoted list for each, in order.",
     ),
 ]
 Scribbles = Annotated[
@@ -198,7 +197,7 @@ Precision = Annotated[
     ),
 ]
 Instances = Annotated[
-    bool, typer.Option("--instances", help="Separate objects that touch; files then have one annotation an object.")
+    bool, typer.Option("--instances", help="Separate objects that touch; files have one annotation for each.")
 ]
 Quality = Annotated[
     str | None,
@@ -230,7 +229,7 @@ def open_few_shot(
 ) -> FewShot:
     """Return the predictor that the options name. `backbone` may carry taps after an @; others go to `FewShot`.
 
-    Of a saved model, an option at its default leaves the saved value.
+    An option at its default leaves the value of a saved model.
     """
     from likewise.predict.few_shot import FewShot
     from likewise.predict.pretrained import is_saved, open_saved

@@ -40,7 +40,7 @@ Host = Annotated[
 ]
 Workers = Annotated[
     int | None,
-    typer.Option("--workers", min=1, help="Threads that segment. \\[one a processor, at most 4; 1 with torch]"),
+    typer.Option("--workers", min=1, help="Threads that segment. \\[one per processor, at most 4; 1 with torch]"),
 ]
 
 
@@ -96,7 +96,7 @@ def concept(
 
 @app.command("label-studio", cls=command())
 def label_studio(
-    folder: Annotated[Path, typer.Argument(help="Folder of the concepts, one a project.")] = Path("label-studio"),
+    folder: Annotated[Path, typer.Argument(help="Folder of the concepts, one per project.")] = Path("label-studio"),
     label_studio: Annotated[
         str,
         typer.Option(
@@ -131,7 +131,7 @@ def label_studio(
     token: Token = None,
     api_key: Annotated[str | None, typer.Option(envvar="LABEL_STUDIO_API_KEY", hidden=True)] = None,
 ) -> None:
-    """Be a machine learning backend of Label Studio: smart boxes and clicks, and predictions that learn.
+    """Run a machine learning backend of Label Studio: smart boxes and clicks, and predictions from your annotations.
 
     [dim]likewise serve label-studio --label-studio http://127.0.0.1:8080[/dim]
     """

@@ -22,7 +22,7 @@ def watch(
     out: options.Out,
     unlike: options.Unlike = None,
     format: Formats = None,
-    seconds: Annotated[float, typer.Option("--every", metavar="SECONDS", help="Time between two looks.")] = 2.0,
+    seconds: Annotated[float, typer.Option("--every", metavar="SECONDS", help="Time between two checks.")] = 2.0,
     model: options.Model = DEFAULT_MODEL,
     backbone: options.BackboneName = "lite0",
     weights: options.Weights = None,

@@ -32,10 +32,11 @@ from likewise.predict.concept import Concept
 from likewise.predict.few_shot import FewShot
 
 SIZES = ((32, 32), (96, 64), (288, 512), (320, 320))
-"""Heights and widths, in pixels, of the images that are compared; odd ones where a graph takes them."""
+"""Heights and widths, in pixels, of the images that are compared: multiples of the deepest stride."""
 SUPPORT_SIZES = ((32, 32), (96, 48), (208, 304), (256, 256), (336, 112))
-"""Those of examples of HSNet."""
+"""Heights and widths, in pixels, of HSNet's examples."""
 ODD_SIZES = ((33, 47), (64, 64), (101, 190))
+"""Heights and widths, in pixels, for graphs that take any size: two that are no multiples of a stride."""
 
 
 class Difference(NamedTuple):

@@ -4,9 +4,9 @@
     unit features of the query, operands of one support --> LogitsGraph --> logits at twice the encoded size
 
 The operands are those of `likewise.ops.hypercorrelation.products`. A level is `o c q`: support positions, channels,
-query positions. So a convolution of the query plane is one of `o` images, one of the support plane a matrix product for
-each position, and nothing is transposed. Of the first layer only the part that differs from its bias is computed:
-where an output sees no foreground there is none.
+query positions. So a convolution of the query plane is one of `o` images, one of the support plane is a matrix product
+for each position, and nothing is transposed. The first layer is computed only where it differs from its bias, which is
+where an output sees foreground.
 """
 
 from __future__ import annotations

@@ -351,7 +351,7 @@ def _best_mask(files: list[Path], image: Path, suffixes: tuple[str, ...]) -> Pat
 
 
 def _rank(suffix: str) -> int:
-    """Return the place of a suffix in `MASK_SUFFIXES`; of two files of one stem, the one with the lower is the mask."""
+    """Return the index of a suffix in `MASK_SUFFIXES`; the lowest of several files of one stem is the mask."""
     suffix = suffix.lower()
     return MASK_SUFFIXES.index(suffix) if suffix in MASK_SUFFIXES else len(MASK_SUFFIXES)
 

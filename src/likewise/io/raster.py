@@ -136,7 +136,7 @@ class Raster:
         return corners
 
     def rows(self, start: int, stop: int) -> Shaped[np.ndarray, "rows w c"]:
-        """Return the values of some rows as stored; of a file without them (sparse), 0.
+        """Return the values of some rows as stored; 0 where a sparse file has none.
 
         Raises:
             ImageError: The file is cut or damaged, or its compression is not supported.

@@ -38,7 +38,7 @@ class GroupReport(Report):
 
     Attributes:
         groups: Each folder and its group.
-        examples: With few-shot segmentation, the images whose masks became the examples of each folder, best first.
+        examples: The images whose masks became the examples of each folder, best first, if `then` was few-shot.
     """
 
     groups: dict[Path, Group] = field(default_factory=dict)
@@ -67,8 +67,8 @@ def cosegment_folder(
 
     Args:
         images: Paths, folders and globs. A folder of saliency maps in `cosaliency` is skipped.
-        then: By few-shot segmentation, segments again: the `shots` best masks of a group become its examples, and the
-            probabilities of both are averaged. A consensus segments instead.
+        then: A `FewShot` segments again: the `shots` best masks of a group become its examples, and the probabilities
+            of both are averaged. A `Consensus` segments instead.
         formats: mask, probability, overlay, cutout, coco.
         force: Process finished groups again, also with other settings than before.
     """

@@ -23,7 +23,7 @@ ENOUGH = 600
 def measure_folder(images: Images, out: str | Path, *, few_shot: FewShot, about: str = "") -> int:
     """Write a world (`likewise.predict.worlds`) of the semantic features of images; return their number.
 
-    Of more than `ENOUGH` images an equally spaced part is read. They may hold anything, also what will be looked for.
+    If there are more than `ENOUGH`, an equally spaced part is read. They may show anything, also the later objects.
     Images that cannot be read are left out with a warning.
 
     Args:

@@ -10,6 +10,7 @@ from likewise.metrics.scores import interval
 BINS = 10
 """Bins of equal width of the calibration error."""
 RESAMPLES = 1000
+"""Draws of the bootstrap; set without a measurement."""
 
 
 def auroc(present: Sequence[float] | np.ndarray, absent: Sequence[float] | np.ndarray) -> float:

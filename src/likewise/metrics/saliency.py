@@ -132,7 +132,7 @@ def icnet_f_curve(p: Float32[np.ndarray, "h w"], g: Float32[np.ndarray, "h w"]) 
 def icnet_s_measure(p: Float32[np.ndarray, "h w"], g: Float32[np.ndarray, "h w"]) -> float:
     """Return the S-measure (Fan et al., ICCV 2017), the mean of object and region similarity.
 
-    With population moments and without special cases, as the evaluator of ICNet computes it.
+    It uses population moments and no special cases, as ICNet's evaluator does.
     """
     p, g = p.astype(np.float64), g.astype(np.float64)
     share = g.mean()

@@ -43,6 +43,7 @@ FEWEST_POSITIONS = 3
 RECURRENCE_SCALE = 40.0
 """Factor that turns recurrence, a difference of cosines, into the log-odds that weigh a position."""
 ROUNDS = 3
+"""Times that prototypes are formed; chosen with the other constants (experiments/16-icnet-group)."""
 ODDS_WEIGHT = 3.0
 """Weight of the prototypes' log-odds against the map's."""
 CONTRAST_SCALE = 20.0

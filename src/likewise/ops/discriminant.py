@@ -5,14 +5,14 @@ the examples again, their pixels say more: the directions in which object and ba
 discriminant analysis with one covariance for both (Fisher 1936), in closed form from the sums of
 `likewise.ops.prototypes.SupportStatistics`.
 
-How far it is to be trusted shows in the image itself. If its features are as close to the nearer of the two means as
+The image itself shows how far it can be trusted. If its features are as close to the nearer of the two means as
 those of the examples are, the scene is known; if they are `misfit` times as far in square, the examples' covariance is
 too small by this factor. The log-odds are divided by it, as if the covariance were multiplied. One example of a new
 scene has a misfit of 10 to 30 and leaves the answer to the prototypes; with twenty examples it is near 1 in any scene
 (experiments/24-learning-curve).
 
-The image has a discriminant of its own: its pixels that a first answer is sure of say how object and background differ
-here, as in self-support (`likewise.ops.prototypes`), in all directions instead of two means.
+The image has a discriminant of its own, learned from the pixels that a first answer is sure of. It shows how object and
+background differ here, as self-support does (`likewise.ops.prototypes`), but in all directions instead of two means.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ from likewise.ops.prototypes import (
 RIDGE = 0.5
 """Ridge of the covariance, in mean variances (experiments/24-learning-curve)."""
 MISFIT_POSITIONS = 256
-"""About as many positions, evenly spaced, estimate the misfit."""
+"""Most positions, evenly spaced, that estimate the misfit; set without a measurement."""
 DOUBT = 0.5
-"""Log-odds, of either sign, up to which a position does not teach the image's own discriminant; its weight is full from
-one more on."""
+"""Least absolute log-odds of a position that the image's own discriminant learns from. Its weight grows linearly to 1
+over one more unit. Set without a measurement."""
 FEWEST = 4.0
-"""Positions of object, and of background, that it needs."""
+"""Least sum of weights, of object and of background positions, for that discriminant; set without a measurement."""
 
 
 class Discriminant(NamedTuple):
@@ -126,8 +126,7 @@ def own_odds(query: Float32[np.ndarray, "c h w"], guess: Float32[np.ndarray, "h 
     """Return the log-odds of an image's own discriminant; zeros where a guess is not sure of object and background.
 
     Args:
-        guess: log-odds of the object at each position. Positions teach in proportion to their probability, and
-            doubtful ones (`DOUBT`) not at all.
+        guess: log-odds of the object at each position, weighted by probability; doubtful ones (`DOUBT`) do not count.
     """
     flat, sure = query.reshape(len(query), -1), guess.ravel()
     unit = flat / np.maximum(np.linalg.norm(flat, axis=0), np.float32(1e-12))

@@ -43,14 +43,14 @@ BEST_POSITIONS = 3
 CENTRES = 16
 """Centres that are kept of a negative: more than the kinds of things in most images."""
 FITTED = (2.0, 2.0)
-"""What `fit_threshold` expects before it sees any image: the distance of the mean log-odds of images with the class,
+"""The prior of `fit_threshold`: the distance of the mean log-odds of images with the class,
 and of those without it, from the threshold; and their variance about it (experiments/18-presence)."""
 FITTED_AS = (2.0, 0.25)
-"""How many images that expectation counts as, and the same for each image that is seen (experiments/18-presence)."""
+"""Weight of that prior in images: a constant, and a part for each image (experiments/18-presence)."""
 FIT_STEPS = 60
 """Steps of expectation and maximisation; after 40 no threshold of experiments/18-presence moved by more than 0.01."""
 CENTRE_STEPS = 5
-"""Steps of k-means; further ones moved no centre of the images that were tried by more than a hundredth."""
+"""Steps of k-means; further ones moved no centre by more than 0.01 of a feature's unit length (no script)."""
 
 
 class World(NamedTuple):
@@ -82,7 +82,7 @@ class Space(NamedTuple):
 
 
 class Evidence(NamedTuple):
-    """What a query says for a class; see above."""
+    """The evidence for a class in a query; see above."""
 
     projection: float
     cosine: float
@@ -178,7 +178,7 @@ def found_region(odds: Float32[np.ndarray, "ho wo"], size: tuple[int, int]) -> B
 def collect_evidence(
     query: Float32[np.ndarray, "p c"], region: Bool[np.ndarray, " p"], prototype: Float32[np.ndarray, " c"]
 ) -> Evidence:
-    """Return what a query says for a prototype; all in the space of the world."""
+    """Return the evidence for a prototype in a query; all in the space of the world."""
     length = max(float(np.linalg.norm(prototype)), 1e-6)
     projections = query @ prototype / length**2
     mean = query[region].mean(axis=0)
@@ -189,10 +189,10 @@ def collect_evidence(
 def fit_threshold(logits: Float[np.ndarray, " n"], threshold: float) -> float:
     """Return the log-odds of presence from which on a class is taken to be in these images.
 
-    Log-odds of one example are often too high or too low for a whole folder. The images with the class and those
-    without it are taken for two normal distributions of one variance, fitted by expectation maximisation (Dempster,
-    Laird, Rubin 1977), with an expectation that keeps a folder where all images, or none, show the class from being
-    split. The order of the images does not matter.
+    Log-odds of one example are often too high or too low for a whole folder. Those of images with the class and of
+    images without it are modelled as two normal distributions of one variance, fitted by expectation maximisation
+    (Dempster, Laird, Rubin 1977). A prior keeps a folder from being split if all of its images show the class, or none.
+    The order of the images does not matter.
 
     Args:
         threshold: log-odds from which on a class is taken to be in an image, if nothing else is known.

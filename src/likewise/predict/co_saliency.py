@@ -42,7 +42,7 @@ COMMON = ("object",)
 """The class names of a result."""
 
 MIN_EXAMPLE_AREA, MAX_EXAMPLE_AREA = 0.02, 0.7
-"""Fractions of the image that the mask of an example covers at least and at most."""
+"""Fractions of the image that the mask of an example covers at least and at most; set without a measurement."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)

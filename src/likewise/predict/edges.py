@@ -21,7 +21,7 @@ SMOOTHING = 0.004
 """Standard deviation of the Gaussian that removes texture from the colours, as a share of the short side
 (experiments/21-resolution)."""
 GRID = 80
-"""Windows are fitted at about this many positions along the short side."""
+"""Least positions along the short side at which windows are fitted (120 are no better: experiments/21-resolution)."""
 LARGEST = 750
 """Larger short sides, in pixels, are reduced to this, so that JPEGs of phones are decoded at a quarter. `SMOOTHING`
 removes what more pixels would show: DAVIS masks at 480 are no better than at 320 (docs/large-images.md)."""

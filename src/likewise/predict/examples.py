@@ -25,7 +25,7 @@ from likewise.predict.selector import Selector
 from likewise.viz.draw import line_width, outline, overlay
 
 RING = 0.25
-"""Width of the background around a box alone, as a share of the box's sides."""
+"""Width of the background around a box alone, as a share of the box's sides; set without a measurement."""
 DEFAULT_CLASS = "object"
 """The class of an example that names none."""
 
@@ -33,11 +33,10 @@ MARKS = ("mask", "box", "points", "scribbles")
 """The attributes of an example that mark its object."""
 
 INVERTED = 0.5
-"""Fraction of the image from which a mask that covers all four corners is reported as probably inverted."""
-
+"""Share of the image from which a mask of all four corners is probably inverted; set without a measurement."""
 
 BOX_COLOUR, POINT_COLOURS = (255, 221, 87), ((213, 42, 42), (38, 166, 91))
-"""Of a box, and of points not on the object and on it, in `Example.overlay`."""
+"""Colours of boxes, of points not on the object, and of points on it, in `Example.overlay`."""
 
 Point = tuple[float, float, int]
 """`(x, y, label)` in pixels: 1 on the object, 0 not on it."""
@@ -51,7 +50,7 @@ class Example(EqualByValue):
         image: a path, a Pillow image, an array, or anything else that `likewise.io.images.read_image` takes.
         mask: where the object is, as `likewise.io.masks.read_mask` takes it; of the image's size.
         box: `(x0, y0, x1, y1)` in pixels, the last two exclusive, or several such boxes, each around one object whose
-            mask `likewise.Selector` makes; nothing outside is the object. Of a negative, all inside is not the object.
+            mask `likewise.Selector` makes; nothing outside is the object. In a negative, nothing inside is the object.
         points: `(x, y, label)` in pixels, label 1 on the object, 0 not on it; `likewise.Selector` makes the mask.
         scribbles: strokes as `likewise.io.masks.read_scribbles` takes them; pixels without a stroke are unknown.
         absent: a negative: the object is not in the image, or, with a mask, a box or scribbles, not there.

@@ -50,7 +50,7 @@ class Marks(TypedDict, total=False):
 
     Attributes:
         boxes: ``x0,y0,x1,y1`` for each example image, in order, instead of masks. The boxes of one image, given several
-            times or alone, are one example. With fewer boxes than images, those of images that have no mask.
+            times or alone, are one example. If there are fewer boxes than images, they belong to those without a mask.
         box_only: see `Example.box_only`.
         points: ``x,y,+`` (on the object) and ``x,y,-``, several with spaces between, for each example image, in order,
             instead of masks; or any number of them for one image.

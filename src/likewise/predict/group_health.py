@@ -12,7 +12,7 @@ LEVEL = 16
 """Stride whose vectors are compared; the other strides detect intruders equally well (experiments/11-group-health)."""
 
 FEW = 4
-"""Number of images below which no image is called an outsider."""
+"""Number of images below which no image is called an outsider; set without a measurement."""
 
 APART = 5.0
 """Robust standard deviations below the median that make an outsider: 25% of the intruders on training images, and 1.5%
@@ -25,7 +25,7 @@ CERTAIN_FROM = 0.7
 (experiments/11-group-health)."""
 
 FULLEST = 0.9
-"""Fraction of the image above which a map shows everything, so nothing in particular."""
+"""Fraction of the image above which a map shows everything, so nothing in particular; set without a measurement."""
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 GRID = 112
-"""Objects are separated on a grid of about `GRID` x `GRID` positions."""
+"""Objects are separated on a grid of about `GRID` x `GRID` positions; set without a measurement."""
 PASS = 0.85
 """Two basins are one object if their pass is higher than this share of the lower peak (experiments/23-instances)."""
 SURENESS = 2
@@ -28,7 +28,7 @@ SURENESS = 2
 SMALLEST = 0.1
 """Pieces are dropped that have less than this share of the largest one's area (experiments/23-instances)."""
 LEAST = 0.02
-"""A pixel of the mask joins a piece that covers this share of its surroundings."""
+"""Share of its surroundings that a piece covers at least to take a pixel of the mask; set without a measurement."""
 NEIGHBOURS = ((-1, -1), (-1, 0), (-1, 1), (0, -1), (0, 1), (1, -1), (1, 0), (1, 1))
 """Rows and columns from a position to its neighbours."""
 

@@ -1,4 +1,4 @@
-"""Clicks, boxes and strokes as planes for the network that makes masks of them.
+"""Clicks, boxes and strokes as planes for the network that turns them into masks.
 
 image, features -> view_of --------------+
 points, boxes, strokes -> seeds_of ------+--> planes_of --> planes at strides 16 and 4
@@ -24,7 +24,7 @@ from likewise.ops.distance import distance_to
 FINE, COARSE = 4, 16
 """Strides of the planes, in pixels of the network's input."""
 MOST_SEEDS = 32
-"""Positions of a kind whose features and colours are compared with the rest."""
+"""Most positions of a kind that are compared with the rest; like the next two lines set without a measurement."""
 NEAR, FAR = 4.0, 16.0
 """Standard deviations of the closeness to seeds, in positions of the fine grid."""
 SAME_COLOUR = 0.15
@@ -63,7 +63,7 @@ class Seeds(NamedTuple):
 
 
 def view_of(image: UInt8[np.ndarray, "h w 3"], features: Features) -> View:
-    """Return what planes are made from.
+    """Return the features and colours that planes are computed from.
 
     Args:
         image: at the size of the network's input.

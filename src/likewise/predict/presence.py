@@ -50,7 +50,7 @@ def semantic_rows(features: Float32[np.ndarray, "c h w"], region: Bool[np.ndarra
 
     Args:
         features: the semantic map of the example's image.
-        region: the object; of a negative, what is not the object.
+        region: the object; in a negative, what is not the object.
 
     `count` is the number of examples that a row stands for.
     """

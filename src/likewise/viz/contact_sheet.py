@@ -12,9 +12,10 @@ INK = (34, 36, 42)
 FAINT_INK = (112, 116, 126)
 HAIRLINE = (222, 220, 214)
 MAT = (240, 238, 232)
+"""Colours, 8-bit RGB: of the sheet, its text, captions, lines, and of the space around an image."""
 
 FONT_SIZES = {"header": 32, "subtitle": 18, "title": 19, "caption": 16}
-"""In pixels, as all lengths below."""
+"""Font sizes in pixels, as all lengths below."""
 TILE, MARGIN, GAP = 400, 36, 20
 """Width of a tile, the border of the sheet, and the distance of two tiles."""
 HEADER, SUBTITLE, BELOW_HEADER, TITLE, CAPTION = 44, 28, 22, 30, 34

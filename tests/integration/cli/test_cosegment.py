@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFilter
 
-from likewise.predict.co_saliency import BEST_MASK_MODEL
 from support.fakes import noise
 
 HERE = Path(sys.executable).parent
@@ -106,7 +105,7 @@ def test_then_segment_uses_the_best_masks_as_examples(likewise, groups):
     assert "photos/red: examples are" in out
     assert len(files_of("out")) == 6
     settings = json.loads(Path("out/.likewise/settings.json").read_text())
-    assert settings["then"] == BEST_MASK_MODEL
+    assert settings["then"] == "panet-lite0"
     assert settings["shots"] == 2
 
 

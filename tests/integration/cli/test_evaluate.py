@@ -119,7 +119,7 @@ def test_groups_and_scenes_are_scored_from_folders(likewise, photos):
 @pytest.mark.parametrize(
     ("change", "named"),
     [
-        (("--protocol", "hsnet-2022"), "did you mean hsnet-2021"),
+        (("--protocol", "hsnet-2022"), "mean hsnet-2021"),
         (("--fold", "9"), "Known: 0, 1, 2, 3"),
         (("--data", "nowhere"), "nowhere"),
         (("--backbone", "lite9"), "'lite9'"),

@@ -1,7 +1,6 @@
 """`likewise models`, `likewise backbones` and `likewise --version`."""
 
 from likewise import __version__
-from likewise.weights import DEFAULT_MODEL
 
 
 def test_models_and_backbones_are_listed_with_their_weights(likewise):
@@ -12,7 +11,7 @@ def test_models_and_backbones_are_listed_with_their_weights(likewise):
     for name in ("icnet-lite0", "saliency-lite0", "icnet-vgg16"):
         assert name in out
     (default,) = (line for line in out.splitlines() if "the default" in line)
-    assert DEFAULT_MODEL in default
+    assert "prototypes-lite0" in default
     code, out, _ = likewise("backbones")
     assert code == 0
     assert "lite0" in out

@@ -33,7 +33,7 @@ def test_voc_reads_the_split_of_its_lists_and_counts_missing_images(tmp_path: Pa
     labels = scenes.read_labels(scenes.scenes[0].labels)
     np.testing.assert_array_equal(labels, fakes.block(1, 3))
     assert voc_scenes(tmp_path, "all").presence.listed == 80
-    with pytest.raises(DataSetError, match="did you mean val"):
+    with pytest.raises(DataSetError, match=r"val\?"):
         voc_scenes(tmp_path, "vla")
 
 
@@ -146,7 +146,7 @@ def test_an_empty_root_is_named(tmp_path: Path, loader) -> None:
 
 @pytest.mark.parametrize("loader", [ade20k_scenes, cityscapes_scenes, cocostuff10k_scenes, lip_scenes, camvid_scenes])
 def test_an_unknown_split_raises_with_a_close_match(tmp_path: Path, loader) -> None:
-    with pytest.raises(DataSetError, match="did you mean train"):
+    with pytest.raises(DataSetError, match=r"train\?"):
         loader(tmp_path, "trian")
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from threadpoolctl import ThreadpoolController
 
-from likewise.engine.threads import MOST_IMAGES, images_at_once, one_blas_thread
+from likewise.engine.threads import images_at_once, one_blas_thread
 
 
 def blas_threads() -> list[int]:
@@ -50,4 +50,4 @@ def test_an_error_ends_the_limit():
 
 
 def test_at_least_one_image_and_at_most_a_few_at_once():
-    assert 1 <= images_at_once() <= MOST_IMAGES
+    assert 1 <= images_at_once() <= 4

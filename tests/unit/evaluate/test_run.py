@@ -138,7 +138,7 @@ def test_a_given_list_that_does_not_fit_names_its_line(root: Path, tmp_path: Pat
 def test_an_unknown_class_in_a_given_list_raises_with_a_close_match(root: Path, tmp_path: Path) -> None:
     listed = tmp_path / "list.jsonl"
     listed.write_text('{"classes": ["boats"], "supports": [["x"]], "query": "y", "seed": 0}')
-    with pytest.raises(DataSetError, match="did you mean boat"):
+    with pytest.raises(DataSetError, match=r"boat\?"):
         start(root, tmp_path / "run", fold=0, episodes=listed)
 
 
@@ -193,9 +193,9 @@ def test_a_set_without_folds_has_fold_0(tmp_path: Path) -> None:
 
 
 def test_an_unknown_protocol_or_benchmark_raises_with_a_close_match(root: Path, tmp_path: Path) -> None:
-    with pytest.raises(ArgumentError, match="did you mean hsnet-2021"):
+    with pytest.raises(ArgumentError, match=r"hsnet-2021\?"):
         start(root, tmp_path / "run", protocol_name="hsnet-2020")
-    with pytest.raises(ArgumentError, match="did you mean pascal-5i"):
+    with pytest.raises(ArgumentError, match=r"pascal-5i\?"):
         start(root, tmp_path / "run", benchmark="pascal5i")
     assert not (tmp_path / "run").exists()
 

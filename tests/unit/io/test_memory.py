@@ -27,7 +27,7 @@ def test_sizes_are_shown_in_the_unit_of_people() -> None:
 
 
 def test_the_default_is_a_share_of_the_free_memory() -> None:
-    assert 0 < default_budget() <= memory.SHARE * psutil.virtual_memory().total
+    assert 0 < default_budget() <= 0.5 * psutil.virtual_memory().total
 
 
 @pytest.mark.parametrize("version", [1, 2])
@@ -49,4 +49,4 @@ def test_limits_of_control_groups_count(version: int, tmp_path: Path, monkeypatc
         Path, "read_text", lambda path, **o: line if path == Path("/proc/self/cgroup") else original(path, **o)
     )
     monkeypatch.setattr(memory, "CGROUPS", tmp_path)
-    assert default_budget() == memory.SHARE * 6_000_000
+    assert default_budget() == 3_000_000

@@ -102,7 +102,6 @@ def test_a_damaged_image_is_a_row_and_can_be_retried(planned, photos, tmp_path):
     storage, plan = Storage(out), read_plan(Storage(out))
     (row,) = [row for shard in range(3) for row in read_rows(storage, plan, shard) if row["error"]]
     assert (row["name"], row["class"]) == ("b/damaged.jpg", None)
-    assert "save it as JPEG or PNG" in row["error"]
     assert sum(each.errors for each in read_status(out).done) == 1
     Image.fromarray(noise(99)).save(photos / "b/damaged.jpg")
     report = run_shards(out, again=True)

@@ -111,7 +111,7 @@ def test_likewise_iou_needs_every_class() -> None:
 
 @pytest.mark.parametrize("metric", [FoldIoU("hsnet-2021", ["cat"]), PanetIoU(["cat"]), LikewiseIoU(["cat"])])
 def test_an_unknown_class_raises_with_a_close_match(metric: FoldIoU | PanetIoU | LikewiseIoU) -> None:
-    with pytest.raises(DataSetError, match="did you mean cat"):
+    with pytest.raises(DataSetError, match=r"cat\?"):
         metric.update(labels("01"), labels("01"), episode("cats"))
 
 

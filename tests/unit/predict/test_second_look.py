@@ -5,7 +5,7 @@ import pytest
 
 from likewise import Example, FewShot
 from likewise.errors import ConceptError, ModelError
-from likewise.predict.second_look import PREFIX, WEIGHT, doubtful_box, look_again, mean_of_looks
+from likewise.predict.second_look import PREFIX, doubtful_box, look_again, mean_of_looks
 from support.scenes import scene
 
 
@@ -46,7 +46,7 @@ def test_the_second_look_counts_inside_of_the_box_only():
     both = look_again(planes, planes.max(axis=0), image, taps_of, answer, multiple=32)
     assert both.shape == (2, 16, 24)
     assert seen == [(8 * 32, 8 * 32, 3)]
-    assert np.allclose(both[:, 8, 12], 2 * (1 - WEIGHT) + 7 * WEIGHT)
+    assert np.allclose(both[:, 8, 12], 0.25 * 2 + 0.75 * 7)
     assert np.allclose(both[:, :, :3], -3)
     assert (both > 0).any(axis=0).sum() > 4 * 4
 

@@ -58,7 +58,7 @@ READERS: dict[str, Callable[[Path, ImageFinder], Annotations]] = {
 }
 
 OF_ALL = ("coco", "label-studio", "cvat")
-"""Formats of one file for all images."""
+"""Formats with one file for all images."""
 
 SNIFFED = 20
 """JSON files in subfolders that are opened to recognise labelme."""

@@ -118,7 +118,7 @@ class ImageFinder:
     def named(self, name: str, source: Path) -> tuple[str, Path | None]:
         """Return the relative path and the image of a name in an annotation file.
 
-        Of an address, the last part counts. An absolute path of another machine is taken for the image that is here.
+        An address counts by its last part. An absolute path of another machine means the image of that name here.
 
         Raises:
             DataSetError: The name leads out of the folder, or fits several images.
@@ -172,7 +172,7 @@ def files_below(folder: Path, *suffixes: str) -> list[Path]:
 
 
 def read_each(files: Sequence[Path], read: Callable[[Path], AnnotatedImage]) -> list[AnnotatedImage]:
-    """Return the image of each file. Of several files, those that cannot be read are left out with a warning.
+    """Return the image of each file. If there are several, unreadable ones are left out with a warning.
 
     Raises:
         DataSetError: The only file, or every file, cannot be read.

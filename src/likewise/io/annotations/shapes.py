@@ -213,7 +213,7 @@ def turned(shape: Shape, orientation: int, size: Size) -> Shape:
     """Return the shape in an image of `size`, as stored, after the image was made upright.
 
     Args:
-        orientation: Of EXIF, one that exchanges rows and columns: 5, 6, 7 or 8.
+        orientation: EXIF orientation that exchanges rows and columns: 5, 6, 7 or 8.
     """
     down, across = orientation in (7, 8), orientation in (6, 7)
     if isinstance(shape, Box | Polygons):

@@ -1,4 +1,4 @@
-"""From the name of a few-shot model to its head, on one of two engines."""
+"""Open the head that the name of a few-shot model stands for, on one of two engines."""
 
 from collections.abc import Sequence
 from dataclasses import replace

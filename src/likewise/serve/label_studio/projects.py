@@ -39,7 +39,7 @@ KEPT, KEPT_SECONDS = 8, 600
 
 
 class Project:
-    """One project. Several threads may ask it; one thread teaches it.
+    """One project. Several threads may request masks; one thread learns its annotations.
 
     Args:
         folder: of this project alone; its name is that of the project.

@@ -134,5 +134,5 @@ def objects_of(result: Result, label: int) -> Iterator[Bool[np.ndarray, "h w"]]:
 
 
 def presences_of(result: Result) -> tuple[float, ...]:
-    """Return the presence of each class; of models that do not judge it, the score."""
+    """Return the presence of each class, or the score if the model does not judge presence."""
     return result.presences if result.presences is not None else result.scores

@@ -1,4 +1,4 @@
-"""The thread that teaches projects: requests are answered at once, and what they brought is learned after."""
+"""The thread that learns annotations: requests are answered at once, and their annotations are learned after."""
 
 from __future__ import annotations
 

@@ -7,7 +7,6 @@ import pytest
 from PIL import Image
 
 from likewise.app.events import Events
-from likewise.weights import PRESENCE
 from support.app_client import serving, wait_for_answers, write_photos
 
 
@@ -24,7 +23,7 @@ def test_a_project_is_described(client, tmp_path):
     assert found["name"] == "photos"
     assert found["root"] == str(tmp_path / "photos")
     assert found["counts"]["all"] == found["counts"]["new"] == 2
-    assert found["settings"] == {"presence": PRESENCE, "edges": True}
+    assert found["settings"] == {"presence": 0.3, "edges": True}
     assert "coco" in found["capabilities"]["formats"]
     assert (found["undo"], found["redo"]) == (None, None)
 

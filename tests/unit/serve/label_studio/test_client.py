@@ -132,15 +132,15 @@ def test_other_schemes_and_hosts_are_refused(host, address):
 
 def test_an_answer_is_bounded_in_bytes_and_time(host, monkeypatch):
     host.say("/x", 200, b"0" * 100)
-    with pytest.raises(FetchError, match="more than 99 bytes"):
+    with pytest.raises(FetchError, match=r"/x: .*\b99 "):
         Client(host.address).get("/x", 99)
     monkeypatch.setattr(client, "DEADLINE", -1.0)
-    with pytest.raises(FetchError, match="not complete"):
+    with pytest.raises(FetchError, match=r"/x: .* -1 "):
         Client(host.address).get("/x", 100)
 
 
 def test_no_answer_is_an_error():
-    with pytest.raises(FetchError, match="cannot be read"):
+    with pytest.raises(FetchError, match=r"127\.0\.0\.1:9/x"):
         Client("http://127.0.0.1:9").get("/x", 10)
 
 
@@ -161,7 +161,7 @@ def test_local_files_stay_below_their_folder(tmp_path, host):
     for name in ("../secret", "link", "/etc/passwd", "%00"):
         with pytest.raises((AddressError, FetchError)):
             images.read(f"/data/local-files/?d={name}")
-    with pytest.raises(FetchError, match="check --local-files"):
+    with pytest.raises(FetchError, match=r"absent\.png"):
         images.read("/data/local-files/?d=absent.png")
     with pytest.raises(AddressError):
         images.read("http://192.0.2.1/data/local-files/?d=cats/a%20cat.png")
@@ -171,5 +171,5 @@ def test_local_files_stay_below_their_folder(tmp_path, host):
 def test_label_studio_is_asked_for_local_files_without_a_folder(tmp_path, host):
     host.say("/data/local-files/", 200, b"image")
     assert Images(Client(host.address)).read("/data/local-files/?d=x.png") == b"image"
-    with pytest.raises(ArgumentError, match="no such folder"):
+    with pytest.raises(ArgumentError, match="absent"):
         Images(Client(host.address), [tmp_path / "absent"])

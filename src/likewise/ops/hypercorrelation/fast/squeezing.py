@@ -90,10 +90,10 @@ class Window(NamedTuple):
 
 
 class Patch(NamedTuple):
-    """A level that is something else on some rows and columns of its support plane, and `outside` on all the others.
+    """A level that has values of its own on some rows and columns of its support plane, and `outside` on all others.
 
     Attributes:
-        tiles: what it is there, of some query positions each.
+        tiles: its own values, for some query positions each.
     """
 
     tiles: list[Float[Tensor, "1 c h w _t"]]
