@@ -2,9 +2,14 @@
 
 import os
 import re
+from collections.abc import Callable
+from dataclasses import is_dataclass
+from functools import wraps
+from inspect import Parameter, Signature, signature
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
+from typer import Typer
 from typer.core import TyperCommand
 
 from likewise.cli import console
@@ -29,7 +34,7 @@ class Command(TyperCommand):
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        self.epilog = self.epilog or "-q, --quiet: print errors only. -v, --verbose: print details."
+        self.epilog = self.epilog or "-q, --quiet: print errors only. -v, --verbose: print the traceback of errors."
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         expanded: list[str] = []
@@ -73,6 +78,28 @@ def expand_home(argument: str) -> str:
     return re.sub(r"(?:^|(?<==))~(?=[/\\]|$)", lambda tilde: os.path.expanduser(tilde[0]), argument)  # noqa: PTH111
 
 
-def command(*, resumes: bool = False) -> type[Command]:
-    """Return a command class with this attribute."""
-    return type("Command", (Command,), {"resumes": resumes})
+def register(app: Typer, function: Callable[..., None], name: str | None = None, *, resumes: bool = False) -> None:
+    """Add a command to a group; its name is that of the function unless given.
+
+    A parameter that is a dataclass of `likewise.cli.options` stands for an option for each field.
+    """
+    parameters: list[Parameter] = []
+    groups: dict[str, tuple[type, list[str]]] = {}
+    for each in signature(function, eval_str=True).parameters.values():
+        kind = each.annotation
+        if isinstance(kind, type) and is_dataclass(kind):
+            fields, types = signature(kind).parameters, get_type_hints(kind, include_extras=True)
+            groups[each.name] = kind, list(fields)
+            parameters += [field.replace(annotation=types[field.name]) for field in fields.values()]
+        else:
+            parameters.append(each)
+
+    @wraps(function)
+    def run(**given: Any) -> None:
+        for group, (kind, fields) in groups.items():
+            given[group] = kind(**{field: given.pop(field) for field in fields})
+        function(**given)
+
+    keywords = [each.replace(kind=Parameter.KEYWORD_ONLY) for each in parameters]
+    run.__signature__ = Signature(keywords)  # type: ignore[attr-defined]
+    app.command(name, cls=type("Command", (Command,), {"resumes": resumes}))(run)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -41,6 +42,20 @@ OnCorrupt = Annotated[
 ]
 Predictions = Annotated[Path, typer.Argument(metavar="PREDICTIONS", help="Folder of predictions.")]
 ResultsFolder = Annotated[Path, typer.Option("--out", "-o", help="Folder for results.json and index.html.")]
+
+
+@dataclass(frozen=True)
+class EpisodeOptions:
+    """Which episodes are drawn from the data; the fields are arguments of `start_run`."""
+
+    fold: Fold = "all"
+    benchmark: Benchmark = None
+    fold_convention: Folds = "interleaved"
+    shots: Shots = None
+    ways: Ways = None
+    count: Count = None
+    seed: Seed = None
+    episodes: EpisodeList = None
 
 
 def print_data(run: Run, trained_classes: Sequence[str] = ()) -> None:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from likewise.cli import evaluate_options as evaluation
+from likewise.cli.evaluate import options as evaluation
 from likewise.errors import requires_extra
 
 

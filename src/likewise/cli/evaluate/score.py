@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from likewise.cli import evaluate_options as evaluation
 from likewise.cli.console import progress_bar
+from likewise.cli.evaluate import options as evaluation
 from likewise.errors import requires_extra
 
 Masks = Annotated[
