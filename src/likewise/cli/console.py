@@ -23,7 +23,7 @@ SECONDS_BETWEEN_LINES = 10.0
 """Time between two lines of progress where the output is no terminal."""
 
 verbosity = 0
-"""-1 for --quiet: errors only; 1 for --verbose: details of the model and the causes of errors."""
+"""-1 for --quiet: errors only; 1 for --verbose: also the traceback of errors."""
 
 
 def print_line(text: str) -> None:
@@ -38,12 +38,6 @@ def print_error(text: str, *, style: str | None = "red") -> None:
     from rich.console import Console
 
     Console(stderr=True, soft_wrap=True, highlight=False, markup=False).print(printable(text), style=style)
-
-
-def print_detail(text: str) -> None:
-    """Print a line to standard error with --verbose."""
-    if verbosity > 0:
-        print_error(text, style=None)
 
 
 def new_table(*columns: str) -> Table:
@@ -66,7 +60,8 @@ def print_table(table: Table) -> None:
 def stage_progress() -> Iterator[Callable[[str, int, int], None]]:
     """Yield a function of stage, done and total that shows progress on standard error.
 
-    On a terminal it draws a bar for each stage, with rate and time left; elsewhere it prints a line now and then.
+    On a terminal it draws a bar for each stage, with rate and time left; elsewhere it prints a line now and then. What
+    follows two spaces in a stage, such as a loss, may change from call to call.
     """
     if not sys.stderr.isatty():
         yield plain_progress(print_error)
@@ -74,16 +69,18 @@ def stage_progress() -> Iterator[Callable[[str, int, int], None]]:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-    rate = TextColumn("{task.fields[rate]}")
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), rate, TimeRemainingColumn())
+    title, rates = TextColumn("{task.description}", markup=False), TextColumn("{task.fields[rate]}")
+    columns = (title, BarColumn(), MofNCompleteColumn(), rates, TimeRemainingColumn())
     tasks: dict[str, TaskID] = {}
     with Progress(*columns, console=Console(stderr=True), transient=True, disable=verbosity < 0) as progress:
 
         def update(stage: str, done: int, total: int) -> None:
-            if stage not in tasks:
-                tasks[stage] = progress.add_task(stage, total=total, rate="")
-            speed = next(task.speed for task in progress.tasks if task.id == tasks[stage])
-            progress.update(tasks[stage], completed=done, total=total, rate=f"{speed:.1f}/s" if speed else "")
+            name = stage.partition("  ")[0]
+            if name not in tasks:
+                tasks[name] = progress.add_task(stage, total=total, completed=done, rate="")
+            speed = progress.tasks[tasks[name]].speed
+            rate = f"{speed:.1f}/s" if speed else ""
+            progress.update(tasks[name], description=stage, completed=done, total=total, rate=rate)
 
         yield update
 

@@ -46,7 +46,7 @@ def two(recipes: dict[str, Recipe], tmp_path_factory: pytest.TempPathFactory) ->
         claim_folder(runs / name, recipe.model_copy(update={"processes": 2}))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(loop, "_train", train_each)
-        train(recipes["panet"].model_copy(update={"processes": 2}), runs / "panet", progress_bar=False)
+        train(recipes["panet"].model_copy(update={"processes": 2}), runs / "panet")
     return runs
 
 
@@ -56,7 +56,7 @@ def rows(run: Path) -> list[dict[str, float]]:
 
 
 def test_episodes_give_equal_losses_and_weights(recipes: dict[str, Recipe], two: Path, tmp_path: Path) -> None:
-    one = train(recipes["panet"], tmp_path, progress_bar=False)
+    one = train(recipes["panet"], tmp_path)
     assert [row["loss"] for row in rows(two / "panet")] == pytest.approx([row["loss"] for row in rows(one)], rel=1e-4)
     alone, shared = (load_file(run / "weights.safetensors") for run in (one, two / "panet"))
     for name in alone:
@@ -68,7 +68,7 @@ def test_episodes_give_equal_losses_and_weights(recipes: dict[str, Recipe], two:
 def test_scenes_give_equal_losses_weights_and_memory(
     name: str, recipes: dict[str, Recipe], two: Path, tmp_path: Path
 ) -> None:
-    one = train(recipes[name], tmp_path, progress_bar=False)
+    one = train(recipes[name], tmp_path)
     for alone_row, shared_row in zip(rows(one), rows(two / name), strict=True):
         assert alone_row["loss"] == pytest.approx(shared_row["loss"], rel=2e-4)
     alone, shared = (
