@@ -105,13 +105,14 @@ def _train(fabric: Fabric, recipe: Recipe, folder: Path, progress: Report | None
     """Train in each process of the run."""
     try:
         with torch.random.fork_rng():
-            _loop(fabric, recipe, folder, progress if fabric.is_global_zero else None)
+            _loop(fabric, recipe, folder, progress)
     finally:
         if torch.distributed.is_initialized():
             torch.distributed.destroy_process_group()
 
 
 def _loop(fabric: Fabric, recipe: Recipe, folder: Path, progress: Report | None) -> None:
+    progress = progress if fabric.is_global_zero else None
     data = TASKS[recipe.model.name].data(recipe)
     if progress:
         training = data.record()["training"]

@@ -100,6 +100,16 @@ def test_the_loss_falls_on_learnable_data(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_progress_has_the_loss_of_each_step(voc: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    calls: list[tuple[str, int, int]] = []
+    recipe = small(voc, "steps=2")
+    run = train(recipe, tmp_path, progress=lambda *call: calls.append(call))
+    stages = [f"{recipe.name}  loss {loss:.4f}" for loss in losses(run)]
+    assert calls == [(stage, step, 2) for step, stage in enumerate([recipe.name, *stages])]
+    assert "entries of PASCAL-5i fold 0 trn are present" in capsys.readouterr().err
+
+
+@pytest.mark.slow
 def test_alignment_0_leaves_the_query_loss_only(voc: Path, tmp_path: Path) -> None:
     run = train(small(voc, "steps=1", "model.alignment=0"), tmp_path)
     assert "alignment" not in rows(run)[0]

@@ -39,14 +39,23 @@ def recipes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Recipe]:
 
 
 @pytest.fixture(scope="module")
-def two(recipes: dict[str, Recipe], tmp_path_factory: pytest.TempPathFactory) -> Path:
+def calls() -> list[tuple[str, int, int]]:
+    """The calls of `progress` in the runs of two processes."""
+    return []
+
+
+@pytest.fixture(scope="module")
+def two(
+    recipes: dict[str, Recipe], calls: list[tuple[str, int, int]], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
     """The runs of two processes, by name."""
     runs = tmp_path_factory.mktemp("two")
     for name, recipe in recipes.items():
         claim_folder(runs / name, recipe.model_copy(update={"processes": 2}))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(loop, "_train", train_each)
-        train(recipes["panet"].model_copy(update={"processes": 2}), runs / "panet")
+        recipe = recipes["panet"].model_copy(update={"processes": 2})
+        train(recipe, runs / "panet", progress=lambda *call: calls.append(call))
     return runs
 
 
@@ -62,6 +71,15 @@ def test_episodes_give_equal_losses_and_weights(recipes: dict[str, Recipe], two:
     for name in alone:
         torch.testing.assert_close(shared[name], alone[name], rtol=1e-3, atol=1e-4)
     assert not torch.distributed.is_initialized()
+
+
+def test_progress_of_one_process_arrives_in_the_first(
+    recipes: dict[str, Recipe], two: Path, calls: list[tuple[str, int, int]]
+) -> None:
+    name = recipes["panet"].name
+    losses = [f"{name}  loss {row['loss']:.4f}" for row in rows(two / "panet")]
+    found = [call for call in calls if call[0].partition("  ")[0] == name]
+    assert found == [(stage, step, 4) for step, stage in enumerate([name, *losses])]
 
 
 @pytest.mark.parametrize("name", ["mcibi", "fcn"])
