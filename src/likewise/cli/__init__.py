@@ -103,5 +103,7 @@ def main() -> None:
         if not isinstance(show := getattr(error, "format_message", None), MethodType):
             raise
         context = getattr(error, "ctx", None)  # a wrong word on the command line; click's class is private to typer
-        print_error(f"likewise: {show()}" + (f" See {context.command_path} -h." if context else ""))
+        if said := show():  # empty where help was printed for lack of words
+            said += "" if said.endswith((".", "?")) else "."
+            print_error(f"likewise: {said}" + (f" See {context.command_path} -h." if context else ""))
         sys.exit(2)

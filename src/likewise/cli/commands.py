@@ -7,10 +7,11 @@ from dataclasses import is_dataclass
 from functools import wraps
 from inspect import Parameter, Signature, signature
 from pathlib import Path
+from shutil import get_terminal_size
 from typing import Any, get_type_hints
 
 from typer import Typer
-from typer.core import TyperCommand
+from typer.core import MARKUP_MODE_KEY, TyperCommand
 
 from likewise.cli import console
 from likewise.errors import requires_extra
@@ -19,6 +20,9 @@ WORDS = "[a-z-]+"
 NUMBERS = "[-+0-9.,e]+"
 SEVERAL = {"--format": WORDS, "-f": WORDS, "--box": NUMBERS, "--scales": NUMBERS, "--points": "[-+0-9.,e ]+"}
 """Options that take all following values of this form, up to a file: ``--format mask overlay``."""
+
+LEAST_COLUMNS = 80
+"""Width in characters of the terminal from which on help is a table."""
 
 LEVELS = {"-q": -1, "--quiet": -1, "-v": 1, "--verbose": 1}
 """Options of all commands, and the `likewise.cli.console.verbosity` that they set."""
@@ -35,6 +39,17 @@ class Command(TyperCommand):
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self.epilog = self.epilog or "-q, --quiet: print errors only. -v, --verbose: print the traceback of errors."
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Write the help: a table, or plain text where the columns of a table would be too narrow for their words."""
+        from rich.markup import render
+
+        if get_terminal_size().columns >= LEAST_COLUMNS:
+            super().format_help(ctx, formatter)
+        else:
+            ctx.obj = {MARKUP_MODE_KEY: self.rich_markup_mode}
+            super(TyperCommand, self).format_help(ctx, formatter)
+            formatter.buffer = [render(formatter.getvalue()).plain]
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         expanded: list[str] = []

@@ -45,7 +45,8 @@ def new_table(*columns: str) -> Table:
     from rich.box import SIMPLE_HEAD
     from rich.table import Column, Table
 
-    names = (Column(printable(name), overflow="fold", no_wrap=index == 0) for index, name in enumerate(columns))
+    shown = [printable(name) for name in columns]
+    names = (Column(name, overflow="fold", no_wrap=name == shown[0], min_width=len(name)) for name in shown)
     return Table(*names, box=SIMPLE_HEAD)
 
 
@@ -68,19 +69,27 @@ def stage_progress() -> Iterator[Callable[[str, int, int], None]]:
         return
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+    from rich.table import Column
 
-    title, rates = TextColumn("{task.description}", markup=False), TextColumn("{task.fields[rate]}")
-    columns = (title, BarColumn(), MofNCompleteColumn(), rates, TimeRemainingColumn())
+    console = Console(stderr=True)
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(min(40, console.width // 6)),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}"),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}", markup=False, table_column=Column(ratio=1, no_wrap=True)),  # what is left
+    )
     tasks: dict[str, TaskID] = {}
-    with Progress(*columns, console=Console(stderr=True), transient=True, disable=verbosity < 0) as progress:
+    with Progress(*columns, console=console, transient=True, expand=True, disable=verbosity < 0) as progress:
 
         def update(stage: str, done: int, total: int) -> None:
-            name = stage.partition("  ")[0]
+            name, _, note = stage.partition("  ")
             if name not in tasks:
-                tasks[name] = progress.add_task(stage, total=total, completed=done, rate="")
+                tasks[name] = progress.add_task(name, total=total, completed=done, rate="", note="")
             speed = progress.tasks[tasks[name]].speed
             rate = f"{speed:.1f}/s" if speed else ""
-            progress.update(tasks[name], description=stage, completed=done, total=total, rate=rate)
+            progress.update(tasks[name], completed=done, total=total, rate=rate, note=note)
 
         yield update
 

@@ -52,6 +52,13 @@ def test_an_unknown_command_is_named(likewise):
     assert "segmnt" in errors
 
 
+def test_an_error_on_the_command_line_is_a_sentence_and_none_follows_the_help_of_a_group(likewise):
+    code, _, errors = likewise("segment", "photos", "--side", "x")
+    assert code == 2
+    assert errors.endswith("integer. See likewise segment -h.\n")
+    assert likewise("jobs")[2] == ""
+
+
 def test_a_mistyped_server_is_named_with_the_one_that_was_meant(likewise):
     code, _, err = likewise("serve", "lable-studio")
     assert code == 2
