@@ -33,11 +33,11 @@ def print_line(text: str) -> None:
     Console(soft_wrap=True, highlight=False, markup=False).print(printable(text))
 
 
-def print_error(text: str, *, style: str | None = "red") -> None:
+def print_error(text: str) -> None:
     """Print a line to standard error, in red on a terminal."""
     from rich.console import Console
 
-    Console(stderr=True, soft_wrap=True, highlight=False, markup=False).print(printable(text), style=style)
+    Console(stderr=True, soft_wrap=True, highlight=False, markup=False).print(printable(text), style="red")
 
 
 def new_table(*columns: str) -> Table:

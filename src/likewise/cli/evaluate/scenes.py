@@ -43,14 +43,15 @@ def scenes(
     """
     with requires_extra("evaluate", "evaluation"):
         from likewise.data.benchmarks import open_scenes
+        from likewise.evaluate.report.write import write_report
         from likewise.evaluate.scenes import SCALES, evaluate_scenes
         from likewise.evaluate.scoring import score_scenes
 
     dataset = open_scenes(data, benchmark, split)
     if predictions.suffix != ".safetensors" and not (predictions / "weights.safetensors").is_file():
-        evaluation.print_results(score_scenes(predictions, dataset, inference), out)
-        return
-    chosen: dict[str, Any] = {"scales": () if single else tuple(scales or SCALES), "side": side, "window": window}
-    with progress_bar("parsing") as progress:
-        results = evaluate_scenes(predictions, dataset, out, device=device, progress=progress, **chosen)
-    evaluation.print_results(results, out)
+        results = score_scenes(predictions, dataset, inference)
+    else:
+        chosen: dict[str, Any] = {"scales": () if single else tuple(scales or SCALES), "side": side, "window": window}
+        with progress_bar("parsing") as progress:
+            results = evaluate_scenes(predictions, dataset, out, device=device, progress=progress, **chosen)
+    evaluation.print_results(results, write_report(results, out))

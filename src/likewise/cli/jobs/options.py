@@ -49,7 +49,7 @@ class WorkOptions:
     workers: Workers = 2
     address: Address = None
     decoders: Decoders = None
-    shard: Shard = None
+    part: Shard = None
     device: options.Device = "auto"
     memory: options.Memory = None
 
@@ -59,10 +59,9 @@ def run(out: str, workers: WorkOptions, *, again: bool = False) -> None:
     from likewise.jobs.shards.executors import run_shards
     from likewise.jobs.shards.plan import parse_part
 
-    given = vars(workers).copy()
-    part = parse_part(given.pop("shard"))
+    given = vars(workers) | {"part": parse_part(workers.part)}
     with progress_bar("shards") as progress:
-        report = run_shards(out, part=part, again=again, progress=progress, **given)
+        report = run_shards(out, again=again, progress=progress, **given)
     failed = f", {counted(report.errors, 'image')} failed" if report.errors else ""
     earlier = f"; done earlier: {report.skipped}" if report.skipped else ""
     print_line(f"{out}: {counted(report.done, 'shard')} done, {counted(report.images, 'image')}{failed}{earlier}")
