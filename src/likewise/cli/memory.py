@@ -11,11 +11,6 @@ from likewise.cli.console import print_line
 app = typer.Typer(no_args_is_help=True, help="The dataset memory of a run of MCIBI.")
 
 
-@app.callback()
-def memory() -> None:
-    """The dataset memory of a run of MCIBI."""
-
-
 def show(run: Annotated[Path, typer.Argument(metavar="RUN", help="A run of mcibi, or a saved memory.")]) -> None:
     """Describe a memory: filled classes, the most similar class of each, and its movement during training.
 

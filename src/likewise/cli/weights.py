@@ -12,11 +12,6 @@ from likewise.errors import ArgumentError, check_known
 app = typer.Typer(no_args_is_help=True, help="Checkpoints of the published programs.")
 
 
-@app.callback()
-def weights() -> None:
-    """Checkpoints of the published programs."""
-
-
 def import_(
     method: Annotated[str, typer.Argument(metavar="METHOD", help="hsnet, panet, icnet or mcibi.")],
     checkpoint: Annotated[Path, typer.Argument(metavar="FILE", help="The authors' checkpoint, such as best_model.pt.")],
