@@ -12,7 +12,7 @@ def push(
     file: File,
     address: Annotated[str, typer.Argument(metavar="ADDRESS", help="hf://owner/name/cat.concept")],
     private: Annotated[
-        bool | None, typer.Option("--private/--public", help="Of a new repository. \\[as the account says]")
+        bool | None, typer.Option("--private/--public", help="For a new repository. \\[the account's default]")
     ] = None,
 ) -> None:
     """Upload a concept to the Hugging Face hub, with the thumbnails and file names of its examples.

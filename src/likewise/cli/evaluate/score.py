@@ -20,7 +20,7 @@ Masks = Annotated[
 def score(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A folder of [bold]evaluate predict[/bold].")],
     masks: Masks = None,
-    data: Annotated[Path | None, typer.Option("--data", help="New place of the data set, if it was moved.")] = None,
+    data: Annotated[Path | None, typer.Option("--data", help="Folder of the data set, if it was moved.")] = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder for the results. \\[the masks']")] = None,
     on_corrupt: evaluation.OnCorrupt = "stop",
 ) -> None:

@@ -16,7 +16,7 @@ def merge(
     job: Job,
     out: options.Out,
     format: Formats = None,
-    partial: Annotated[bool, typer.Option("--partial", help="Take the shards that are done.")] = False,
+    partial: Annotated[bool, typer.Option("--partial", help="Merge only the shards that are done.")] = False,
 ) -> None:
     """Write the results of all shards in the formats of other tools.
 

@@ -14,7 +14,7 @@ from likewise.errors import counted
 Job = Annotated[str, typer.Argument(metavar="OUT", help="The folder of the plan, also s3://bucket/folder.")]
 Shard = Annotated[
     str | None,
-    typer.Option("--shard", metavar="I/N", help="Only every N-th shard from I (0 to N-1) on, for one of N workers."),
+    typer.Option("--shard", metavar="I/N", help="Every N-th shard, starting at I (0 to N-1), for one of N workers."),
 ]
 Engine = Annotated[
     str,
@@ -26,7 +26,7 @@ Address = Annotated[
     typer.Option(
         "--address",
         metavar="HOST:PORT",
-        help="A running Ray cluster; by default $RAY_ADDRESS, or a Ray of this machine for the time of the job.",
+        help="A running Ray cluster. \\[$RAY_ADDRESS, or a Ray on this machine that ends with the job]",
     ),
 ]
 Decoders = Annotated[
@@ -36,7 +36,7 @@ Decoders = Annotated[
         metavar="N",
         min=0,
         help="Ray tasks that read and decode images ahead of each actor, on any node. "
-        "\\[4 with --device cuda, else 0: the actor does]",
+        "\\[4 with --device cuda, else 0: the actor reads them]",
     ),
 ]
 

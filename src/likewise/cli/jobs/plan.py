@@ -28,14 +28,14 @@ def plan(
     like: options.Like,
     out: Annotated[str, typer.Option("--out", "-o", help="Folder for the plan and the results; any storage.")],
     *,
-    size: Annotated[int, typer.Option("--size", min=1, help="Images of a shard.")] = 1000,
+    size: Annotated[int, typer.Option("--size", min=1, help="Number of images in a shard.")] = 1000,
     masks: Annotated[bool, typer.Option("--masks", help="Also write a tar of mask PNGs for each shard.")] = False,
     unlike: options.Unlike = None,
     model: options.Model = DEFAULT_MODEL,
     network: PlanOptions,
     presence: options.PresenceOptions,
 ) -> None:
-    """List images into shards, once.
+    """List the images and divide them into shards.
 
     [dim]likewise jobs plan s3://bucket/photos --like cat.concept -o s3://bucket/masks[/dim]
     """

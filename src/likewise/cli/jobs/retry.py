@@ -1,10 +1,10 @@
-"""`likewise jobs retry`: segment the images that failed once more."""
+"""`likewise jobs retry`: segment again the images that failed."""
 
 from likewise.cli.jobs.options import Job, WorkOptions, run
 
 
 def retry(out: Job, *, workers: WorkOptions) -> None:
-    """Segment the images that failed once more.
+    """Segment again the images that failed.
 
     [dim]likewise jobs retry s3://bucket/masks[/dim]
     """

@@ -24,7 +24,7 @@ IMAGES_FROM = "Another server that images may be read from, such as https://imag
 
 
 def label_studio(
-    folder: Annotated[Path, typer.Argument(help="Folder of the concepts, one a project.")] = Path("label-studio"),
+    folder: Annotated[Path, typer.Argument(help="Folder of the concepts, one per project.")] = Path("label-studio"),
     label_studio: LabelStudio = "http://127.0.0.1:8080",
     local_files: Annotated[list[Path] | None, typer.Option(metavar="FOLDER", help=LOCAL_FILES)] = None,
     images_from: Annotated[list[str] | None, typer.Option(metavar="URL", help=IMAGES_FROM)] = None,
@@ -37,7 +37,7 @@ def label_studio(
     token: Token = None,
     api_key: Annotated[str | None, typer.Option(envvar="LABEL_STUDIO_API_KEY", hidden=True)] = None,
 ) -> None:
-    """Be a machine learning backend of Label Studio: smart boxes and clicks, and predictions that learn.
+    """Run a machine learning backend of Label Studio: smart boxes and clicks, and predictions from your annotations.
 
     [dim]likewise serve label-studio --label-studio http://127.0.0.1:8080[/dim]
     """

@@ -16,5 +16,5 @@ Host = Annotated[
 Port = Annotated[int, typer.Option("--port", min=0, max=65535, help="0 takes a free one.")]
 Workers = Annotated[
     int | None,
-    typer.Option("--workers", min=1, help="Threads that segment. \\[one a processor, at most 4; 1 with torch]"),
+    typer.Option("--workers", min=1, help="Threads that segment. \\[one per processor, at most 4; 1 with torch]"),
 ]
