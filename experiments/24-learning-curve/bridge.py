@@ -74,7 +74,7 @@ def train(pairs: list[tuple[Path, Path]], folder: Path, steps: int) -> ScenePars
         Image.fromarray(np.where(labels == VOID, 255, labels).astype(np.uint8)).save(folder / "labels" / path.name)
     classes = f"data.classes=[{','.join(CAMVID)}]"
     overrides = [f"data.root={folder}", classes, "data.keep_every=null", f"steps={steps}"]
-    return SceneParser(run_training(load_recipe("mcibi", overrides), folder / "run", progress_bar=False))
+    return SceneParser(run_training(load_recipe("mcibi", overrides), folder / "run"))
 
 
 def parsed_miou(parser: SceneParser, queries: list[tuple[Path, Path]]) -> float:

@@ -11,6 +11,7 @@ from lightning_fabric import Fabric
 
 from likewise.train import loop
 from likewise.train.recipes.schema import Recipe
+from likewise.train.run import Report
 
 
 def train_and_kill(recipe: Recipe, run: Path, step: int) -> None:
@@ -33,10 +34,10 @@ def train_and_kill(recipe: Recipe, run: Path, step: int) -> None:
 
 
 def _train_json(recipe: str, run: str) -> None:
-    loop.train(Recipe.model_validate_json(recipe), run, progress_bar=False)
+    loop.train(Recipe.model_validate_json(recipe), run)
 
 
-def train_each(fabric: Fabric, recipe: Recipe, folder: Path, progress_bar: bool) -> None:
+def train_each(fabric: Fabric, recipe: Recipe, folder: Path, progress: Report | None) -> None:
     """Train in the folders beside `folder` by their recipes, in place of `likewise.train.loop._train`.
 
     Starting processes takes longer than small runs, so runs share them.
@@ -44,6 +45,6 @@ def train_each(fabric: Fabric, recipe: Recipe, folder: Path, progress_bar: bool)
     try:
         for path in sorted(folder.parent.glob("*/recipe.json")):
             with torch.random.fork_rng():
-                loop._loop(fabric, Recipe.model_validate_json(path.read_text()), path.parent, progress_bar)
+                loop._loop(fabric, Recipe.model_validate_json(path.read_text()), path.parent, progress)
     finally:
         torch.distributed.destroy_process_group()

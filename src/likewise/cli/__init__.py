@@ -12,7 +12,7 @@ import typer
 from likewise.cli import concept, console, evaluate, jobs, memory, serve, weights
 from likewise.cli.app import app as serve_app
 from likewise.cli.backbones import backbones
-from likewise.cli.commands import command
+from likewise.cli.commands import register
 from likewise.cli.console import print_error, print_line
 from likewise.cli.convert import convert
 from likewise.cli.cosegment import cosegment
@@ -21,9 +21,10 @@ from likewise.cli.export import export
 from likewise.cli.learn import learn
 from likewise.cli.models import models
 from likewise.cli.parse import parse
+from likewise.cli.recipes import recipes
 from likewise.cli.saliency import saliency
 from likewise.cli.segment import segment
-from likewise.cli.train import recipes, train
+from likewise.cli.train import train
 from likewise.cli.watch import watch
 from likewise.cli.world import world
 from likewise.errors import LikewiseError
@@ -48,28 +49,28 @@ def print_version(requested: bool) -> bool:
 
 
 @app.callback()
-def options(
+def root(
     version: Annotated[
         bool, typer.Option("--version", help="Print the version and exit.", callback=print_version, is_eager=True)
     ] = False,
 ) -> None: ...
 
 
-app.command(cls=command(resumes=True))(segment)
-app.command(cls=command())(learn)
-app.command(cls=command())(world)
-app.command(cls=command(resumes=True))(cosegment)
-app.command(cls=command(resumes=True))(saliency)
-app.command(cls=command(resumes=True))(parse)
-app.command(cls=command(), name="app")(serve_app)
-app.command(cls=command())(convert)
-app.command(cls=command(resumes=True))(watch)
-app.command(cls=command())(export)
-app.command(cls=command())(demo)
-app.command(cls=command())(models)
-app.command(cls=command())(backbones)
-app.command(cls=command(resumes=True))(train)
-app.command(cls=command())(recipes)
+register(app, segment, resumes=True)
+register(app, learn)
+register(app, world)
+register(app, cosegment, resumes=True)
+register(app, saliency, resumes=True)
+register(app, parse, resumes=True)
+register(app, serve_app)
+register(app, convert)
+register(app, watch, resumes=True)
+register(app, export)
+register(app, demo)
+register(app, models)
+register(app, backbones)
+register(app, train, resumes=True)
+register(app, recipes)
 app.add_typer(evaluate.app, name="evaluate")
 app.add_typer(concept.app, name="concept")
 app.add_typer(jobs.app, name="jobs")
@@ -102,5 +103,7 @@ def main() -> None:
         if not isinstance(show := getattr(error, "format_message", None), MethodType):
             raise
         context = getattr(error, "ctx", None)  # a wrong word on the command line; click's class is private to typer
-        print_error(f"likewise: {show()}" + (f" See {context.command_path} -h." if context else ""))
+        if said := show():  # empty where help was printed for lack of words
+            said += "" if said.endswith((".", "?")) else "."
+            print_error(f"likewise: {said}" + (f" See {context.command_path} -h." if context else ""))
         sys.exit(2)

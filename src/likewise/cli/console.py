@@ -23,7 +23,7 @@ SECONDS_BETWEEN_LINES = 10.0
 """Time between two lines of progress where the output is no terminal."""
 
 verbosity = 0
-"""-1 for --quiet: errors only; 1 for --verbose: details of the model and the causes of errors."""
+"""-1 for --quiet: errors only; 1 for --verbose: also the traceback of errors."""
 
 
 def print_line(text: str) -> None:
@@ -33,17 +33,11 @@ def print_line(text: str) -> None:
     Console(soft_wrap=True, highlight=False, markup=False).print(printable(text))
 
 
-def print_error(text: str, *, style: str | None = "red") -> None:
+def print_error(text: str) -> None:
     """Print a line to standard error, in red on a terminal."""
     from rich.console import Console
 
-    Console(stderr=True, soft_wrap=True, highlight=False, markup=False).print(printable(text), style=style)
-
-
-def print_detail(text: str) -> None:
-    """Print a line to standard error with --verbose."""
-    if verbosity > 0:
-        print_error(text, style=None)
+    Console(stderr=True, soft_wrap=True, highlight=False, markup=False).print(printable(text), style="red")
 
 
 def new_table(*columns: str) -> Table:
@@ -51,7 +45,8 @@ def new_table(*columns: str) -> Table:
     from rich.box import SIMPLE_HEAD
     from rich.table import Column, Table
 
-    names = (Column(printable(name), overflow="fold", no_wrap=index == 0) for index, name in enumerate(columns))
+    shown = [printable(name) for name in columns]
+    names = (Column(name, overflow="fold", no_wrap=name == shown[0], min_width=len(name)) for name in shown)
     return Table(*names, box=SIMPLE_HEAD)
 
 
@@ -66,24 +61,35 @@ def print_table(table: Table) -> None:
 def stage_progress() -> Iterator[Callable[[str, int, int], None]]:
     """Yield a function of stage, done and total that shows progress on standard error.
 
-    On a terminal it draws a bar for each stage, with rate and time left; elsewhere it prints a line now and then.
+    On a terminal it draws a bar for each stage, with rate and time left; elsewhere it prints a line now and then. What
+    follows two spaces in a stage, such as a loss, may change from call to call.
     """
     if not sys.stderr.isatty():
         yield plain_progress(print_error)
         return
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+    from rich.table import Column
 
-    rate = TextColumn("{task.fields[rate]}")
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), rate, TimeRemainingColumn())
+    console = Console(stderr=True)
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(min(40, console.width // 6)),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}"),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}", markup=False, table_column=Column(ratio=1, no_wrap=True)),  # what is left
+    )
     tasks: dict[str, TaskID] = {}
-    with Progress(*columns, console=Console(stderr=True), transient=True, disable=verbosity < 0) as progress:
+    with Progress(*columns, console=console, transient=True, expand=True, disable=verbosity < 0) as progress:
 
         def update(stage: str, done: int, total: int) -> None:
-            if stage not in tasks:
-                tasks[stage] = progress.add_task(stage, total=total, rate="")
-            speed = next(task.speed for task in progress.tasks if task.id == tasks[stage])
-            progress.update(tasks[stage], completed=done, total=total, rate=f"{speed:.1f}/s" if speed else "")
+            name, _, note = stage.partition("  ")
+            if name not in tasks:
+                tasks[name] = progress.add_task(name, total=total, completed=done, rate="", note="")
+            speed = progress.tasks[tasks[name]].speed
+            rate = f"{speed:.1f}/s" if speed else ""
+            progress.update(tasks[name], completed=done, total=total, rate=rate, note=note)
 
         yield update
 

@@ -15,6 +15,7 @@ Formats = options.format_option("mask")
 def cosegment(
     paths: Annotated[list[str], typer.Argument(metavar="PATHS...", help="Folders; each with images is a group.")],
     out: options.Out,
+    *,
     maps: options.Maps = "saliency-lite0",
     then: options.Then = None,
     shots: Annotated[int, typer.Option("--shots", min=1, help="Number of examples for --then segment.")] = 5,
@@ -27,9 +28,7 @@ def cosegment(
     device: options.Device = "auto",
     edges: options.Edges = True,
     max_pixels: options.MaxPixels = None,
-    follow_links: options.FollowLinks = False,
-    memory: options.Memory = None,
-    dry_run: options.DryRun = False,
+    folders: options.FolderOptions,
     force: options.Force = False,
 ) -> None:
     """Segment what the images of each folder share, without an example.
@@ -61,9 +60,7 @@ def cosegment(
             then=second,
             shots=shots,
             formats=format or ["mask"],
-            follow_links=follow_links,
-            memory=memory,
-            dry_run=dry_run,
+            **vars(folders),
             force=force,
             progress=progress,
         )

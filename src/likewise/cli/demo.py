@@ -15,16 +15,12 @@ SHOWN = [DEFAULT_MODEL, "panet-lite0"]
 
 
 def demo(
+    *,
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the images.")] = Path("demo"),
     model: Annotated[
         str | None, typer.Option("--model", help="One model. \\[the default and panet-lite0, side by side]")
     ] = None,
-    backbone: options.BackboneName = "lite0",
-    weights: options.Weights = None,
-    side: options.Side = None,
-    engine: options.Engine = "auto",
-    device: options.Device = "auto",
-    precision: options.Precision = "float32",
+    network: options.NetworkOptions,
 ) -> None:
     """Segment two photographs from one example each, and print the IoU and the time.
 
@@ -35,9 +31,7 @@ def demo(
     with requires_extra("demo", "the demo"):
         from likewise.jobs.demo import run_demo
     names = [model] if model else SHOWN
-    predictors = [
-        options.open_few_shot(name, backbone, weights, side, device, precision, engine=engine) for name in names
-    ]
+    predictors = [options.open_few_shot(name, network) for name in names]
     outcomes, sheet = run_demo(predictors, out)
     table = new_table("task", "IoU", "minimum", "learn", "segment", "model")
     for few_shot, results in zip(predictors, outcomes, strict=True):

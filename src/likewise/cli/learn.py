@@ -15,26 +15,14 @@ from likewise.weights import DEFAULT_MODEL
 def learn(
     examples: Annotated[list[str], typer.Argument(metavar="EXAMPLE...", help="As for --like of [bold]segment[/bold].")],
     out: Annotated[Path, typer.Option("--out", "-o", help="File of the concept; .concept is added if missing.")],
+    *,
     unlike: options.Unlike = None,
     class_name: Annotated[
         str | None, typer.Option("--class", help="Class of all examples; concepts among them keep theirs.")
     ] = None,
-    box: options.Boxes = None,
-    box_only: options.BoxOnly = False,
-    points: options.Points = None,
-    scribbles: options.Scribbles = None,
-    label: options.Label = None,
-    palette: options.Palette = None,
-    classes: options.Classes = None,
-    invert: options.Invert = False,
-    strict: options.Strict = False,
+    marks: options.MarkOptions,
     model: options.Model = DEFAULT_MODEL,
-    backbone: options.BackboneName = "lite0",
-    weights: options.Weights = None,
-    side: options.Side = None,
-    engine: options.Engine = "auto",
-    device: options.Device = "auto",
-    precision: options.Precision = "float32",
+    network: options.NetworkOptions,
 ) -> None:
     """Learn a concept from examples and save it in a small file.
 
@@ -45,22 +33,8 @@ def learn(
     """
     from likewise.jobs.segment import learn_concept
 
-    few_shot = options.open_few_shot(model, backbone, weights, side, device, precision, engine=engine)
-    concept = learn_concept(
-        few_shot,
-        examples,
-        unlike=unlike or (),
-        class_name=class_name,
-        boxes=box or (),
-        box_only=box_only,
-        points=points or (),
-        scribbles=scribbles or (),
-        label=label,
-        palette=palette,
-        classes=options.names(classes),
-        invert=invert,
-        strict=strict,
-    )
+    few_shot = options.open_few_shot(model, network)
+    concept = learn_concept(few_shot, examples, unlike=unlike or (), class_name=class_name, **marks.marks())
     path = out if out.suffix == ".concept" else out.with_name(f"{out.name}.concept")
     concept.save(path)
     print_line(f"{path}: {concept}")

@@ -5,18 +5,12 @@ from typing import Annotated
 
 import typer
 
-from likewise.cli.commands import command
+from likewise.cli.commands import register
 from likewise.cli.console import print_line
 
 app = typer.Typer(no_args_is_help=True, help="The dataset memory of a run of MCIBI.")
 
 
-@app.callback()
-def memory() -> None:
-    """The dataset memory of a run of MCIBI."""
-
-
-@app.command("show", cls=command())
 def show(run: Annotated[Path, typer.Argument(metavar="RUN", help="A run of mcibi, or a saved memory.")]) -> None:
     """Describe a memory: filled classes, the most similar class of each, and its movement during training.
 
@@ -26,3 +20,6 @@ def show(run: Annotated[Path, typer.Argument(metavar="RUN", help="A run of mcibi
 
     for line in describe_memories(read_memories(run)):
         print_line(line)
+
+
+register(app, show)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from likewise.weights import PRESENCE
+
 if TYPE_CHECKING:
     from likewise.predict.few_shot import FewShot
+    from likewise.predict.find_examples import Marks
 
 Paths = Annotated[list[str], typer.Argument(metavar="PATHS...", help="Images, folders (searched recursively), globs.")]
 Out = Annotated[Path, typer.Option("--out", "-o", help="Folder for the results; created if missing.")]
@@ -63,6 +67,8 @@ def format_option(default: str, names: str = FORMATS) -> Any:
     help = f"{names}. \\[{default}]"
     return Annotated[list[str] | None, typer.Option("--format", "-f", metavar="FORMAT...", help=help)]
 
+
+Formats = format_option("mask")
 
 Like = Annotated[
     list[str],
@@ -186,6 +192,11 @@ Side = Annotated[
     int | None,
     typer.Option("--side", help="Images are resized to about SIDE x SIDE pixels. \\[the model's, 320 or 400]"),
 ]
+SceneWindow = Annotated[int, typer.Option("--window", min=1, help="Side in pixels of the windows of larger images.")]
+ShortSide = Annotated[
+    int | None,
+    typer.Option("--side", min=0, help="Short side of the resized images; 0 keeps their size. \\[as trained]"),
+]
 Engine = Annotated[
     str, typer.Option("--engine", help="auto, onnx (bundled models, no torch needed) or torch (all models).")
 ]
@@ -210,6 +221,64 @@ Quality = Annotated[
 Edges = Annotated[bool, typer.Option("--edges/--no-edges", help="Refine outlines to image edges.")]
 
 
+@dataclass(frozen=True)
+class MarkOptions:
+    """How the examples are marked."""
+
+    boxes: Boxes = None
+    box_only: BoxOnly = False
+    points: Points = None
+    scribbles: Scribbles = None
+    label: Label = None
+    palette: Palette = None
+    classes: Classes = None
+    invert: Invert = False
+    strict: Strict = False
+
+    def marks(self) -> Marks:
+        """Return the keyword arguments of `find_examples`."""
+        several: Any = {name: getattr(self, name) or () for name in ("boxes", "points", "scribbles")}
+        return vars(self) | several | {"classes": names(self.classes)}
+
+
+@dataclass(frozen=True)
+class NetworkOptions:
+    """The network of a few-shot model, and where it runs."""
+
+    backbone: BackboneName = "lite0"
+    weights: Weights = None
+    side: Side = None
+    engine: Engine = "auto"
+    device: Device = "auto"
+    precision: Precision = "float32"
+
+
+@dataclass(frozen=True)
+class SegmenterOptions(NetworkOptions):
+    """Also how a few-shot model segments."""
+
+    quality: Quality = None
+    edges: Edges = True
+
+
+@dataclass(frozen=True)
+class PresenceOptions:
+    """From which presence on a class counts."""
+
+    presence: Presence = PRESENCE
+    always: Always = False
+    world: World = None
+
+
+@dataclass(frozen=True)
+class FolderOptions:
+    """How the images of folders are read."""
+
+    follow_links: FollowLinks = False
+    memory: Memory = None
+    dry_run: DryRun = False
+
+
 def allow(pixels: str | None) -> None:
     """Allow images of more pixels, if the option is given."""
     if pixels is not None:
@@ -224,19 +293,20 @@ def names(text: str | None) -> list[str]:
     return [name.strip() for name in (text or "").split(",") if name.strip()]
 
 
-def open_few_shot(
-    model: str, backbone: str, weights: Path | None, side: int | None, device: str, precision: str, **options: Any
-) -> FewShot:
-    """Return the predictor that the options name. `backbone` may carry taps after an @; others go to `FewShot`.
+def open_few_shot(model: str, *groups: NetworkOptions | PresenceOptions, **options: Any) -> FewShot:
+    """Return the predictor that the options name. `backbone` may carry taps after an @.
 
     An option at its default leaves the value of a saved model.
     """
     from likewise.predict.few_shot import FewShot
     from likewise.predict.pretrained import is_saved, open_saved
 
-    name, _, taps = backbone.partition("@")
-    options |= {"backbone": name, "taps": tuple(taps.split("+")) if taps else (), "weights": weights, "side": side}
-    options |= {"device": device, "precision": precision}
+    for group in groups:
+        options |= vars(group)
+    if options.pop("always", False):
+        options["presence"] = 0.0
+    options["backbone"], _, taps = options["backbone"].partition("@")
+    options["taps"] = tuple(taps.split("+")) if taps else ()
     if is_saved(model):
         defaults = signature(FewShot).parameters
         return open_saved(FewShot, model, {key: own for key, own in options.items() if own != defaults[key].default})

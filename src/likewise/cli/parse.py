@@ -1,6 +1,6 @@
 """`likewise parse`: label every pixel of images."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -18,29 +18,23 @@ Scales = Annotated[
     list[float] | None,
     typer.Option("--scales", metavar="SCALE...", help="Image scales whose probabilities are averaged. \\[1]"),
 ]
-Window = Annotated[int, typer.Option("--window", min=1, help="Side in pixels of the windows of larger images.")]
-ShortSide = Annotated[
-    int | None,
-    typer.Option("--side", min=0, help="Short side of the resized images; 0 keeps their size. \\[as trained]"),
-]
 
 
 def parse(
     paths: options.Paths,
     model: SceneModel,
     out: options.Out,
+    *,
     format: Formats = None,
     scales: Scales = None,
     mirror: Annotated[bool, typer.Option("--mirror", help="Average with the mirrored image.")] = False,
-    window: Window = 768,
+    window: options.SceneWindow = 768,
     overlap: Annotated[float, typer.Option("--overlap", help="Minimum overlap of windows, as a fraction.")] = 0.25,
-    side: ShortSide = None,
+    side: options.ShortSide = None,
     engine: options.Engine = "auto",
     device: options.Device = "auto",
     max_pixels: options.MaxPixels = None,
-    follow_links: options.FollowLinks = False,
-    memory: options.Memory = None,
-    dry_run: options.DryRun = False,
+    folders: options.FolderOptions,
     force: options.Force = False,
 ) -> None:
     """Label every pixel of all PATHS with a class of the model.
@@ -56,28 +50,11 @@ def parse(
     from likewise.jobs.parse import parse_folder
     from likewise.predict.scene_parser import SceneParser
 
-    scales = scales or [1.0]
-    parser = SceneParser(
-        model,
-        side=side,
-        scales=scales,
-        mirror=mirror,
-        window=window,
-        overlap=overlap,
-        engine=engine,
-        device=device,
-    )
+    inference: Any = {"scales": scales or [1.0], "mirror": mirror, "window": window, "overlap": overlap}
+    parser = SceneParser(model, side=side, engine=engine, device=device, **inference)
     formats = format or ["labels", "overlay"]
     with progress_bar("parsing") as progress:
         report = parse_folder(
-            paths,
-            out,
-            parser=parser,
-            formats=formats,
-            force=force,
-            follow_links=follow_links,
-            memory=memory,
-            dry_run=dry_run,
-            progress=progress,
+            paths, out, parser=parser, formats=formats, force=force, **vars(folders), progress=progress
         )
     print_report(report, "parsed", out)

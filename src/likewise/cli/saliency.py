@@ -13,6 +13,7 @@ Formats = options.format_option("probability")
 def saliency(
     paths: options.Paths,
     out: options.Out,
+    *,
     format: Formats = None,
     model: Annotated[
         str, typer.Option("--model", help="saliency-lite0, a run of it, or an ONNX saliency model.")
@@ -21,9 +22,7 @@ def saliency(
     device: options.Device = "auto",
     edges: options.Edges = True,
     max_pixels: options.MaxPixels = None,
-    follow_links: options.FollowLinks = False,
-    memory: options.Memory = None,
-    dry_run: options.DryRun = False,
+    folders: options.FolderOptions,
     force: options.Force = False,
 ) -> None:
     """Map what is salient in each image on its own.
@@ -40,14 +39,6 @@ def saliency(
     formats = format or ["probability"]
     with progress_bar("mapping") as progress:
         report = saliency_folder(
-            paths,
-            out,
-            saliency=network,
-            formats=formats,
-            force=force,
-            follow_links=follow_links,
-            memory=memory,
-            dry_run=dry_run,
-            progress=progress,
+            paths, out, saliency=network, formats=formats, force=force, **vars(folders), progress=progress
         )
     print_report(report, "mapped", out)

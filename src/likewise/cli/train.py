@@ -6,11 +6,8 @@ from typing import Annotated
 
 import typer
 
-from likewise.cli.console import print_line
+from likewise.cli.console import print_line, stage_progress
 from likewise.errors import requires_extra
-
-COMMANDS = {"mcibi": "parse", "fcn": "parse", "icnet": "cosegment", "saliency": "saliency"}
-"""Name of a recipe's model to the command that uses it; segment for all others."""
 
 
 def train(
@@ -44,20 +41,10 @@ def train(
             raise ModuleNotFoundError(name="lightning_fabric")
         chosen = load_recipe(recipe, overrides or ())
         check_data(chosen.data)
-        from likewise.train.loop import train as run_training  # after the checks, since torch takes seconds
+        from likewise.train.loop import train  # after the checks, since torch takes seconds
+        from likewise.train.tasks.task import TASKS
 
-    folder = run_training(chosen, out)
-    use = f"likewise {COMMANDS.get(chosen.model.name, 'segment')} --model {folder}"
+    with stage_progress() as progress:
+        folder = train(chosen, out, progress=progress)
+    use = f"likewise {TASKS[chosen.model.name].command} --model {folder}"
     print_line(f"{folder}: weights.safetensors, record.json, metrics.csv; use it with {use}")
-
-
-def recipes() -> None:
-    """List the recipes."""
-    with requires_extra("train", "training"):
-        from likewise.train.recipes.load import load_recipe, recipe_names
-
-    for name in recipe_names():
-        recipe = load_recipe(name)
-        print_line(f"{name}: {recipe.model.name} on {recipe.model.backbone}, {recipe.data.set}, {recipe.steps} steps")
-        for key, value in recipe.source:
-            print_line(f"    {key}: {value}")

@@ -1,7 +1,5 @@
 """`likewise watch`: segment the images that appear in a folder."""
 
-from __future__ import annotations
-
 import signal
 import threading
 from pathlib import Path
@@ -11,30 +9,21 @@ import typer
 
 from likewise.cli import options
 from likewise.cli.console import print_line, print_report
-from likewise.weights import DEFAULT_MODEL, PRESENCE
-
-Formats = options.format_option("mask")
+from likewise.weights import DEFAULT_MODEL
 
 
 def watch(
     inbox: Annotated[Path, typer.Argument(metavar="INBOX", help="The folder where images arrive.")],
     like: options.Like,
     out: options.Out,
+    *,
     unlike: options.Unlike = None,
-    format: Formats = None,
+    format: options.Formats = None,
     seconds: Annotated[float, typer.Option("--every", metavar="SECONDS", help="Time between two checks.")] = 2.0,
     model: options.Model = DEFAULT_MODEL,
-    backbone: options.BackboneName = "lite0",
-    weights: options.Weights = None,
-    side: options.Side = None,
-    engine: options.Engine = "auto",
-    device: options.Device = "auto",
-    precision: options.Precision = "float32",
-    edges: options.Edges = True,
+    network: options.SegmenterOptions,
     memory: options.Memory = None,
-    presence: options.Presence = PRESENCE,
-    always: options.Always = False,
-    world: options.World = None,
+    presence: options.PresenceOptions,
 ) -> None:
     """Segment images as they arrive in a folder, until stopped by Ctrl+C or SIGTERM.
 
@@ -43,10 +32,7 @@ def watch(
     from likewise.jobs.segment import learn_concept
     from likewise.jobs.watch import watch_folder
 
-    judging = {"presence": 0.0 if always else presence, "world": world}
-    few_shot = options.open_few_shot(
-        model, backbone, weights, side, device, precision, engine=engine, edges=edges, **judging
-    )
+    few_shot = options.open_few_shot(model, network, presence)
     concept = learn_concept(few_shot, like, unlike=unlike or ())
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -5,19 +5,13 @@ from typing import Annotated
 
 import typer
 
-from likewise.cli.commands import command
+from likewise.cli.commands import register
 from likewise.cli.console import print_line
 from likewise.errors import ArgumentError, check_known
 
 app = typer.Typer(no_args_is_help=True, help="Checkpoints of the published programs.")
 
 
-@app.callback()
-def weights() -> None:
-    """Checkpoints of the published programs."""
-
-
-@app.command("import", cls=command())
 def import_(
     method: Annotated[str, typer.Argument(metavar="METHOD", help="hsnet, panet, icnet or mcibi.")],
     checkpoint: Annotated[Path, typer.Argument(metavar="FILE", help="The authors' checkpoint, such as best_model.pt.")],
@@ -47,3 +41,6 @@ def import_(
         return
     name, path = import_checkpoint(method, checkpoint, out)
     print_line(f"{path}: {name}" + (f"; use it with --model {path}" if method in FEW_SHOT else ""))
+
+
+register(app, import_, "import")

@@ -31,7 +31,7 @@ def world(
     """
     from likewise.jobs.world import measure_folder
 
-    few_shot = options.open_few_shot(model, backbone, weights, side, device, "float32")
+    few_shot = options.open_few_shot(model, backbone=backbone, weights=weights, side=side, device=device)
     path = out if out.suffix == ".world" else out.with_name(f"{out.name}.world")
     count = measure_folder(paths, path, few_shot=few_shot, about=about)
     print_line(f"{path}: world of {count} images, {few_shot.extractor.name}")

@@ -39,6 +39,11 @@ class Run:
     def protocol(self) -> Protocol:
         return find_protocol(self.settings["protocol"])
 
+    @property
+    def classes(self) -> set[str]:
+        """The test classes of all folds."""
+        return {name for dataset in self.folds.values() for name in dataset.classes}
+
     def list_path(self, fold: int) -> Path:
         return self.folder / f"fold{fold}" / "episodes.jsonl"
 

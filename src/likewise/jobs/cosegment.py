@@ -69,7 +69,7 @@ def cosegment_folder(
         images: Paths, folders and globs. A folder of saliency maps in `cosaliency` is skipped.
         then: A `FewShot` segments again: the `shots` best masks of a group become its examples, and the probabilities
             of both are averaged. A `Consensus` segments instead.
-        formats: mask, probability, overlay, cutout, coco.
+        formats: Names of `likewise.jobs.writers.FORMATS`.
         force: Process finished groups again, also with other settings than before.
     """
     from likewise.predict.co_saliency import COMMON, average_results

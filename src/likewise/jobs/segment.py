@@ -58,7 +58,7 @@ def segment_folder(
         images: Paths, folders and globs. Masks and scribbles of the examples are skipped.
         like: Examples, concepts, or texts that `likewise.predict.examples.find_examples` reads. Several are merged.
         unlike: Negatives: see `find_negatives`.
-        formats: mask, labels, probability, overlay, cutout, coco, areas.
+        formats: Names of `likewise.jobs.writers.FORMATS`.
         instances: Separate objects that touch: files have an object for each of `Result.instances`.
         pages: Of TIFF files: see `list_images`.
         channels: Of TIFF files and of examples: see `list_images`.

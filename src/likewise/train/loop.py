@@ -10,7 +10,12 @@ same bits as those of an uninterrupted run.
 import math
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from functools import partial
+from multiprocessing.connection import Connection
 from pathlib import Path
+from threading import Thread
 from typing import cast
 
 import torch
@@ -23,11 +28,12 @@ from torch.optim.swa_utils import AveragedModel
 from likewise.errors import TrainingError, printable
 from likewise.train import run as files
 from likewise.train.recipes.schema import Recipe
+from likewise.train.run import Report
 from likewise.train.samples.training_data import TRAINING, Progress, loader, torch_seed
 from likewise.train.tasks.task import TASKS, TrainingModule
 
 
-def train(recipe: Recipe, run: str | Path | None = None, *, progress_bar: bool = True) -> Path:
+def train(recipe: Recipe, run: str | Path | None = None, *, progress: Report | None = None) -> Path:
     """Train by a recipe, resuming from the run's last checkpoint, and return the run's folder.
 
     The folder contains `weights.safetensors`, `record.json`, `metrics.csv`, `tensorboard/`, `checkpoints/` and
@@ -35,6 +41,7 @@ def train(recipe: Recipe, run: str | Path | None = None, *, progress_bar: bool =
 
     Args:
         run: the folder; by default `runs/` and the recipe's name.
+        progress: called at the start and after each step.
 
     Raises:
         TrainingError: the folder contains a run with other settings, the loss is not finite, too many images are
@@ -61,25 +68,53 @@ def train(recipe: Recipe, run: str | Path | None = None, *, progress_bar: bool =
         precision="bf16-mixed" if recipe.precision == "bfloat16" else "32-true",
     )
     try:
-        fabric.launch(_train, recipe, folder, progress_bar)  # type: ignore[arg-type]
+        if progress is None or recipe.processes == 1:
+            fabric.launch(_train, recipe, folder, progress)  # type: ignore[arg-type]
+        else:
+            with relayed(progress) as send:
+                fabric.launch(_train, recipe, folder, send)  # type: ignore[arg-type]
     except torch.multiprocessing.ProcessRaisedException as error:
         raise TrainingError(f"{folder}: a process failed: {str(error).strip().splitlines()[-1]}") from error
     return folder
 
 
-def _train(fabric: Fabric, recipe: Recipe, folder: Path, progress_bar: bool) -> None:
+@contextmanager
+def relayed(progress: Report) -> Iterator[Report]:
+    """Yield a function that a process started in the block may call: this process then calls `progress`."""
+    receiver, sender = torch.multiprocessing.get_context("spawn").Pipe(duplex=False)
+
+    def receive() -> None:
+        with suppress(EOFError, OSError):  # at the end, or within a message of a killed process
+            while True:
+                progress(*receiver.recv())
+
+    thread = Thread(target=receive)
+    thread.start()
+    try:
+        yield partial(_send, sender)
+    finally:
+        sender.close()
+        thread.join()
+
+
+def _send(sender: Connection, stage: str, done: int, total: int) -> None:
+    sender.send((stage, done, total))
+
+
+def _train(fabric: Fabric, recipe: Recipe, folder: Path, progress: Report | None) -> None:
     """Train in each process of the run."""
     try:
         with torch.random.fork_rng():
-            _loop(fabric, recipe, folder, progress_bar)
+            _loop(fabric, recipe, folder, progress)
     finally:
         if torch.distributed.is_initialized():
             torch.distributed.destroy_process_group()
 
 
-def _loop(fabric: Fabric, recipe: Recipe, folder: Path, progress_bar: bool) -> None:
+def _loop(fabric: Fabric, recipe: Recipe, folder: Path, progress: Report | None) -> None:
+    progress = progress if fabric.is_global_zero else None
     data = TASKS[recipe.model.name].data(recipe)
-    if progress_bar and fabric.is_global_zero:
+    if progress:
         training = data.record()["training"]
         for contents in training if isinstance(training, list) else [training]:
             print(printable(contents["presence"]), file=sys.stderr)
@@ -106,7 +141,7 @@ def _loop(fabric: Fabric, recipe: Recipe, folder: Path, progress_bar: bool) -> N
     size = recipe.batch // recipe.processes
     share = slice(fabric.global_rank * size, (fabric.global_rank + 1) * size)
     batches = loader(data, recipe.batch, range(state.step, recipe.steps), share, recipe.workers)
-    with files.Logs(folder, recipe, state, progress_bar=progress_bar, active=fabric.is_global_zero) as logs:
+    with files.Logs(folder, recipe, state, progress, active=fabric.is_global_zero) as logs:
         if state.step == 0:
             validate(0)
         for step, batch in enumerate(batches, start=state.step):
@@ -115,8 +150,8 @@ def _loop(fabric: Fabric, recipe: Recipe, folder: Path, progress_bar: bool) -> N
             rate = learning_rate(recipe, step)
             for group in optimiser.param_groups:
                 group["lr"] = rate
-            progress = Progress(step, recipe.steps, rate / recipe.optimiser.learning_rate)
-            parts = wrapped(fabric.to_device(batch), progress)
+            place = Progress(step, recipe.steps, rate / recipe.optimiser.learning_rate)
+            parts = wrapped(fabric.to_device(batch), place)
             loss = torch.stack(list(parts.values())).sum()
             means = fabric.all_reduce(torch.stack([loss, *parts.values()]).detach().float(), reduce_op="mean")
             assert isinstance(means, Tensor)

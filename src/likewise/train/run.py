@@ -7,9 +7,7 @@ import hashlib
 import json
 import platform
 import subprocess
-import sys
-import time
-from contextlib import ExitStack
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -18,13 +16,11 @@ from typing import Any
 import numpy as np
 import torch
 from pydantic import ValidationError
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from safetensors.torch import save
 from torch.optim.swa_utils import AveragedModel
 from torch.utils.tensorboard import SummaryWriter
 
-from likewise.errors import TrainingError, unmarked, warn
+from likewise.errors import TrainingError, warn
 from likewise.io.atomic import write_atomically
 from likewise.io.settings import refuse_changes
 from likewise.train.recipes.schema import Recipe
@@ -34,6 +30,9 @@ from likewise.weights.checkpoint import first_line
 
 # Settings that do not change the result
 NEUTRAL = {"workers", "checkpoint_every", "source", "licences"}
+
+Report = Callable[[str, int, int], None]
+"""Called with the name of the recipe and the loss, the finished steps and their total."""
 
 
 def claim_folder(folder: Path, recipe: Recipe) -> None:
@@ -129,36 +128,26 @@ def save_weights(folder: Path, module: TrainingModule, recipe: Recipe, data: Tra
         part.write_bytes(save(state, metadata=header))
 
 
-SECONDS_BETWEEN_LINES = 30.0
-"""Time between two lines of progress where the output is no terminal."""
-
-
 class Logs:
-    """`metrics.csv`, `validation.csv`, TensorBoard and the progress bar; inactive outside the main process."""
+    """`metrics.csv`, `validation.csv`, TensorBoard and the progress of a run; inactive outside the main process."""
 
-    def __init__(self, folder: Path, recipe: Recipe, state: RunState, *, progress_bar: bool, active: bool) -> None:
-        self.folder, self.recipe, self.progress_bar, self.active = folder, recipe, progress_bar, active
-        self.start = state.step
-        self.files = ExitStack()
+    def __init__(self, folder: Path, recipe: Recipe, state: RunState, progress: Report | None, *, active: bool) -> None:
+        self.folder, self.recipe, self.progress, self.active = folder, recipe, progress, active
+        self.start, self.score = state.step, ""
 
     def __enter__(self) -> Logs:
         if not self.active:
             return self
         _truncate(self.folder / "metrics.csv", self.start)
         _truncate(self.folder / "validation.csv", self.start)
-        self.board = self.files.enter_context(
-            SummaryWriter(str(self.folder / "tensorboard"), purge_step=self.start + 1)
-        )
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        self.plain = self.progress_bar and not sys.stderr.isatty()
-        bar = Progress(*columns, console=Console(stderr=True), disable=self.plain or not self.progress_bar)
-        self.progress, self.printed = self.files.enter_context(bar), time.monotonic()
-        self.bar = self.progress.add_task(unmarked(self.recipe.name), total=self.recipe.steps, completed=self.start)
-        self.score = ""
+        self.board = SummaryWriter(str(self.folder / "tensorboard"), purge_step=self.start + 1)
+        if self.progress:
+            self.progress(self.recipe.name, self.start, self.recipe.steps)
         return self
 
     def __exit__(self, *raised: object) -> None:
-        self.files.close()
+        if self.active:
+            self.board.close()
 
     def step(self, values: dict[str, float], rate: float, state: RunState) -> None:
         if not self.active:
@@ -167,11 +156,9 @@ class Logs:
         _append(self.folder / "metrics.csv", row)
         for name, value in (*values.items(), ("learning rate", rate)):
             self.board.add_scalar(name, value, state.step)
-        description = f"{unmarked(self.recipe.name)}  loss {values['loss']:.4f}{self.score}"
-        self.progress.update(self.bar, completed=state.step, description=description)
-        if self.plain and time.monotonic() - self.printed >= SECONDS_BETWEEN_LINES:
-            self.printed = time.monotonic()
-            print(f"{description}  step {state.step} of {self.recipe.steps}", file=sys.stderr)
+        if self.progress:
+            stage = f"{self.recipe.name}  loss {values['loss']:.4f}{self.score}"
+            self.progress(stage, state.step, self.recipe.steps)
 
     def validation(self, step: int, name: str, score: float) -> None:
         _append(self.folder / "validation.csv", {"step": step, name: score})

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from likewise.cli import console
 from likewise.errors import ImageError, LikewiseError, requires_extra
 from likewise.jobs import demo, pipeline
 from support.fakes import save_flat
@@ -51,6 +50,13 @@ def test_an_unknown_command_is_named(likewise):
     code, _, errors = likewise("segmnt")
     assert code == 2
     assert "segmnt" in errors
+
+
+def test_an_error_on_the_command_line_is_a_sentence_and_none_follows_the_help_of_a_group(likewise):
+    code, _, errors = likewise("segment", "photos", "--side", "x")
+    assert code == 2
+    assert errors.endswith("integer. See likewise segment -h.\n")
+    assert likewise("jobs")[2] == ""
 
 
 def test_a_mistyped_server_is_named_with_the_one_that_was_meant(likewise):
@@ -129,13 +135,3 @@ def test_help_of_training_shows_the_layout_of_the_data(likewise):
     shown = " ".join(likewise("train", "-h")[1].split())
     for part in ("street/images/", "street/labels/", "255", "data.classes=[sky,road]", "pets/cat/1.png"):
         assert part in shown
-
-
-def test_progress_is_printed_in_lines_where_there_is_no_terminal(monkeypatch):
-    lines = []
-    clock = iter([0.0, 5.0, 11.0, 11.0, 12.0, 22.0, 22.0])
-    monkeypatch.setattr(console, "monotonic", lambda: next(clock))
-    update = console.plain_progress(lines.append)
-    for done in range(1, 5):
-        update("segmenting", done, 9)
-    assert lines == ["segmenting: 2 of 9", "segmenting: 4 of 9"]

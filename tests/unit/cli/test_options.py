@@ -1,12 +1,18 @@
-"""`--model` takes saved models, of a folder and of the hub."""
+"""The model that options name, the formats that they list, and options that stand together in a dataclass."""
 
+from inspect import signature
 from pathlib import Path
 
 import pytest
 
 from likewise import FewShot
-from likewise.cli.options import open_few_shot
+from likewise.cli import convert, cosegment, jobs, parse, saliency, segment, watch
+from likewise.cli.options import NetworkOptions, PresenceOptions, open_few_shot
 from likewise.errors import ArgumentError, HubError
+from likewise.io.annotations import FORMATS as ANNOTATIONS
+from likewise.jobs.convert import DRAWN
+from likewise.jobs.parse import SCENE_FORMATS
+from likewise.jobs.writers import FORMATS, SUMMARIES
 from likewise.weights import PRESENCE
 from support.fake_hub import fake_hub
 
@@ -73,3 +79,23 @@ def test_a_saved_model_takes_no_other_backbone_or_weights(few_shot, tmp_path, gi
     few_shot.save_pretrained(tmp_path)
     with pytest.raises(ArgumentError, match=f"leave --{next(iter(given))} out"):
         open_few_shot(str(tmp_path), **(DEFAULTS | given))
+
+
+def test_the_model_has_the_values_of_groups_of_options(few_shot):
+    opened = open_few_shot("prototypes-lite0", NetworkOptions(side=96), PresenceOptions(presence=0.25), edges=False)
+    assert opened.settings == few_shot.settings
+    assert open_few_shot("prototypes-lite0", NetworkOptions(), PresenceOptions(always=True)).presence == 0
+
+
+@pytest.mark.parametrize(
+    ("command", "parameter", "names"),
+    [
+        *((command, "format", FORMATS) for command in (segment, watch, cosegment, saliency)),
+        (parse, "format", SCENE_FORMATS),
+        (jobs.merge, "format", SUMMARIES),
+        (convert, "to", (*ANNOTATIONS, *DRAWN)),
+    ],
+)
+def test_help_lists_the_formats_that_a_command_writes(command, parameter, names):
+    (option,) = signature(command, eval_str=True).parameters[parameter].annotation.__metadata__
+    assert sorted(option.help.partition(".")[0].split(", ")) == sorted(names)

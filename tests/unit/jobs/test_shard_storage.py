@@ -14,11 +14,12 @@ from PIL import Image
 
 from likewise import FewShot
 from likewise.errors import ArgumentError, ImageError, LikewiseError, OutputError
+from likewise.io.paths import find_images
 from likewise.jobs.shards.executors import read_status, run_shards
 from likewise.jobs.shards.plan import plan_job, read_plan, rows_of_shard
 from likewise.jobs.shards.storage import Storage, fetch, list_images
 from likewise.jobs.shards.work import read_rows, tar_name
-from support.fakes import noise
+from support.fakes import block, noise, write_image
 from support.shard_jobs import learn_cat, make_photos, open_small
 
 fsspec = pytest.importorskip("fsspec")
@@ -83,6 +84,18 @@ def test_a_glob_leaves_out_the_results(photos, tmp_path):
     Image.fromarray(noise(1)).save(photos / "a/out/x.png")
     found = [image.name for image in list_images(str(photos / "a/**/*.png"), str(photos / "a/out"))]
     assert found == ["1.png", "3.png", "5.png", "7.png", "9.png"]
+
+
+def test_masks_of_images_are_left_out_as_segment_does(tmp_path):
+    folder = tmp_path / "photos"
+    for name in ("a.jpg", "b.png", "images/c.jpg", "masks/d.jpg"):
+        write_image(folder / name, noise(1))
+    for name in ("a.png", "b_mask.png", "masks/c.png"):
+        write_image(folder / name, block(255, 1))
+    for source in (str(folder), str(folder / "**/*.*g")):
+        found = [image.name for image in list_images(source, str(tmp_path / "out"))]
+        assert found == ["a.jpg", "b.png", "images/c.jpg", "masks/d.jpg"]
+        assert found == [image.name for image in find_images([source])]
 
 
 def test_a_folder_that_cannot_be_listed_is_named(photos, tmp_path, monkeypatch):

@@ -66,7 +66,7 @@ def same_weights(one: Path, other: Path) -> bool:
 
 @pytest.fixture(scope="module")
 def unbroken(voc: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return train(small(voc), tmp_path_factory.mktemp("runs") / "unbroken", progress_bar=False)
+    return train(small(voc), tmp_path_factory.mktemp("runs") / "unbroken")
 
 
 @pytest.mark.slow
@@ -95,20 +95,30 @@ def test_the_loss_falls_on_learnable_data(tmp_path: Path) -> None:
     # without lists, since those of the fakes name classes that are not in the mask
     voc = paint_objects(fakes.make_voc(tmp_path / "voc", per_class=6, lists=False))
     recipe = small(voc, "steps=16", "optimiser.learning_rate=1e-3", "schedule.warm_up=0")
-    found = losses(train(recipe, tmp_path / "run", progress_bar=False))
+    found = losses(train(recipe, tmp_path / "run"))
     assert np.mean(found[-4:]) < 0.9 * np.mean(found[:4])
 
 
 @pytest.mark.slow
+def test_progress_has_the_loss_of_each_step(voc: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    calls: list[tuple[str, int, int]] = []
+    recipe = small(voc, "steps=2")
+    run = train(recipe, tmp_path, progress=lambda *call: calls.append(call))
+    stages = [f"{recipe.name}  loss {loss:.4f}" for loss in losses(run)]
+    assert calls == [(stage, step, 2) for step, stage in enumerate([recipe.name, *stages])]
+    assert "entries of PASCAL-5i fold 0 trn are present" in capsys.readouterr().err
+
+
+@pytest.mark.slow
 def test_alignment_0_leaves_the_query_loss_only(voc: Path, tmp_path: Path) -> None:
-    run = train(small(voc, "steps=1", "model.alignment=0"), tmp_path, progress_bar=False)
+    run = train(small(voc, "steps=1", "model.alignment=0"), tmp_path)
     assert "alignment" not in rows(run)[0]
     assert rows(run)[0]["loss"] == rows(run)[0]["query"]
 
 
 @pytest.mark.slow
 def test_half_precision_weights_have_half_the_size_and_load(unbroken: Path, voc: Path, tmp_path: Path) -> None:
-    run = train(small(voc, "result=float16"), tmp_path, progress_bar=False)
+    run = train(small(voc, "result=float16"), tmp_path)
     half, full = (folder / "weights.safetensors" for folder in (run, unbroken))
     assert half.stat().st_size < 0.55 * full.stat().st_size
     load_state(TASKS["panet"].build(small(voc).model, ()), load_file(half), source=half)
@@ -118,7 +128,7 @@ def test_half_precision_weights_have_half_the_size_and_load(unbroken: Path, voc:
 
 @pytest.mark.slow
 def test_bfloat16_trains_like_float32_to_its_precision(unbroken: Path, voc: Path, tmp_path: Path) -> None:
-    run = train(small(voc, "precision=bfloat16"), tmp_path, progress_bar=False)
+    run = train(small(voc, "precision=bfloat16"), tmp_path)
     assert losses(run) != losses(unbroken)
     assert losses(run) == pytest.approx(losses(unbroken), rel=0.05)
 
@@ -128,7 +138,7 @@ def test_hsnet_does_not_change_its_backbone(voc: Path, tmp_path: Path) -> None:
     settings = small(voc, "steps=2", "batch=1", "schedule.warm_up=0").model_dump()
     settings["model"] = {"name": "hsnet", "backbone": "lite0", "first_tap": "blocks.2.0"}
     recipe = Recipe.model_validate(settings)
-    run = train(recipe, tmp_path / "run", progress_bar=False)
+    run = train(recipe, tmp_path / "run")
     start = TASKS["hsnet"].build(recipe.model, ()).state_dict()
     end = load_file(run / "weights.safetensors")
     assert start.keys() == end.keys()
@@ -200,7 +210,7 @@ def test_a_bundled_recipe_trains(
     if "start" in settings["model"]:
         settings["model"]["start"] = () if settings["model"]["name"] == "hsnet" else None
     recipe = Recipe.model_validate(settings)
-    run = train(recipe, tmp_path / "run", progress_bar=False)
+    run = train(recipe, tmp_path / "run")
     load_trained(run)
     assert math.isfinite(losses(run)[0])
 
@@ -212,7 +222,7 @@ def test_a_folder_of_classes_of_ones_own_trains(tmp_path: Path) -> None:
         fakes.write_image(place / f"{number}.jpg", fakes.noise(number))
         fakes.write_image(place / f"{number}_mask.png", fakes.block(255, number, border=0))
     own = ("data.set=class_folders", "data.fold=null", "steps=1")
-    run = train(small(tmp_path / "mine", *own), tmp_path / "run", progress_bar=False)
+    run = train(small(tmp_path / "mine", *own), tmp_path / "run")
     assert json.loads((run / "record.json").read_text())["data"]["training"][0]["entries"] == {"cups": 3, "keys": 3}
 
 
@@ -224,19 +234,19 @@ def test_a_killed_and_resumed_run_has_the_bits_of_an_uninterrupted_one(
     for step in (1, 3):
         train_and_kill(small(voc), run, step)
         assert not (run / "record.json").exists()
-    train(small(voc), run, progress_bar=False)
+    train(small(voc), run)
     assert same_weights(run, unbroken)
     assert losses(run) == losses(unbroken)
 
 
 @pytest.mark.slow
 def test_an_incomplete_log_line_is_rewritten(unbroken: Path, voc: Path, tmp_path: Path) -> None:
-    run = train(small(voc), tmp_path, progress_bar=False)
+    run = train(small(voc), tmp_path)
     (run / "record.json").unlink()
     last_checkpoint(run).unlink()
     log = run / "metrics.csv"
     log.write_text(log.read_text()[:-9])
-    train(small(voc), run, progress_bar=False)
+    train(small(voc), run)
     assert losses(run) == losses(unbroken)
     assert same_weights(run, unbroken)
 
@@ -246,7 +256,7 @@ def test_an_incomplete_log_line_is_rewritten(unbroken: Path, voc: Path, tmp_path
 def test_a_damaged_checkpoint_is_replaced_by_the_one_before_it(
     damage: str, unbroken: Path, voc: Path, tmp_path: Path
 ) -> None:
-    run = train(small(voc), tmp_path, progress_bar=False)
+    run = train(small(voc), tmp_path)
     (run / "record.json").unlink()
     checkpoint = last_checkpoint(run)
     whole = checkpoint.read_bytes()
@@ -257,7 +267,7 @@ def test_a_damaged_checkpoint_is_replaced_by_the_one_before_it(
     else:
         checkpoint.rename(checkpoint.with_name("step-0000099.pt"))
     with pytest.warns(UserWarning, match="step-00000.*the checkpoint before it"):
-        train(small(voc), run, progress_bar=False)
+        train(small(voc), run)
     assert same_weights(run, unbroken)
     assert not HARMED.exists()
 
@@ -277,7 +287,7 @@ def test_a_run_resumes_from_another_folder_by_another_relative_root(
     unbroken: Path, voc: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(voc.parent)
-    assert train(small(Path(voc.name)), unbroken, progress_bar=False) == unbroken
+    assert train(small(Path(voc.name)), unbroken) == unbroken
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b'{"steps": -1}', b"[" * 20_000, b"\xff"])
@@ -285,28 +295,28 @@ def test_a_damaged_recipe_of_a_run_is_named(content: bytes, voc: Path, tmp_path:
     (tmp_path / "recipe.json").write_bytes(content)
     (tmp_path / "metrics.csv").touch()
     with pytest.raises(TrainingError, match=r"recipe\.json"):
-        train(small(voc), tmp_path, progress_bar=False)
+        train(small(voc), tmp_path)
 
 
 @pytest.mark.slow
 def test_a_finished_run_is_not_changed(unbroken: Path, voc: Path) -> None:
     before = (unbroken / "record.json").stat().st_mtime_ns
-    assert train(small(voc), unbroken, progress_bar=False) == unbroken
+    assert train(small(voc), unbroken) == unbroken
     assert (unbroken / "record.json").stat().st_mtime_ns == before
 
 
 @pytest.mark.slow
 def test_a_folder_with_a_run_of_other_settings_is_refused(unbroken: Path, voc: Path) -> None:
     with pytest.raises(TrainingError, match=r"data\.shots was .*seed was|seed was .*data\.shots was"):
-        train(small(voc, "seed=1", "data.shots=2"), unbroken, progress_bar=False)
-    train(small(voc, "workers=3", "checkpoint_every=1"), unbroken, progress_bar=False)
+        train(small(voc, "seed=1", "data.shots=2"), unbroken)
+    train(small(voc, "workers=3", "checkpoint_every=1"), unbroken)
 
 
 @pytest.mark.slow
 def test_a_refused_recipe_can_be_corrected_in_the_same_folder(voc: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"blocks\.9"):
-        train(small(voc, "model.taps=[blocks.9]"), tmp_path, progress_bar=False)
-    assert (train(small(voc, "steps=1"), tmp_path, progress_bar=False) / "weights.safetensors").is_file()
+        train(small(voc, "model.taps=[blocks.9]"), tmp_path)
+    assert (train(small(voc, "steps=1"), tmp_path) / "weights.safetensors").is_file()
 
 
 @pytest.mark.slow
@@ -323,7 +333,7 @@ def test_a_loss_that_is_not_a_number_stops_the_run_with_its_state_saved(
 
     monkeypatch.setattr(TrainingModule, "forward", broken)
     with pytest.raises(TrainingError, match=r"nan at step 3"):
-        train(small(voc), tmp_path, progress_bar=False)
+        train(small(voc), tmp_path)
     saved = torch.load(tmp_path / "checkpoints" / "not-finite.pt", weights_only=True)
     assert saved["state"]["step"] == 3
     assert all(value.isfinite().all() for value in saved["model"].values())
@@ -339,20 +349,20 @@ def test_a_failure_in_one_of_several_processes_is_reported(
 
     monkeypatch.setattr(Fabric, "launch", fail)
     with pytest.raises(TrainingError, match="KeyError: 'blocks'"):
-        train(small(voc, "processes=2"), tmp_path, progress_bar=False)
+        train(small(voc, "processes=2"), tmp_path)
 
 
 @pytest.mark.slow
 def test_the_state_of_torchs_global_generator_does_not_change(voc: Path, tmp_path: Path) -> None:
     before = torch.get_rng_state()
-    train(small(voc, "steps=1"), tmp_path, progress_bar=False)
+    train(small(voc, "steps=1"), tmp_path)
     assert torch.equal(torch.get_rng_state(), before)
 
 
 @pytest.mark.slow
 def test_weights_are_selected_on_base_classes_excluded_from_training(voc: Path, tmp_path: Path) -> None:
     settings = ("validation.classes=[bus, car]", "validation.every=2", "validation.episodes=4", "average=null")
-    run = train(small(voc, *settings), tmp_path, progress_bar=False)
+    run = train(small(voc, *settings), tmp_path)
     scores = {int(row["step"]): float(row["base-class validation mIoU"]) for row in rows(run, "validation.csv")}
     assert list(scores) == [0, 2, 4, 6]
     record = json.loads((run / "record.json").read_text())
@@ -365,7 +375,7 @@ def test_weights_are_selected_on_base_classes_excluded_from_training(voc: Path, 
 @pytest.mark.slow
 def test_a_novel_class_cannot_select_weights(voc: Path, tmp_path: Path) -> None:
     with pytest.raises(DataSetError, match="'bird'"):
-        train(small(voc, "validation.classes=[bird]"), tmp_path, progress_bar=False)
+        train(small(voc, "validation.classes=[bird]"), tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -388,17 +398,17 @@ def test_the_learning_rate_follows_the_schedule(voc: Path) -> None:
 @pytest.mark.slow
 def test_an_unknown_module_to_train_names_similar_ones(voc: Path, tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"block\.5.*blocks\.5"):
-        train(small(voc, "model.learn=[block.5]"), tmp_path, progress_bar=False)
+        train(small(voc, "model.learn=[block.5]"), tmp_path)
 
 
 @pytest.mark.slow
 def test_a_module_after_the_last_tap_cannot_be_trained(voc: Path, tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"blocks\.6"):
-        train(small(voc, "model.learn=[blocks.6]"), tmp_path, progress_bar=False)
+        train(small(voc, "model.learn=[blocks.6]"), tmp_path)
 
 
 @pytest.mark.slow
 def test_cuda_without_a_device_is_refused(voc: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(TrainingError, match="accelerator=cpu"):
-        train(small(voc, "accelerator=cuda"), tmp_path, progress_bar=False)
+        train(small(voc, "accelerator=cuda"), tmp_path)

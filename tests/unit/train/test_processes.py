@@ -39,14 +39,23 @@ def recipes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Recipe]:
 
 
 @pytest.fixture(scope="module")
-def two(recipes: dict[str, Recipe], tmp_path_factory: pytest.TempPathFactory) -> Path:
+def calls() -> list[tuple[str, int, int]]:
+    """The calls of `progress` in the runs of two processes."""
+    return []
+
+
+@pytest.fixture(scope="module")
+def two(
+    recipes: dict[str, Recipe], calls: list[tuple[str, int, int]], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
     """The runs of two processes, by name."""
     runs = tmp_path_factory.mktemp("two")
     for name, recipe in recipes.items():
         claim_folder(runs / name, recipe.model_copy(update={"processes": 2}))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(loop, "_train", train_each)
-        train(recipes["panet"].model_copy(update={"processes": 2}), runs / "panet", progress_bar=False)
+        recipe = recipes["panet"].model_copy(update={"processes": 2})
+        train(recipe, runs / "panet", progress=lambda *call: calls.append(call))
     return runs
 
 
@@ -56,7 +65,7 @@ def rows(run: Path) -> list[dict[str, float]]:
 
 
 def test_episodes_give_equal_losses_and_weights(recipes: dict[str, Recipe], two: Path, tmp_path: Path) -> None:
-    one = train(recipes["panet"], tmp_path, progress_bar=False)
+    one = train(recipes["panet"], tmp_path)
     assert [row["loss"] for row in rows(two / "panet")] == pytest.approx([row["loss"] for row in rows(one)], rel=1e-4)
     alone, shared = (load_file(run / "weights.safetensors") for run in (one, two / "panet"))
     for name in alone:
@@ -64,11 +73,20 @@ def test_episodes_give_equal_losses_and_weights(recipes: dict[str, Recipe], two:
     assert not torch.distributed.is_initialized()
 
 
+def test_progress_of_one_process_arrives_in_the_first(
+    recipes: dict[str, Recipe], two: Path, calls: list[tuple[str, int, int]]
+) -> None:
+    name = recipes["panet"].name
+    losses = [f"{name}  loss {row['loss']:.4f}" for row in rows(two / "panet")]
+    found = [call for call in calls if call[0].partition("  ")[0] == name]
+    assert found == [(stage, step, 4) for step, stage in enumerate([name, *losses])]
+
+
 @pytest.mark.parametrize("name", ["mcibi", "fcn"])
 def test_scenes_give_equal_losses_weights_and_memory(
     name: str, recipes: dict[str, Recipe], two: Path, tmp_path: Path
 ) -> None:
-    one = train(recipes[name], tmp_path, progress_bar=False)
+    one = train(recipes[name], tmp_path)
     for alone_row, shared_row in zip(rows(one), rows(two / name), strict=True):
         assert alone_row["loss"] == pytest.approx(shared_row["loss"], rel=2e-4)
     alone, shared = (

@@ -46,6 +46,21 @@ class Status:
     done: list[Done] = field(default_factory=list)
     pending: list[int] = field(default_factory=list)
 
+    @property
+    def images(self) -> int:
+        """Number of images in the finished shards."""
+        return sum(each.images for each in self.done)
+
+    @property
+    def errors(self) -> int:
+        """Number of images in the finished shards that failed."""
+        return sum(each.errors for each in self.done)
+
+    @property
+    def failed(self) -> list[int]:
+        """The finished shards with images that failed."""
+        return [each.shard for each in self.done if each.errors]
+
 
 def run_shards(
     out: str,

@@ -58,6 +58,18 @@ class Plan:
         return range(index, self.shards, count)
 
 
+def parse_part(text: str | None) -> tuple[int, int]:
+    """Return the index and the count in ``3/64``, as `Plan.of_part` takes them; None is the whole plan.
+
+    Raises:
+        ArgumentError: another text.
+    """
+    index, _, count = (text or "0/1").partition("/")
+    if not (index.isdecimal() and count.isdecimal()):
+        raise ArgumentError(f"--shard {text}: write I/N, such as 3/64")
+    return int(index), int(count)
+
+
 def plan_job(
     images: str,
     concept: Concept,

@@ -19,7 +19,7 @@ from likewise.errors import (
     warn,
 )
 from likewise.io.atomic import delete_parts, write_atomically
-from likewise.io.paths import IMAGE_SUFFIXES, OUTPUT_SUFFIXES, is_hidden
+from likewise.io.paths import IMAGE_SUFFIXES, OUTPUT_SUFFIXES, Listings, is_hidden, is_output
 
 MANIFESTS = (".txt", ".parquet")
 """Suffixes of lists of images: one path a line, or a column `path`."""
@@ -141,8 +141,8 @@ def list_images(source: str, out: str) -> Iterator[Listed]:
 
     Names are relative to the folder; those in a manifest are the addresses; those in a tar follow its own name, as in
     x.tar/1.jpg. Files of a folder come in the order of their names, images in a tar in its order. Hidden files, masks
-    such as x.mask.png, and what lies in `out` are left out. A damaged tar is listed up to the damage, which is listed
-    as an image that cannot be read.
+    such as x.mask.png, and what lies in `out` are left out; on this machine also what `find_images` takes for a mask or
+    an output of an image. A damaged tar is listed up to the damage, which is listed as an image that cannot be read.
 
     Raises:
         ImageError: No such folder or file, or no image in it.
@@ -167,6 +167,7 @@ def list_images(source: str, out: str) -> Iterator[Listed]:
             for path, name in _below(fs, root, source)
             if (_is_image(name) or _is_tar(name)) and not f"{path}/".startswith(excluded)
         )
+        entries = _without_masks(entries) if is_local(fs) else entries
     for path, name in entries:
         for image in _members(path, name) if _is_tar(name) else [Listed(path, name)]:
             address = f"{image.path} {image.name}"
@@ -177,6 +178,17 @@ def list_images(source: str, out: str) -> Iterator[Listed]:
             yield image
     if not found:
         raise ImageError(f"{source}: no image; names of images end in .jpg, .png, ...")
+
+
+def _without_masks(entries: Iterator[tuple[str, str]]) -> Iterator[tuple[str, str]]:
+    """Leave out the masks and outputs of images; only the names of one folder and its siblings are in memory."""
+    folder, listings = None, Listings()
+    for path, name in entries:
+        file = Path(path)
+        if file.parent != folder:
+            folder, listings = file.parent, Listings()
+        if _is_tar(name) or not is_output(file, Path(path.removesuffix(name)), listings):
+            yield path, name
 
 
 def _members(path: str, name: str) -> Iterator[Listed]:

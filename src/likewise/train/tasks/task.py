@@ -28,13 +28,15 @@ class Task:
     """The parts of training that depend on the model.
 
     `build` returns the model at the start of training. `losses` are means over the batch; their sum is minimised.
-    `snapshot` saves a part of the model into the run's folder after each tenth of the steps.
+    `snapshot` saves a part of the model into the run's folder after each tenth of the steps. `command` is the command
+    of `likewise` that uses the trained model.
     """
 
     build: Callable[[Any, tuple[str, ...]], Any]
     losses: Callable[[Any, Any, Batch, Progress], dict[str, Float[Tensor, ""]]]
     data: Callable[[Recipe], TrainingData]
     snapshot: Callable[[Any, Path, int], None] | None = None
+    command: str = "segment"
 
 
 def saliency_losses(model: Any, section: Any, batch: Batch, progress: Progress) -> dict[str, Float[Tensor, ""]]:
@@ -45,10 +47,10 @@ def saliency_losses(model: Any, section: Any, batch: Batch, progress: Progress) 
 TASKS: dict[str, Task] = {
     "panet": Task(build_trainable, few_shot.panet_losses, partial(TrainingEpisodes, predict=few_shot.panet_predict)),
     "hsnet": Task(build_trainable, few_shot.hsnet_losses, partial(TrainingEpisodes, predict=few_shot.hsnet_predict)),
-    "saliency": Task(build_trainable, saliency_losses, TrainingImages),
-    "icnet": Task(icnet.build, icnet.losses, partial(TrainingGroups, size=ICNET_SIZE)),
-    "mcibi": Task(mcibi.build, mcibi.losses, TrainingScenes, mcibi.save_memory),
-    "fcn": Task(mcibi.build_scene_model, mcibi.baseline_losses, TrainingScenes),
+    "saliency": Task(build_trainable, saliency_losses, TrainingImages, command="saliency"),
+    "icnet": Task(icnet.build, icnet.losses, partial(TrainingGroups, size=ICNET_SIZE), command="cosegment"),
+    "mcibi": Task(mcibi.build, mcibi.losses, TrainingScenes, mcibi.save_memory, "parse"),
+    "fcn": Task(mcibi.build_scene_model, mcibi.baseline_losses, TrainingScenes, command="parse"),
 }
 
 

@@ -30,7 +30,7 @@ def folder(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def unbroken(folder, tmp_path_factory) -> Path:
-    return train(small(folder), tmp_path_factory.mktemp("runs") / "unbroken", progress_bar=False)
+    return train(small(folder), tmp_path_factory.mktemp("runs") / "unbroken")
 
 
 def rows(run: Path) -> list[dict[str, float]]:
@@ -72,7 +72,7 @@ def test_the_loss_falls_on_learnable_data(folder, tmp_path):
         "validation.every=100",
         "checkpoint_every=100",
     )
-    losses = [row["stage 2"] for row in rows(train(small(folder, *settings), tmp_path / "run", progress_bar=False))]
+    losses = [row["stage 2"] for row in rows(train(small(folder, *settings), tmp_path / "run"))]
     assert sum(losses[-6:]) < 0.8 * sum(losses[:6])
 
 
@@ -90,9 +90,9 @@ def test_a_run_killed_after_a_checkpoint_ends_with_the_same_weights_and_memory(u
 
     monkeypatch.setattr(loop, "learning_rate", killing)
     with pytest.raises(Killed):
-        train(small(folder), tmp_path / "run", progress_bar=False)
+        train(small(folder), tmp_path / "run")
     monkeypatch.setattr(loop, "learning_rate", whole)
-    resumed = train(small(folder), tmp_path / "run", progress_bar=False)
+    resumed = train(small(folder), tmp_path / "run")
     one, other = (
         torch.load(run / "checkpoints/step-0000006.pt", weights_only=True)["model"] for run in (unbroken, resumed)
     )
@@ -107,7 +107,7 @@ def test_a_class_that_never_occurs_stays_unseen_and_does_not_affect_reading(tmp_
     make_folder(tmp_path)
     recipe = small(tmp_path, "data.classes=[red, green, blue, unicorn]", "data.keep_every=null", "steps=2")
     with pytest.warns(UserWarning, match="unicorn"):
-        run = train(recipe, tmp_path / "run", progress_bar=False)
+        run = train(recipe, tmp_path / "run")
     memory = SceneParser(run, device="cpu").network.network.memory
     assert memory.seen[:, 0].tolist() == [True, True, True, False]
     assert not memory.vectors[3].any()
@@ -119,15 +119,15 @@ def test_a_class_that_never_occurs_stays_unseen_and_does_not_affect_reading(tmp_
 
 @pytest.mark.slow
 def test_crops_need_not_be_a_multiple_of_the_stride(folder, tmp_path):
-    run = train(small(folder, "data.crop=45", "steps=1"), tmp_path / "run", progress_bar=False)
+    run = train(small(folder, "data.crop=45", "steps=1"), tmp_path / "run")
     assert rows(run)[0]["loss"] > 0
 
 
 @pytest.mark.slow
 def test_the_consistency_loss_starts_at_the_recipes_fraction(folder, tmp_path):
-    run = train(small(folder, "model.consistency_from=0.5"), tmp_path / "run", progress_bar=False)
+    run = train(small(folder, "model.consistency_from=0.5"), tmp_path / "run")
     assert [row["consistency"] > 0 for row in rows(run)] == [False] * 3 + [True] * 3
-    never = train(small(folder, "model.consistency=false", "steps=1"), tmp_path / "never", progress_bar=False)
+    never = train(small(folder, "model.consistency=false", "steps=1"), tmp_path / "never")
     assert rows(never)[0]["consistency"] == 0
 
 
@@ -136,9 +136,7 @@ def test_the_consistency_loss_starts_at_the_recipes_fraction(folder, tmp_path):
 def test_the_overlap_loss_has_the_recipes_weight(folder, tmp_path, name):
     losses = {}
     for weight in (0, 1, 2):
-        run = train(
-            small(folder, f"model.overlap={weight}", "steps=1", name=name), tmp_path / str(weight), progress_bar=False
-        )
+        run = train(small(folder, f"model.overlap={weight}", "steps=1", name=name), tmp_path / str(weight))
         losses[weight] = rows(run)[0]["loss"]
     once = losses[1] - losses[0]
     assert 0 < once < 1
@@ -199,7 +197,7 @@ def test_a_memory_to_start_from_needs_the_same_classes_and_shape(folder, tmp_pat
 def test_a_loss_that_is_not_finite_stops_the_run_and_leaves_the_memory_finite(folder, tmp_path, monkeypatch):
     monkeypatch.setattr(loop, "learning_rate", lambda recipe, step: 1e30)
     with pytest.raises(TrainingError, match=r"nan|inf"):
-        train(small(folder), tmp_path / "run", progress_bar=False)
+        train(small(folder), tmp_path / "run")
     state = torch.load(tmp_path / "run/checkpoints/not-finite.pt", weights_only=True)["model"]
     assert state["memory.vectors"].isfinite().all()
 

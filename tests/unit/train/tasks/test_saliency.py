@@ -56,7 +56,7 @@ def test_an_item_depends_on_step_and_place_only_and_leaves_the_global_generator_
 @pytest.mark.slow
 def test_a_saliency_run_and_an_icnet_run_with_its_maps_leave_models_that_load(data, tmp_path):
     few = ("steps=2", "batch=2", "schedule.warm_up=0")
-    first = train(recipe(data, "saliency-lite0", "data.size=64", *few), tmp_path / "saliency", progress_bar=False)
+    first = train(recipe(data, "saliency-lite0", "data.size=64", *few), tmp_path / "saliency")
     network, classes = load_trained(first)
     assert isinstance(network, SaliencyNet)
     assert "cow" in classes
@@ -68,10 +68,10 @@ def test_a_saliency_run_and_an_icnet_run_with_its_maps_leave_models_that_load(da
         "data.disturb=1",
         "batch=1",
     )
-    second = train(recipe(data, "icnet-lite0", *few, *maps), tmp_path / "icnet", progress_bar=False)
+    second = train(recipe(data, "icnet-lite0", *few, *maps), tmp_path / "icnet")
     network, _ = load_trained(second)
     assert isinstance(network, ICNet)
-    start = train(recipe(data, "icnet-lite0", *few, *maps, "steps=1"), tmp_path / "one-step", progress_bar=False)
+    start = train(recipe(data, "icnet-lite0", *few, *maps, "steps=1"), tmp_path / "one-step")
     states = [load_trained(run)[0].state_dict() for run in (start, second)]
     changed = {name for name in states[0] if not torch.equal(states[0][name], states[1][name])}
     assert any(name.startswith("backbone.net.blocks.5") for name in changed)
@@ -82,4 +82,4 @@ def test_a_saliency_run_and_an_icnet_run_with_its_maps_leave_models_that_load(da
 @pytest.mark.slow
 def test_a_module_that_the_backbone_lacks_is_refused_with_the_nearest(data, tmp_path):
     with pytest.raises(ModelError, match=r"blocks\.55.*blocks\.5"):
-        train(recipe(data, "saliency-lite0", "model.learn=[blocks.55]"), tmp_path / "run", progress_bar=False)
+        train(recipe(data, "saliency-lite0", "model.learn=[blocks.55]"), tmp_path / "run")

@@ -1,14 +1,24 @@
 """`likewise evaluate predict`: write the masks of all episodes."""
 
-from typing import Annotated, Any
+from dataclasses import dataclass
+from typing import Annotated
 
 import typer
 
-from likewise.cli import evaluate_options as evaluation
 from likewise.cli import options
 from likewise.cli.console import print_line, progress_bar
-from likewise.cli.evaluate_score import score as score_run
+from likewise.cli.evaluate import options as evaluation
+from likewise.cli.evaluate.score import score as score_run
 from likewise.errors import requires_extra
+
+
+@dataclass(frozen=True)
+class NetworkOptions(options.NetworkOptions):
+    """The network of a few-shot model, and where it runs."""
+
+    engine: Annotated[
+        str, typer.Option("--engine", help="torch, which caches features, or onnx for bundled and exported models.")
+    ] = "torch"
 
 
 def predict(
@@ -16,24 +26,11 @@ def predict(
     protocol: evaluation.ProtocolName,
     data: evaluation.Data,
     out: evaluation.RunFolder,
-    fold: evaluation.Fold = "all",
-    benchmark: evaluation.Benchmark = None,
-    folds: evaluation.Folds = "interleaved",
-    shots: evaluation.Shots = None,
-    ways: evaluation.Ways = None,
-    count: evaluation.Count = None,
-    seed: evaluation.Seed = None,
-    episodes: evaluation.EpisodeList = None,
+    *,
+    drawing: evaluation.EpisodeOptions,
     on_corrupt: evaluation.OnCorrupt = "stop",
     score: Annotated[bool, typer.Option("--score", help="Score the masks afterwards.")] = False,
-    backbone: options.BackboneName = "lite0",
-    weights: options.Weights = None,
-    side: options.Side = None,
-    engine: Annotated[
-        str, typer.Option("--engine", help="torch, which caches features, or onnx for bundled and exported models.")
-    ] = "torch",
-    device: options.Device = "auto",
-    precision: options.Precision = "float32",
+    network: NetworkOptions,
     world: options.World = None,
 ) -> None:
     """Write the masks of all episodes and the episode lists to RUN.
@@ -47,11 +44,9 @@ def predict(
         from likewise.evaluate.run import start_run
         from likewise.evaluate.segmenter import episode_segmenter, predictor_options
 
-    head = predictor_options(protocols.find_protocol(protocol), engine)
-    few_shot = options.open_few_shot(model, backbone, weights, side, device, precision, world=world, **head)
-    drawing: dict[str, Any] = {"shots": shots, "ways": ways, "count": count, "seed": seed, "episodes": episodes}
-    drawing |= {"data": data, "benchmark": benchmark, "fold": fold, "fold_convention": folds}
-    run = start_run(out, protocol_name=protocol, model=few_shot.settings, **drawing)
+    head = predictor_options(protocols.find_protocol(protocol), network.engine)
+    few_shot = options.open_few_shot(model, network, world=world, **head)
+    run = start_run(out, protocol_name=protocol, data=data, model=few_shot.settings, **vars(drawing))
     evaluation.print_data(run, few_shot.trained_classes)
     with progress_bar("predicting") as progress:
         segment = episode_segmenter(few_shot, run.protocol)

@@ -5,13 +5,13 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from likewise.cli.commands import command
-from likewise.cli.evaluate_episodes import episodes
-from likewise.cli.evaluate_groups import groups
-from likewise.cli.evaluate_leakage import leakage
-from likewise.cli.evaluate_predict import predict
-from likewise.cli.evaluate_scenes import scenes
-from likewise.cli.evaluate_score import score
+from likewise.cli.commands import register
+from likewise.cli.evaluate.episodes import episodes
+from likewise.cli.evaluate.groups import groups
+from likewise.cli.evaluate.leakage import leakage
+from likewise.cli.evaluate.predict import predict
+from likewise.cli.evaluate.scenes import scenes
+from likewise.cli.evaluate.score import score
 
 
 class ModelFirst(TyperGroup):
@@ -29,9 +29,9 @@ app = typer.Typer(
     help="Measure a model, or predictions of another program, under a named protocol.\n\n"
     "[bold]likewise evaluate MODEL --protocol P --data D -o RUN[/bold] predicts and scores.",
 )
-app.command("predict", cls=command(resumes=True))(predict)
-app.command("score", cls=command())(score)
-app.command("episodes", cls=command())(episodes)
-app.command("groups", cls=command())(groups)
-app.command("scenes", cls=command(resumes=True))(scenes)
-app.command("leakage", cls=command())(leakage)
+register(app, predict, resumes=True)
+register(app, score)
+register(app, episodes)
+register(app, groups)
+register(app, scenes, resumes=True)
+register(app, leakage)

@@ -1,7 +1,7 @@
 """`likewise evaluate leakage`: novel classes in the training images of PASCAL-5i."""
 
-from likewise.cli import evaluate_options as evaluation
 from likewise.cli.console import print_line
+from likewise.cli.evaluate import options as evaluation
 
 
 def leakage(data: evaluation.Data) -> None:

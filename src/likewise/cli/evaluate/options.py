@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -43,21 +44,32 @@ Predictions = Annotated[Path, typer.Argument(metavar="PREDICTIONS", help="Folder
 ResultsFolder = Annotated[Path, typer.Option("--out", "-o", help="Folder for results.json and index.html.")]
 
 
+@dataclass(frozen=True)
+class EpisodeOptions:
+    """Which episodes are drawn from the data; the fields are arguments of `start_run`."""
+
+    fold: Fold = "all"
+    benchmark: Benchmark = None
+    fold_convention: Folds = "interleaved"
+    shots: Shots = None
+    ways: Ways = None
+    count: Count = None
+    seed: Seed = None
+    episodes: EpisodeList = None
+
+
 def print_data(run: Run, trained_classes: Sequence[str] = ()) -> None:
     """Print how much of the data set is present; warn of test classes that the model was trained on."""
     for dataset in run.folds.values():
         print_line(str(dataset.presence))
-    tested = {name for dataset in run.folds.values() for name in dataset.classes}
-    if trained := tested & set(trained_classes):
+    if trained := run.classes & set(trained_classes):
         print_error(f"the model was trained on {', '.join(sorted(trained))}; this does not measure unseen classes")
 
 
-def print_results(results: Results, out: Path, run: Run | None = None) -> None:
-    """Write results.json and the report page to `out`, and print the tables."""
+def print_results(results: Results, page: Path) -> None:
+    """Print the tables, and where `write_report` put the results."""
     from likewise.evaluate.report.tables import tables
-    from likewise.evaluate.report.write import write_report
 
-    page = write_report(results, out, run)
     for table in tables(results):
         print_table(table)
     print_line(f"{page.with_name('results.json')}, {page}")

@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from likewise.cli import evaluate_options as evaluation
 from likewise.cli.console import progress_bar
+from likewise.cli.evaluate import options as evaluation
 from likewise.errors import requires_extra
 
 Masks = Annotated[
@@ -27,9 +27,10 @@ def score(
     """Score the masks in RUN, or those of another program for the same episodes."""
     with requires_extra("evaluate", "evaluation"):
         from likewise.evaluate import loops
+        from likewise.evaluate.report.write import write_report
         from likewise.evaluate.run import read_run
 
     opened = read_run(run, data)
     with progress_bar("scoring") as progress:
         results = loops.score(opened, masks, on_corrupt=on_corrupt, progress=progress)
-    evaluation.print_results(results, out or masks or run, opened)
+    evaluation.print_results(results, write_report(results, out or masks or run, opened))

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from likewise.cli import evaluate_options as evaluation
+from likewise.cli.evaluate import options as evaluation
 from likewise.errors import requires_extra
 
 
@@ -21,6 +21,8 @@ def groups(
     """
     with requires_extra("evaluate", "evaluation"):
         from likewise.data.groups import cosaliency_groups
+        from likewise.evaluate.report.write import write_report
         from likewise.evaluate.scoring import score_groups
 
-    evaluation.print_results(score_groups(predictions, cosaliency_groups(data), mode), out)
+    results = score_groups(predictions, cosaliency_groups(data), mode)
+    evaluation.print_results(results, write_report(results, out))

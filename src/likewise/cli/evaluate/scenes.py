@@ -5,10 +5,9 @@ from typing import Annotated, Any
 
 import typer
 
-from likewise.cli import evaluate_options as evaluation
 from likewise.cli import options
 from likewise.cli.console import progress_bar
-from likewise.cli.parse import ShortSide, Window
+from likewise.cli.evaluate import options as evaluation
 from likewise.errors import requires_extra
 
 Source = Annotated[
@@ -32,8 +31,8 @@ def scenes(
     inference: Annotated[str, typer.Option("--inference", help="How given labels were predicted.")] = "not stated",
     scales: Scales = None,
     single: Annotated[bool, typer.Option("--single", help="Skip the multi-scale score.")] = False,
-    side: ShortSide = None,
-    window: Window = 768,
+    side: options.ShortSide = None,
+    window: options.SceneWindow = 768,
     device: options.Device = "auto",
 ) -> None:
     """Score a run at a single scale and at several scales with mirroring, or a folder of labels.
@@ -44,14 +43,15 @@ def scenes(
     """
     with requires_extra("evaluate", "evaluation"):
         from likewise.data.benchmarks import open_scenes
+        from likewise.evaluate.report.write import write_report
         from likewise.evaluate.scenes import SCALES, evaluate_scenes
         from likewise.evaluate.scoring import score_scenes
 
     dataset = open_scenes(data, benchmark, split)
     if predictions.suffix != ".safetensors" and not (predictions / "weights.safetensors").is_file():
-        evaluation.print_results(score_scenes(predictions, dataset, inference), out)
-        return
-    chosen: dict[str, Any] = {"scales": () if single else tuple(scales or SCALES), "side": side, "window": window}
-    with progress_bar("parsing") as progress:
-        results = evaluate_scenes(predictions, dataset, out, device=device, progress=progress, **chosen)
-    evaluation.print_results(results, out)
+        results = score_scenes(predictions, dataset, inference)
+    else:
+        chosen: dict[str, Any] = {"scales": () if single else tuple(scales or SCALES), "side": side, "window": window}
+        with progress_bar("parsing") as progress:
+            results = evaluate_scenes(predictions, dataset, out, device=device, progress=progress, **chosen)
+    evaluation.print_results(results, write_report(results, out))

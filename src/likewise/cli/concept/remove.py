@@ -1,0 +1,26 @@
+"""`likewise concept remove`: a concept without a class or an example."""
+
+from typing import Annotated
+
+import typer
+
+from likewise.cli.concept.options import File, Out
+from likewise.cli.console import print_line
+
+
+def remove(
+    file: File,
+    names: Annotated[list[str], typer.Argument(metavar="NAME...", help="Classes, or file names of examples.")],
+    out: Out = None,
+) -> None:
+    """Remove classes or examples from a concept.
+
+    [dim]likewise concept remove pets.concept dog blurred.jpg[/dim]
+    """
+    from likewise.predict.concept import Concept
+
+    concept = Concept.load(file)
+    for name in names:
+        concept = concept.without(name)
+    concept.save(out or file)
+    print_line(f"{out or file}: {concept}")
