@@ -13,6 +13,7 @@ from typing import Any
 from likewise.app.events import Events
 from likewise.app.store import Store
 from likewise.errors import ImageError, LikewiseError, OutputError
+from likewise.io.digests import file_digest
 from likewise.io.images import read_size
 from likewise.io.paths import ImageFile, find_images, natural_order, real
 
@@ -164,14 +165,14 @@ class Photos:
                 size, modified, photo = status.st_size, status.st_mtime_ns, known.get(place)
                 if photo is None:
                     other = lost.get(size)
-                    if other and digest_of(path) == other.digest:
+                    if other and file_digest(path) == other.digest:
                         updates[other.id] = {"name": name, "place": place, "modified": modified, "missing": 0}
                         del lost[size]
                     else:
                         new.append((name, place, size, modified))
                 elif photo.missing or (photo.bytes, photo.modified) != (size, modified):
                     updates[photo.id] = {"missing": 0, "bytes": size, "modified": modified}
-                    if photo.digest is None or digest_of(path) != photo.digest:
+                    if photo.digest is None or file_digest(path) != photo.digest:
                         updates[photo.id] |= {"digest": None, "width": None, "height": None, "error": None}
                 elif photo.error:
                     updates[photo.id] = {"error": None}
@@ -242,7 +243,7 @@ class Photos:
                     file.write(content)
                 break
             except FileExistsError:
-                if digest_of(path) == hashlib.sha256(content).hexdigest():
+                if file_digest(path) == hashlib.sha256(content).hexdigest():
                     break
             except OSError as error:
                 raise OutputError(f"{name}: cannot be stored ({error.strerror}); free disk space") from error
@@ -256,9 +257,3 @@ def images_in(folder: Path, *exclude: Path) -> list[ImageFile]:
         return find_images([folder], exclude=exclude)
     except ImageError:
         return []
-
-
-def digest_of(path: Path) -> str:
-    """Return the SHA-256 of a file's content."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from likewise.errors import ArgumentError, ImageError
+from likewise.io.digests import Stamp, stamp_of
 from likewise.io.paths import ImageFile, find_images
 from likewise.jobs.pipeline import Report
-from likewise.jobs.records import Stamp, stamp_of
 from likewise.jobs.segment import segment_folder
 
 if TYPE_CHECKING:
