@@ -10,8 +10,8 @@ from PIL import Image
 
 from likewise.errors import ImageError
 from likewise.io.digests import stamp_of
-from likewise.io.image_files import format_size, open_file
 from likewise.io.images import read_size
+from likewise.io.opening import format_size, open_file
 from likewise.io.paths import IMAGE_SUFFIXES, ImageFile, Listings
 
 NAMED = 8

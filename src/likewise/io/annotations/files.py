@@ -12,9 +12,15 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 from xml.etree import ElementTree
 
+import numpy as np
+from jaxtyping import UInt8
+from PIL import Image
+
 from likewise.errors import DataSetError, warn
 from likewise.io.annotations.dataset import AnnotatedImage
 from likewise.io.atomic import write_atomically
+from likewise.io.class_lists import voc_palette
+from likewise.io.images import save_pillow
 from likewise.io.paths import (
     IMAGE_FOLDERS,
     IMAGE_SUFFIXES,
@@ -263,6 +269,13 @@ def write_json(path: Path, document: Any, **options: Any) -> None:
     """Write JSON atomically, in ASCII."""
     with write_atomically(path) as part:
         part.write_text(json.dumps(document, **options), encoding="utf-8")
+
+
+def save_palette(labels: UInt8[np.ndarray, "h w"], path: Path) -> None:
+    """Write a label map as an image with PASCAL VOC's colours."""
+    image = Image.fromarray(labels)
+    image.putpalette([number for colour in voc_palette() for number in colour])
+    save_pillow(image, path)
 
 
 def write_text(path: Path, text: str) -> None:
