@@ -143,9 +143,9 @@ def test_the_keyboard_is_enough(page: Page) -> None:
 def test_a_key_waits_until_the_list_is_loaded(page: Page) -> None:
     page.route(re.compile(r"/api/images\?"), lambda route: None)  # held back until it is taken away
     page.get_by_role("radio", name=re.compile("^To do")).click()
-    expect(page.locator(".tile .name").first).to_have_text("Loading")
     page.locator(".wall").focus()
     page.keyboard.press("ArrowRight")
+    expect(page.locator(".tile.current .name")).to_have_text("Loading")
     page.keyboard.press("x")
     expect(page.locator("footer.status")).to_contain_text("0 of 24 images decided")
     page.unroute_all()

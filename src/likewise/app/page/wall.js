@@ -128,7 +128,7 @@ export class Wall {
     if (image && tile.shown === image && tile.isPicked === this.selected.has(image.id) && tile.look === this.look) return;
     if (!image) {
       tile.shown = null;
-      tile.className = "tile";
+      tile.className = isCurrent ? "tile current" : "tile";
       tile.querySelector(".name").textContent = texts.wall.loading;
       tile.image.removeAttribute("src");
       clearTileMask(tile.querySelector("canvas"));

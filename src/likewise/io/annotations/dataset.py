@@ -155,6 +155,12 @@ class Annotations:
     classes: tuple[str, ...]
     format: str = ""
 
+    @classmethod
+    def of(cls, images: Sequence[AnnotatedImage], format: str, listed: Iterable[str] = ()) -> Annotations:
+        """Return images with the classes that their file lists, then those of their objects."""
+        used = (one.class_name for image in images for one in image.objects)
+        return cls(images, tuple(dict.fromkeys((*listed, *used))), format)
+
     def __len__(self) -> int:
         """The number of images."""
         return len(self.images)

@@ -7,7 +7,8 @@ import itertools
 import json
 import re
 import urllib.parse
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any
 from xml.etree import ElementTree
@@ -216,6 +217,22 @@ def read_json(path: Path) -> Any:
         best = max(counts, key=lambda name: counts[name])
         looks = f"looks like {JSON_FORMATS[best][0]}" if counts[best] else "looks like no known annotation format"
         raise DataSetError(f"{path}: {looks}, but is damaged or cut off ({error}); export it again") from error
+
+
+@contextmanager
+def damage_of(source: Path | str, title: str, part: str) -> Iterator[None]:
+    """Turn errors about the content of a document in the block into a `DataSetError`.
+
+    Args:
+        title: Of the format.
+        part: What of a document lacks a field or has a wrong one, such as "a shape".
+    """
+    try:
+        yield
+    except DataSetError:
+        raise
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:
+        raise DataSetError(f"{source}: looks like {title}, but {part} lacks or has a wrong {error}") from error
 
 
 def json_format(document: Any, path: Path) -> str:

@@ -62,9 +62,8 @@ def read(path: Path, finder: ImageFinder) -> Annotations:
         images.append(AnnotatedImage(file.name, objects, file.path))
     if not images:
         raise DataSetError(f"{path}: no image in this folder has a mask")
-    used = [one.class_name for image in images for one in image.objects]
     named = [each.name for label, each in legend.items() if label != 0 or each.name != "background"]
-    return Annotations(images, tuple(dict.fromkeys((*named, *used))), "mask")
+    return Annotations.of(images, "mask", named)
 
 
 def _labelled(mask: Path, legend: dict[int | None, NamedLabel]) -> tuple[Object, ...]:

@@ -46,8 +46,7 @@ def read(path: Path, finder: ImageFinder) -> Annotations:
     PNG. Class names are those of ``labelmap.txt`` or ``class_names.txt``, else VOC's own.
     """
     if path.is_file():
-        image = _read_boxes(path, finder)
-        return Annotations([image], tuple(dict.fromkeys(one.class_name for one in image.objects)), "voc")
+        return Annotations.of([_read_boxes(path, finder)], "voc")
     masks, boxes = _files(path / CLASSES, ".png"), _files(path / BOXES, ".xml")
     boxes = boxes or dict(_beside_images(path, ("annotation", "damaged")))
     if not masks and not boxes:
@@ -60,8 +59,7 @@ def read(path: Path, finder: ImageFinder) -> Annotations:
         file = finder.of_stem(path / stem, stem)
         name = boxed.name if boxed else f"{stem}{file.suffix if file else '.jpg'}"
         images.append(AnnotatedImage(name, objects, file, size))
-    used = [one.class_name for image in images for one in image.objects]
-    return Annotations(images, tuple(dict.fromkeys((*names.values(), *used) if _own_names(path) else used)), "voc")
+    return Annotations.of(images, "voc", names.values() if _own_names(path) else ())
 
 
 def is_folder(folder: Path) -> bool:
