@@ -23,7 +23,7 @@ from likewise.io.listening import is_loopback, listen
 from likewise.version import __version__
 
 PORTS = range(8765, 8785)
-"""Ports, of which the first free one is taken."""
+"""The first free one is taken."""
 
 STATUS: dict[type[LikewiseError], int] = {UnknownError: 404, ConflictError: 409, TooLargeError: 413, OutputError: 507}
 """HTTP status of an error; 400 for all others."""
