@@ -27,7 +27,7 @@ from likewise.train.samples.training_data import TRAINING, Progress, loader, tor
 from likewise.train.tasks.task import TASKS, TrainingModule
 
 
-def train(recipe: Recipe, run: str | Path | None = None) -> Path:
+def train(recipe: Recipe, run: str | Path | None = None, *, progress_bar: bool = True) -> Path:
     """Train by a recipe, resuming from the run's last checkpoint, and return the run's folder.
 
     The folder contains `weights.safetensors`, `record.json`, `metrics.csv`, `tensorboard/`, `checkpoints/` and
@@ -61,25 +61,25 @@ def train(recipe: Recipe, run: str | Path | None = None) -> Path:
         precision="bf16-mixed" if recipe.precision == "bfloat16" else "32-true",
     )
     try:
-        fabric.launch(_train, recipe, folder)  # type: ignore[arg-type]
+        fabric.launch(_train, recipe, folder, progress_bar)  # type: ignore[arg-type]
     except torch.multiprocessing.ProcessRaisedException as error:
         raise TrainingError(f"{folder}: a process failed: {str(error).strip().splitlines()[-1]}") from error
     return folder
 
 
-def _train(fabric: Fabric, recipe: Recipe, folder: Path) -> None:
+def _train(fabric: Fabric, recipe: Recipe, folder: Path, progress_bar: bool) -> None:
     """Train in each process of the run."""
     try:
         with torch.random.fork_rng():
-            _loop(fabric, recipe, folder)
+            _loop(fabric, recipe, folder, progress_bar)
     finally:
         if torch.distributed.is_initialized():
             torch.distributed.destroy_process_group()
 
 
-def _loop(fabric: Fabric, recipe: Recipe, folder: Path) -> None:
+def _loop(fabric: Fabric, recipe: Recipe, folder: Path, progress_bar: bool) -> None:
     data = TASKS[recipe.model.name].data(recipe)
-    if fabric.is_global_zero:
+    if progress_bar and fabric.is_global_zero:
         training = data.record()["training"]
         for contents in training if isinstance(training, list) else [training]:
             print(printable(contents["presence"]), file=sys.stderr)
@@ -106,7 +106,7 @@ def _loop(fabric: Fabric, recipe: Recipe, folder: Path) -> None:
     size = recipe.batch // recipe.processes
     share = slice(fabric.global_rank * size, (fabric.global_rank + 1) * size)
     batches = loader(data, recipe.batch, range(state.step, recipe.steps), share, recipe.workers)
-    with files.Logs(folder, recipe, state, active=fabric.is_global_zero) as logs:
+    with files.Logs(folder, recipe, state, progress_bar=progress_bar, active=fabric.is_global_zero) as logs:
         if state.step == 0:
             validate(0)
         for step, batch in enumerate(batches, start=state.step):

@@ -136,8 +136,8 @@ SECONDS_BETWEEN_LINES = 30.0
 class Logs:
     """`metrics.csv`, `validation.csv`, TensorBoard and the progress bar; inactive outside the main process."""
 
-    def __init__(self, folder: Path, recipe: Recipe, state: RunState, *, active: bool) -> None:
-        self.folder, self.recipe, self.active = folder, recipe, active
+    def __init__(self, folder: Path, recipe: Recipe, state: RunState, *, progress_bar: bool, active: bool) -> None:
+        self.folder, self.recipe, self.progress_bar, self.active = folder, recipe, progress_bar, active
         self.start = state.step
         self.files = ExitStack()
 
@@ -150,8 +150,8 @@ class Logs:
             SummaryWriter(str(self.folder / "tensorboard"), purge_step=self.start + 1)
         )
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        self.plain = not sys.stderr.isatty()
-        bar = Progress(*columns, console=Console(stderr=True), disable=self.plain)
+        self.plain = self.progress_bar and not sys.stderr.isatty()
+        bar = Progress(*columns, console=Console(stderr=True), disable=self.plain or not self.progress_bar)
         self.progress, self.printed = self.files.enter_context(bar), time.monotonic()
         self.bar = self.progress.add_task(unmarked(self.recipe.name), total=self.recipe.steps, completed=self.start)
         self.score = ""
