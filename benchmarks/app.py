@@ -23,10 +23,10 @@ from skimage import data
 
 from likewise.app.answers import Answers
 from likewise.app.listing import Listing
-from likewise.app.photos import digest_of
 from likewise.app.project import Project
 from likewise.app.schemas import Marks
 from likewise.app.selection import Selections
+from likewise.io.digests import file_digest
 from likewise.jobs.segment import segment_folder
 from likewise.predict.examples import Example
 from likewise.predict.few_shot import FewShot
@@ -108,7 +108,7 @@ def answer_again(count: int, known: Answers, folder: Path, examples: int, source
         project.read_headers()
     answers = Answers(project, known.few_shot)
     features = [known.encoder.features(photo) for photo in known.project.present()]
-    digests = {photo.id: digest_of(project.path(photo)) for photo in project.present()}
+    digests = {photo.id: file_digest(project.path(photo)) for photo in project.present()}
     for number, digest in enumerate(digests.values()):
         answers.cache.put(digest, features[number % len(features)])
     project.update_photos({id: {"digest": digest} for id, digest in digests.items()})

@@ -15,12 +15,12 @@ compare the files with the torch networks.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import subprocess
 from pathlib import Path
 
 from likewise.export.networks import export_backbone, export_groups, export_hsnet, export_saliency
+from likewise.io.digests import file_digest
 from likewise.weights import PRETRAINED
 from likewise.weights.checkpoint import fingerprint
 from likewise.weights.imagenet import load_semantic
@@ -82,7 +82,7 @@ def main() -> None:
         graphs = [
             path for path in sorted(PRETRAINED.glob(f"{record.stem}.*onnx")) if path.name != card["weights"]["file"]
         ]
-        card["exported"] = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in graphs}
+        card["exported"] = {path.name: file_digest(path) for path in graphs}
         record.write_text(json.dumps(card, indent=1, ensure_ascii=False) + "\n")
         for path in graphs:
             print(f"{path.relative_to(ROOT)}: {path.stat().st_size / 1e6:.1f} MB")

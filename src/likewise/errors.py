@@ -96,10 +96,10 @@ def first_of(names: Sequence[object], most: int = 12, rest: str = ", ...") -> st
     return shown + rest.format(more=len(names) - most) * (len(names) > most)
 
 
-def did_you_mean(name: str, known: Iterable[str], *, count: int = 3) -> str:
+def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Return ``; did you mean a, b?`` for the names closest to `name` in any case; empty where none is close."""
     by_lower = {candidate.lower(): candidate for candidate in known}
-    near = [by_lower[match] for match in get_close_matches(name.lower(), by_lower, n=count)]
+    near = [by_lower[match] for match in get_close_matches(name.lower(), by_lower)]
     return f"; did you mean {', '.join(near)}?" if near else ""
 
 

@@ -133,13 +133,23 @@ def test_the_keyboard_is_enough(page: Page) -> None:
     expect(page.locator(".editor h2")).to_have_text("photo-02.jpg")
     assert counts(page)["edited"] == 1
     page.keyboard.press("Escape")
-    expect(page.locator(".wall")).to_be_focused()
-    expect(page.locator(".tile.current[data-id]")).to_have_count(1)
     page.keyboard.press("ArrowRight")
     page.keyboard.press("x")
     expect(page.locator(".tile[data-status=absent]")).to_have_count(1)
     page.keyboard.press("Control+z")
     expect(page.locator(".tile[data-status=absent]")).to_have_count(0)
+
+
+def test_a_key_waits_until_the_list_is_loaded(page: Page) -> None:
+    page.route(re.compile(r"/api/images\?"), lambda route: None)  # held back until it is taken away
+    page.get_by_role("radio", name=re.compile("^To do")).click()
+    page.locator(".wall").focus()
+    page.keyboard.press("ArrowRight")
+    expect(page.locator(".tile.current .name")).to_have_text("Loading")
+    page.keyboard.press("x")
+    expect(page.locator("footer.status")).to_contain_text("0 of 24 images decided")
+    page.unroute_all()
+    expect(page.locator("footer.status")).to_contain_text("1 of 24 images decided")
 
 
 def test_space_on_a_button_presses_it_and_does_not_pan(page: Page) -> None:

@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from likewise.errors import ImageError
-from likewise.io.image_files import FORMATS
 from likewise.io.images import read_image, read_size
 from likewise.io.masks import read_labels, read_mask
+from likewise.io.opening import FORMATS
 from support.fuzzing import fuzz
 
 WRITABLE = ("JPEG", "PNG", "WEBP", "AVIF", "TIFF", "BMP", "GIF", "JPEG2000", "PPM")

@@ -33,7 +33,6 @@ SIBLINGS = {
     ("engine", "models"),
     ("engine", "weights"),
     ("evaluate", "jobs"),
-    ("serve", "app"),
 }
 """Imports allowed within a layer: (importing, imported)."""
 

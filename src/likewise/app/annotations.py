@@ -45,12 +45,9 @@ def open_annotations(project: Project, path: Path, *, as_example: bool) -> tuple
     ids = ensure_classes(project, {one.class_name for _, image in matched for one in image.objects if not one.crowd})
     states: dict[str, State] = {}
     for photo, image in matched:
-        labels = np.zeros(project.size(photo), np.uint8)
-        if image.size != labels.shape:
-            raise DataSetError(f"{image.name}: annotated at {image.size}, its image is {labels.shape} (height, width)")
-        for one in image.objects:
-            if not one.crowd:
-                labels[image.mask_of(one)] = ids[one.class_name]
+        if image.size != (size := project.size(photo)):
+            raise DataSetError(f"{image.name}: annotated at {image.size}, its image is {size} (height, width)")
+        labels = np.array([0, *ids.values()], np.uint8)[image.labels(tuple(ids), crowds=False)]
         states[f"image:{photo.id}"] = mask_state(project, labels, "accepted", example=as_example)
     project.step("open annotations", states)
     return [photo.id for photo, _ in matched], unmatched

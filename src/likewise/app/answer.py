@@ -10,6 +10,7 @@ from jaxtyping import UInt8
 from likewise.app.masks import Labels
 from likewise.app.network import Network
 from likewise.engine.protocol import Features
+from likewise.io.resize import resize_labels
 from likewise.predict.segmenter import Segmenter, to_result
 
 FEATURE_SIDE = 32
@@ -88,10 +89,5 @@ def difference(before: Labels, after: Labels) -> float:
 def shrink(labels: Labels, side: int) -> UInt8[np.ndarray, "ho wo"]:
     """Return a label map whose long side has at most `side` pixels."""
     scale = side / max(labels.shape)
-    if scale >= 1:
-        return labels
-    rows, columns = (
-        ((np.arange(max(1, round(length * scale))) + 0.5) / scale).astype(int).clip(0, length - 1)
-        for length in labels.shape
-    )
-    return labels[np.ix_(rows, columns)]
+    height, width = (max(1, round(length * scale)) for length in labels.shape)
+    return labels if scale >= 1 else resize_labels(labels, height, width, "centre")

@@ -215,7 +215,6 @@ class Answers:
                 network = self.networks.open(project.settings["network"])
         self.current = Pass(self.current.number + 1, segmenter, classes, network)
         self._examples = signature  # last: from now on the pass is that of the examples
-        project.answered = self.current.number
         project.changed("answers", images=None)
 
     def is_current(self) -> bool:

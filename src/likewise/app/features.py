@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import os
-import secrets
 import shutil
 from pathlib import Path
 
@@ -16,7 +14,8 @@ from safetensors.numpy import load, save
 from likewise.app.photos import CACHE, Photo
 from likewise.app.project import Project
 from likewise.engine.protocol import Features
-from likewise.errors import ImageError
+from likewise.errors import ImageError, OutputError
+from likewise.io.atomic import write_atomically
 from likewise.io.images import read_scaled
 from likewise.predict.edges import LARGEST
 from likewise.predict.few_shot import FewShot
@@ -63,14 +62,10 @@ class FeatureCache:
         content = save({**arrays, "semantic": features.semantic.astype(np.float16)})
         if self._bytes + len(content) > self._room:
             return
-        part = self.folder / f".{secrets.token_hex(8)}"
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            part.write_bytes(content)
-            part.replace(self._path(digest))  # not synced: a file that a crash cut short is computed again
-        except OSError:
-            with contextlib.suppress(OSError):
-                part.unlink(missing_ok=True)
+            with write_atomically(self._path(digest), sync=False) as part:
+                part.write_bytes(content)
+        except OutputError:
             return
         self._known.add(digest)
         self._bytes += len(content)

@@ -12,7 +12,7 @@ from PIL import Image
 
 from likewise.errors import ImageError
 from likewise.io.atomic import write_atomically
-from likewise.io.image_files import format_size
+from likewise.io.opening import format_size
 
 Labels = UInt8[np.ndarray, "h w"]
 

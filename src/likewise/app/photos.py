@@ -13,8 +13,9 @@ from typing import Any
 from likewise.app.events import Events
 from likewise.app.store import Store
 from likewise.errors import ImageError, LikewiseError, OutputError
+from likewise.io.digests import file_digest
 from likewise.io.images import read_size
-from likewise.io.paths import ImageFile, find_images, natural_order, real
+from likewise.io.paths import images_in, natural_order, real
 
 PROJECT = ".likewise-app"
 """Name of the project's folder inside the folder of images."""
@@ -72,7 +73,6 @@ class Photos:
 
     Attributes:
         revision: grows with each change.
-        answered: number of the last pass of answers.
         listener: called after changes that need new answers.
 
     Raises:
@@ -85,7 +85,6 @@ class Photos:
         self.lock = threading.RLock()
         self.listener: Callable[[], None] = lambda: None
         self.revision = int(time.time())
-        self.answered = 0
         self.photos: dict[int, Photo] = {}
         self._order: list[int] | None = None
         self._load()
@@ -94,14 +93,7 @@ class Photos:
         """Count a revision, and tell every page."""
         with self.lock:
             self.revision += 1
-        self.events.send(
-            "revision",
-            revision=self.revision,
-            answered=self.answered,
-            images=images,
-            classes=classes,
-            reason=reason,
-        )
+        self.events.send("revision", revision=self.revision, images=images, classes=classes, reason=reason)
 
     def present(self) -> list[Photo]:
         """Return the images that are there, in natural order of names."""
@@ -164,14 +156,14 @@ class Photos:
                 size, modified, photo = status.st_size, status.st_mtime_ns, known.get(place)
                 if photo is None:
                     other = lost.get(size)
-                    if other and digest_of(path) == other.digest:
+                    if other and file_digest(path) == other.digest:
                         updates[other.id] = {"name": name, "place": place, "modified": modified, "missing": 0}
                         del lost[size]
                     else:
                         new.append((name, place, size, modified))
                 elif photo.missing or (photo.bytes, photo.modified) != (size, modified):
                     updates[photo.id] = {"missing": 0, "bytes": size, "modified": modified}
-                    if photo.digest is None or digest_of(path) != photo.digest:
+                    if photo.digest is None or file_digest(path) != photo.digest:
                         updates[photo.id] |= {"digest": None, "width": None, "height": None, "error": None}
                 elif photo.error:
                     updates[photo.id] = {"error": None}
@@ -199,7 +191,7 @@ class Photos:
                 updates[photo.id] = {"height": height, "width": width}
             except (LikewiseError, OSError) as error:
                 updates[photo.id] = {"error": str(error)}
-            if len(updates) == 500 or photo is waiting[-1]:
+            if len(updates) == BATCH or photo is waiting[-1]:
                 self.update_photos(updates)
                 updates = {}
                 self.changed("images", images=None)
@@ -242,23 +234,9 @@ class Photos:
                     file.write(content)
                 break
             except FileExistsError:
-                if digest_of(path) == hashlib.sha256(content).hexdigest():
+                if file_digest(path) == hashlib.sha256(content).hexdigest():
                     break
             except OSError as error:
                 raise OutputError(f"{name}: cannot be stored ({error.strerror}); free disk space") from error
         self.scan()
         return next(photo for photo in self.photos.values() if photo.place == f"files/{path.name}")
-
-
-def images_in(folder: Path, *exclude: Path) -> list[ImageFile]:
-    """Return the images in a folder, none if it has none."""
-    try:
-        return find_images([folder], exclude=exclude)
-    except ImageError:
-        return []
-
-
-def digest_of(path: Path) -> str:
-    """Return the SHA-256 of a file's content."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

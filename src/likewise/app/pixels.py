@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
-import os
-import secrets
-from pathlib import Path
 
 import numpy as np
 from jaxtyping import UInt8
@@ -13,6 +11,8 @@ from PIL import Image
 
 from likewise.app.photos import CACHE, Photo
 from likewise.app.project import Project
+from likewise.errors import OutputError
+from likewise.io.atomic import write_atomically
 from likewise.io.images import Source, read_scaled
 
 THUMBNAILS = "thumbnails"
@@ -57,7 +57,8 @@ def thumbnail(project: Project, photo: Photo) -> bytes:
         return path.read_bytes()
     except OSError:
         content = jpeg(project, photo, THUMBNAIL)
-    _keep(path, content)
+    with contextlib.suppress(OutputError), write_atomically(path, sync=False) as part:
+        part.write_bytes(content)
     return content
 
 
@@ -71,13 +72,3 @@ def drop_old_thumbnails(project: Project) -> None:
     current = {folder / thumbnail_name(photo) for photo in project.present()}
     for path in set(folder.iterdir()) - current if folder.is_dir() else ():
         path.unlink(missing_ok=True)
-
-
-def _keep(path: Path, content: bytes) -> None:
-    part = path.with_name(f".{os.getpid()}-{secrets.token_hex(6)}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part.write_bytes(content)
-        part.replace(path)
-    except OSError:
-        part.unlink(missing_ok=True)

@@ -150,12 +150,6 @@ class Project(Photos):
         self.listener()
         return images
 
-    def changed(self, reason: str, *, images: list[int] | None, classes: bool = False) -> None:
-        """Count a revision, and tell every page."""
-        with self.lock:
-            self.revision += 1
-        self.events.send("revision", revision=self.revision, images=images, classes=classes, reason=reason)
-
     # decisions
 
     def decision(self, id: int) -> Decision:

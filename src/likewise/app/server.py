@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import socket
 import webbrowser
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import uvicorn
@@ -17,15 +16,14 @@ from likewise.app.photos import PROJECT, ConflictError, UnknownError
 from likewise.app.project import root_of
 from likewise.app.routes import images, project, tasks
 from likewise.app.routes.parts import TooLargeError
-from likewise.app.security import Gate, check_password, is_loopback, session_token
+from likewise.app.security import Gate, check_password, session_token
 from likewise.app.workspace import Workspace
 from likewise.errors import ArgumentError, LikewiseError, OutputError
+from likewise.io.listening import is_loopback, listen
 from likewise.version import __version__
 
-PORT = 8765
-"""The port, if it is free."""
-PORTS = 20
-"""Ports that are tried."""
+PORTS = range(8765, 8785)
+"""The first free one is taken."""
 
 STATUS: dict[type[LikewiseError], int] = {UnknownError: 404, ConflictError: 409, TooLargeError: 413, OutputError: 507}
 """HTTP status of an error; 400 for all others."""
@@ -89,7 +87,7 @@ def serve(
         )
     if photos is not None and not photos.is_dir():
         raise ArgumentError(f"{photos}: no such folder; name a folder of images")
-    listening = listen(host, port)
+    listening = listen(host, PORTS if port is None else [port])
     roots = [photos] if photos is not None else [Path.cwd(), Path.home()]
     workspace = Workspace(roots, project)
     token = session_token(project or (photos / PROJECT if photos is not None else Path.home() / PROJECT))
@@ -108,25 +106,3 @@ def serve(
     config = uvicorn.Config(gate, log_level="warning", timeout_graceful_shutdown=2, server_header=False)
     with contextlib.suppress(KeyboardInterrupt):  # uvicorn raises it again when it has ended in good order
         uvicorn.Server(config).run(sockets=[listening])
-
-
-def listen(host: str, port: int | None) -> socket.socket:
-    """Return a socket that listens on the port; None takes the first free one from `PORT` on.
-
-    Raises:
-        ArgumentError: the port is taken, or the host is not of this machine.
-    """
-    ports: Sequence[int] = [port] if port is not None else range(PORT, PORT + PORTS)
-    reason: OSError | None = None
-    for number in ports:
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        listening = socket.socket(family, socket.SOCK_STREAM)
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            listening.bind((host, number))
-            listening.listen()
-            return listening
-        except OSError as error:
-            reason = error
-            listening.close()
-    raise ArgumentError(f"cannot listen on {host}, port {ports[0]} ({reason}); choose another --port")

@@ -282,8 +282,8 @@ class FolderOptions:
 def allow(pixels: str | None) -> None:
     """Allow images of more pixels, if the option is given."""
     if pixels is not None:
-        from likewise.io.image_files import allow_pixels
         from likewise.io.memory import parse_size
+        from likewise.io.opening import allow_pixels
 
         allow_pixels(parse_size(pixels))
 

@@ -75,11 +75,7 @@ def read_label_map(
     images: Mapping[Path, AnnotatedImage], classes: tuple[str, ...], file: Path
 ) -> UInt8[np.ndarray, "h w"]:
     """Return 0 for background, i + 1 for `classes[i]` and `IGNORE` for crowds."""
-    image = images[file].upright
-    labels = np.zeros(image.size, np.uint8)
-    for one in image.objects:
-        labels[image.mask_of(one)] = IGNORE if one.crowd else classes.index(one.class_name) + 1
-    return labels
+    return images[file].upright.labels(classes)
 
 
 def read_class_mask(images: Mapping[str, AnnotatedImage], name: str, class_name: str) -> UInt8[np.ndarray, "h w"]:

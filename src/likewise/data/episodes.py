@@ -14,9 +14,9 @@ from jaxtyping import UInt8
 
 from likewise.data.layout import Presence
 from likewise.errors import DataSetError, ImageError, check_known
-from likewise.io.image_files import format_size
 from likewise.io.images import read_image
 from likewise.io.labels import IGNORE
+from likewise.io.opening import format_size
 from likewise.io.resize import Nearest, resize_image, resize_labels
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,6 +12,7 @@ from jaxtyping import Bool, Float32, UInt8
 
 from likewise.engine.protocol import Features, Vectors
 from likewise.errors import ModelError, WeightsError
+from likewise.io.digests import short_digest
 from likewise.io.resize import resize_image
 from likewise.ops.hypercorrelation.masks import level_masks
 from likewise.ops.hypercorrelation.products import operands
@@ -62,7 +62,7 @@ class OnnxGraph:
         self.card: dict[str, str] = dict(self.session.get_modelmeta().custom_metadata_map)
         if self.card.get("kind") != kind:
             found = self.card.get("kind", "an ONNX model that likewise did not export")
-            raise WeightsError(f"{path}: needs to be a {kind}, but is {found} (SHA-256 {file_digest(self.path)}...)")
+            raise WeightsError(f"{path}: needs to be a {kind}, but is {found} (SHA-256 {short_digest(self.path)}...)")
         if int(self.card["format"]) > FORMAT:
             raise WeightsError(
                 f"{path}: has format {self.card['format']}, this version reads {FORMAT}; update likewise"
@@ -253,10 +253,5 @@ def open_session(path: Path, device: str) -> Any:
     except Exception as error:  # ONNX Runtime's errors have no public base class
         raise WeightsError(
             f"{path}: ONNX Runtime {onnxruntime.__version__} cannot load it ({str(error).splitlines()[0]}); its "
-            f"SHA-256 is {file_digest(path)}...: reinstall likewise, or export the model again"
+            f"SHA-256 is {short_digest(path)}...: reinstall likewise, or export the model again"
         ) from error
-
-
-def file_digest(path: Path) -> str:
-    """Return the first sixteen hexadecimal digits of a file's SHA-256."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()[:16]

@@ -14,10 +14,10 @@ from likewise.data.groups import GroupSet
 from likewise.data.scenes import SceneSet
 from likewise.errors import ImageError, PredictionError, check_known, first_of
 from likewise.evaluate.results import Part, Results
-from likewise.io.image_files import format_size
 from likewise.io.images import read_image
 from likewise.io.labels import IGNORE
 from likewise.io.masks import read_labels
+from likewise.io.opening import format_size
 from likewise.io.paths import OUTPUT_SUFFIXES
 from likewise.metrics.saliency import MODES, CoSegmentation, Saliency
 from likewise.metrics.scenes import SceneIoU

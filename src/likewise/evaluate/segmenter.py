@@ -15,8 +15,8 @@ from jaxtyping import UInt8
 from likewise.data.episodes import Episode, EpisodeSet, read_pair
 from likewise.errors import ImageError
 from likewise.evaluate.protocols import FSCS2022, Likewise1, Protocol
-from likewise.io.image_files import format_size
 from likewise.io.labels import IGNORE
+from likewise.io.opening import format_size
 from likewise.predict.concept import Concept
 from likewise.predict.examples import Example
 from likewise.predict.few_shot import FewShot

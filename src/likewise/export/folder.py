@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -25,6 +24,7 @@ from likewise.export.networks import (
     export_scenes,
 )
 from likewise.io.atomic import write_atomically
+from likewise.io.digests import file_digest
 from likewise.predict.concept import Concept
 from likewise.predict.few_shot import FewShot
 from likewise.predict.torch_networks import stored_labels, training_side
@@ -235,7 +235,7 @@ def write_card(
         session = open_session(path, "cpu")
         metadata = dict(session.get_modelmeta().custom_metadata_map)
         note = NOTES[role].format_map(metadata | {"classes": ", ".join(settings.get("classes", ()))})
-        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        digest = file_digest(path)
         inputs = [describe_value(value) for value in session.get_inputs()]
         outputs = [describe_value(value) for value in session.get_outputs()]
         entries[role] = {"file": path.name, "sha256": digest, "inputs": inputs, "outputs": outputs, "use": note}

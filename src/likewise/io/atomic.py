@@ -19,12 +19,15 @@ _together: ContextVar[Parts | None] = ContextVar("together", default=None)
 
 
 @contextlib.contextmanager
-def write_atomically(path: str | Path) -> Iterator[Path]:
+def write_atomically(path: str | Path, *, sync: bool = True) -> Iterator[Path]:
     """Yield a temporary path beside `path` to write to, and rename it to `path` when the block succeeds.
 
-    The temporary file is hidden and has the suffix of `path`, since many writers choose a format by suffix. It is
-    synced to disk before the rename. If the block fails, the temporary file is deleted and `path` stays unchanged.
-    Missing parent folders are created. Permissions are those of a new file.
+    The temporary file is hidden and has the suffix of `path`, since many writers choose a format by suffix. If the
+    block fails, the temporary file is deleted and `path` stays unchanged. Missing parent folders are created.
+    Permissions are those of a new file.
+
+    Args:
+        sync: Sync the file to disk before the rename; a cache, which a crash may damage, is faster without.
 
     Raises:
         OutputError: The system refuses to write; the `OSError` is its cause.
@@ -36,8 +39,9 @@ def write_atomically(path: str | Path) -> Iterator[Path]:
         part.touch()  # fails here with an OSError; some writers raise other types
         mode = part.stat().st_mode
         yield part
-        with part.open("rb+") as file:
-            os.fsync(file.fileno())
+        if sync:
+            with part.open("rb+") as file:
+                os.fsync(file.fileno())
         if part.stat().st_mode != mode:  # some writers replace the file by one that only its owner reads
             part.chmod(mode)
         if parts is None:

@@ -8,6 +8,9 @@ from jaxtyping import UInt8
 DEPTHS = (255, 1023, 4095, 16383, 65535)
 """The largest values of cameras of 8, 10, 12, 14 and 16 bits."""
 
+NODATA = 42113
+"""GDAL's TIFF tag of the value that stands for missing data."""
+
 LONE = 1e-3
 """Fraction of the brightest, and of the darkest, values that no scale counts: hot and dead pixels."""
 
@@ -17,6 +20,14 @@ class Range(NamedTuple):
 
     low: float
     high: float
+
+
+def parse_nodata(text: object) -> float | None:
+    """Return the value in GDAL's tag; None for no number."""
+    try:
+        return float(str(text).strip("\0 "))
+    except ValueError:
+        return None
 
 
 def to_8_bits(

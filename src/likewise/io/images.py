@@ -19,7 +19,7 @@ from PIL import ExifTags, Image
 from likewise.errors import ImageError, MissingExtraError, OutputError
 from likewise.io.atomic import write_atomically
 from likewise.io.depth import to_8_bits, value_range
-from likewise.io.image_files import ALLOW_MORE, TRANSPOSED, Opened, Source, open_file, readable_formats, scaled_size
+from likewise.io.opening import ALLOW_MORE, TRANSPOSED, Opened, Source, open_file, readable_formats, scaled_size
 from likewise.io.raster import TiffPage, open_raster
 from likewise.io.resize import resize_image
 

@@ -7,8 +7,8 @@ import numpy as np
 from jaxtyping import Bool, UInt8
 
 from likewise.errors import ArgumentError, ImageError
-from likewise.io.image_files import format_size
 from likewise.io.images import Source
+from likewise.io.opening import format_size
 from likewise.io.stored_values import check_size, is_grey, label_plane, listed, present_values, stored_values
 
 Box = tuple[float, float, float, float]

@@ -13,7 +13,7 @@ import numpy as np
 
 from likewise.errors import ImageError, warn
 from likewise.io.depth import Range
-from likewise.io.image_files import open_file
+from likewise.io.opening import open_file
 from likewise.io.raster import TiffPage
 
 # fmt: off
@@ -154,6 +154,14 @@ def find_images(
             "outputs of earlier runs are skipped"
         )
     return _named(found.values())
+
+
+def images_in(folder: str | Path, *exclude: str | Path) -> list[ImageFile]:
+    """Return the images of `find_images` in a folder; none if it has none, or is not there."""
+    try:
+        return find_images([folder], exclude=exclude)
+    except ImageError:
+        return []
 
 
 def _candidates(text: str, excluded: set[Path], follow_links: bool) -> list[tuple[Path, Path]]:

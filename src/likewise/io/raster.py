@@ -17,12 +17,10 @@ import numpy as np
 from jaxtyping import Bool, Float64, Shaped, UInt8
 
 from likewise.errors import ArgumentError, ImageError, requires_extra
-from likewise.io.depth import Range, to_8_bits, value_range
+from likewise.io.depth import NODATA, Range, parse_nodata, to_8_bits, value_range
 
 GEO_TAGS = (33550, 33922, 34264, 34735, 34736, 34737)
 """GeoTIFF's tags: pixel scale, tie points, transformation, and the keys of the coordinate system."""
-NODATA = 42113
-"""GDAL's tag of the value that stands for missing data."""
 USER_DEFINED = 32767
 """GeoTIFF's code of a coordinate system without a number."""
 MIN_IS_WHITE, PALETTE = 0, 3
@@ -98,11 +96,7 @@ class Raster:
                 f"{source}: is stored in one piece of {bytes_of_segment >> 20} MB; store it in tiles, "
                 "as `gdal_translate -co TILED=YES` or `vips tiffsave --tile` do"
             )
-        text = page.tags.valueof(NODATA)
-        try:
-            self.nodata = float(str(text).strip("\0 ")) if text is not None else None
-        except ValueError:
-            self.nodata = None
+        self.nodata = parse_nodata(page.tags.valueof(NODATA))
         self.geo = [
             (tag.code, int(tag.dtype), tag.count, tag.value, True)
             for tag in (page.tags.get(code) for code in GEO_TAGS)

@@ -8,8 +8,8 @@ import numpy as np
 from jaxtyping import UInt8
 
 from likewise.errors import ImageError
-from likewise.io.image_files import LOSSY, Source, format_size, open_file
 from likewise.io.images import is_tensor, tensor_values
+from likewise.io.opening import LOSSY, Source, format_size, open_file
 
 MaskSource = Source | Callable[[], np.ndarray]
 """A source of `read_image`, the path of a .npy or .npz file, or a function that returns an array."""

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from likewise.errors import ArgumentError, DataSetError, OutputError, check_known, counted
-from likewise.io.annotations import FORMATS, AnnotatedImage, Annotations, read_annotations, write_annotations
+from likewise.io.annotations import FORMATS, Annotations, read_annotations, write_annotations
 from likewise.io.annotations.outlines import TOLERANCE
 from likewise.io.images import ScaledImage
 from likewise.io.paths import ImageFile
@@ -72,7 +72,7 @@ def _draw(annotations: Annotations, out: Path, format: str, force: bool, progres
         raise DataSetError(f"{format} needs the images, and none of {len(annotations)} is there; name their folder")
 
     def result(image: ScaledImage, file: ImageFile) -> Result:
-        labels = label_map(by_name[file.name], annotations.classes)
+        labels = by_name[file.name].upright.labels(annotations.classes, crowds=False)
         scores = tuple(float((labels == index + 1).any()) for index in range(len(annotations.classes)))
         return Result(labels, (labels > 0).astype(np.float32), annotations.classes, None, scores, image)
 
@@ -85,13 +85,3 @@ def _draw(annotations: Annotations, out: Path, format: str, force: bool, progres
     if report.failed:
         path, reason = report.failed[0]
         raise DataSetError(f"{counted(len(report.failed), 'image')} cannot be converted; {path}: {reason}")
-
-
-def label_map(image: AnnotatedImage, classes: tuple[str, ...]) -> np.ndarray:
-    """Return the label of each pixel, 0 for background; later objects cover earlier ones, crowds are background."""
-    image = image.upright
-    labels = np.zeros(image.size, np.uint8)
-    for one in image.objects:
-        if not one.crowd:
-            labels[image.mask_of(one)] = classes.index(one.class_name) + 1
-    return labels

@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from likewise.io.digests import stamp_of
 from likewise.io.images import ScaledImage
 from likewise.io.paths import ImageFile
 from likewise.jobs.outputs import Images, list_images
 from likewise.jobs.pipeline import Report, process_images
-from likewise.jobs.records import stamp_of
 from likewise.jobs.writers import check_formats
 
 if TYPE_CHECKING:

@@ -19,12 +19,13 @@ from likewise.engine.threads import one_blas_thread
 from likewise.errors import ArgumentError, ImageError, LikewiseError, OutputError
 from likewise.io.atomic import Parts, write_together
 from likewise.io.class_lists import LEGEND
+from likewise.io.digests import Stamp, stamp_of
 from likewise.io.images import ScaledImage, read_scaled, read_size
 from likewise.io.memory import default_budget, format_bytes, parse_size
 from likewise.io.paths import ImageFile, real
 from likewise.io.prefetch import prefetch
 from likewise.jobs.outputs import STREAM, Job, check_folder, plan_jobs, refuse_overwriting, summary_files
-from likewise.jobs.records import NEVER, Records, Stamp, has_records, locked, stamp_of
+from likewise.jobs.records import NEVER, Records, has_records, locked
 from likewise.jobs.writers import (
     SUMMARIES,
     WRITERS,

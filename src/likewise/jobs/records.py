@@ -6,7 +6,6 @@ images before it are to be processed again.
 """
 
 import contextlib
-import hashlib
 import json
 import os
 import platform
@@ -18,6 +17,7 @@ from typing import Any
 
 from likewise.errors import OutputError
 from likewise.io.atomic import Parts, delete_parts
+from likewise.io.digests import Stamp, short_digest, stamp_of
 from likewise.io.paths import RECORDS, exists, natural_order
 from likewise.io.settings import changed_keys, read_settings, refuse_changes, write_settings
 from likewise.jobs.writers import Region, Regions
@@ -26,26 +26,8 @@ SETTINGS = "settings.json"
 FINISHED = "finished.jsonl"
 ADVICE = "pass --force to process all images again, or name another folder with -o"
 
-
-@dataclass(frozen=True)
-class Stamp:
-    """Size in bytes and modification time of a file, which change when the file does."""
-
-    size: int
-    mtime_ns: int
-
-
 NEVER = Stamp(-1, -1)
 """The stamp of no file: an image that is recorded with it is processed again."""
-
-
-def stamp_of(path: Path) -> Stamp | None:
-    """Return the stamp of a file, or None if it does not exist."""
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    return Stamp(status.st_size, status.st_mtime_ns)
 
 
 def has_records(out: Path) -> bool:
@@ -146,11 +128,11 @@ class Records:
         """Return whether a file exists that differs from what a run has written."""
         if self._force or not exists(output) or output.is_dir():
             return False
-        return digest_of(output) not in self._digests.get(self._name(output), ())
+        return short_digest(output) not in self._digests.get(self._name(output), ())
 
     def add(self, stamp: Stamp, regions: Regions, parts: Parts) -> None:
         """Record an image whose complete outputs are about to get their names."""
-        outputs = {self._name(path): digest_of(part) for part, path in parts}
+        outputs = {self._name(path): short_digest(part) for part, path in parts}
         self._append(f"{json.dumps({**asdict(stamp), **asdict(regions), 'outputs': outputs})}\n".encode())
 
     def regions(self, *, instead: Mapping[str, Regions | None]) -> Iterator[Regions]:
@@ -195,12 +177,6 @@ class Records:
                 elif record := _parse(line):
                     yield offset, record
                 offset += len(line)
-
-
-def digest_of(path: Path) -> str:
-    """Return 16 hexadecimal digits of a file's content."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()[:16]
 
 
 def _parse(line: bytes) -> _Line | None:

@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from likewise.errors import ArgumentError, ImageError
-from likewise.io.paths import ImageFile, find_images
+from likewise.errors import ArgumentError
+from likewise.io.digests import Stamp, stamp_of
+from likewise.io.paths import ImageFile, images_in
 from likewise.jobs.pipeline import Report
-from likewise.jobs.records import Stamp, stamp_of
 from likewise.jobs.segment import segment_folder
 
 if TYPE_CHECKING:
@@ -54,17 +54,10 @@ def watch_folder(
     before: dict[ImageFile, Stamp | None] = {}
     processed: dict[ImageFile, Stamp | None] = {}
     while not stop.is_set():
-        now = {image: stamp_of(image.path) for image in _images(inbox, out)}
+        now = {image: stamp_of(image.path) for image in images_in(inbox, out)}
         ready = [image for image, stamp in now.items() if stamp and before.get(image) == stamp != processed.get(image)]
         if ready:
             notify(segment_folder(ready, concept, out, few_shot=few_shot, formats=formats, memory=memory))
             processed |= {image: now[image] for image in ready}
         before = now
         stop.wait(seconds)
-
-
-def _images(inbox: Path, out: str | Path) -> list[ImageFile]:
-    try:
-        return find_images([inbox], exclude=[out])
-    except ImageError:  # none yet
-        return []

@@ -23,8 +23,8 @@ from likewise.io.annotations.outlines import TOLERANCE, outline
 from likewise.io.annotations.shapes import encode_runs
 from likewise.io.atomic import write_atomically
 from likewise.io.components import Runs, find_runs, join_runs, label_pieces
-from likewise.io.image_files import open_file
 from likewise.io.images import ScaledImage, save_image, save_pillow
+from likewise.io.opening import open_file
 from likewise.io.paths import OUTPUT_SUFFIXES
 from likewise.predict.result import Result as PredictedResult
 from likewise.viz import draw

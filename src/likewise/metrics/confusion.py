@@ -7,8 +7,8 @@ import numpy as np
 from jaxtyping import Int64, UInt8
 
 from likewise.errors import PredictionError
-from likewise.io.image_files import format_size
 from likewise.io.labels import IGNORE
+from likewise.io.opening import format_size
 
 
 def check_same_size(prediction: np.ndarray, target: np.ndarray) -> None:

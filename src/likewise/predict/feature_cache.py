@@ -1,6 +1,5 @@
 """A backbone that keeps the features of recent images, for programs that see the same images again."""
 
-import hashlib
 from collections.abc import Hashable
 from threading import Lock
 from typing import Any
@@ -9,6 +8,8 @@ import torch
 from cachetools import LRUCache, cached
 from jaxtyping import Float
 from torch import Tensor, nn
+
+from likewise.io.digests import pixels_key
 
 
 class CachedBackbone(nn.Module):
@@ -41,5 +42,4 @@ class CachedBackbone(nn.Module):
 
 def content_key(image: Tensor) -> Hashable:
     """A cache key from the content of a normalised image."""
-    pixels = image.movedim(1, -1).contiguous().cpu().view(torch.uint8).numpy()
-    return image.shape, hashlib.blake2b(pixels.data, digest_size=16).digest()
+    return pixels_key(image.movedim(1, -1).contiguous().cpu().view(torch.uint8).numpy())

@@ -15,12 +15,13 @@ from functools import partial
 from pathlib import Path
 from typing import TypedDict, Unpack
 
-from likewise.errors import ArgumentError, DataSetError, ExampleError, check_known, warn
+from likewise.errors import ArgumentError, DataSetError, ExampleError, check_known, first_of, warn
 from likewise.io.annotations import ObjectMask, annotation_of, find_format, read_image_annotation
 from likewise.io.class_lists import PASCAL, find_palette, read_palette, voc_palette
 from likewise.io.marks import parse_box, parse_points
 from likewise.io.masks import Label, parse_label
 from likewise.io.paths import (
+    ANNOTATION_SUFFIXES,
     IMAGE_FOLDERS,
     IMAGE_SUFFIXES,
     MASK_ENDINGS,
@@ -35,7 +36,7 @@ from likewise.io.paths import (
 from likewise.predict.dataset import as_dataset, read_annotations
 from likewise.predict.examples import Example
 
-ANNOTATIONS = frozenset({".json", ".geojson", ".xml", ".txt", ".yaml", ".yml"})
+ANNOTATIONS = frozenset({*ANNOTATION_SUFFIXES, ".yaml", ".yml"})
 """Suffixes of annotation files, in lower case."""
 
 SPLITS = frozenset({"train", "training", "val", "valid", "validation", "test"})
@@ -270,7 +271,7 @@ class _Finder:
             return examples
         if self.strict or len(without) == len(examples):
             raise ExampleError(_no_mask(without[0]))
-        names = ", ".join(path.name for path in without[:NAMED]) + ", ..." * (len(without) > NAMED)
+        names = first_of([path.name for path in without], NAMED)
         warn(f"{source}: {len(without)} of {len(examples)} images left out, since they have no mask: {names}")
         return [example for example in examples if example.mask is not None]
 

@@ -9,7 +9,7 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from likewise.errors import ImageError
-from likewise.io.image_files import format_size
+from likewise.io.opening import format_size
 
 SMALLEST_IMAGE = 16
 """Images with a shorter side, in pixels, are refused: they have no feature position of their own."""

@@ -9,8 +9,9 @@ from jaxtyping import Float32
 from PIL import Image
 
 from likewise.errors import ImageError
-from likewise.io.image_files import format_size, open_file
+from likewise.io.digests import stamp_of
 from likewise.io.images import read_size
+from likewise.io.opening import format_size, open_file
 from likewise.io.paths import IMAGE_SUFFIXES, ImageFile, Listings
 
 NAMED = 8
@@ -90,8 +91,8 @@ class MapFolder:
         digest = hashlib.sha256()
         for image in images:
             path = self.find(image.name)
-            status = path.stat() if path is not None else None
-            digest.update(repr((image.name, status and (status.st_size, status.st_mtime_ns))).encode())
+            stamp = path and stamp_of(path)
+            digest.update(repr((image.name, stamp and (stamp.size, stamp.mtime_ns))).encode())
         return digest.hexdigest()[:16]
 
 

@@ -16,8 +16,8 @@ from PIL import Image
 
 from likewise.engine.protocol import Features
 from likewise.errors import ArgumentError
-from likewise.io.image_files import format_size
 from likewise.io.marks import Box, box_mask
+from likewise.io.opening import format_size
 from likewise.io.resize import resize_image
 from likewise.ops.distance import distance_to
 

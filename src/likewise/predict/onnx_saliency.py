@@ -9,8 +9,9 @@ import numpy as np
 from jaxtyping import Float32, UInt8
 
 from likewise.backbones.normalisation import IMAGENET_MEAN, IMAGENET_STD
-from likewise.engine.onnx import file_digest, open_session
+from likewise.engine.onnx import open_session
 from likewise.errors import ModelError
+from likewise.io.digests import short_digest
 from likewise.io.resize import resize_image
 from likewise.ops.prototypes import sigmoid
 
@@ -41,7 +42,7 @@ class OnnxSaliency:
             shown = ", ".join(f"{one.name} {one.shape}" for one in inputs)
             raise ModelError(f"{path}: takes {shown}; a saliency model takes one image of shape (1, 3, h, w)")
         self.path, self.name = path, path.name
-        self.fingerprint = file_digest(path)
+        self.fingerprint = short_digest(path)
         self.input = inputs[0].name
         self.height, self.width = (side if isinstance(side, int) else FREE_SIDE for side in shape[2:])
 

@@ -8,7 +8,6 @@ They are the input of co-saliency (`likewise.predict.co_saliency`).
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Hashable
 from pathlib import Path
 from threading import Lock
@@ -18,6 +17,7 @@ import numpy as np
 from cachetools import LRUCache, cached
 from jaxtyping import Float32, UInt8
 
+from likewise.io.digests import pixels_key
 from likewise.io.images import ScaledImage, Source, read_scaled
 from likewise.ops.bilinear import resize_bilinear
 from likewise.predict.edges import LARGEST, refine_edges
@@ -59,7 +59,7 @@ class Saliency:
         self.edges = edges
         self.network = open_saliency(model, engine=engine, device=device)
         cache: LRUCache[Hashable, np.ndarray] = LRUCache(CACHED, getsizeof=lambda plane: plane.nbytes)
-        self.cached_plane = cached(cache, key=image_key, lock=Lock())(lambda image: self.network.plane(image))
+        self.cached_plane = cached(cache, key=pixels_key, lock=Lock())(lambda image: self.network.plane(image))
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -80,11 +80,6 @@ class Saliency:
     def map_at(self, image: UInt8[np.ndarray, "h w 3"], side: int) -> Float32[np.ndarray, "side side"]:
         """The map at `side` x `side` pixels; the maps of recent images are cached."""
         return resize_bilinear(self.cached_plane(image), (side, side))
-
-
-def image_key(image: UInt8[np.ndarray, "h w 3"]) -> Hashable:
-    """A cache key from the content of an image."""
-    return image.shape, hashlib.blake2b(np.ascontiguousarray(image).data, digest_size=16).digest()
 
 
 def map_result(

@@ -5,7 +5,6 @@ The file is safetensors with the suffix `.world`; its header states the backbone
 
 from __future__ import annotations
 
-import hashlib
 import json
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from safetensors.numpy import save_file
 from likewise.engine.protocol import FeatureExtractor
 from likewise.errors import WeightsError
 from likewise.io.atomic import write_atomically
+from likewise.io.digests import short_digest
 from likewise.ops.presence import World
 
 
@@ -68,4 +68,4 @@ def load_world(path: str | Path, extractor: FeatureExtractor) -> tuple[World, st
         np.isfinite(array).all() for array in arrays.values()
     ):
         raise WeightsError(f"{path}: a damaged world; make it again")
-    return World(**arrays), hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+    return World(**arrays), short_digest(path)

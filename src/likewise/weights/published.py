@@ -4,7 +4,6 @@ best_model.pt ------------------> import_checkpoint (finds the network) --+
 checkpoint.pth, class names ----> import_scene_checkpoint ----------------+--> a .safetensors file for --model
 """
 
-import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,6 +16,7 @@ from torch import Tensor
 from likewise.errors import WeightsError
 from likewise.io.atomic import write_atomically
 from likewise.io.class_lists import read_class_table
+from likewise.io.digests import file_digest
 from likewise.models.mcibi import from_checkpoint
 from likewise.weights.build import build_model
 from likewise.weights.checkpoint import describe_misfits, find_misfits, load_state, read_state
@@ -41,7 +41,7 @@ def import_checkpoint(method: str, path: str | Path, out: str | Path | None = No
         "format": str(IMPORT_FORMAT),
         "model": name,
         "source": path.name,
-        "source sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+        "source sha256": file_digest(path),
     }
     return name, write_weights(path, out, state, header)
 

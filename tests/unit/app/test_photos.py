@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
-from likewise.app.photos import UnknownError, digest_of
+from likewise.app.photos import UnknownError
 from likewise.app.project import Project
 from likewise.errors import ImageError
+from likewise.io.digests import file_digest
 from likewise.io.images import save_image
 from support.app_client import write_photos
 
@@ -22,7 +23,7 @@ def project(tmp_path):
 def read_all(project):
     """Read headers and digests, as the background does."""
     project.read_headers()
-    project.update_photos({photo.id: {"digest": digest_of(project.path(photo))} for photo in project.present()})
+    project.update_photos({photo.id: {"digest": file_digest(project.path(photo))} for photo in project.present()})
 
 
 def names(project):

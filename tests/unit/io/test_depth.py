@@ -1,6 +1,6 @@
 import numpy as np
 
-from likewise.io.depth import to_8_bits
+from likewise.io.depth import parse_nodata, to_8_bits
 
 HEIGHT, WIDTH = 16, 24
 
@@ -22,3 +22,9 @@ def test_dead_pixels_and_empty_ranges_are_harmless() -> None:
     assert to_8_bits(values)[19, 24] == 255
     for constant in (np.full((3, 4), 7.5), np.zeros((1, 1)), np.full((2, 2), np.nan)):
         assert to_8_bits(constant, nodata=7.5).shape == constant.shape
+
+
+def test_the_value_of_missing_data_is_a_number_or_none() -> None:
+    assert parse_nodata("-9999 \0") == -9999
+    assert parse_nodata("none") is None
+    assert parse_nodata(None) is None

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image, ImageOps
 
 from likewise.errors import ImageError, MissingExtraError, OutputError
-from likewise.io import image_files
+from likewise.io import opening
 from likewise.io.images import read_image, read_scaled, read_size, save_image
 from likewise.io.masks import read_mask
 from likewise.io.resize import resize_image
@@ -408,8 +408,8 @@ def test_a_scaled_image_is_the_whole_one_resized(tmp_path: Path, suffix: str, or
 def test_a_jpeg_is_decoded_at_the_scale_that_is_needed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     save_image(np.zeros((640, 480, 3), np.uint8), tmp_path / "x.jpg")
     decoded: list[tuple[int, int]] = []
-    original = image_files._load
-    monkeypatch.setattr(image_files, "_load", lambda name, image: [original(name, image), decoded.append(image.size)])
+    original = opening._load
+    monkeypatch.setattr(opening, "_load", lambda name, image: [original(name, image), decoded.append(image.size)])
     assert read_scaled((tmp_path / "x.jpg").read_bytes(), 100).pixels.shape == (133, 100, 3)
     assert read_scaled(tmp_path / "x.jpg", 480).pixels.shape == (640, 480, 3)
     assert decoded == [(120, 160), (480, 640)]
@@ -423,7 +423,7 @@ def test_a_strip_is_scaled_to_a_bounded_area() -> None:
 def test_threads_that_start_together_know_the_same_formats():
     """Pillow loads its formats at first use, without a lock of its own; Python's import locks order the threads."""
     code = (
-        "import sys, threading; from likewise.io.image_files import readable_formats as go; found = []\n"
+        "import sys, threading; from likewise.io.opening import readable_formats as go; found = []\n"
         "sys.setswitchinterval(1e-6)\n"
         "barrier = threading.Barrier(8); one = lambda: (barrier.wait(), found.append(tuple(go())))\n"
         "threads = [threading.Thread(target=one) for _ in range(8)]\n"

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from likewise.errors import ImageError
-from likewise.io.paths import ImageFile, find_images, find_mask, natural_order, visible_entries
+from likewise.io.paths import ImageFile, find_images, find_mask, images_in, natural_order, visible_entries
 from support.fakes import noise, save_flat, write_image
 
 
@@ -239,3 +239,10 @@ def test_label_images_that_a_run_wrote_for_other_tools_are_skipped(photos: Path)
         save_flat(photos / name)
     (photos / "out/.likewise").mkdir()
     assert names(find_images([photos])) == ["a.jpg", "voc/b.jpg"]
+
+
+def test_a_folder_without_images_or_that_is_not_there_has_none(photos: Path) -> None:
+    assert images_in(photos) == images_in(photos / "absent") == []
+    save_flat(photos / "a.jpg")
+    save_flat(photos / "out/b.jpg")
+    assert names(images_in(photos, photos / "out")) == ["a.jpg"]

@@ -10,7 +10,8 @@ import pytest
 
 from likewise.errors import OutputError
 from likewise.io.atomic import PART_PREFIX
-from likewise.jobs.records import Records, has_records, locked, stamp_of
+from likewise.io.digests import stamp_of
+from likewise.jobs.records import Records, has_records, locked
 from likewise.jobs.writers import Region, Regions
 from support.fakes import save_flat
 

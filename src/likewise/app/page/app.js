@@ -19,7 +19,12 @@ import { selectionBar, Wall } from "./wall.js";
 
 const { actions } = texts;
 
-const goTo = (hash) => (location.hash === hash ? route() : (location.hash = hash));
+/** Show a screen at once, so that the next key is for it. */
+const goTo = (hash) => {
+  if (location.hash !== hash) history.pushState(null, "", hash);
+  clearProblems();
+  route();
+};
 const wall = new Wall({ onOpen: (id) => goTo(`#/image/${id}`), onSelection: (ids) => selection.show(ids) });
 const selection = selectionBar({
   decide,
@@ -158,7 +163,7 @@ function showWall() {
 }
 
 async function decide(decision) {
-  const ids = wall.targets;
+  const ids = await wall.targets();
   if (!ids.length) return;
   let done = 0;
   for (const id of ids) {

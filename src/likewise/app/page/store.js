@@ -166,23 +166,31 @@ class List {
     store.emit("list");
   }
 
-  async load(number) {
+  /** Return the image at an index once it is loaded; null if there is none, or the server does not answer. */
+  async loaded(index) {
+    if (!this.at(index)) await this.load(Math.floor(index / PAGE));
+    return this.at(index);
+  }
+
+  load(number) {
     const { round } = this;
-    const page = this.pages.get(number);
-    if (page?.asked === round) return;
-    const loading = page ?? { items: [] };
-    loading.asked = round;
-    this.pages.set(number, loading);
+    const page = this.pages.get(number) ?? { items: [] };
+    this.pages.set(number, page);
+    if (page.asked !== round) Object.assign(page, { asked: round, work: this.fetch(number, page, round) });
+    return page.work;
+  }
+
+  async fetch(number, page, round) {
     try {
       const { total, items } = await api.images({ ...this.query, offset: number * PAGE, limit: PAGE });
-      if (this.pages.get(number) !== loading || loading.asked !== round) return;
-      Object.assign(loading, { items, round });
+      if (this.pages.get(number) !== page || page.asked !== round) return this.load(number);
+      Object.assign(page, { items, round });
       this.total = total;
       for (const item of items) this.known.set(item.id, item);
       this.forget(number);
       store.emit("items");
     } catch (error) {
-      loading.asked = null;
+      page.asked = null;
       if (error.status) store.emit("problem", error.message);
     }
   }

@@ -128,7 +128,7 @@ export class Wall {
     if (image && tile.shown === image && tile.isPicked === this.selected.has(image.id) && tile.look === this.look) return;
     if (!image) {
       tile.shown = null;
-      tile.className = "tile";
+      tile.className = isCurrent ? "tile current" : "tile";
       tile.querySelector(".name").textContent = texts.wall.loading;
       tile.image.removeAttribute("src");
       clearTileMask(tile.querySelector("canvas"));
@@ -229,13 +229,13 @@ export class Wall {
       Home: -Infinity,
       End: Infinity,
     };
-    const image = list.at(this.current);
+    const act = (work) => list.loaded(this.current).then((image) => image && work(image.id));
     if (steps[event.key]) {
       const next = Math.min(Math.max(this.current + steps[event.key], 0), list.total - 1);
       if (event.shiftKey) this.selectTo(next);
       this.show(next);
-    } else if (event.key === "Enter" && image) this.onOpen(image.id);
-    else if (event.key === " " && image) this.toggle(image.id);
+    } else if (event.key === "Enter") act(this.onOpen);
+    else if (event.key === " ") act((id) => this.toggle(id));
     else if (event.key === "Escape" && this.selected.size) this.clearSelection();
     else return;
     event.preventDefault();
@@ -255,9 +255,9 @@ export class Wall {
   }
 
   /** The images that a key such as A acts on: the selection, else the current one. */
-  get targets() {
+  async targets() {
     if (this.selected.size) return [...this.selected];
-    const image = list.at(this.current);
+    const image = await list.loaded(this.current);
     return image ? [image.id] : [];
   }
 }

@@ -14,14 +14,14 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from likewise.errors import DataSetError, check_known, warn
+from likewise.errors import DataSetError, check_known, first_of, warn
 from likewise.io.annotations import cellpose, coco, cvat, geojson, label_studio, labelme, masks, voc, yolo
 from likewise.io.annotations.dataset import AnnotatedImage, Annotations, Object, ObjectMask
 from likewise.io.annotations.files import ImageFinder, files_below, json_format, read_json, read_xml, safe_name
 from likewise.io.annotations.outlines import TOLERANCE
 from likewise.io.annotations.shapes import Bitmap, Box, Polygons, RunLengths
 from likewise.io.class_lists import LEGEND
-from likewise.io.paths import OUTPUT_SUFFIXES, Listings, pairing_key, visible_entries
+from likewise.io.paths import ANNOTATION_SUFFIXES, OUTPUT_SUFFIXES, Listings, pairing_key, visible_entries
 
 __all__ = [
     "FORMATS", "AnnotatedImage", "Annotations", "Bitmap", "Box", "Object", "ObjectMask", "Polygons", "RunLengths",
@@ -95,9 +95,9 @@ def read_annotations(path: str | Path, *, images: str | Path | None = None, form
     except DataSetError as error:
         raise (refused_in(path) if format == "mask" else None) or error from None
     if absent := found.absent:
-        names = ", ".join(absent[:NAMED]) + ", ..." * (len(absent) > NAMED)
         warn(
-            f"{path}: {len(absent)} of {len(found)} images are not there: {names}; name their folder, or put them there"
+            f"{path}: {len(absent)} of {len(found)} images are not there: {first_of(absent, NAMED)}; name their "
+            "folder, or put them there"
         )
     return found
 
@@ -185,7 +185,7 @@ def _formats_of(entries: Iterable[Path]) -> list[tuple[str, Path]]:
 
 def annotation_of(image: Path, listings: Listings) -> Path | None:
     """Return the annotation file beside an image: x_seg.npy, x.json, x.geojson, x.xml or x.txt; None without one."""
-    for stem, suffixes in ((f"{image.stem}_seg", (".npy",)), (image.stem, (".json", ".geojson", ".xml", ".txt"))):
+    for stem, suffixes in ((f"{image.stem}_seg", (".npy",)), (image.stem, ANNOTATION_SUFFIXES)):
         files = {file.suffix.lower(): file for file in listings.named(image.parent, stem)}
         for suffix in suffixes:
             if suffix in files:

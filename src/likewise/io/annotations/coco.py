@@ -14,7 +14,7 @@ from pycocotools import mask as coco_mask
 
 from likewise.errors import DataSetError, warn
 from likewise.io.annotations.dataset import AnnotatedImage, Annotations, Object
-from likewise.io.annotations.files import ImageFinder, read_json, write_json
+from likewise.io.annotations.files import ImageFinder, damage_of, read_json, write_json
 from likewise.io.annotations.shapes import (
     Box,
     Polygons,
@@ -39,7 +39,7 @@ def read(path: Path, finder: ImageFinder, document: Any = None) -> Annotations:
         DataSetError: An entry lacks a field, names an image or category that the file does not have, or shares its id.
     """
     document = read_json(path) if document is None else document
-    try:
+    with damage_of(path, "COCO", "an entry"):
         # some tools write ids as texts in one place and as numbers in another
         names = {str(entry["id"]): str(entry["name"]) for entry in document["categories"]}
         entries = _by_id(document["images"], path)
@@ -54,12 +54,6 @@ def read(path: Path, finder: ImageFinder, document: Any = None) -> Annotations:
                 one = Object(names[str(entry["category_id"])], shape, entry.get("score"), crowd)
                 objects[image].append(one)
         images = [AnnotatedImage(name, tuple(objects[name, file]), file, size) for (name, file), size in sizes.items()]
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
-        if isinstance(error, DataSetError):
-            raise
-        raise DataSetError(
-            f"{path}: looks like COCO, but an entry lacks or has an unknown {error}; export it again"
-        ) from error
     left_out = len(document["annotations"]) - sum(len(image.objects) for image in images)
     if left_out:
         warn(f"{path}: {left_out} annotations have neither a polygon, a mask nor a box of numbers, and are left out")

@@ -13,8 +13,8 @@ import numpy as np
 
 from likewise.errors import DataSetError, warn
 from likewise.io.annotations.dataset import AnnotatedImage, Annotations, Object
-from likewise.io.annotations.files import ImageFinder, read_xml, write_text
-from likewise.io.annotations.outlines import outline, single_ring
+from likewise.io.annotations.files import ImageFinder, damage_of, read_xml, write_text
+from likewise.io.annotations.outlines import polygons_of, single_ring
 from likewise.io.annotations.shapes import (
     Box,
     Polygons,
@@ -43,7 +43,7 @@ def read(path: Path, finder: ImageFinder) -> Annotations:
     if root.find("track") is not None:
         raise DataSetError(f"{path}: a video of CVAT; export it as 'CVAT for images 1.1'")
     images, left_out = [], 0
-    try:
+    with damage_of(path, "CVAT for images", "a shape"):
         for entry in root.iter("image"):
             size = int(entry.attrib["height"]), int(entry.attrib["width"])
             objects = []
@@ -54,15 +54,10 @@ def read(path: Path, finder: ImageFinder) -> Annotations:
                     left_out += 1
             name, image = finder.named(entry.attrib["name"], path)
             images.append(AnnotatedImage(name, tuple(objects), image, size))
-    except (KeyError, ValueError) as error:
-        if isinstance(error, DataSetError):
-            raise
-        raise DataSetError(f"{path}: looks like CVAT for images, but a shape lacks or has a wrong {error}") from error
     if left_out:
         warn(f"{path}: {left_out} points, lines or tags, or shapes without numbers, have no area, and are left out")
     listed = [name.text or "" for name in root.iterfind(".//label/name")]
-    used = [one.class_name for image in images for one in image.objects]
-    return Annotations(images, tuple(dict.fromkeys((*listed, *used))), "cvat")
+    return Annotations.of(images, "cvat", listed)
 
 
 def _shape(entry: ElementTree.Element, size: Size) -> Shape:
@@ -123,9 +118,7 @@ def _write_shape(parent: ElementTree.Element, image: AnnotatedImage, one: Object
         edges = dict(zip(("xtl", "ytl", "xbr", "ybr"), (f"{edge:.8g}" for edge in one.shape.edges), strict=True))
         ElementTree.SubElement(parent, "box", common | edges)
         return
-    polygons = one.shape if isinstance(one.shape, Polygons) else outline(image.mask_of(one), tolerance)
-    ring = single_ring(polygons)
-    if ring is not None:
+    if (ring := single_ring(polygons_of(image, one, tolerance))) is not None:
         points = ";".join(f"{x:.8g},{y:.8g}" for x, y in ring.tolist())
         ElementTree.SubElement(parent, "polygon", common | {"points": points})
         return

@@ -8,12 +8,13 @@ from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Bool
+from jaxtyping import Bool, UInt8
 
-from likewise.errors import ArgumentError, DataSetError, check_known, counted, warn
+from likewise.errors import ArgumentError, DataSetError, check_known, counted, first_of, warn
 from likewise.io.annotations.shapes import Box, Shape, Size, scaled, turned
-from likewise.io.image_files import TRANSPOSED, format_size
 from likewise.io.images import read_image, read_size
+from likewise.io.labels import IGNORE
+from likewise.io.opening import TRANSPOSED, format_size
 
 
 @dataclass(frozen=True)
@@ -95,6 +96,14 @@ class AnnotatedImage:
             self, objects=tuple(replace(one, shape=fitted(one.shape)) for one in self.objects), size_given=size
         )
 
+    def labels(self, classes: Sequence[str], *, crowds: bool = True) -> UInt8[np.ndarray, "h w"]:
+        """Return i + 1 for `classes[i]`, 0 for background and, with `crowds`, `IGNORE` for them."""
+        found = np.zeros(self.size, np.uint8)
+        for one in self.objects:
+            if crowds or not one.crowd:
+                found[self.mask_of(one)] = IGNORE if one.crowd else classes.index(one.class_name) + 1
+        return found
+
     def mask(self, class_name: str, *, crowd: bool = False) -> Bool[np.ndarray, "h w"]:
         """Return the pixels of all objects of a class, or of all its crowds."""
         found = np.zeros(self.size, bool)
@@ -146,13 +155,19 @@ class Annotations:
     classes: tuple[str, ...]
     format: str = ""
 
+    @classmethod
+    def of(cls, images: Sequence[AnnotatedImage], format: str, listed: Iterable[str] = ()) -> Annotations:
+        """Return images with the classes that their file lists, then those of their objects."""
+        used = (one.class_name for image in images for one in image.objects)
+        return cls(images, tuple(dict.fromkeys((*listed, *used))), format)
+
     def __len__(self) -> int:
         """The number of images."""
         return len(self.images)
 
     def __repr__(self) -> str:
-        names = ", ".join(self.classes[:6]) + ", ..." * (len(self.classes) > 6)
-        return f"<{type(self).__name__} of {counted(len(self.images), 'image')}, {self.format}: {names}>"
+        images = counted(len(self.images), "image")
+        return f"<{type(self).__name__} of {images}, {self.format}: {first_of(self.classes, 6)}>"
 
     @property
     def absent(self) -> list[str]:

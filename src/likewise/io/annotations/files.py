@@ -7,14 +7,21 @@ import itertools
 import json
 import re
 import urllib.parse
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any
 from xml.etree import ElementTree
 
+import numpy as np
+from jaxtyping import UInt8
+from PIL import Image
+
 from likewise.errors import DataSetError, warn
 from likewise.io.annotations.dataset import AnnotatedImage
 from likewise.io.atomic import write_atomically
+from likewise.io.class_lists import voc_palette
+from likewise.io.images import save_pillow
 from likewise.io.paths import (
     IMAGE_FOLDERS,
     IMAGE_SUFFIXES,
@@ -212,6 +219,22 @@ def read_json(path: Path) -> Any:
         raise DataSetError(f"{path}: {looks}, but is damaged or cut off ({error}); export it again") from error
 
 
+@contextmanager
+def damage_of(source: Path | str, title: str, part: str) -> Iterator[None]:
+    """Turn errors about the content of a document in the block into a `DataSetError`.
+
+    Args:
+        title: Of the format.
+        part: What of a document lacks a field or has a wrong one, such as "a shape".
+    """
+    try:
+        yield
+    except DataSetError:
+        raise
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:
+        raise DataSetError(f"{source}: looks like {title}, but {part} lacks or has a wrong {error}") from error
+
+
 def json_format(document: Any, path: Path) -> str:
     """Return the format of a JSON document, a key of `JSON_FORMATS`.
 
@@ -263,6 +286,13 @@ def write_json(path: Path, document: Any, **options: Any) -> None:
     """Write JSON atomically, in ASCII."""
     with write_atomically(path) as part:
         part.write_text(json.dumps(document, **options), encoding="utf-8")
+
+
+def save_palette(labels: UInt8[np.ndarray, "h w"], path: Path) -> None:
+    """Write a label map as an image with PASCAL VOC's colours."""
+    image = Image.fromarray(labels)
+    image.putpalette([number for colour in voc_palette() for number in colour])
+    save_pillow(image, path)
 
 
 def write_text(path: Path, text: str) -> None:

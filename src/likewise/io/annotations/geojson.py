@@ -12,8 +12,8 @@ from typing import Any
 
 from likewise.errors import DataSetError, warn
 from likewise.io.annotations.dataset import AnnotatedImage, Annotations, Object
-from likewise.io.annotations.files import ImageFinder, files_below, output_path, read_each, read_json
-from likewise.io.annotations.outlines import outline
+from likewise.io.annotations.files import ImageFinder, damage_of, files_below, output_path, read_each, read_json
+from likewise.io.annotations.outlines import polygons_of
 from likewise.io.annotations.shapes import Polygons, Ring, ShapeError, ring_of
 from likewise.io.atomic import write_atomically
 
@@ -26,9 +26,7 @@ UNNAMED = "object"
 def read(path: Path, finder: ImageFinder, document: Any = None) -> Annotations:
     """Return the image of a file, or those of all .geojson files in a folder. The image has the stem of its file."""
     files = [path] if path.is_file() else files_below(path, ".geojson")
-    images = read_each(files, lambda file: _read_image(file, finder, document))
-    classes = dict.fromkeys(one.class_name for image in images for one in image.objects)
-    return Annotations(images, tuple(classes), "geojson")
+    return Annotations.of(read_each(files, lambda file: _read_image(file, finder, document)), "geojson")
 
 
 def _read_image(path: Path, finder: ImageFinder, document: Any) -> AnnotatedImage:
@@ -37,7 +35,7 @@ def _read_image(path: Path, finder: ImageFinder, document: Any) -> AnnotatedImag
     if isinstance(document, dict) and document.get("crs"):
         raise DataSetError(f"{path}: is in units of a map (its crs); GeoJSON is read in pixels, as QuPath writes it")
     objects, left_out = [], 0
-    try:
+    with damage_of(path, "GeoJSON", "a feature"):
         for feature in features:
             geometry = feature["geometry"] or {"type": None}
             if geometry["type"] not in ("Polygon", "MultiPolygon"):
@@ -56,8 +54,6 @@ def _read_image(path: Path, finder: ImageFinder, document: Any) -> AnnotatedImag
             score = properties.get("score")
             score = float(score) if isinstance(score, int | float) else None
             objects.append(Object(_class_name(properties), Polygons(rings), score))
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
-        raise DataSetError(f"{path}: looks like GeoJSON, but a feature lacks or has a wrong {error}") from error
     if left_out:
         warn(f"{path}: {left_out} points or lines, or shapes without numbers, have no area, and are left out")
     image = finder.of_stem(path)
@@ -76,12 +72,7 @@ def _class_name(properties: dict[str, Any]) -> str:
 def write(images: Iterable[AnnotatedImage], classes: tuple[str, ...], folder: Path, tolerance: float) -> None:
     """Write a file for each image, in pixels. Boxes become polygons, and crowds objects."""
     for image in images:
-        features = [
-            (one.class_name, one.score, outline(image.mask_of(one), tolerance))
-            if not isinstance(one.shape, Polygons)
-            else (one.class_name, one.score, one.shape)
-            for one in image.objects
-        ]
+        features = [(one.class_name, one.score, polygons_of(image, one, tolerance)) for one in image.objects]
         write_features(output_path(folder, image.name, ".geojson"), features)
 
 

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import re
 import urllib.parse
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import Any
 from xml.sax.saxutils import quoteattr
@@ -18,8 +18,8 @@ from jaxtyping import Bool, UInt8
 
 from likewise.errors import DataSetError, warn
 from likewise.io.annotations.dataset import AnnotatedImage, Annotations, Object
-from likewise.io.annotations.files import ImageFinder, read_json, safe_name, write_json, write_text
-from likewise.io.annotations.outlines import TOLERANCE, outline, single_ring
+from likewise.io.annotations.files import ImageFinder, damage_of, read_json, safe_name, write_json, write_text
+from likewise.io.annotations.outlines import TOLERANCE, outline, polygons_of, single_ring
 from likewise.io.annotations.shapes import (
     Box,
     Polygons,
@@ -41,6 +41,9 @@ KINDS = {"brush": "brushlabels", "polygon": "polygonlabels", "rectangle": "recta
 CONFIG = "label-studio-config.xml"
 """The labelling interface that the written file belongs to."""
 
+DAMAGED = "Label Studio", "a task"
+"""What an error about an export is about."""
+
 LOCAL_FILES = "/data/local-files/?d="
 """Prefix of an image in Label Studio's local file storage."""
 
@@ -55,7 +58,7 @@ def read(path: Path, finder: ImageFinder, document: Any = None) -> Annotations:
     """
     tasks = read_json(path) if document is None else document
     images, left_out = [], 0
-    with _damage_of(path):
+    with damage_of(path, *DAMAGED):
         for task in tasks if isinstance(tasks, list) else [tasks]:
             name = _image_name(task, path)
             results, predicted = _results(task)
@@ -64,8 +67,7 @@ def read(path: Path, finder: ImageFinder, document: Any = None) -> Annotations:
             image = finder.find(name) or finder.find(_UPLOAD.sub("", name))
             images.append(AnnotatedImage(name, objects, image, size))
     _warn_of(left_out, path)
-    classes = dict.fromkeys(one.class_name for image in images for one in image.objects)
-    return Annotations(images, tuple(classes), "label-studio")
+    return Annotations.of(images, "label-studio")
 
 
 def read_results(results: Sequence[dict[str, Any]], source: Path | str) -> tuple[tuple[Object, ...], Size | None]:
@@ -77,20 +79,10 @@ def read_results(results: Sequence[dict[str, Any]], source: Path | str) -> tuple
     Raises:
         DataSetError: A result that lacks a field.
     """
-    with _damage_of(source):
+    with damage_of(source, *DAMAGED):
         objects, size, left_out = _objects(results, predicted=False)
     _warn_of(left_out, source)
     return objects, size
-
-
-@contextmanager
-def _damage_of(source: Path | str) -> Iterator[None]:
-    try:
-        yield
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError) as error:
-        if isinstance(error, DataSetError):
-            raise
-        raise DataSetError(f"{source}: looks like Label Studio, but a task lacks or has a wrong {error}") from error
 
 
 def _warn_of(left_out: int, source: Path | str) -> None:
@@ -240,12 +232,9 @@ def write(images: Iterable[AnnotatedImage], classes: tuple[str, ...], path: Path
 
 
 def _written(image: AnnotatedImage, one: Object, tolerance: float) -> dict[str, Any]:
-    polygons = one.shape
-    if not isinstance(one.shape, Box | Polygons):
-        polygons = outline(image.mask_of(one), tolerance)
     if isinstance(one.shape, Box):
         kind, value = "rectangle", _rectangle(one.shape.edges, image.size)
-    elif isinstance(polygons, Polygons) and (ring := single_ring(polygons)) is not None:
+    elif (ring := single_ring(polygons_of(image, one, tolerance))) is not None:
         kind, value = "polygon", _polygon(ring, image.size)
     else:
         kind, value = "brush", _brush(image.mask_of(one))

@@ -6,7 +6,6 @@ https://github.com/wkentaro/labelme
 from __future__ import annotations
 
 import base64
-import binascii
 import io
 import os
 from collections.abc import Iterable
@@ -20,13 +19,14 @@ from likewise.errors import DataSetError, counted, warn
 from likewise.io.annotations.dataset import AnnotatedImage, Annotations, Object
 from likewise.io.annotations.files import (
     ImageFinder,
+    damage_of,
     files_below,
     output_path,
     read_each,
     read_json,
     write_json,
 )
-from likewise.io.annotations.outlines import outline, single_ring
+from likewise.io.annotations.outlines import polygons_of, single_ring
 from likewise.io.annotations.shapes import (
     Box,
     Polygons,
@@ -50,9 +50,7 @@ VERSION = "5.5.0"
 def read(path: Path, finder: ImageFinder) -> Annotations:
     """Return the image of a file, or those of all labelme files in a folder."""
     files = [path] if path.is_file() else [file for file in files_below(path, ".json") if may_be_file(file)]
-    images = read_each(files, lambda file: _read_image(file, finder))
-    classes = dict.fromkeys(one.class_name for image in images for one in image.objects)
-    return Annotations(images, tuple(classes), "labelme")
+    return Annotations.of(read_each(files, lambda file: _read_image(file, finder)), "labelme")
 
 
 def may_be_file(path: Path) -> bool:
@@ -66,7 +64,7 @@ def may_be_file(path: Path) -> bool:
 
 def _read_image(path: Path, finder: ImageFinder) -> AnnotatedImage:
     document = read_json(path)
-    try:
+    with damage_of(path, "labelme", "a shape"):
         # the path is relative to the file and may lead out of its folder: only its end counts
         given = PurePosixPath(str(document.get("imagePath") or path.stem).replace("\\", "/"))
         end = PurePosixPath(*(part for part in given.parts if part not in ("..", "/") and ":" not in part))
@@ -94,10 +92,6 @@ def _read_image(path: Path, finder: ImageFinder) -> AnnotatedImage:
                 objects.append(Object(str(shapes[0]["label"]), _shape(shapes, own_size), _score(shapes[0])))
             except ShapeError:
                 left_out += 1
-    except (KeyError, TypeError, ValueError, AttributeError, binascii.Error) as error:
-        if isinstance(error, DataSetError):
-            raise
-        raise DataSetError(f"{path}: looks like labelme, but a shape lacks or has a wrong {error}") from error
     if left_out:
         warn(f"{path}: {counted(left_out, 'shape')} without three corners or without numbers left out")
     return AnnotatedImage(name, tuple(objects), image, own_size)
@@ -173,9 +167,7 @@ def _written(image: AnnotatedImage, one: Object, tolerance: float) -> dict[str, 
     if isinstance(one.shape, Box):
         left, top, right, bottom = one.shape.edges
         return shape | {"shape_type": "rectangle", "points": [[left, top], [right, bottom]]}
-    polygons = one.shape if isinstance(one.shape, Polygons) else outline(image.mask_of(one), tolerance)
-    ring = single_ring(polygons)
-    if ring is not None:
+    if (ring := single_ring(polygons_of(image, one, tolerance))) is not None:
         return shape | {"shape_type": "polygon", "points": ring.tolist()}
     mask = image.mask_of(one)
     left, top, right, bottom = bounds(mask)

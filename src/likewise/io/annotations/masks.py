@@ -10,15 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from likewise.errors import DataSetError, requires_extra
 from likewise.io.annotations.dataset import AnnotatedImage, Annotations, Object
-from likewise.io.annotations.files import ImageFinder, output_path
+from likewise.io.annotations.files import ImageFinder, output_path, save_palette
 from likewise.io.annotations.shapes import Bitmap, bounds, encode_values
 from likewise.io.atomic import write_atomically
 from likewise.io.class_lists import LEGEND, NamedLabel, read_palette, voc_palette
-from likewise.io.images import save_image, save_pillow
+from likewise.io.images import save_image
 from likewise.io.labels import IGNORE
 from likewise.io.masks import read_labels
 from likewise.io.paths import OUTPUT_SUFFIXES, Listings, find_images, find_mask
@@ -63,9 +62,8 @@ def read(path: Path, finder: ImageFinder) -> Annotations:
         images.append(AnnotatedImage(file.name, objects, file.path))
     if not images:
         raise DataSetError(f"{path}: no image in this folder has a mask")
-    used = [one.class_name for image in images for one in image.objects]
     named = [each.name for label, each in legend.items() if label != 0 or each.name != "background"]
-    return Annotations(images, tuple(dict.fromkeys((*named, *used))), "mask")
+    return Annotations.of(images, "mask", named)
 
 
 def _labelled(mask: Path, legend: dict[int | None, NamedLabel]) -> tuple[Object, ...]:
@@ -93,20 +91,15 @@ def write(images: Iterable[AnnotatedImage], classes: tuple[str, ...], folder: Pa
     """
     if len(classes) >= IGNORE:
         raise DataSetError(f"{len(classes)} classes; a palette PNG has room for {IGNORE - 1}")
-    colours = voc_palette()
     for image in images:
-        labels = np.zeros(image.size, np.uint8)
-        for one in image.objects:
-            labels[image.mask_of(one)] = IGNORE if one.crowd else classes.index(one.class_name) + 1
-        path = output_path(folder, image.name, OUTPUT_SUFFIXES["mask"])
+        labels, path = image.labels(classes), output_path(folder, image.name, OUTPUT_SUFFIXES["mask"])
         if len(classes) == 1:
             save_image(labels == 1, path)
-            continue
-        drawn = Image.fromarray(labels)
-        drawn.putpalette([number for colour in colours for number in colour])
-        save_pillow(drawn, path)
+        else:
+            save_palette(labels, path)
     if len(classes) != 1:
-        rows = [(label, name, *colours[label]) for label, name in enumerate(("background", *classes))]
+        named = zip(("background", *classes), voc_palette(), strict=False)
+        rows = [(label, name, *colour) for label, (name, colour) in enumerate(named)]
         _write_rows(folder / LEGEND, ("label", "class", "red", "green", "blue"), rows)
 
 

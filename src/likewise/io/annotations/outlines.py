@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Bool
 
+from likewise.io.annotations.dataset import AnnotatedImage, Object
 from likewise.io.annotations.shapes import Polygons, Ring, bounds
 from likewise.io.components import label_pieces
 
@@ -28,6 +29,11 @@ def outline(mask: Bool[np.ndarray, "h w"], tolerance: float = TOLERANCE) -> Poly
         rings.sort(key=area, reverse=True)  # the outer ring runs clockwise on the screen, holes the other way
         found.append(tuple(simplify(ring, tolerance) for ring in rings))
     return Polygons(tuple(found))
+
+
+def polygons_of(image: AnnotatedImage, one: Object, tolerance: float) -> Polygons:
+    """Return the polygons of an object; of another shape, the `outline` of its mask."""
+    return one.shape if isinstance(one.shape, Polygons) else outline(image.mask_of(one), tolerance)
 
 
 def area(ring: Ring) -> float:

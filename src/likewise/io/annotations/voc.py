@@ -12,7 +12,6 @@ from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
-from PIL import Image
 
 from likewise.errors import DataSetError
 from likewise.io.annotations.dataset import AnnotatedImage, Annotations, Object
@@ -23,11 +22,12 @@ from likewise.io.annotations.files import (
     read_each,
     read_xml,
     safe_name,
+    save_palette,
     write_text,
 )
 from likewise.io.annotations.shapes import Box, bounds, encode_values
 from likewise.io.class_lists import PASCAL, read_class_table, read_palette, voc_palette
-from likewise.io.images import save_image, save_pillow
+from likewise.io.images import save_image
 from likewise.io.labels import IGNORE
 from likewise.io.masks import Colour
 from likewise.io.paths import visible_entries
@@ -46,8 +46,7 @@ def read(path: Path, finder: ImageFinder) -> Annotations:
     PNG. Class names are those of ``labelmap.txt`` or ``class_names.txt``, else VOC's own.
     """
     if path.is_file():
-        image = _read_boxes(path, finder)
-        return Annotations([image], tuple(dict.fromkeys(one.class_name for one in image.objects)), "voc")
+        return Annotations.of([_read_boxes(path, finder)], "voc")
     masks, boxes = _files(path / CLASSES, ".png"), _files(path / BOXES, ".xml")
     boxes = boxes or dict(_beside_images(path, ("annotation", "damaged")))
     if not masks and not boxes:
@@ -60,8 +59,7 @@ def read(path: Path, finder: ImageFinder) -> Annotations:
         file = finder.of_stem(path / stem, stem)
         name = boxed.name if boxed else f"{stem}{file.suffix if file else '.jpg'}"
         images.append(AnnotatedImage(name, objects, file, size))
-    used = [one.class_name for image in images for one in image.objects]
-    return Annotations(images, tuple(dict.fromkeys((*names.values(), *used) if _own_names(path) else used)), "voc")
+    return Annotations.of(images, "voc", names.values() if _own_names(path) else ())
 
 
 def is_folder(folder: Path) -> bool:
@@ -176,7 +174,7 @@ def write(images: Iterable[AnnotatedImage], classes: tuple[str, ...], folder: Pa
     """
     if len(classes) >= IGNORE:
         raise DataSetError(f"{len(classes)} classes; a palette PNG has room for {IGNORE - 1}")
-    colours, stems = voc_palette(), []
+    stems = []
     for image in images:
         labels, objects = np.zeros(image.size, np.uint8), np.zeros(image.size, np.int64)
         root = ElementTree.Element("annotation")
@@ -193,25 +191,19 @@ def write(images: Iterable[AnnotatedImage], classes: tuple[str, ...], folder: Pa
                 _write_box(root, one.class_name, (left + 1, top + 1, right, bottom))
         stem = str(PurePosixPath(safe_name(image.name, folder)).with_suffix(""))
         stems.append(stem)
-        _save_palette(labels, colours, output_path(folder / CLASSES, image.name, ".png"))
+        save_palette(labels, output_path(folder / CLASSES, image.name, ".png"))
         place = output_path(folder / OBJECTS, image.name, ".png")
         if objects.max(initial=0) < 256:
-            _save_palette(objects.astype(np.uint8), colours, place)
+            save_palette(objects.astype(np.uint8), place)
         else:
             save_image(np.array(voc_palette(int(objects.max()) + 1), np.uint8)[objects], place)
         ElementTree.indent(root)
         text = ElementTree.tostring(root, encoding="unicode") + "\n"
         write_text(output_path(folder / BOXES, image.name, ".xml"), text)
-    named = zip(("background", *classes), colours, strict=False)
+    named = zip(("background", *classes), voc_palette(), strict=False)
     lines = [f"{name}:{red},{green},{blue}::" for name, (red, green, blue) in named]
     write_text(folder / LABELMAP, "\n".join(["# label:color_rgb:parts:actions", *lines]) + "\n")
     write_text(folder / "ImageSets/Segmentation/default.txt", "".join(f"{stem}\n" for stem in stems))
-
-
-def _save_palette(labels: np.ndarray, colours: list[Colour], path: Path) -> None:
-    image = Image.fromarray(labels)
-    image.putpalette([number for colour in colours for number in colour])
-    save_pillow(image, path)
 
 
 def _write_box(root: ElementTree.Element, name: str, edges: tuple[float, ...]) -> None:

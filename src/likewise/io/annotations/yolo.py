@@ -23,7 +23,7 @@ from likewise.io.annotations.files import (
     read_each,
     write_text,
 )
-from likewise.io.annotations.outlines import join, outline
+from likewise.io.annotations.outlines import join, polygons_of
 from likewise.io.annotations.shapes import Box, Polygons, Shape, ring_of
 from likewise.io.class_lists import read_class_table, read_lines
 from likewise.io.images import read_size
@@ -179,7 +179,7 @@ def write(images: Iterable[AnnotatedImage], classes: tuple[str, ...], folder: Pa
                 numbers = np.array([(left + right) / 2, (top + bottom) / 2, right - left, bottom - top])
                 numbers /= (width, height, width, height)
             else:
-                shape = one.shape if isinstance(one.shape, Polygons) else outline(image.mask_of(one), tolerance)
+                shape = polygons_of(image, one, tolerance)
                 if not shape.parts:
                     continue
                 numbers = (join(shape) / (width, height)).clip(0, 1).ravel()

@@ -18,9 +18,9 @@ from pycocotools import mask as coco_mask
 
 from likewise.engine.threads import one_blas_thread
 from likewise.errors import LikewiseError, OutputError
-from likewise.io.image_files import readable_formats
 from likewise.io.images import ScaledImage, read_scaled
 from likewise.io.memory import default_budget, parse_size
+from likewise.io.opening import readable_formats
 from likewise.io.prefetch import prefetch
 from likewise.jobs.pipeline import BYTES_PER_CLASS, BYTES_PER_PIXEL, check_memory, reason_of
 from likewise.jobs.shards.plan import CONCEPT, MODEL, Plan, read_plan, rows_of_shard, settings_of

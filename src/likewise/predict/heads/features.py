@@ -11,9 +11,7 @@ from jaxtyping import Float32, UInt8
 
 from likewise.engine.protocol import FeatureExtractor, Features
 from likewise.ops.presence import World
-from likewise.ops.prototypes import (
-    concat_levels,
-)
+from likewise.ops.prototypes import concat_levels
 from likewise.predict.concept import Concept
 from likewise.predict.heads.protocol import Found, Mask
 from likewise.predict.inputs import Pixels

@@ -10,11 +10,7 @@ from jaxtyping import Float32, UInt8
 from likewise.engine.protocol import FeatureExtractor
 from likewise.ops.bilinear import resize_bilinear
 from likewise.ops.presence import World
-from likewise.ops.prototypes import (
-    cosine,
-    masked_mean,
-    softmax,
-)
+from likewise.ops.prototypes import cosine, masked_mean, softmax
 from likewise.predict.heads.features import Encoded, FeatureHead, Prepared
 from likewise.predict.heads.protocol import Found, Mask
 from likewise.predict.inputs import Pixels

@@ -76,7 +76,8 @@ class Project:
             except LikewiseError as error:
                 log.warning("project %s, annotation %d is no example yet: %s", self.folder.name, record.id, error)
         self._parts = parts
-        concept = merge(list(parts.values()))
+        own = list(parts.values())
+        concept = own[0].merged(*own[1:]).without_unshown() if own else None
         if concept is None:
             self.segmenter = None
             (self.folder / CONCEPT).unlink(missing_ok=True)
@@ -128,11 +129,6 @@ def version_of(segmenter: Segmenter | None) -> str:
     concept = segmenter.concept
     count = sum(map(concept.examples_at, range(len(concept))))
     return f"likewise, {counted(count, 'example')}, {concept.digest()[:6]}"
-
-
-def merge(parts: Sequence[Concept]) -> Concept | None:
-    """Return one concept of several; None without an example that shows a class."""
-    return parts[0].merged(*parts[1:]).without_unshown() if parts else None
 
 
 def classes_in(record: Record) -> set[str]:

@@ -19,9 +19,9 @@ from fastapi import APIRouter, Depends, FastAPI, HTTPException, Request
 from fastapi.responses import JSONResponse
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
-from likewise.app.server import listen
 from likewise.engine.threads import one_blas_thread
 from likewise.errors import ArgumentError, LikewiseError, OutputError
+from likewise.io.listening import listen
 from likewise.predict.few_shot import FewShot
 from likewise.serve.bounds import QUEUE, Slots, read_body
 from likewise.serve.label_studio.backend import Backend, Payload
@@ -176,7 +176,7 @@ def serve(
     client = Client(label_studio, api_key, images_from)
     projects = Projects(folder, few_shot, Images(client, local_files))
     projects.warm()
-    listening = listen(host, port)
+    listening = listen(host, [port])
     app = create_app(Backend(projects), token=token, workers=workers, hosts=hosts_of(host))
     logging.basicConfig(format="likewise: %(message)s")
     logging.getLogger("likewise").setLevel(logging.INFO)

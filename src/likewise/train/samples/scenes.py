@@ -13,10 +13,10 @@ from torch import Tensor
 
 from likewise.data.augmentation import Augmentation
 from likewise.data.scenes import Scene, SceneSet
-from likewise.errors import DataSetError, ImageError, counted
-from likewise.io.image_files import TRANSPOSED, format_size
+from likewise.errors import DataSetError, ImageError, counted, first_of
 from likewise.io.images import read_image, read_size
 from likewise.io.labels import IGNORE
+from likewise.io.opening import TRANSPOSED, format_size
 from likewise.io.resize import resize_image, resize_labels
 from likewise.metrics.scenes import SceneIoU
 from likewise.ops.features import resize
@@ -184,7 +184,7 @@ def count_class_pixels(
     """
     problems: list[str] = []
 
-    def counted(scenes: SceneSet, scene: Scene) -> np.ndarray:
+    def count(scenes: SceneSet, scene: Scene) -> np.ndarray:
         try:
             labels = scenes.read_labels(scene.labels)
             _check_size(scene, labels.shape, skip_unreadable=skip_unreadable)
@@ -194,12 +194,12 @@ def count_class_pixels(
         return np.bincount(labels.ravel(), minlength=IGNORE + 1)
 
     with ThreadPoolExecutor() as readers:
-        total = sum(readers.map(lambda scene: counted(training, scene), training.scenes), np.zeros(IGNORE + 1, int))
+        total = sum(readers.map(lambda scene: count(training, scene), training.scenes), np.zeros(IGNORE + 1, int))
         if held is not None:
             readable = len(problems)
-            labelled = sum(readers.map(lambda scene: counted(held, scene)[:IGNORE].sum(), held.scenes))
+            labelled = sum(readers.map(lambda scene: count(held, scene)[:IGNORE].sum(), held.scenes))
             if not labelled and len(problems) == readable:
-                names = ", ".join(scene.image.stem for scene in held.scenes[:4]) + ", ..." * (len(held.scenes) > 4)
+                names = first_of([scene.image.stem for scene in held.scenes], 4)
                 problems.append(
                     f"{held.name} ({len(held.scenes)} for validation: {names}) has no labelled pixel, only {IGNORE} "
                     "(ignored): label it, or choose other images with data.keep_every"
@@ -207,8 +207,7 @@ def count_class_pixels(
     if problems:
         listed = sorted(problems)[:MAX_LISTED]
         more = f"; and {len(problems) - MAX_LISTED} more" if len(problems) > MAX_LISTED else ""
-        count = f"{len(problems)} problem{'s' * (len(problems) > 1)}"
-        raise DataSetError(f"{training.name}: {count}: {'; '.join(listed)}{more}")
+        raise DataSetError(f"{training.name}: {counted(len(problems), 'problem')}: {'; '.join(listed)}{more}")
     return total[: len(training.classes)], int(total[IGNORE])
 
 

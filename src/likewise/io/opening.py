@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from likewise.errors import ImageError, requires_extra
+from likewise.io.depth import NODATA, parse_nodata
 
 Source = str | Path | Image.Image | np.ndarray | bytes | BinaryIO | Any
 """What `read_image` accepts; `Any` stands for a torch tensor, since this module does not import torch."""
@@ -25,7 +26,7 @@ TRANSPOSED = (5, 6, 7, 8)
 LOSSY = ("JPEG", "MPO", "WEBP", "AVIF", "HEIF", "JPEG2000")
 """Pillow's names of formats that may change a value a little."""
 
-_MIN_IS_WHITE, _PHOTOMETRIC, _NODATA = 0, 262, 42113
+_MIN_IS_WHITE, _PHOTOMETRIC = 0, 262
 _OTHER_BYTE = {";16L": ";16B", ";16B": ";16L", ";16N": ";16B" if sys.byteorder == "little" else ";16L"}
 
 _HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
@@ -106,7 +107,7 @@ def open_file(source: Source, short: int | None = None) -> Opened:
             tags = getattr(image, "tag_v2", {})
             inverted = tags.get(_PHOTOMETRIC) == _MIN_IS_WHITE and image.mode == "L"
             upright, size = _decode_scaled(name, image, short)
-            opened = Opened(name, upright, size, image.format, inverted, _number(tags.get(_NODATA)))
+            opened = Opened(name, upright, size, image.format, inverted, parse_nodata(tags.get(NODATA)))
         again = file.getvalue() if isinstance(file, io.BytesIO) else file
         return replace(opened, low=_low_bytes(name, file), again=again)
     except UnidentifiedImageError:
@@ -140,13 +141,6 @@ def _low_bytes(name: str, file: Path | io.BytesIO) -> Image.Image | None:
             swapped.append(tile._replace(args=(mode, *rest) if isinstance(tile.args, tuple) else mode))
         image.tile = swapped
         return _decode(name, image)
-
-
-def _number(text: object) -> float | None:
-    try:
-        return float(str(text).strip("\0 "))
-    except ValueError:
-        return None
 
 
 def readable_formats() -> list[str]:
