@@ -106,6 +106,7 @@ def process_images(
     windowed: Windowed | None = None,
     at_once: int = 1,
     refresh: Collection[str] = (),
+    begin: Callable[[], None] | None = None,
     progress: Progress | None = None,
 ) -> Report:
     """Segment each image and write its outputs to ``out/<name without suffix>.mask.png`` and so on.
@@ -132,6 +133,7 @@ def process_images(
         windowed: Writes the images that it takes, in place of `segment`.
         at_once: Images that `segment` gets at the same time, from as many threads.
         refresh: Settings that may differ from those of an earlier run; finished images are then processed again.
+        begin: Called before the first image; not in a dry run, nor if no image is to be processed.
         progress: Called after each image, and once at the start with the number of skipped images.
 
     Returns:
@@ -168,6 +170,8 @@ def process_images(
             report.planned = len(pending)
             return report
         records.start()
+        if begin and pending:
+            begin()
         if progress:
             progress(len(jobs) - len(pending), len(jobs))
         cost = BYTES_PER_PIXEL + BYTES_PER_CLASS * (len(classes) - 1)
