@@ -12,7 +12,6 @@ from collections.abc import Callable, Collection, Container, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, Protocol, runtime_checkable
 
 from likewise.engine.threads import one_blas_thread
@@ -31,6 +30,7 @@ from likewise.jobs.writers import (
     Regions,
     Result,
     check_formats,
+    encode,
     regions_of,
     regions_of_file,
     write_legend,
@@ -204,13 +204,10 @@ def _process_stream(
         raise ArgumentError(
             f"standard input and output take one image and one file: give -o - and a --format of {', '.join(WRITERS)}"
         )
-    (file,), suffix = images, WRITERS[formats[0]][0]
+    (file,) = images
     image = read_scaled(sys.stdin.buffer if str(file.path) == STREAM else file.source, short)
-    with TemporaryDirectory() as folder:
-        path = Path(folder) / f"image{suffix}"
-        WRITERS[formats[0]][1](image, segment(image, file), path)
-        sys.stdout.buffer.write(path.read_bytes())
-        sys.stdout.buffer.flush()
+    sys.stdout.buffer.write(encode(formats[0], image, segment(image, file)))
+    sys.stdout.buffer.flush()
     return Report(done=1)
 
 

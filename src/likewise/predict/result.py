@@ -164,6 +164,8 @@ class SceneResult(EqualByValue):
 
     first_label = 0
     """The label of `classes[0]`: there is no background."""
+    presences = None
+    """Not judged."""
 
     def __repr__(self) -> str:
         height, width = self.labels.shape
