@@ -38,10 +38,11 @@ if TYPE_CHECKING:
     from likewise.io.raster import TiffPage
     from likewise.jobs.convert import convert_annotations
     from likewise.jobs.cosegment import GroupReport, cosegment_folder
+    from likewise.jobs.learn import learn_concept
     from likewise.jobs.parse import parse_folder
     from likewise.jobs.pipeline import Report
     from likewise.jobs.saliency import saliency_folder
-    from likewise.jobs.segment import learn_concept, segment_folder
+    from likewise.jobs.segment import segment_folder
     from likewise.predict.co_saliency import CoSaliency, Group
     from likewise.predict.concept import Concept
     from likewise.predict.consensus import Consensus
@@ -76,10 +77,11 @@ _MODULES = {
     "io.raster": ("TiffPage",),
     "jobs.convert": ("convert_annotations",),
     "jobs.cosegment": ("GroupReport", "cosegment_folder"),
+    "jobs.learn": ("learn_concept",),
     "jobs.parse": ("parse_folder",),
     "jobs.pipeline": ("Report",),
     "jobs.saliency": ("saliency_folder",),
-    "jobs.segment": ("learn_concept", "segment_folder"),
+    "jobs.segment": ("segment_folder",),
     "predict.co_saliency": ("CoSaliency", "Group"),
     "predict.concept": ("Concept",),
     "predict.consensus": ("Consensus",),

@@ -75,7 +75,7 @@ def plan(
 
     [dim]likewise jobs plan s3://bucket/photos --like cat.concept -o s3://bucket/masks[/dim]
     """
-    from likewise.jobs.segment import learn_concept
+    from likewise.jobs.learn import learn_concept
     from likewise.jobs.shards.plan import plan_job
 
     judging = {"presence": 0.0 if always else presence, "world": world}

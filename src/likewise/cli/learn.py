@@ -43,7 +43,7 @@ def learn(
     [dim]likewise learn pets/ -o pets.concept[/dim]
     [dim]likewise learn pets.concept more-dogs/ --class dog -o pets.concept[/dim]
     """
-    from likewise.jobs.segment import learn_concept
+    from likewise.jobs.learn import learn_concept
 
     few_shot = options.open_few_shot(model, backbone, weights, side, device, precision, engine=engine)
     concept = learn_concept(

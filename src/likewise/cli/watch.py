@@ -40,7 +40,7 @@ def watch(
 
     [dim]likewise watch inbox/ --like cat.concept -o masks/[/dim]
     """
-    from likewise.jobs.segment import learn_concept
+    from likewise.jobs.learn import learn_concept
     from likewise.jobs.watch import watch_folder
 
     judging = {"presence": 0.0 if always else presence, "world": world}
