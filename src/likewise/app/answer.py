@@ -10,7 +10,8 @@ from jaxtyping import UInt8
 from likewise.app.masks import Labels
 from likewise.app.network import Network
 from likewise.engine.protocol import Features
-from likewise.predict.segmenter import Segmenter, to_result
+from likewise.predict.result import to_result
+from likewise.predict.segmenter import Segmenter
 
 FEATURE_SIDE = 32
 """Long side of the label maps of a network's answers that are compared with each other."""

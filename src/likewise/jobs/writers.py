@@ -53,7 +53,7 @@ def write_labels(image: ScaledImage, result: Result, path: Path) -> None:
 
 def write_legend(classes: tuple[str, ...], labels: Sequence[int] | None, path: Path) -> None:
     """Write a CSV table of the label, the class and the colour of label images; `labels` of None are 1, 2, ..."""
-    colours = draw.label_palette(draw.MOST_CLASSES)
+    colours = draw.label_palette()
     if labels is not None:
         colours = np.roll(colours, -1, axis=0)
     named = enumerate(("background", *classes)) if labels is None else zip(labels, classes, strict=True)

@@ -28,11 +28,12 @@ from likewise.io.resize import resize_image
 from likewise.ops.bilinear import resize_bilinear
 from likewise.predict.edges import LARGEST
 from likewise.predict.engines import open_groups
+from likewise.predict.equality import EqualByValue
 from likewise.predict.examples import Example
 from likewise.predict.group_health import Health, assess_group, map_certainty
 from likewise.predict.map_folder import MapFolder
-from likewise.predict.result import EqualByValue, Result
-from likewise.predict.saliency import Saliency, map_result
+from likewise.predict.result import Result, map_result
+from likewise.predict.saliency import Saliency
 from likewise.weights import DEFAULT_GROUP_MODEL, DEFAULT_SALIENCY
 from likewise.weights.exported import CARD
 

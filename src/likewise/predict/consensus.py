@@ -23,8 +23,7 @@ from likewise.ops.prototypes import Prototypes, sigmoid
 from likewise.predict.co_saliency import COMMON, CoSaliency, read_group_image
 from likewise.predict.edges import LARGEST
 from likewise.predict.few_shot import FewShot
-from likewise.predict.result import Result
-from likewise.predict.saliency import map_result
+from likewise.predict.result import Result, map_result
 
 CERTAIN = 1e-3
 """Smallest probability of a saliency map, so that its log-odds are finite."""

@@ -20,10 +20,9 @@ from jaxtyping import Float32, UInt8
 
 from likewise.io.images import ScaledImage, Source, read_scaled
 from likewise.ops.bilinear import resize_bilinear
-from likewise.predict.edges import LARGEST, refine_edges
+from likewise.predict.edges import LARGEST
 from likewise.predict.engines import open_saliency
-from likewise.predict.result import Result
-from likewise.predict.segmenter import to_result
+from likewise.predict.result import Result, map_result
 from likewise.weights import DEFAULT_SALIENCY
 
 CACHED = 32 << 20
@@ -85,18 +84,3 @@ class Saliency:
 def image_key(image: UInt8[np.ndarray, "h w 3"]) -> Hashable:
     """A cache key from the content of an image."""
     return image.shape, hashlib.blake2b(np.ascontiguousarray(image).data, digest_size=16).digest()
-
-
-def map_result(
-    probability: Float32[np.ndarray, "h w"], classes: tuple[str, ...], image: ScaledImage, *, edges: bool
-) -> Result:
-    """The result for a probability map of one class: above 0.5 is the mask, whose mean probability is the score.
-
-    With `edges` the map is first refined to the edges of the image.
-
-    Args:
-        probability: at the size of the image's pixels.
-    """
-    found = probability.clip(0, 1)
-    planes = np.stack([1 - found, found])
-    return to_result(refine_edges(planes, image.pixels) if edges else planes, classes, image)

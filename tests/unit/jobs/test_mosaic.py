@@ -21,6 +21,7 @@ from likewise.jobs.mosaic import Mosaics, window_of
 from likewise.jobs.outputs import list_images
 from likewise.jobs.pipeline import Report, process_images
 from likewise.jobs.writers import regions_of
+from likewise.predict.edges import LARGEST
 from likewise.predict.heads.protocol import Found
 from likewise.predict.result import Result
 
@@ -203,8 +204,8 @@ def test_all_pages_have_masks_of_their_own_and_the_first_is_noted(photos: Path) 
 def test_windows_are_as_large_as_the_images_of_the_examples(photos: Path) -> None:
     Image.new("RGB", (400, 225)).save(photos / "a.png")
     assert window_of([Example(photos / "a.png", box=(0, 0, 9, 9))]) == 300
-    assert window_of([Example(np.zeros((40, 50, 3), np.uint8), box=(0, 0, 9, 9))]) == mosaic.WINDOW
-    assert window_of([]) == mosaic.WINDOW
+    assert window_of([Example(np.zeros((40, 50, 3), np.uint8), box=(0, 0, 9, 9))]) == LARGEST
+    assert window_of([]) == LARGEST
 
 
 @pytest.mark.parametrize("point", [False, True])
