@@ -118,8 +118,8 @@ def cosegment_folder(
     def segment(image: ScaledImage, file: ImageFile) -> Result:
         folder = file.path.parent
         if isinstance(second, Consensus):
-            return second.segment(image, shared[folder], name=file.name)
-        result = cosaliency.segment(image, groups[folder], name=file.name)
+            return second.segment(image, shared[folder])
+        result = cosaliency.segment(image, groups[folder])
         return average_results(result, segmenters[folder](image)) if folder in segmenters else result
 
     report = process_images(

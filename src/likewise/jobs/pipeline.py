@@ -205,7 +205,7 @@ def _process_stream(
             f"standard input and output take one image and one file: give -o - and a --format of {', '.join(WRITERS)}"
         )
     (file,) = images
-    image = read_scaled(sys.stdin.buffer if str(file.path) == STREAM else file.source, short)
+    image = read_scaled(sys.stdin.buffer if str(file.path) == STREAM else file, short)
     sys.stdout.buffer.write(encode(formats[0], image, segment(image, file)))
     sys.stdout.buffer.flush()
     return Report(done=1)
@@ -275,7 +275,7 @@ def _outcomes(
         if job.image.name in large and stamp is not None:
             return stamp, None, None
         check_memory(needs(job), budget)
-        image = read_scaled(job.image.source, short)
+        image = read_scaled(job.image, short)
         assert stamp is not None
         with turns:
             return stamp, image, segment(image, job.image)

@@ -259,11 +259,11 @@ def test_large_images_are_not_read_ahead(photos: Path, monkeypatch: pytest.Monke
     held, most = 0, 0
     original = pipeline.read_scaled
 
-    def reading(path: Path, short: int | None) -> ScaledImage:
+    def reading(image: ImageFile, short: int | None) -> ScaledImage:
         nonlocal held, most
         held += 1
         most = max(most, held)
-        return original(path, short)
+        return original(image, short)
 
     def segment(image: ScaledImage, file: ImageFile) -> Result:
         nonlocal held
@@ -298,11 +298,11 @@ def test_few_images_are_in_memory_at_a_time(photos: Path, monkeypatch: pytest.Mo
     lock = threading.Lock()
     original = pipeline.read_scaled
 
-    def counting(path: Path, short: int | None) -> ScaledImage:
+    def counting(image: ImageFile, short: int | None) -> ScaledImage:
         nonlocal read
         with lock:
             read += 1
-        return original(path, short)
+        return original(image, short)
 
     def segment(image: ScaledImage, file: ImageFile) -> Result:
         nonlocal used
@@ -320,10 +320,10 @@ def test_images_are_read_while_the_model_works(seven: list[ImageFile], monkeypat
     read_before = threading.Event()
     original = pipeline.read_scaled
 
-    def reading(path: Path, short: int | None) -> ScaledImage:
-        if path.name == "2.png":
+    def reading(image: ImageFile, short: int | None) -> ScaledImage:
+        if image.name == "2.png":
             read_before.set()
-        return original(path, short)
+        return original(image, short)
 
     def segment(image: ScaledImage, file: ImageFile) -> Result:
         assert read_before.wait(60), "the second image is read while the first is with the model"
