@@ -37,7 +37,7 @@ class GroupReport(Report):
     """The outcome of `cosegment_folder`.
 
     Attributes:
-        folders: Number of folders, each of which is a group.
+        folders: Number of folders; each is a group.
         groups: Each folder and its group; empty if no image was to be processed.
         examples: With few-shot segmentation, the images whose masks became the examples of each folder, best first.
     """

@@ -216,11 +216,11 @@ def test_the_table_of_areas_has_a_row_for_each_image_and_a_column_for_each_class
 
 
 def test_names_that_are_no_text_are_escaped_in_the_legend(tmp_path: Path) -> None:
-    write_legend(("caf\udce9", "dog"), None, tmp_path / "legend.csv")
+    write_legend(("cat\udce9", "dog"), None, tmp_path / "legend.csv")
     assert [line.split(",")[:2] for line in (tmp_path / "legend.csv").read_text(encoding="utf-8").splitlines()] == [
         ["label", "class"],
         ["0", "background"],
-        ["1", "caf\\udce9"],
+        ["1", "cat\\udce9"],
         ["2", "dog"],
     ]
 
