@@ -30,7 +30,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from likewise.models import hsnet
 from likewise.models.hsnet_inference import encode_support, segment
 from likewise.predict.devices import computes_in_bfloat16
-from likewise.predict.ready import prepare_network
+from likewise.predict.network_setup import prepare_network
 
 SIZE, SHOTS = 400, 5
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}

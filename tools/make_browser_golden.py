@@ -30,8 +30,8 @@ from likewise.ops.prototypes import (
 from likewise.predict.edges import refine_edges
 from likewise.predict.few_shot import FewShot
 from likewise.predict.inputs import Inputs
-from likewise.predict.marks import planes_of, seeds_of, view_of
 from likewise.predict.selector import SIDE
+from likewise.predict.selector_planes import planes_of, seeds_of, view_of
 
 GOLDEN = Path(__file__).parents[1] / "tests/browser/golden.json"
 IMAGE = (40, 58)

@@ -26,7 +26,7 @@ from two_things import CONTEXT
 from likewise.data.groups import GroupSet, cosaliency_groups
 from likewise.data.held_out import held_out_groups
 from likewise.engine.protocol import Vectors
-from likewise.io.images import read_image
+from likewise.io.images import read_image, read_scaled
 from likewise.io.paths import ImageFile
 from likewise.metrics.scores import interval
 from likewise.ops.bilinear import resize_bilinear
@@ -69,7 +69,7 @@ def ablated(
     cosaliency: CoSaliency, pixels: UInt8[np.ndarray, "h w 3"], own: int, group: Group, others: Group
 ) -> dict[str, Float32[np.ndarray, "h w"]]:
     """Return the probability of ICNet and of each variant at the size of the image."""
-    image, sism = cosaliency.network_input(pixels), cosaliency.sism(pixels, "")
+    image, sism = cosaliency.network_input(pixels), cosaliency.sism(read_scaled(pixels))
     segment = cosaliency.network.segment
     planes = {name: segment(image, sism, each) for name, each in replaced(own, group.vectors, others.vectors, own)}
     planes["map: constant in the decoder"] = segment(image, np.full_like(sism, sism.mean()), group.vectors)

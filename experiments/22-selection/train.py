@@ -27,8 +27,8 @@ from torch.nn import functional
 
 from likewise.io.images import read_image
 from likewise.predict.inputs import Inputs
-from likewise.predict.marks import FINE, View, planes_of, seeds_of, view_of
 from likewise.predict.selector import SIDE, bundled_backbone
+from likewise.predict.selector_planes import FINE, View, planes_of, seeds_of, view_of
 
 SMALLEST = 0.005
 """Share of the image from which a component counts as an object."""

@@ -10,10 +10,11 @@ from PIL import Image
 from scenes import touching
 
 from likewise import FewShot
+from likewise.io.labels import MOST_CLASSES
 from likewise.jobs.demo import coins
 from likewise.predict.instances import separate
 from likewise.viz.contact_sheet import Tile, contact_sheet
-from likewise.viz.draw import MOST_CLASSES, overlay
+from likewise.viz.draw import overlay
 
 OUT = Path(__file__).resolve().parents[2] / "docs/instances.jpg"
 

@@ -34,14 +34,18 @@ if TYPE_CHECKING:
     )
     from likewise.io.annotations import AnnotatedImage, Object, write_annotations
     from likewise.io.images import read_image
+    from likewise.io.opening import allow_pixels
+    from likewise.io.raster import TiffPage
     from likewise.jobs.convert import convert_annotations
     from likewise.jobs.cosegment import GroupReport, cosegment_folder
+    from likewise.jobs.learn import learn_concept
     from likewise.jobs.parse import parse_folder
     from likewise.jobs.pipeline import Report
     from likewise.jobs.saliency import saliency_folder
-    from likewise.jobs.segment import learn_concept, segment_folder
+    from likewise.jobs.segment import segment_folder
     from likewise.predict.co_saliency import CoSaliency, Group
     from likewise.predict.concept import Concept
+    from likewise.predict.consensus import Consensus
     from likewise.predict.dataset import Dataset, read_annotations
     from likewise.predict.examples import Example
     from likewise.predict.few_shot import FewShot
@@ -68,15 +72,19 @@ _MODULES = {
         "RecipeError", "RunError", "TrainingError", "WeightsError",
     ),
     "io.annotations": ("AnnotatedImage", "Object", "write_annotations"),
+    "io.opening": ("allow_pixels",),
     "io.images": ("read_image",),
+    "io.raster": ("TiffPage",),
     "jobs.convert": ("convert_annotations",),
     "jobs.cosegment": ("GroupReport", "cosegment_folder"),
+    "jobs.learn": ("learn_concept",),
     "jobs.parse": ("parse_folder",),
     "jobs.pipeline": ("Report",),
     "jobs.saliency": ("saliency_folder",),
-    "jobs.segment": ("learn_concept", "segment_folder"),
+    "jobs.segment": ("segment_folder",),
     "predict.co_saliency": ("CoSaliency", "Group"),
     "predict.concept": ("Concept",),
+    "predict.consensus": ("Consensus",),
     "predict.dataset": ("Dataset", "read_annotations"),
     "predict.examples": ("Example",),
     "predict.few_shot": ("FewShot",),
@@ -90,13 +98,13 @@ _MODULES = {
 """Module to the public names in it."""
 
 __all__ = [
-    "AnnotatedImage", "ArgumentError", "CoSaliency", "Concept", "ConceptError", "DataSetError", "Dataset",
+    "AnnotatedImage", "ArgumentError", "CoSaliency", "Concept", "ConceptError", "Consensus", "DataSetError", "Dataset",
     "Example", "ExampleError", "FewShot", "Group", "GroupReport", "HubError", "ImageError", "LikewiseError",
-    "MemoryMismatchError", "MissingExtraError", "ModelError", "Object", "OutputError", "PredictionError",
-    "RecipeError", "Report", "Result", "RunError", "Saliency", "SceneParser", "SceneResult", "Segmenter", "Selector",
-    "TrainingError", "WeightsError", "__version__", "convert_annotations", "cosegment_folder", "find_examples",
-    "learn_concept", "parse_folder", "read_annotations", "read_image", "saliency_folder", "segment_folder",
-    "write_annotations",
+    "MemoryMismatchError", "MissingExtraError", "ModelError", "Object", "OutputError", "PredictionError", "RecipeError",
+    "Report", "Result", "RunError", "Saliency", "SceneParser", "SceneResult", "Segmenter", "Selector", "TiffPage",
+    "TrainingError", "WeightsError", "__version__", "allow_pixels", "convert_annotations", "cosegment_folder",
+    "find_examples", "learn_concept", "parse_folder", "read_annotations", "read_image", "saliency_folder",
+    "segment_folder", "write_annotations",
 ]  # fmt: skip
 
 

@@ -15,7 +15,7 @@ import pytest
 from likewise.data.groups import cosaliency_groups
 from likewise.data.held_out import held_out_groups
 from likewise.engine.protocol import Vectors
-from likewise.io.images import read_image
+from likewise.io.images import read_image, read_scaled
 from likewise.io.paths import ImageFile
 from likewise.ops.bilinear import resize_bilinear
 from likewise.predict.co_saliency import CoSaliency
@@ -78,7 +78,7 @@ def test_icnet_needs_vectors_of_its_kind_but_hardly_those_of_its_group(cosalienc
         of_group: dict[str, list[float]] = {}
         for index, (file, truth) in enumerate(images):
             pixels = read_image(file.path)
-            image, sism = cosaliency.network_input(pixels), cosaliency.sism(pixels, "")
+            image, sism = cosaliency.network_input(pixels), cosaliency.sism(read_scaled(pixels))
             for way, vectors in variants(index, learned[group], others):
                 plane = cosaliency.network.segment(image, sism, vectors)
                 of_group.setdefault(way, []).append(jaccard(resize_bilinear(plane, truth.shape), truth))

@@ -16,11 +16,11 @@ from likewise.backbones.specs import BACKBONES
 from likewise.backbones.taps import Backbone
 from likewise.errors import WeightsError
 from likewise.io.labels import IGNORE
-from likewise.models import mcibi
 from likewise.models.blocks.dataset_memory import coupled_momentum
 from likewise.models.blocks.scene_heads import cross_entropy
 from likewise.models.fcn import FCN
 from likewise.models.mcibi import MCIBI, MCIBIConfig, from_checkpoint
+from support.scene_suite import mcibi_lite0, mcibi_resnet
 
 SEVEN = tuple("abcdefg")
 EVAL = ("mcibi_aspp", "mcibi_ppm", "mcibi_nocontext", "mcibi_nocontext_hard", "mcibi_nocontext_two_feats")
@@ -73,7 +73,7 @@ def close(ours, theirs, tolerance=5e-5) -> None:
 @pytest.mark.parametrize("name", EVAL)
 def test_it_reproduces_the_published_program(name, rule, golden, state_of):
     meta, arrays = golden(name)
-    model = built(lambda: mcibi.resnet(50, SEVEN, settings_of(meta)), state_of(name)).eval()
+    model = built(lambda: mcibi_resnet(50, SEVEN, settings_of(meta)), state_of(name)).eval()
     assert sum(p.numel() for p in model.parameters()) == meta["parameters_that_learn"]
     seen = {}
     parts = {"bottleneck": "bottleneck", "fuse": "memory_module.bottleneck", "context": "context_within_image_module"}
@@ -125,7 +125,7 @@ def test_the_memory_module_alone_reproduces_the_published_one(case, rule, golden
         attention_channels=8,
         published=True,
     )
-    model = mcibi.lite0(SEVEN, config).eval()
+    model = mcibi_lite0(SEVEN, config).eval()
     state = rule.make_state(meta["entries_per_case"][case], meta["gain"])
     state = {f"memory_module.{name}": torch.from_numpy(value) for name, value in state.items()}
     unexpected = model.load_state_dict(from_checkpoint(state), strict=False).unexpected_keys
@@ -151,7 +151,7 @@ def training_model(golden, state_of, case) -> MCIBI:
     state = state_of(f"mcibi_{'nocontext' if context == 'none' else context}")
     state = {name: value.clone() for name, value in state.items()}  # batch norm writes to its part
     state["memory_module.memory"][1] = 0
-    model = built(lambda: mcibi.resnet(50, SEVEN, config), state)
+    model = built(lambda: mcibi_resnet(50, SEVEN, config), state)
     return model.train(not case.endswith("norm_in_eval_mode"))
 
 
@@ -249,7 +249,7 @@ def test_a_checkpoint_of_several_processes_loads_under_its_own_names(golden):
     entries = golden("mcibi_nocontext")[0]["entries"]
     state = {f"module.{name}": torch.zeros(shape) for name, shape in entries.items()}
     state["module.memory_module.memory"][2, 0, 5] = 1
-    model = mcibi.resnet(50, tuple("abcdefg"))
+    model = mcibi_resnet(50, tuple("abcdefg"))
     model.load_state_dict(from_checkpoint(state), strict=True)
     assert model.memory.seen[:, 0].tolist() == [k == 2 for k in range(7)]
 

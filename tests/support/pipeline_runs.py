@@ -1,7 +1,6 @@
 """Runs of `process_images` in tests: a threshold in place of a model, and the files that come out."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,30 +9,13 @@ import numpy as np
 from likewise.io.images import ScaledImage
 from likewise.io.paths import ImageFile
 from likewise.jobs.pipeline import Report, process_images
+from likewise.predict.result import Result
 
 
-@dataclass(frozen=True)
-class FakeResult:
-    labels: np.ndarray
-    classes: tuple[str, ...] = ("bright",)
-    scores: tuple[float, ...] = (0.5,)
-    first_label: int = 1
-    stored: tuple[int, ...] = ()
-
-    @property
-    def mask(self) -> np.ndarray:
-        return self.labels > 0
-
-    @property
-    def plane(self) -> np.ndarray:
-        return self.mask.astype(np.float32)
-
-    probability = plane
-
-
-def bright(image: ScaledImage, file: ImageFile | None = None) -> FakeResult:
+def bright(image: ScaledImage, file: ImageFile | None = None) -> Result:
     """Return the pixels above the middle grey, in place of a model."""
-    return FakeResult((image.pixels[..., 0] > 127).astype(np.uint8))
+    labels = (image.pixels[..., 0] > 127).astype(np.uint8)
+    return Result(labels, labels.astype(np.float32), ("bright",), None, (0.5,))
 
 
 def run(images: list[ImageFile], segment: Callable[..., Any] = bright, **options: Any) -> Report:
@@ -45,5 +27,5 @@ def files_of(out: str = "out") -> set[str]:
     return {path.relative_to(out).as_posix() for path in Path(out).rglob("*") if path.is_file()}
 
 
-def never(image: ScaledImage, file: ImageFile) -> FakeResult:
+def never(image: ScaledImage, file: ImageFile) -> Result:
     raise AssertionError("an image is processed")

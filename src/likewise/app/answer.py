@@ -11,7 +11,8 @@ from likewise.app.masks import Labels
 from likewise.app.network import Network
 from likewise.engine.protocol import Features
 from likewise.io.resize import resize_labels
-from likewise.predict.segmenter import Segmenter, to_result
+from likewise.predict.result import to_result
+from likewise.predict.segmenter import Segmenter
 
 FEATURE_SIDE = 32
 """Long side of the label maps of a network's answers that are compared with each other."""

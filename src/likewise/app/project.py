@@ -16,8 +16,9 @@ from likewise.app.store import State, Store
 from likewise.errors import ArgumentError
 from likewise.io.atomic import delete_parts
 from likewise.io.components import label_pieces
+from likewise.io.labels import MOST_CLASSES
 from likewise.io.paths import real
-from likewise.viz.draw import MOST_CLASSES, palette
+from likewise.viz.draw import palette
 from likewise.weights import PRESENCE
 
 DEFAULTS: dict[str, Any] = {"presence": PRESENCE, "edges": True}

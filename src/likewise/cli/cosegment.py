@@ -38,26 +38,16 @@ def cosegment(
     [dim]likewise cosegment photos/ -o masks/ --format mask overlay[/dim]
     """
     options.allow(max_pixels)
-    from likewise.errors import check_known
     from likewise.jobs.cosegment import cosegment_folder
-    from likewise.predict.co_saliency import BEST_MASK_MODEL, CoSaliency
-    from likewise.predict.consensus import Consensus
-    from likewise.predict.few_shot import FewShot
+    from likewise.predict.co_saliency import CoSaliency
 
-    if then is not None:
-        check_known(then, ["segment", "consensus"], "value of --then")
     cosaliency = CoSaliency(model, maps=maps, weights=weights, engine=engine, device=device, edges=edges)
-    second: FewShot | Consensus | None = None
-    if then == "segment":  # a group shares its object, so no image is taken to lack it
-        second = FewShot(BEST_MASK_MODEL, engine=engine, device=device, quality="fast", edges=edges, presence=0)
-    elif then == "consensus":
-        second = Consensus(cosaliency)
     with stage_progress() as progress:
         report = cosegment_folder(
             paths,
             out,
             cosaliency=cosaliency,
-            then=second,
+            then=then,
             shots=shots,
             formats=format or ["mask"],
             **vars(folders),
@@ -66,4 +56,4 @@ def cosegment(
         )
     for folder, names in report.examples.items():
         print_line(f"{folder}: examples are {', '.join(Path(name).name for name in names)}")
-    print_report(report, f"in {counted(len(report.groups), 'group')} segmented", out)
+    print_report(report, f"in {counted(report.folders, 'group')} segmented", out)

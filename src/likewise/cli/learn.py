@@ -31,7 +31,7 @@ def learn(
     [dim]likewise learn pets/ -o pets.concept[/dim]
     [dim]likewise learn pets.concept more-dogs/ --class dog -o pets.concept[/dim]
     """
-    from likewise.jobs.segment import learn_concept
+    from likewise.jobs.learn import learn_concept
 
     few_shot = options.open_few_shot(model, network)
     concept = learn_concept(few_shot, examples, unlike=unlike or (), class_name=class_name, **marks.marks())

@@ -29,7 +29,7 @@ def watch(
 
     [dim]likewise watch inbox/ --like cat.concept -o masks/[/dim]
     """
-    from likewise.jobs.segment import learn_concept
+    from likewise.jobs.learn import learn_concept
     from likewise.jobs.watch import watch_folder
 
     few_shot = options.open_few_shot(model, network, presence)

@@ -34,14 +34,12 @@ def find_leakage(entries: Iterable[Entry], novel: Collection[str]) -> Leakage:
     return Leakage(len(base), frozenset(base & {entry.image for entry in entries if entry.class_name in novel}))
 
 
-def entries_by_pixels(
-    images: Iterable[str], classes: Sequence[str], label_path: Callable[[str], Path], least: int = MIN_CLASS_PIXELS
-) -> list[Entry]:
-    """Return an entry for every class (label 1, 2, ...) with at least `least` pixels in an image's label map."""
+def entries_by_pixels(images: Iterable[str], classes: Sequence[str], label_path: Callable[[str], Path]) -> list[Entry]:
+    """Return an entry for every class (label 1, 2, ...) with `MIN_CLASS_PIXELS` pixels in an image's label map."""
     entries = []
     for image in images:
         counts = np.bincount(read_labels(label_path(image)).ravel(), minlength=256)
-        entries += [Entry(image, name) for i, name in enumerate(classes) if counts[i + 1] >= least]
+        entries += [Entry(image, name) for i, name in enumerate(classes) if counts[i + 1] >= MIN_CLASS_PIXELS]
     return entries
 
 

@@ -18,12 +18,12 @@ FOLDERS = (("photos", "labels"), ("images", "labels"), ("images", "annotations")
 """Pairs of names of the two folders, in the order in which they are tried."""
 
 
-def label_folders(root: Path | str, least: int = MIN_CLASS_PIXELS) -> EpisodeSet:
+def label_folders(root: Path | str) -> EpisodeSet:
     """Return a few-shot set from `photos/` or `images/` and `labels/` or `annotations/`, such as Clothing Co-Parsing.
 
     0 is background, 255 is ignored, any other label is a class with its number as name. Label maps are PNG or TIFF. A
-    class with at least `least` pixels in an image is an entry. An image without labels counts as one missing entry,
-    since its classes are unknown; labels without an image count as one for each class.
+    class with at least `MIN_CLASS_PIXELS` pixels in an image is an entry. An image without labels counts as one missing
+    entry, since its classes are unknown; labels without an image count as one for each class.
     """
     root = Path(root)
     places = [(root / images, root / labels) for images, labels in FOLDERS]
@@ -36,13 +36,14 @@ def label_folders(root: Path | str, least: int = MIN_CLASS_PIXELS) -> EpisodeSet
     listed = []
     for stem, path in labels.items():
         counts = np.bincount(read_labels(path).ravel(), minlength=IGNORE + 1)
-        listed += [Entry(stem, str(label)) for label in np.flatnonzero(counts >= least) if label not in (0, IGNORE)]
+        found = np.flatnonzero(counts >= MIN_CLASS_PIXELS)
+        listed += [Entry(stem, str(label)) for label in found if label not in (0, IGNORE)]
     if not listed:
-        raise DataSetError(f"no label but 0 covers {least} pixels of any image in {home[1]}")
+        raise DataSetError(f"no label but 0 covers {MIN_CLASS_PIXELS} pixels of any image in {home[1]}")
     classes = tuple(sorted({entry.class_name for entry in listed}, key=int))
     image_path, label_path = partial(listed_file, images, home[0]), partial(listed_file, labels, home[1])
     read_class = partial(read_label_class, label_path, {name: int(name) for name in classes})
     name, entries = root.resolve().name, tuple(listed)
-    found = keep_present(EpisodeSet(name, None, "all", classes, entries, image_path, read_class, label_path))
-    missing = (*found.presence.missing, *(stem for stem in images if stem not in labels))
-    return replace(found, presence=Presence(found.name, len(found.entries) + len(missing), missing))
+    dataset = keep_present(EpisodeSet(name, None, "all", classes, entries, image_path, read_class, label_path))
+    missing = (*dataset.presence.missing, *(stem for stem in images if stem not in labels))
+    return replace(dataset, presence=Presence(dataset.name, len(dataset.entries) + len(missing), missing))

@@ -7,7 +7,7 @@ stored values count as sRGB.
 
 import zlib
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from likewise.errors import ImageError, MissingExtraError, OutputError
 from likewise.io.atomic import write_atomically
 from likewise.io.depth import to_8_bits, value_range
 from likewise.io.opening import ALLOW_MORE, TRANSPOSED, Opened, Source, open_file, readable_formats, scaled_size
+from likewise.io.paths import ImageFile
 from likewise.io.raster import TiffPage, open_raster
 from likewise.io.resize import resize_image
 
@@ -56,11 +57,13 @@ class ScaledImage:
         pixels: At that scale.
         size: Height and width of the whole image.
         source: What the whole image is read from if `pixels` are reduced.
+        name: That of the `ImageFile`, or of the file; empty for an image in memory.
     """
 
     pixels: UInt8[np.ndarray, "_h _w 3"]
     size: tuple[int, int]
     source: Source = None
+    name: str = ""
 
     @cached_property
     def whole(self) -> UInt8[np.ndarray, "h w 3"]:
@@ -72,7 +75,7 @@ class ScaledImage:
         return self.pixels if self.pixels.shape[:2] == self.size else read_image(self.source)
 
 
-def read_scaled(source: Source | ScaledImage, short: int | None = None) -> ScaledImage:
+def read_scaled(source: Source | ImageFile | ScaledImage, short: int | None = None) -> ScaledImage:
     """Return an image whose short side is at most `short` pixels (`scaled_size`).
 
     JPEG files are decoded at about that scale, in less time and memory. A `ScaledImage` is returned unchanged.
@@ -82,6 +85,14 @@ def read_scaled(source: Source | ScaledImage, short: int | None = None) -> Scale
     """
     if isinstance(source, ScaledImage):
         return source
+    if isinstance(source, ImageFile):
+        return replace(read_scaled(source.source, short), name=source.name)
+    if isinstance(source, str | Path):
+        return replace(_read(source, short), name=Path(source).name)
+    return _read(source, short)
+
+
+def _read(source: Source, short: int | None) -> ScaledImage:
     if is_tensor(source):
         source = _array_of_tensor(source)
     if isinstance(source, np.ndarray):

@@ -1,9 +1,9 @@
-"""Images and label maps at another size, by Pillow and numpy."""
+"""Images, planes and label maps at another size, by Pillow and numpy."""
 
 from typing import Literal
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Bool, Float32, UInt8
 from PIL import Image
 
 LARGEST_SIDE = 4096
@@ -21,6 +21,14 @@ def resize_image(image: UInt8[np.ndarray, "h w 3"], height: int, width: int) -> 
 def resize_grey(grey: UInt8[np.ndarray, "h w"], height: int, width: int) -> UInt8[np.ndarray, "h2 w2"]:
     """Return a grey map at `height` x `width` pixels by Pillow's antialiased bilinear filter."""
     return np.asarray(Image.fromarray(grey).resize((width, height), Image.Resampling.BILINEAR))
+
+
+def cell_means(
+    plane: Float32[np.ndarray, "h w"] | Bool[np.ndarray, "h w"], size: tuple[int, int]
+) -> Float32[np.ndarray, "h2 w2"]:
+    """Return the mean over each cell of a grid of `size` (height, width), by Pillow's box filter."""
+    image = Image.fromarray(plane.astype(np.float32))
+    return np.asarray(image.resize((size[1], size[0]), Image.Resampling.BOX))
 
 
 def resize_labels(

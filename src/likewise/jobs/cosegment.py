@@ -6,12 +6,12 @@ images -> groups by folder -> learn each group -> (best masks as examples, or co
 from __future__ import annotations
 
 import hashlib
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from likewise.errors import check_known, warn
 from likewise.io.digests import stamp_of
 from likewise.io.images import ScaledImage
 from likewise.io.paths import ImageFile
@@ -37,10 +37,12 @@ class GroupReport(Report):
     """The outcome of `cosegment_folder`.
 
     Attributes:
-        groups: Each folder and its group.
-        examples: The images whose masks became the examples of each folder, best first, if `then` was few-shot.
+        folders: Number of folders; each is a group.
+        groups: Each folder and its group; empty if no image was to be processed.
+        examples: With few-shot segmentation, the images whose masks became the examples of each folder, best first.
     """
 
+    folders: int = 0
     groups: dict[Path, Group] = field(default_factory=dict)
     examples: dict[Path, list[str]] = field(default_factory=dict)
 
@@ -50,7 +52,7 @@ def cosegment_folder(
     out: str | Path,
     *,
     cosaliency: CoSaliency,
-    then: FewShot | Consensus | None = None,
+    then: str | FewShot | Consensus | None = None,
     shots: int = 5,
     formats: Sequence[str] = ("mask",),
     force: bool = False,
@@ -67,8 +69,8 @@ def cosegment_folder(
 
     Args:
         images: Paths, folders and globs. A folder of saliency maps in `cosaliency` is skipped.
-        then: A `FewShot` segments again: the `shots` best masks of a group become its examples, and the probabilities
-            of both are averaged. A `Consensus` segments instead.
+        then: "segment", or a `FewShot`, segments again: the `shots` best masks of a group become its examples, and the
+            probabilities of both are averaged. "consensus", or a `Consensus`, segments instead.
         formats: Names of `likewise.jobs.writers.FORMATS`.
         force: Process finished groups again, also with other settings than before.
     """
@@ -78,36 +80,46 @@ def cosegment_folder(
     from likewise.predict.map_folder import MapFolder
 
     formats = check_formats(formats)
+    second = second_pass(then, cosaliency)
     maps = cosaliency.maps if isinstance(cosaliency.maps, MapFolder) else None
     found = list_images(images, exclude=[out] if maps is None else [out, maps.folder], follow_links=follow_links)
+    members = group_by_folder(found)
     settings = dict(cosaliency.settings)
     if maps is not None:
         maps.check(found)
         settings["maps"] = [str(maps.folder), maps.digest(found)]
-    members = group_by_folder(found)
-    groups = learn_groups(cosaliency, members, progress)
     settings["groups"] = {str(folder): group_digest(files) for folder, files in members.items()}
-    segmenters: dict[Path, Segmenter] = {}
+    if isinstance(second, Consensus):
+        settings |= second.settings
+    elif second is not None:
+        settings |= {"then": second.model_name, "then weights": second.fingerprint, "shots": shots}
+    groups: dict[Path, Group] = {}
     examples: dict[Path, list[str]] = {}
+    segmenters: dict[Path, Segmenter] = {}
     shared: dict[Path, Prototypes | None] = {}
-    if isinstance(then, Consensus):
-        settings |= then.settings
+
+    def learn() -> None:
+        before = 0
         for folder, files in members.items():
-            shared[folder] = then.learn(files, progress=_stage(progress, "comparing regions"))
-    elif then is not None:
-        settings |= {"then": then.model_name, "then weights": then.fingerprint, "shots": shots}
+            groups[folder] = cosaliency.learn(files, progress=_stage(progress, "comparing", before, len(found)))
+            before += len(files)
+        for folder, group in groups.items():
+            for line in group.health().warnings():
+                warn(f"{folder}: {line}")
         for folder, files in members.items():
-            if len(groups[folder]):
+            if isinstance(second, Consensus):
+                shared[folder] = second.learn(files, progress=_stage(progress, "comparing regions"))
+            elif second is not None and len(groups[folder]):
                 choosing = _stage(progress, "choosing examples")
                 best = cosaliency.examples(files, groups[folder], count=shots, progress=choosing)
-                segmenters[folder] = then.prepare(then.learn(best))
+                segmenters[folder] = second.prepare(second.learn(best))
                 examples[folder] = [example.name for example in best]
 
     def segment(image: ScaledImage, file: ImageFile) -> Result:
         folder = file.path.parent
-        if isinstance(then, Consensus):
-            return then.segment(image, shared[folder], name=file.name)
-        result = cosaliency.segment(image, groups[folder], name=file.name)
+        if isinstance(second, Consensus):
+            return second.segment(image, shared[folder])
+        result = cosaliency.segment(image, groups[folder])
         return average_results(result, segmenters[folder](image)) if folder in segmenters else result
 
     report = process_images(
@@ -121,25 +133,26 @@ def cosegment_folder(
         force=force,
         memory=memory,
         dry_run=dry_run,
+        begin=learn,
         progress=_stage(progress, "segmenting"),
     )
-    return GroupReport(**vars(report), groups=groups, examples=examples)
+    return GroupReport(**vars(report), folders=len(members), groups=groups, examples=examples)
 
 
-def learn_groups(
-    cosaliency: CoSaliency, members: dict[Path, list[ImageFile]], progress: StageProgress | None = None
-) -> dict[Path, Group]:
-    """Return the group of each folder; warn of outsiders and unreliable saliency maps."""
-    total = sum(map(len, members.values()))
-    groups: dict[Path, Group] = {}
-    before = 0
-    for folder, files in members.items():
-        groups[folder] = cosaliency.learn(files, progress=_stage(progress, "comparing", before, total))
-        before += len(files)
-    for folder, group in groups.items():
-        for line in group.health().warnings():
-            warnings.warn(f"{folder}: {line}", stacklevel=3)
-    return groups
+def second_pass(then: str | FewShot | Consensus | None, cosaliency: CoSaliency) -> FewShot | Consensus | None:
+    """Return what segments after the groups are learned; "segment" and "consensus" use the engine of `cosaliency`."""
+    from likewise.predict.co_saliency import BEST_MASK_MODEL
+    from likewise.predict.consensus import Consensus
+    from likewise.predict.few_shot import FewShot
+
+    if not isinstance(then, str):
+        return then
+    check_known(then, ("segment", "consensus"), "second pass")
+    if then == "consensus":
+        return Consensus(cosaliency)
+    engine, device, edges = cosaliency.engine, str(cosaliency.device), cosaliency.edges
+    # a group shares its object, so no image is taken to lack it
+    return FewShot(BEST_MASK_MODEL, engine=engine, device=device, quality="fast", edges=edges, presence=0)
 
 
 def group_by_folder(images: Sequence[ImageFile]) -> dict[Path, list[ImageFile]]:

@@ -29,6 +29,7 @@ from likewise.io.paths import ImageFile
 from likewise.io.raster import GEO_TAGS, Raster, TiffPage, open_raster
 from likewise.jobs.writers import Region, Regions
 from likewise.ops.bilinear import resize_bilinear
+from likewise.predict.edges import LARGEST
 from likewise.predict.windows import blend_windows
 from likewise.viz import draw
 
@@ -38,8 +39,6 @@ if TYPE_CHECKING:
 
 LARGE = 50_000_000
 """Pixels of a TIFF file above which it is segmented in windows."""
-WINDOW = 750
-"""Default side of a window in pixels where the examples do not say it."""
 LEAST_WINDOW, MOST_WINDOW = 64, 4096
 """Bounds of the side of a window."""
 OVERLAP = 0.25
@@ -64,12 +63,12 @@ class Mosaics:
 
     Attributes:
         segmenter: Segments a window.
-        window: Side of a window in pixels of the image.
+        window: Side of a window in pixels of the image; by default the size to which images are reduced.
         large: Pixels of a TIFF file above which it is segmented in windows. GeoTIFFs always are.
     """
 
     segmenter: Segmenter
-    window: int = WINDOW
+    window: int = LARGEST
     large: int = LARGE
 
     def __post_init__(self) -> None:
@@ -115,7 +114,7 @@ class Mosaics:
                     "ones take less time: --window (window=...)"
                 )
             classes = self.segmenter.concept.classes
-            found = _Found(len(classes))
+            found = _Found()
             tiled = {format: path for format, path in outputs.items() if format in FORMATS}
             with _tile_writers(raster, tiled, len(classes)) as writers:
                 for labels, probability in self._bands(raster, found):
@@ -135,7 +134,6 @@ class Mosaics:
         held = slice(0, 0)
         pixels = np.zeros((0, raster.size[1], 3), np.uint8)
         known: list[np.ndarray] = []
-        done = 0
 
         def planes(rows: slice, columns: slice) -> Float32[np.ndarray, "k h w"]:
             nonlocal held, pixels, missing
@@ -160,13 +158,12 @@ class Mosaics:
             probability = (1 - background).clip(0, 1)
             probability[without] = 0
             yield labels, probability
-            done += len(labels)
 
 
 def window_of(examples: Sequence[Example]) -> int:
     """Return the side of windows in which objects are as large, in pixels, as in the images of the examples.
 
-    A network sees an image, and a window, at one size. `WINDOW` if no example is a file.
+    A network sees an image, and a window, at one size. `LARGEST` if no example is a file.
     """
     sides = []
     for example in examples:
@@ -174,13 +171,13 @@ def window_of(examples: Sequence[Example]) -> int:
             if isinstance(example.image, str | Path | TiffPage):
                 height, width = read_size(Path(example.name))[0]
                 sides.append((height * width) ** 0.5)
-    return round(min(max(np.median(sides), LEAST_WINDOW), MOST_WINDOW)) if sides else WINDOW
+    return round(min(max(np.median(sides), LEAST_WINDOW), MOST_WINDOW)) if sides else LARGEST
 
 
 class _Found:
     """Runs of objects, row by row, with the sum of the probability over each; the highest presence of each class."""
 
-    def __init__(self, classes: int) -> None:
+    def __init__(self) -> None:
         self.presences: list[float] = []
         self._runs: list[Runs] = []
         self._sums: list[np.ndarray] = []
@@ -260,7 +257,7 @@ class _TileWriter:
             options["dtype"] = np.uint16
         elif format == "labels" or classes > 1:
             options["photometric"] = "palette"
-            options["colormap"] = draw.label_palette(draw.MOST_CLASSES).T.astype(np.uint16) * 257
+            options["colormap"] = draw.label_palette().T.astype(np.uint16) * 257
         self.future = threads.submit(_write_tiles, self.queue, part, raster.size, raster.geo, options)
 
     def write(self, labels: UInt8[np.ndarray, "n w"], probability: Float32[np.ndarray, "n w"]) -> None:

@@ -12,7 +12,6 @@ from collections.abc import Callable, Collection, Container, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, Protocol, runtime_checkable
 
 from likewise.engine.threads import one_blas_thread
@@ -32,6 +31,7 @@ from likewise.jobs.writers import (
     Regions,
     Result,
     check_formats,
+    encode,
     regions_of,
     regions_of_file,
     write_legend,
@@ -107,6 +107,7 @@ def process_images(
     windowed: Windowed | None = None,
     at_once: int = 1,
     refresh: Collection[str] = (),
+    begin: Callable[[], None] | None = None,
     progress: Progress | None = None,
 ) -> Report:
     """Segment each image and write its outputs to ``out/<name without suffix>.mask.png`` and so on.
@@ -133,6 +134,7 @@ def process_images(
         windowed: Writes the images that it takes, in place of `segment`.
         at_once: Images that `segment` gets at the same time, from as many threads.
         refresh: Settings that may differ from those of an earlier run; finished images are then processed again.
+        begin: Called before the first image; not in a dry run, nor if no image is to be processed.
         progress: Called after each image, and once at the start with the number of skipped images.
 
     Returns:
@@ -169,6 +171,8 @@ def process_images(
             report.planned = len(pending)
             return report
         records.start()
+        if begin and pending:
+            begin()
         if progress:
             progress(len(jobs) - len(pending), len(jobs))
         cost = BYTES_PER_PIXEL + BYTES_PER_CLASS * (len(classes) - 1)
@@ -201,13 +205,10 @@ def _process_stream(
         raise ArgumentError(
             f"standard input and output take one image and one file: give -o - and a --format of {', '.join(WRITERS)}"
         )
-    (file,), suffix = images, WRITERS[formats[0]][0]
-    image = read_scaled(sys.stdin.buffer if str(file.path) == STREAM else file.source, short)
-    with TemporaryDirectory() as folder:
-        path = Path(folder) / f"image{suffix}"
-        WRITERS[formats[0]][1](image, segment(image, file), path)
-        sys.stdout.buffer.write(path.read_bytes())
-        sys.stdout.buffer.flush()
+    (file,) = images
+    image = read_scaled(sys.stdin.buffer if str(file.path) == STREAM else file, short)
+    sys.stdout.buffer.write(encode(formats[0], image, segment(image, file)))
+    sys.stdout.buffer.flush()
     return Report(done=1)
 
 
@@ -275,7 +276,7 @@ def _outcomes(
         if job.image.name in large and stamp is not None:
             return stamp, None, None
         check_memory(needs(job), budget)
-        image = read_scaled(job.image.source, short)
+        image = read_scaled(job.image, short)
         assert stamp is not None
         with turns:
             return stamp, image, segment(image, job.image)

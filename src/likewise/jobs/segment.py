@@ -1,4 +1,4 @@
-"""Segment a folder of images by examples: `segment_folder`, and `learn_concept` for the examples alone."""
+"""Segment a folder of images by examples: `segment_folder`."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ from jaxtyping import UInt8
 from likewise.errors import ArgumentError
 from likewise.io.images import TIFF_SUFFIXES, save_image
 from likewise.io.raster import TiffPage
+from likewise.jobs.learn import collect_examples, find_negatives, merge_concepts
 from likewise.jobs.outputs import STREAM, Images, list_images, refuse_overwriting
 from likewise.jobs.pipeline import Progress, Report, process_images
 from likewise.predict.examples import Example
-from likewise.predict.find_examples import Marks, find_examples
+from likewise.predict.find_examples import Marks
 from likewise.viz.contact_sheet import Tile, contact_sheet
 
 MADE = "examples.jpg"
@@ -57,7 +58,7 @@ def segment_folder(
     Args:
         images: Paths, folders and globs. Masks and scribbles of the examples are skipped.
         like: Examples, concepts, or texts that `likewise.predict.examples.find_examples` reads. Several are merged.
-        unlike: Negatives: see `find_negatives`.
+        unlike: Negatives: see `likewise.jobs.learn.find_negatives`.
         formats: Names of `likewise.jobs.writers.FORMATS`.
         instances: Separate objects that touch: files have an object for each of `Result.instances`.
         pages: Of TIFF files: see `list_images`.
@@ -140,81 +141,3 @@ def _with_channels(example: Example, channels: tuple[int, ...]) -> Example:
     if isinstance(example.image, str | Path) and Path(example.image).suffix.lower() in TIFF_SUFFIXES:
         return replace(example, image=TiffPage(Path(example.image), channels=channels))
     return example
-
-
-def learn_concept(
-    few_shot: FewShot,
-    like: str | Path | Example | Concept | Iterable[str | Path | Example | Concept],
-    *,
-    unlike: Iterable[str | Path] = (),
-    class_name: str | None = None,
-    **marks: Unpack[Marks],
-) -> Concept:
-    """Return one concept of all examples and concepts in `like`; arguments and errors as for `segment_folder`.
-
-    Args:
-        class_name: The class of all examples, whatever their folders are called; concepts keep their classes.
-    """
-    examples, concepts = collect_examples(like, **marks)
-    if class_name is not None:
-        examples = [replace(example, class_name=class_name) for example in examples]
-    return merge_concepts(few_shot, examples, concepts, find_negatives(unlike), strict=marks.get("strict", False))
-
-
-def collect_examples(
-    like: str | Path | Example | Concept | Iterable[str | Path | Example | Concept],
-    **marks: Unpack[Marks],
-) -> tuple[list[Example], list[Path | Concept]]:
-    """Return the examples and the concepts (or their files) in `like`; texts are read by `find_examples`."""
-    given = list(like) if isinstance(like, Iterable) and not isinstance(like, str) else [like]
-    texts = [one for one in given if isinstance(one, str | Path)]
-    examples = [one for one in given if isinstance(one, Example)]
-    concepts: list[Path | Concept] = [one for one in given if not isinstance(one, str | Path | Example)]
-    if texts or not given:
-        found, files = find_examples(texts, **marks)
-        return [*examples, *found], [*concepts, *files]
-    return examples, concepts
-
-
-def find_negatives(texts: Iterable[str | Path]) -> list[Example]:
-    """Return the negatives that the texts name.
-
-    Each text is ``image=mask``, where the mask marks what is not the object, or an image, a folder or a glob of images
-    without the object.
-    """
-    pairs: list[str | Path] = []
-    images: list[str | Path] = []
-    for text in [texts] if isinstance(texts, str | Path) else texts:
-        (pairs if "=" in str(text) and not Path(text).exists() else images).append(text)
-    marked, _ = find_examples(pairs) if pairs else ([], [])
-    whole = [Example(image.path, absent=True) for image in list_images(images)] if images else []
-    return [*(replace(example, absent=True) for example in marked), *whole]
-
-
-def merge_concepts(
-    few_shot: FewShot,
-    examples: Sequence[Example],
-    concepts: Sequence[Path | Concept],
-    negatives: Sequence[Example] = (),
-    *,
-    strict: bool = True,
-) -> Concept:
-    """Return the given concepts merged with that of the examples.
-
-    Old classes keep their numbers, and an example that is given twice counts once.
-
-    Args:
-        negatives: count for every class.
-    """
-    from likewise.predict.concept import Concept
-
-    parts = [Concept.load(concept) if isinstance(concept, Path) else concept for concept in concepts]
-    names = dict.fromkeys(name for part in parts for name in part.classes)
-    names |= dict.fromkeys(example.class_name for example in examples)
-    absent = [replace(negative, class_name=name) for name in names for negative in negatives]
-    if learned := [*examples, *absent]:
-        parts.append(few_shot.learn(learned, strict=strict))
-    first, *others = parts
-    merged = few_shot.fold(first.merged(*others).without_repeats())
-    few_shot.check(merged)
-    return merged

@@ -3,15 +3,15 @@
 `WRITERS` holds the formats with one file for each image, `SUMMARIES` those that are written once for all images.
 """
 
-import csv
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float32, Float64, Int, Int32, Integer, UInt8
+from jaxtyping import Float32, Float64, Int, Int32, Integer
 from PIL import Image
 from pycocotools import mask as coco_mask
 
@@ -21,37 +21,16 @@ from likewise.io.annotations import AnnotatedImage, Object, RunLengths
 from likewise.io.annotations.geojson import write_features
 from likewise.io.annotations.outlines import TOLERANCE, outline
 from likewise.io.annotations.shapes import encode_runs
-from likewise.io.atomic import write_atomically
 from likewise.io.components import Runs, find_runs, join_runs, label_pieces
 from likewise.io.images import ScaledImage, save_image, save_pillow
 from likewise.io.opening import open_file
 from likewise.io.paths import OUTPUT_SUFFIXES
+from likewise.io.tables import write_rows
 from likewise.predict.result import Result as PredictedResult
+from likewise.predict.result import SceneResult
 from likewise.viz import draw
 
-ESCAPE = "backslashreplace"
-
-
-@runtime_checkable
-class Result(Protocol):
-    """The part of `likewise.Result` and `likewise.SceneResult` that the writers use."""
-
-    @property
-    def mask(self) -> Bool[np.ndarray, "h w"]: ...
-    @property
-    def plane(self) -> Float32[np.ndarray, "_h _w"]: ...
-    @property
-    def probability(self) -> Float32[np.ndarray, "h w"]: ...
-    @property
-    def labels(self) -> UInt8[np.ndarray, "h w"]: ...
-    @property
-    def classes(self) -> tuple[str, ...]: ...
-    @property
-    def scores(self) -> tuple[float, ...]: ...
-    @property
-    def first_label(self) -> int: ...
-    @property
-    def stored(self) -> tuple[int, ...]: ...
+Result = PredictedResult | SceneResult
 
 
 def write_mask(image: ScaledImage, result: Result, path: Path) -> None:
@@ -74,14 +53,12 @@ def write_labels(image: ScaledImage, result: Result, path: Path) -> None:
 
 def write_legend(classes: tuple[str, ...], labels: Sequence[int] | None, path: Path) -> None:
     """Write a CSV table of the label, the class and the colour of label images; `labels` of None are 1, 2, ..."""
-    colours = draw.label_palette(draw.MOST_CLASSES)
+    colours = draw.label_palette()
     if labels is not None:
         colours = np.roll(colours, -1, axis=0)
     named = enumerate(("background", *classes)) if labels is None else zip(labels, classes, strict=True)
-    with write_atomically(path) as part, part.open("w", newline="", encoding="utf-8") as file:
-        table = csv.writer(file)
-        table.writerow(["label", "class", "red", "green", "blue"])
-        table.writerows([label, name, *colours[label].tolist()] for label, name in named)
+    rows = ((label, name, *colours[label].tolist()) for label, name in named)
+    write_rows(path, ("label", "class", "red", "green", "blue"), rows)
 
 
 def write_probability(image: ScaledImage, result: Result, path: Path) -> None:
@@ -136,6 +113,15 @@ WRITERS: dict[str, tuple[str, Callable[[ScaledImage, Result, Path], None]]] = {
 }
 
 
+def encode(format: str, image: ScaledImage, result: Result) -> bytes:
+    """Return the content of a format's file for one image."""
+    suffix, write = WRITERS[format]
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / f"image{suffix}"
+        write(image, result, path)
+        return path.read_bytes()
+
+
 @dataclass(frozen=True)
 class Region:
     """One object of a class in one image, or the pixels of a class of a scene.
@@ -169,11 +155,11 @@ class Regions:
 
 def regions_of(name: str, result: Result) -> Regions:
     """Return a region for each object; for each class of a scene, whose regions are no objects."""
-    if getattr(result, "separate", False):
-        return _regions_of_instances(name, result)  # type: ignore[arg-type]
+    if isinstance(result, PredictedResult) and result.separate:
+        return _regions_of_instances(name, result)
     height, width = result.labels.shape
     runs = find_runs(_transposed(result.labels if result.first_label else result.labels + np.uint8(1)))
-    presences = tuple(getattr(result, "presences", None) or ())
+    presences = tuple(result.presences or ())
     if not len(runs.row):
         return Regions(name, height, width, (), presences)
     keys = _pieces_in_order(runs, height) if result.first_label else runs.value.astype(np.intp)
@@ -243,7 +229,9 @@ def _sample_pieces(
 
 def objects_of(result: Result) -> Int32[np.ndarray, "h w"]:
     """Return the number of each pixel's object: a connected region, or one of the result's instances."""
-    return result.instances.ids if getattr(result, "separate", False) else label_pieces(result.labels)  # type: ignore[attr-defined]
+    if isinstance(result, PredictedResult) and result.separate:
+        return result.instances.ids
+    return label_pieces(result.labels)
 
 
 def regions_of_file(name: str, path: Path, classes: tuple[str, ...]) -> Regions | None:
@@ -274,28 +262,22 @@ def annotated(
         yield AnnotatedImage(image.name, tuple(objects), paths.get(image.name), size)
 
 
-def write_areas(
-    images: Iterable[Regions], classes: tuple[str, ...], path: Path, paths: Mapping[str, Path] | None = None
-) -> None:
+def write_areas(images: Iterable[Regions], classes: tuple[str, ...], path: Path, paths: Mapping[str, Path]) -> None:
     """Write a CSV table with the number of pixels of each class in each image."""
-    # names of files need not be UTF-8
-    with write_atomically(path) as part, part.open("w", newline="", encoding="utf-8", errors=ESCAPE) as file:
-        table = csv.writer(file)
-        table.writerow(["image", "width", "height", *classes])
-        for image in images:
-            areas = dict.fromkeys(range(1, len(classes) + 1), 0)
-            for region, coded in image.coded_masks():
-                areas[region.category] += int(coco_mask.area(coded))
-            table.writerow([image.name, image.width, image.height, *areas.values()])
+
+    def row(image: Regions) -> tuple[object, ...]:
+        areas = dict.fromkeys(range(1, len(classes) + 1), 0)
+        for region, coded in image.coded_masks():
+            areas[region.category] += int(coco_mask.area(coded))
+        return image.name, image.width, image.height, *areas.values()
+
+    write_rows(path, ("image", "width", "height", *classes), map(row, images))
 
 
-def write_scores(
-    images: Iterable[Regions], classes: tuple[str, ...], path: Path, paths: Mapping[str, Path] | None = None
-) -> None:
+def write_scores(images: Iterable[Regions], classes: tuple[str, ...], path: Path, paths: Mapping[str, Path]) -> None:
     """Write a CSV table with pixels, score (0 without pixels) and presence (if judged) of each class in each image."""
-    with write_atomically(path) as part, part.open("w", newline="", encoding="utf-8", errors=ESCAPE) as file:
-        table = csv.writer(file)
-        table.writerow(["image", "class", "pixels", "score", "presence"])
+
+    def rows() -> Iterator[tuple[object, ...]]:
         for image in images:
             regions = [(region, int(coco_mask.area(coded))) for region, coded in image.coded_masks()]
             for index, name in enumerate(classes, start=1):
@@ -303,7 +285,9 @@ def write_scores(
                 area = sum(pixels for pixels, _ in own)
                 score = sum(pixels * score for pixels, score in own) / max(area, 1)
                 presence = f"{image.presences[index - 1]:.4f}" if index <= len(image.presences) else ""
-                table.writerow([image.name, name, area, f"{score:.4f}", presence])
+                yield image.name, name, area, f"{score:.4f}", presence
+
+    write_rows(path, ("image", "class", "pixels", "score", "presence"), rows())
 
 
 def write_annotated(

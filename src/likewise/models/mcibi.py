@@ -37,7 +37,6 @@ import torch.nn.functional as F
 from jaxtyping import Float, Integer
 from torch import Tensor, nn
 
-from likewise.backbones.specs import BACKBONES
 from likewise.backbones.taps import Backbone
 from likewise.errors import ModelError
 from likewise.models.blocks.context import CONTEXTS, Attention, conv_norm_relu
@@ -255,14 +254,3 @@ def from_checkpoint(state: dict[str, Tensor]) -> dict[str, Tensor]:
     if "memory.vectors" in found:
         found["memory.seen"] = found["memory.vectors"].any(dim=2)
     return found
-
-
-def resnet(depth: int, classes: Sequence[str], config: MCIBIConfig | None = None) -> MCIBI:
-    """The published variant on ResNet (`depth` 50 or 101) of stride 8."""
-    return MCIBI(Backbone(BACKBONES[f"resnet{depth}-stride8"], frozen=False), classes, config)
-
-
-def lite0(classes: Sequence[str], config: MCIBIConfig | None = None) -> MCIBI:
-    """Our variant, on the bundled backbone at stride 8, with 128 channels."""
-    spec = BACKBONES["lite0-stride8"].with_taps("blocks.4.2", "blocks.6.0")
-    return MCIBI(Backbone(spec, frozen=False), classes, config or MCIBIConfig(channels=128, attention_channels=64))

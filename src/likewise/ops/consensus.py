@@ -32,6 +32,7 @@ from likewise.ops.prototypes import (
     side_weights,
     sigmoid,
     support_statistics,
+    unit_length,
 )
 
 MOST_COMPARED = 32
@@ -62,7 +63,7 @@ def learn_consensus(features: Sequence[Float32[np.ndarray, "c _h _w"]], maps: Se
         features: of at most `MOST_COMPARED` images.
         maps: their saliency maps in [0, 1], of any size.
     """
-    units = [unit_features(image) for image in features]
+    units = [unit_length(image) for image in features]
     values = [map_at_positions(each, (unit.shape[1], unit.shape[2])) for each, unit in zip(maps, units, strict=True)]
     masks = []
     for value, recurs in zip(values, recurrence(units, values), strict=True):
@@ -83,7 +84,7 @@ def consensus_odds(
     features: Float32[np.ndarray, "c hf wf"], saliency: Map, prototypes: Prototypes
 ) -> Float32[np.ndarray, "hf wf"]:
     """Return the log-odds, at the features' positions, to add to those of the image's saliency map."""
-    unit = unit_features(features)
+    unit = unit_length(features)
     odds = log_odds(unit, prototypes)
     value = map_at_positions(saliency, (unit.shape[1], unit.shape[2]))
     salient = (value > SALIENT) | (odds > 0)
@@ -132,10 +133,6 @@ def weak_example(unit: Float32[np.ndarray, "c h w"], mask: Bool[np.ndarray, "h w
 
 def enough(mask: Bool[np.ndarray, "h w"]) -> bool:
     return int(mask.sum()) >= FEWEST_POSITIONS
-
-
-def unit_features(features: Float32[np.ndarray, "c h w"]) -> Float32[np.ndarray, "c h w"]:
-    return features / np.maximum(np.linalg.norm(features, axis=0), np.float32(1e-8))
 
 
 def map_at_positions(saliency: Map, size: tuple[int, int]) -> Float32[np.ndarray, "hf wf"]:

@@ -29,6 +29,7 @@ from likewise.ops.prototypes import (
     log_odds,
     merge_statistics,
     sigmoid,
+    unit_length,
 )
 
 RIDGE = 0.5
@@ -89,7 +90,7 @@ def learn_discriminant(merged: SupportStatistics) -> Discriminant | None:
 def discriminant_odds(query: Float32[np.ndarray, "c h w"], learned: Discriminant) -> Float32[np.ndarray, "h w"]:
     """Return the log-odds of the object at every position of the query's features, divided by the misfit."""
     flat = query.reshape(len(query), -1)
-    unit = flat / np.maximum(np.linalg.norm(flat, axis=0), np.float32(1e-12))
+    unit = unit_length(flat)
     odds = learned.direction @ unit + np.float32(learned.constant)
     return (odds / np.float32(misfit(unit, learned))).reshape(query.shape[1:])
 
@@ -129,7 +130,7 @@ def own_odds(query: Float32[np.ndarray, "c h w"], guess: Float32[np.ndarray, "h 
         guess: log-odds of the object at each position, weighted by probability; doubtful ones (`DOUBT`) do not count.
     """
     flat, sure = query.reshape(len(query), -1), guess.ravel()
-    unit = flat / np.maximum(np.linalg.norm(flat, axis=0), np.float32(1e-12))
+    unit = unit_length(flat)
     teach = np.stack([sigmoid(side * sure) * (side * sure - DOUBT).clip(0, 1) for side in (-1, 1)])
     if teach.sum(axis=1).min() < FEWEST:
         return np.zeros_like(guess)

@@ -37,18 +37,18 @@ def resize_matrix(length_in: int, length_out: int, *, align_corners: bool, like:
 
 
 def masked_average_pool(
-    features: Float[Tensor, "b c h w"], mask: Float[Tensor, "b hm wm"], *, align_corners: bool, eps: float = 1e-5
+    features: Float[Tensor, "b c h w"], mask: Float[Tensor, "b hm wm"], *, align_corners: bool
 ) -> Float[Tensor, "b c"]:
     """Return the mean feature under each mask, in [0, 1] and of any size, as if the features were resized to the mask.
 
-    This is the late fusion of PANet (section 3.2, equation 1): `sum(feature x mask) / (sum(mask) + eps)`, with the
-    published program's `eps`. Resizing is linear, so the mask goes through the transposed resize instead and the sum is
+    This is the late fusion of PANet (section 3.2, equation 1): `sum(feature x mask) / (sum(mask) + 1e-5)`, as in the
+    published program. Resizing is linear, so the mask goes through the transposed resize instead and the sum is
     taken at the size of the features. An empty mask pools to zero.
     """
     mask = mask.to(features.dtype)
     weights = pixel_weights(mask, plane_size(features), align_corners=align_corners)
     total = einsum(features, weights, "b c h w, b h w -> b c")
-    return total / (mask.sum(dim=(1, 2))[:, None] + eps)
+    return total / (mask.sum(dim=(1, 2))[:, None] + 1e-5)
 
 
 def pixel_weights(
@@ -61,15 +61,15 @@ def pixel_weights(
 
 
 def cosine_similarity(
-    features: Float[Tensor, "b c h w"], prototypes: Float[Tensor, "b k c"], *, eps: float = 1e-8
+    features: Float[Tensor, "b c h w"], prototypes: Float[Tensor, "b k c"]
 ) -> Float[Tensor, "b k h w"]:
     """Return the cosine, in [-1, 1], of the feature at every position with every prototype.
 
-    Norms are clamped at `eps`, so a zero vector has cosine 0 with every other.
+    Norms are clamped at 1e-8, so a zero vector has cosine 0 with every other.
     """
     inner = einsum(features, prototypes, "b c h w, b k c -> b k h w")
-    feature_norm = features.norm(dim=1, keepdim=True).clamp_min(eps)
-    prototype_norm = prototypes.norm(dim=2)[:, :, None, None].clamp_min(eps)
+    feature_norm = features.norm(dim=1, keepdim=True).clamp_min(1e-8)
+    prototype_norm = prototypes.norm(dim=2)[:, :, None, None].clamp_min(1e-8)
     return inner / feature_norm / prototype_norm
 
 

@@ -32,7 +32,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Float32
 
 from likewise.ops.bilinear import resize_bilinear
-from likewise.ops.prototypes import position_weights, resize_mask
+from likewise.ops.prototypes import position_weights, resize_mask, unit_length
 
 RIDGE = 1.0
 """Ridge of the world's covariance, in mean variances (experiments/18-presence)."""
@@ -107,8 +107,7 @@ def measure_world(maps: Iterable[Float[np.ndarray, "c _h _w"]]) -> World:
 
 def unit_features(features: Float[np.ndarray, "c h w"]) -> Float32[np.ndarray, "p c"]:
     """Return the feature of each position, of length one."""
-    flat = features.reshape(len(features), -1).T.astype(np.float32)
-    return flat / np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1e-12)
+    return unit_length(features.reshape(len(features), -1).astype(np.float32)).T
 
 
 def object_mean(features: Float32[np.ndarray, "c h w"], mask: Bool[np.ndarray, "hm wm"]) -> Float32[np.ndarray, "1 c"]:

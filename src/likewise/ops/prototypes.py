@@ -29,8 +29,8 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, Float32
-from PIL import Image
 
+from likewise.io.resize import cell_means
 from likewise.ops.bilinear import resize_bilinear, resize_matrix
 
 COSINE_SCALE = 20.0
@@ -133,12 +133,17 @@ def support_statistics(
     masks = np.stack([background, foreground]).astype(np.float32)
     weights = position_weights(masks, (features.shape[1], features.shape[2])).reshape(2, -1)
     flat = features.reshape(len(features), -1)
-    unit = flat / np.maximum(np.linalg.norm(flat, axis=0), 1e-12)
+    unit = unit_length(flat)
     means = weights @ flat.T / (masks.sum(axis=(1, 2))[:, None] + 1e-5)
     weights = weights / max(masks.sum(), 1.0)
     squares = (weights.sum(axis=0) * unit) @ unit.T
     sides = side_weights(touched_area(foreground))
     return SupportStatistics(means, weights @ unit.T, weights.sum(axis=1), squares, sides)
+
+
+def unit_length(features: Float32[np.ndarray, "c ..."]) -> Float32[np.ndarray, "c ..."]:
+    """Return the features at unit length; a zero vector stays zero."""
+    return features / np.maximum(np.linalg.norm(features, axis=0), np.float32(1e-12))
 
 
 def side_weights(area: float) -> Float32[np.ndarray, "2"]:
@@ -156,8 +161,7 @@ def touched_area(mask: Bool[np.ndarray, "h w"]) -> float:
 
 def resize_mask(mask: Bool[np.ndarray, "hm wm"], size: tuple[int, int]) -> Bool[np.ndarray, "h w"]:
     """Return the mask at another `(height, width)`: pixels half covered, or covered at all if none is half covered."""
-    image = Image.fromarray(mask.astype(np.float32))
-    covered = np.asarray(image.resize((size[1], size[0]), Image.Resampling.BOX))
+    covered = cell_means(mask, size)
     half = covered >= 0.5
     return half if half.any() else covered > 0
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,11 +29,12 @@ from likewise.io.resize import resize_image
 from likewise.ops.bilinear import resize_bilinear
 from likewise.predict.edges import LARGEST
 from likewise.predict.engines import open_groups
+from likewise.predict.equality import EqualByValue
 from likewise.predict.examples import Example
 from likewise.predict.group_health import Health, assess_group, map_certainty
 from likewise.predict.map_folder import MapFolder
-from likewise.predict.result import EqualByValue, Result
-from likewise.predict.saliency import Saliency, map_result
+from likewise.predict.result import Result, map_result
+from likewise.predict.saliency import Saliency
 from likewise.weights import DEFAULT_GROUP_MODEL, DEFAULT_SALIENCY
 from likewise.weights.exported import CARD
 
@@ -141,15 +143,15 @@ class CoSaliency:
         failed: list[tuple[str, str]] = []
         # one allocation for all vectors: thousands of small arrays fragment the memory
         room: Vectors = {}
-        for index, (image, reading) in enumerate(prefetch(images, read_group_image)):
+        for index, (image, reading) in enumerate(prefetch(images, partial(read_scaled, short=LARGEST))):
             label = image_label(image, index)
             try:
-                pixels = reading.result().pixels
-                sism = self.sism(pixels, image_name(image))
+                scaled = reading.result()
+                sism = self.sism(scaled)
             except ImageError as error:
                 failed.append((label, str(error)))
             else:
-                for stride, own in self.network.encode(self.network_input(pixels), sism).items():
+                for stride, own in self.network.encode(self.network_input(scaled.pixels), sism).items():
                     room.setdefault(stride, np.empty((len(images), *own.shape[1:]), own.dtype))[len(names)] = own[0]
                 names.append(label)
                 certainty.append(map_certainty(sism))
@@ -158,11 +160,8 @@ class CoSaliency:
         vectors = {stride: own[: len(names)] for stride, own in room.items()}
         return Group(tuple(names), vectors, tuple(certainty), tuple(failed), self.fingerprint)
 
-    def segment(self, image: Source | ScaledImage | ImageFile, group: Group, *, name: str | None = None) -> Result:
+    def segment(self, image: Source | ScaledImage | ImageFile, group: Group) -> Result:
         """Segment the shared object in one image, of the group or another: the second pass.
-
-        Args:
-            name: of the image in a folder of maps; by default the file name.
 
         Raises:
             ImageError: a file that cannot be read, or that has no map in the folder of maps.
@@ -172,9 +171,8 @@ class CoSaliency:
             raise ArgumentError("the group was learned with another model; learn it again with this one")
         if not len(group):
             raise ArgumentError("the group has no readable image")
-        scaled = read_group_image(image)
-        pixels = scaled.pixels
-        sism = self.sism(pixels, name if name is not None else image_name(image))
+        scaled = read_scaled(image, LARGEST)
+        pixels, sism = scaled.pixels, self.sism(scaled)
         probability = self.network.segment(self.network_input(pixels), sism, group.vectors)
         plane = resize_bilinear(probability, (pixels.shape[0], pixels.shape[1]), align_corners=True)
         return map_result(plane, COMMON, scaled, edges=self.edges)
@@ -207,9 +205,9 @@ class CoSaliency:
         """
         agreement = group.health().agreement
         best: list[tuple[float, int, Example]] = []
-        for index, (image, reading) in enumerate(prefetch(images, read_group_image)):
+        for index, (image, reading) in enumerate(prefetch(images, partial(read_scaled, short=LARGEST))):
             if image.name in agreement:
-                result = self.segment(reading.result(), group, name=image.name)
+                result = self.segment(reading.result(), group)
                 if MIN_EXAMPLE_AREA <= result.mask.mean() <= MAX_EXAMPLE_AREA:
                     merit = agreement[image.name] * map_certainty(result.probability)
                     entry = merit, -index, Example(image.path, mask=result.mask)
@@ -223,10 +221,10 @@ class CoSaliency:
             )
         return [example for _, _, example in sorted(best, key=lambda entry: entry[:2], reverse=True)]
 
-    def sism(self, pixels: UInt8[np.ndarray, "h w 3"], name: str) -> Float32[np.ndarray, "s s"]:
+    def sism(self, image: ScaledImage) -> Float32[np.ndarray, "s s"]:
         """The image's single-image saliency map at the size of the network's input."""
-        side = self.network.side
-        return self.maps.map_at(name, side) if isinstance(self.maps, MapFolder) else self.maps.map_at(pixels, side)
+        maps, side = self.maps, self.network.side
+        return maps.map_at(image.name, side) if isinstance(maps, MapFolder) else maps.map_at(image.pixels, side)
 
     def network_input(self, pixels: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "s s 3"]:
         """The image at the size of the network's input."""
@@ -261,15 +259,3 @@ def image_label(image: Source | ImageFile, index: int) -> str:
     if isinstance(image, str | Path):
         return str(image)
     return image.name if isinstance(image, ImageFile) else f"image {index + 1}"
-
-
-def image_name(image: Source | ImageFile) -> str:
-    """The name of an image in its folder; empty for an image in memory."""
-    if isinstance(image, ImageFile):
-        return image.name
-    return Path(image).name if isinstance(image, str | Path) else ""
-
-
-def read_group_image(image: Source | ScaledImage | ImageFile) -> ScaledImage:
-    """An image, listed or given in any other way."""
-    return read_scaled(image.source if isinstance(image, ImageFile) else image, LARGEST)

@@ -24,9 +24,10 @@ from likewise.errors import ConceptError, check_known
 from likewise.io.atomic import delete_parts, write_atomically
 from likewise.io.hub import local_path, parse_address, upload
 from likewise.predict.concept_schema import FORMAT, THUMBNAIL, check_rows, parse_fields
-from likewise.predict.result import EqualByValue, png
+from likewise.predict.equality import EqualByValue
 from likewise.predict.second_look import PREFIX
 from likewise.version import __version__
+from likewise.viz import draw
 
 MOST_ROWS = 32
 """Examples of a class that a concept keeps apart: its file stays under 16 MB a class, and the agreement of examples
@@ -241,7 +242,7 @@ class Concept(EqualByValue):
         return np.array(sheet)
 
     def _repr_png_(self) -> bytes:
-        return png(self.overlay())
+        return draw.png(self.overlay())
 
     def save(self, path: str | Path) -> None:
         """Write the concept to one file, whole or not at all."""

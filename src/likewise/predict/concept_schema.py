@@ -11,14 +11,13 @@ from typing import Any
 
 import numpy as np
 
+from likewise.io.labels import MOST_CLASSES
 from likewise.io.resize import LARGEST_SIDE
 
 FORMAT = 1
 """The version of the file format; files of a later version are refused."""
 THUMBNAIL = 96
 """The side of a thumbnail in pixels."""
-MOST_CLASSES = 254
-"""Labels are 8-bit, 0 is background and 255 means ignored."""
 LARGEST_VALUE = 65504.0
 """The largest number of half precision; sums of products of larger ones could become infinite."""
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -20,11 +21,10 @@ from likewise.io.prefetch import prefetch
 from likewise.ops.bilinear import resize_bilinear
 from likewise.ops.consensus import MOST_COMPARED, consensus_odds, learn_consensus
 from likewise.ops.prototypes import Prototypes, sigmoid
-from likewise.predict.co_saliency import COMMON, CoSaliency, read_group_image
+from likewise.predict.co_saliency import COMMON, CoSaliency
 from likewise.predict.edges import LARGEST
 from likewise.predict.few_shot import FewShot
-from likewise.predict.result import Result
-from likewise.predict.saliency import map_result
+from likewise.predict.result import Result, map_result
 
 CERTAIN = 1e-3
 """Smallest probability of a saliency map, so that its log-odds are finite."""
@@ -62,28 +62,24 @@ class Consensus:
         count = min(len(images), MOST_COMPARED)
         chosen = [images[index * len(images) // count] for index in range(count)]
         features, maps = [], []
-        for index, (image, reading) in enumerate(prefetch(chosen, read_group_image)):
+        for index, (_, reading) in enumerate(prefetch(chosen, partial(read_scaled, short=LARGEST))):
             with suppress(ImageError):
-                pixels = reading.result().pixels
-                saliency = self.cosaliency.sism(pixels, image.name)
-                features.append(self.few_shot.features(pixels))
+                image = reading.result()
+                saliency = self.cosaliency.sism(image)
+                features.append(self.few_shot.features(image.pixels))
                 maps.append(saliency)
             if progress:
                 progress(index + 1, count)
         return learn_consensus(features, maps) if maps else None
 
-    def segment(self, image: Source | ScaledImage, shared: Prototypes | None, *, name: str = "") -> Result:
+    def segment(self, image: Source | ScaledImage | ImageFile, shared: Prototypes | None) -> Result:
         """Segment the shared object in one image, of the group or another; without prototypes, return its map.
-
-        Args:
-            name: of the image in a folder of maps.
 
         Raises:
             ImageError: an image that has no map in the folder of maps.
         """
         scaled = read_scaled(image, LARGEST)
-        pixels = scaled.pixels
-        saliency = self.cosaliency.sism(pixels, name)
+        pixels, saliency = scaled.pixels, self.cosaliency.sism(scaled)
         size = pixels.shape[0], pixels.shape[1]
         probability = resize_bilinear(saliency, size).clip(CERTAIN, 1 - CERTAIN)
         if shared is not None:

@@ -19,10 +19,10 @@ from likewise.io.marks import Box, box_mask, read_scribbles
 from likewise.io.masks import Label, read_mask
 from likewise.io.raster import TiffPage
 from likewise.io.stored_values import MaskSource
-from likewise.predict.marks import boxes_mask, boxes_of
-from likewise.predict.result import EqualByValue, png
+from likewise.predict.equality import EqualByValue
 from likewise.predict.selector import Selector
-from likewise.viz.draw import line_width, outline, overlay
+from likewise.predict.selector_planes import boxes_mask, boxes_of
+from likewise.viz.draw import line_width, outline, overlay, png
 
 RING = 0.25
 """Width of the background around a box alone, as a share of the box's sides; set without a measurement."""

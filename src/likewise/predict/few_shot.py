@@ -29,9 +29,9 @@ from likewise.errors import (
     warnings_about,
 )
 from likewise.io.images import Source, read_image
+from likewise.io.labels import MOST_CLASSES
 from likewise.io.resize import LARGEST_SIDE
 from likewise.predict.concept import Concept, concatenate, thumbnail
-from likewise.predict.concept_schema import MOST_CLASSES
 from likewise.predict.examples import MARKS, Example, mark
 from likewise.predict.heads.features import FeatureHead, features_of
 from likewise.predict.heads.open import open_head

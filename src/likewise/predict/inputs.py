@@ -6,10 +6,10 @@ from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import UInt8
-from PIL import Image
 
 from likewise.errors import ImageError
 from likewise.io.opening import format_size
+from likewise.io.resize import resize_image
 
 SMALLEST_IMAGE = 16
 """Images with a shorter side, in pixels, are refused: they have no feature position of their own."""
@@ -54,5 +54,4 @@ class Inputs(NamedTuple):
             raise ImageError(
                 f"the image is {format_size(height, width)}; at least {SMALLEST_IMAGE} pixels a side are needed"
             )
-        height, width = self.size(height, width)
-        return np.array(Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR))
+        return resize_image(image, *self.size(height, width))

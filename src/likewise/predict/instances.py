@@ -5,19 +5,15 @@ labels, probability, image -> separate, for each class -> ids -> boxes, scores, 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Bool, Float, Float32, Int, Int32, UInt8
 from PIL import Image
 
+from likewise.io.resize import cell_means
 from likewise.ops.distance import distance_to
-from likewise.predict.marks import shrink
-
-if TYPE_CHECKING:
-    from likewise.predict.result import Result
-
 
 GRID = 112
 """Objects are separated on a grid of about `GRID` x `GRID` positions; set without a measurement."""
@@ -62,37 +58,48 @@ class Instances:
         return self.ids == np.arange(1, len(self) + 1, dtype=np.int32)[:, None, None]
 
 
-def find_instances(result: Result) -> Instances:
-    """Return the objects of a result. Those of a class come together, each class's largest first."""
-    ids = np.zeros(result.labels.shape, np.int32)
-    for label in range(1, len(result.classes) + 1):
-        mask = result.labels == label
+def find_instances(
+    labels: UInt8[np.ndarray, "h w"], plane: Float32[np.ndarray, "_h _w"], scores: Sequence[float]
+) -> Instances:
+    """Return the objects of a result. Those of a class come together, each class's largest first.
+
+    Args:
+        labels: `Result.labels`.
+        plane: `Result.plane`, at any size.
+        scores: of each class.
+    """
+    ids = np.zeros(labels.shape, np.int32)
+    for label in range(1, len(scores) + 1):
+        mask = labels == label
         if mask.any():
-            found = separate(mask, result.plane)
+            found = separate(mask, plane)
             ids[found > 0] = found[found > 0] + ids.max()
     areas, boxes, centroids = measure(ids)
-    labels = np.zeros(len(areas) + 1, np.uint8)
-    labels[ids.ravel()] = result.labels.ravel()
-    return Instances(ids, labels[1:], _scores(ids, labels[1:], result), areas, boxes, centroids)
+    label_of = np.zeros(len(areas) + 1, np.uint8)
+    label_of[ids.ravel()] = labels.ravel()
+    return Instances(ids, label_of[1:], _scores(ids, label_of[1:], plane, scores), areas, boxes, centroids)
 
 
 def _scores(
-    ids: Int32[np.ndarray, "h w"], labels: UInt8[np.ndarray, " n"], result: Result
+    ids: Int32[np.ndarray, "h w"],
+    labels: UInt8[np.ndarray, " n"],
+    plane: Float32[np.ndarray, "_h _w"],
+    of_class: Sequence[float],
 ) -> Float32[np.ndarray, " n"]:
     """Return a score for each object: that of its class times what its mean probability is to that of the class."""
     rows, columns = (
         ((np.arange(count) + 0.5) * (length / count)).astype(np.intp)
-        for count, length in zip(result.plane.shape, ids.shape, strict=True)
+        for count, length in zip(plane.shape, ids.shape, strict=True)
     )
     seen = ids[rows[:, None], columns].ravel()
     counts = np.bincount(seen, minlength=len(labels) + 1)[1:]
-    sums = np.bincount(seen, result.plane.ravel(), len(labels) + 1)[1:]
+    sums = np.bincount(seen, plane.ravel(), len(labels) + 1)[1:]
     scores = np.zeros(len(labels), np.float32)
     for label in np.unique(labels):
         own = labels == label
         mean = sums[own].sum() / max(counts[own].sum(), 1)
         shares = np.where(counts[own] > 0, sums[own] / np.maximum(counts[own], 1) / max(mean, 1e-6), 1.0)
-        scores[own] = (result.scores[label - 1] * shares).clip(0, 1)
+        scores[own] = (of_class[label - 1] * shares).clip(0, 1)
     return scores
 
 
@@ -112,30 +119,22 @@ def measure(
     return areas, boxes, sums / np.maximum(areas, 1)[:, None]
 
 
-def separate(
-    mask: Bool[np.ndarray, "h w"],
-    plane: Float32[np.ndarray, "_h _w"],
-    *,
-    passed: float = PASS,
-    sureness: float = SURENESS,
-    smallest: float = SMALLEST,
-) -> Int32[np.ndarray, "h w"]:
+def separate(mask: Bool[np.ndarray, "h w"], plane: Float32[np.ndarray, "_h _w"]) -> Int32[np.ndarray, "h w"]:
     """Return the objects of a mask, numbered from 1, the largest first.
 
     Args:
         plane: the probability of the mask, at any size.
-        passed, sureness, smallest: see the constants.
     """
     height, width = mask.shape
     scale = min(1.0, GRID / (height * width) ** 0.5)
     size = max(1, round(height * scale)), max(1, round(width * scale))
-    inside, probability = shrink(mask, size) >= 0.5, shrink(plane, size)
-    depth = np.where(inside, distance_to(~inside) * probability**sureness, np.float32(0)).astype(np.float32)
-    ids = join_basins(basins_of(depth), depth, passed)
+    inside, probability = cell_means(mask, size) >= 0.5, cell_means(plane, size)
+    depth = np.where(inside, distance_to(~inside) * probability**SURENESS, np.float32(0)).astype(np.float32)
+    ids = join_basins(basins_of(depth), depth, PASS)
     areas = np.bincount(ids.ravel())
     areas[0] = 0
     order = np.argsort(-areas, kind="stable")
-    order = order[areas[order] >= max(smallest * areas.max(), 1)]
+    order = order[areas[order] >= max(SMALLEST * areas.max(), 1)]
     number = np.zeros(len(areas), np.int32)
     number[order] = np.arange(1, len(order) + 1)
     return enlarge(number[ids], inside, mask)

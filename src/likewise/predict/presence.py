@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float32
@@ -22,7 +22,9 @@ from likewise.ops.presence import (
     rival_of,
     unit_features,
 )
-from likewise.predict.concept import Concept
+
+if TYPE_CHECKING:
+    from likewise.predict.concept import Concept
 
 Rows = dict[str, np.ndarray]
 

@@ -2,51 +2,20 @@
 
 from __future__ import annotations
 
-import io
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Bool, Float32, UInt8
-from PIL import Image
 
 from likewise.io.images import ScaledImage, save_image, save_pillow
-from likewise.ops.bilinear import resize_bilinear
+from likewise.ops.bilinear import largest_plane, resize_bilinear
+from likewise.predict.edges import refine_edges
+from likewise.predict.equality import EqualByValue
+from likewise.predict.instances import Instances, find_instances
+from likewise.predict.presence import Judged
 from likewise.viz import draw
-
-if TYPE_CHECKING:
-    from likewise.predict.instances import Instances
-
-
-class EqualByValue:
-    """A dataclass whose `==` compares arrays element by element and returns one bool."""
-
-    def __eq__(self, other: object) -> bool:
-        if type(other) is not type(self):
-            return NotImplemented
-        return all(same(getattr(self, each.name), getattr(other, each.name)) for each in fields(self) if each.compare)  # type: ignore[arg-type]
-
-    __hash__ = None  # type: ignore[assignment]
-
-
-def same(one: Any, other: Any) -> bool:
-    """Whether two values are equal: arrays and tensors by shape, type and elements, dicts by their values."""
-    if isinstance(one, dict) and isinstance(other, dict):
-        return one.keys() == other.keys() and all(same(value, other[key]) for key, value in one.items())
-    if hasattr(one, "dtype") and hasattr(other, "dtype"):
-        return type(one) is type(other) and one.dtype == other.dtype and np.array_equal(one, other)
-    if hasattr(one, "dtype") or hasattr(other, "dtype"):
-        return False
-    return bool(one == other)
-
-
-def png(image: UInt8[np.ndarray, "h w 3"]) -> bytes:
-    """The image as the bytes of a PNG file."""
-    buffer = io.BytesIO()
-    Image.fromarray(image).save(buffer, format="png")
-    return buffer.getvalue()
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -125,9 +94,7 @@ class Result(EqualByValue):
     @cached_property
     def instances(self) -> Instances:
         """The objects of each class, separated (`likewise.predict.instances`); computed at first use."""
-        from likewise.predict.instances import find_instances
-
-        return find_instances(self)
+        return find_instances(self.labels, self.plane, self.scores)
 
     def overlay(self) -> UInt8[np.ndarray, "h w 3"]:
         """The image with each class tinted and outlined; black in place of an image that the result does not have."""
@@ -141,7 +108,7 @@ class Result(EqualByValue):
             save_pillow(draw.paletted(self.labels, self.first_label), path)
 
     def _repr_png_(self) -> bytes:
-        return png(self.overlay())
+        return draw.png(self.overlay())
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -164,6 +131,8 @@ class SceneResult(EqualByValue):
 
     first_label = 0
     """The label of `classes[0]`: there is no background."""
+    presences = None
+    """Not judged."""
 
     def __repr__(self) -> str:
         height, width = self.labels.shape
@@ -204,10 +173,53 @@ class SceneResult(EqualByValue):
         save_pillow(draw.paletted(labels, self.first_label), path)
 
     def _repr_png_(self) -> bytes:
-        return png(self.overlay())
+        return draw.png(self.overlay())
 
 
 def _image_or_black(
     image: UInt8[np.ndarray, "h w 3"] | None, labels: UInt8[np.ndarray, "h w"]
 ) -> UInt8[np.ndarray, "h w 3"]:
     return np.zeros((*labels.shape, 3), np.uint8) if image is None else image
+
+
+def to_result(
+    probabilities: Float32[np.ndarray, "k h w"],
+    classes: tuple[str, ...],
+    image: ScaledImage | None,
+    judged: tuple[Judged, ...] | None = None,
+) -> Result:
+    """Return the result for probabilities of the background and of each class, and what is known of their presence.
+
+    Args:
+        image: None: the result has the size of the probabilities.
+    """
+    won = largest_plane(probabilities, (probabilities.shape[1], probabilities.shape[2]))
+    ious = []
+    for index, plane in enumerate(probabilities[1:], start=1):
+        own = plane[won == index]
+        ious.append(float(own.mean()) if len(own) else 0.0)
+    if judged:
+        ious = [one.expected_iou(mean) if mean else 0.0 for one, mean in zip(judged, ious, strict=True)]
+    return Result(
+        labels=won if image is None or image.size == won.shape else largest_plane(probabilities, image.size),
+        plane=(1 - probabilities[0]).clip(0, 1),
+        classes=classes,
+        presences=tuple(one.presence for one in judged) if judged else None,
+        expected_ious=tuple(ious),
+        scaled=image,
+    )
+
+
+def map_result(
+    probability: Float32[np.ndarray, "h w"], classes: tuple[str, ...], image: ScaledImage, *, edges: bool
+) -> Result:
+    """The result for a probability map of one class: above 0.5 is the mask, whose mean probability is the score.
+
+    With `edges` the map is first refined to the edges of the image.
+
+    Args:
+        probability: at the size of the image's pixels.
+    """
+    found = probability.clip(0, 1)
+    planes = np.stack([1 - found, found])
+    return to_result(refine_edges(planes, image.pixels) if edges else planes, classes, image)

@@ -20,10 +20,9 @@ from jaxtyping import Float32, UInt8
 from likewise.io.digests import pixels_key
 from likewise.io.images import ScaledImage, Source, read_scaled
 from likewise.ops.bilinear import resize_bilinear
-from likewise.predict.edges import LARGEST, refine_edges
+from likewise.predict.edges import LARGEST
 from likewise.predict.engines import open_saliency
-from likewise.predict.result import Result
-from likewise.predict.segmenter import to_result
+from likewise.predict.result import Result, map_result
 from likewise.weights import DEFAULT_SALIENCY
 
 CACHED = 32 << 20
@@ -80,18 +79,3 @@ class Saliency:
     def map_at(self, image: UInt8[np.ndarray, "h w 3"], side: int) -> Float32[np.ndarray, "side side"]:
         """The map at `side` x `side` pixels; the maps of recent images are cached."""
         return resize_bilinear(self.cached_plane(image), (side, side))
-
-
-def map_result(
-    probability: Float32[np.ndarray, "h w"], classes: tuple[str, ...], image: ScaledImage, *, edges: bool
-) -> Result:
-    """The result for a probability map of one class: above 0.5 is the mask, whose mean probability is the score.
-
-    With `edges` the map is first refined to the edges of the image.
-
-    Args:
-        probability: at the size of the image's pixels.
-    """
-    found = probability.clip(0, 1)
-    planes = np.stack([1 - found, found])
-    return to_result(refine_edges(planes, image.pixels) if edges else planes, classes, image)

@@ -23,6 +23,7 @@ from jaxtyping import Float32, UInt8
 from likewise.data.class_names import mirrored_pairs
 from likewise.errors import ArgumentError, ModelError
 from likewise.io.images import Source, read_image
+from likewise.io.labels import MOST_CLASSES
 from likewise.io.resize import LARGEST_SIDE, resize_image
 from likewise.ops.bilinear import neighbours, resize_bilinear
 from likewise.predict.engines import open_scenes
@@ -31,8 +32,6 @@ from likewise.predict.windows import blend_windows
 
 WINDOW = 768
 """Default side of a window in pixels. Larger windows are slower: each position attends to all others of its window."""
-MOST_CLASSES = 254
-"""Labels are 8-bit, and 255 means ignored."""
 LARGEST_SCALE = 8.0
 """The largest scale, which bounds the memory."""
 LEAST_WINDOW = 64

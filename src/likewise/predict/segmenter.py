@@ -11,22 +11,20 @@ from itertools import islice
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Float32
 
 from likewise.engine.protocol import Features
 from likewise.engine.threads import one_blas_thread
 from likewise.errors import ArgumentError, ImageError, ModelError
 from likewise.io.images import ScaledImage, Source, read_scaled
 from likewise.io.prefetch import prefetch
-from likewise.ops.bilinear import largest_plane
 from likewise.ops.presence import fit_threshold
 from likewise.predict.concept import Concept
 from likewise.predict.edges import LARGEST, refine_edges
 from likewise.predict.heads.features import FeatureHead, features_of
 from likewise.predict.heads.protocol import Found, Head
 from likewise.predict.inputs import Inputs, Pixels
-from likewise.predict.presence import Judged, are_present, logistic
-from likewise.predict.result import Result
+from likewise.predict.presence import are_present, logistic
+from likewise.predict.result import Result, to_result
 
 FEWEST = 6
 """Images from which presence is fitted; experiments/18-presence fitted it to no fewer."""
@@ -207,31 +205,3 @@ class Segmenter:
         if self._edges and not empty:
             probabilities = refine_edges(probabilities, image.pixels)
         return Found(probabilities, judged)
-
-
-def to_result(
-    probabilities: Float32[np.ndarray, "k h w"],
-    classes: tuple[str, ...],
-    image: ScaledImage | None,
-    judged: tuple[Judged, ...] | None = None,
-) -> Result:
-    """Return the result for probabilities of the background and of each class, and what is known of their presence.
-
-    Args:
-        image: None: the result has the size of the probabilities.
-    """
-    won = largest_plane(probabilities, (probabilities.shape[1], probabilities.shape[2]))
-    ious = []
-    for index, plane in enumerate(probabilities[1:], start=1):
-        own = plane[won == index]
-        ious.append(float(own.mean()) if len(own) else 0.0)
-    if judged:
-        ious = [one.expected_iou(mean) if mean else 0.0 for one, mean in zip(judged, ious, strict=True)]
-    return Result(
-        labels=won if image is None or image.size == won.shape else largest_plane(probabilities, image.size),
-        plane=(1 - probabilities[0]).clip(0, 1),
-        classes=classes,
-        presences=tuple(one.presence for one in judged) if judged else None,
-        expected_ious=tuple(ious),
-        scaled=image,
-    )

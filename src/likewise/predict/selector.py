@@ -22,11 +22,12 @@ from likewise.engine.protocol import FeatureExtractor
 from likewise.errors import ModelError
 from likewise.io.images import ScaledImage, Source, read_scaled
 from likewise.io.marks import Box
+from likewise.io.resize import cell_means
 from likewise.ops.bilinear import resize_bilinear
 from likewise.ops.prototypes import sigmoid
 from likewise.predict.edges import LARGEST, refine_edges
 from likewise.predict.inputs import Inputs
-from likewise.predict.marks import Seeds, boxes_mask, check_shape, planes_of, seeds_of, shrink, view_of
+from likewise.predict.selector_planes import Seeds, boxes_mask, check_shape, planes_of, seeds_of, view_of
 from likewise.weights.names import PANET_LITE0, SELECTOR_LITE0
 
 SIDE = 384
@@ -92,7 +93,7 @@ class Selector:
         """Return the probability of the object; arguments and errors are those of `mask`."""
         if previous is not None:
             check_shape("previous", previous, self.size)
-            previous = shrink(previous, self._grid) > 0.5
+            previous = cell_means(previous, self._grid) > 0.5
         seeds = seeds_of(self.size, self._grid, points, labels, box, strokes)
         found = resize_bilinear(self.coarse(seeds, previous), (self.image.shape[0], self.image.shape[1]))
         found = resize_bilinear(refine_edges(np.stack([1 - found, found]), self.image)[1], self.size)

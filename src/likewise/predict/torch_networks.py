@@ -12,7 +12,7 @@ from likewise.io.resize import LARGEST_SIDE
 from likewise.models.blocks.coattention import SIZE
 from likewise.models.saliency import SIDE
 from likewise.predict.devices import torch_device
-from likewise.predict.ready import prepare_network
+from likewise.predict.network_setup import prepare_network
 from likewise.weights.checkpoint import fingerprint, read_header
 from likewise.weights.load import open_model, read_recipe, weights_file
 from likewise.weights.names import CO_SALIENCY, SALIENCY, SCENES

@@ -14,8 +14,6 @@ import time
 from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from fastapi import FastAPI, HTTPException, Request, Response
@@ -28,7 +26,7 @@ from likewise.engine.threads import one_blas_thread
 from likewise.errors import ArgumentError, ImageError, check_known
 from likewise.io.images import read_scaled
 from likewise.io.listening import listen
-from likewise.jobs.writers import WRITERS, regions_of
+from likewise.jobs.writers import encode, regions_of
 from likewise.predict.edges import LARGEST
 from likewise.predict.segmenter import Segmenter
 from likewise.serve.bounds import BODY, QUEUE, Slots, read_body
@@ -191,10 +189,7 @@ def segment_one(segmenter: Segmenter, content: bytes, format: str, name: str) ->
     image = read_scaled(content, LARGEST)
     result = segmenter(image)
     if format == "mask":
-        with TemporaryDirectory() as folder:
-            path = Path(folder) / "x.mask.png"
-            WRITERS["mask"][1](image, result, path)
-            return path.read_bytes()
+        return encode("mask", image, result)
     regions = regions_of(name, result)
     return {
         "name": name,

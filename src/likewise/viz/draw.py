@@ -1,12 +1,13 @@
 """Colours of classes, overlays and outlines."""
 
 import colorsys
+import io
 
 import numpy as np
 from jaxtyping import Bool, UInt8
 from PIL import Image
 
-from likewise.io.labels import IGNORE
+from likewise.io.labels import IGNORE, MOST_CLASSES
 
 # Paul Tol's "vibrant" colour scheme, distinguishable with the common colour vision deficiencies; colours that are rare
 # in photographs come first.
@@ -22,9 +23,6 @@ _IGNORED = (187, 187, 187)
 
 OPACITY, DIM = 0.4, 0.35
 """Opacity of the tint of a class, and darkening of the background, in [0, 1]."""
-
-MOST_CLASSES = 254
-"""Labels are 8-bit, 0 may be the background, and 255 is `IGNORE`."""
 
 
 def palette(k: int) -> UInt8[np.ndarray, "k 3"]:
@@ -42,10 +40,10 @@ def palette(k: int) -> UInt8[np.ndarray, "k 3"]:
     return np.array(colours, dtype=np.uint8).reshape(k, 3)
 
 
-def label_palette(k: int) -> UInt8[np.ndarray, "256 3"]:
-    """Return the palette of a label PNG: 0 black, classes 1 to `k` as in `palette`, 255 (ignored) grey."""
+def label_palette() -> UInt8[np.ndarray, "256 3"]:
+    """Return the palette of a label PNG: 0 black, classes from 1 as in `palette`, 255 (ignored) grey."""
     colours = np.zeros((256, 3), dtype=np.uint8)
-    colours[1 : k + 1] = palette(k)
+    colours[1:IGNORE] = palette(MOST_CLASSES)
     colours[IGNORE] = _IGNORED
     return colours
 
@@ -55,7 +53,7 @@ def paletted(labels: UInt8[np.ndarray, "h w"], first_label: int = 1) -> Image.Im
 
     `first_label` is that of the first class: 1 if 0 is the background (black), else 0.
     """
-    colours = label_palette(MOST_CLASSES)
+    colours = label_palette()
     image = Image.fromarray(labels)
     image.putpalette((colours if first_label else np.roll(colours, -1, axis=0)).tobytes())
     return image
@@ -73,7 +71,7 @@ def overlay(
     if not labels.any():
         return image.copy()
     labels = labels.astype(np.uint8)
-    colours = label_palette(MOST_CLASSES)
+    colours = label_palette()
     # one lookup table for each label and channel: twice as fast as blending in floats
     levels = np.arange(256)
     blended = (1 - OPACITY) * levels + OPACITY * colours[:, :, None]
@@ -133,3 +131,10 @@ def _dilate(mask: Bool[np.ndarray, "h w"], width: int) -> Bool[np.ndarray, "h w"
 def line_width(height: int, width: int) -> int:
     """Return the width of a contour in an image of this size, in pixels."""
     return max(2, round(min(height, width) / 160))
+
+
+def png(image: UInt8[np.ndarray, "h w 3"]) -> bytes:
+    """Return an image as the bytes of a PNG file."""
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, format="png")
+    return buffer.getvalue()

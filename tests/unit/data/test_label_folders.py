@@ -24,9 +24,10 @@ def test_every_label_with_enough_pixels_is_a_class_named_by_its_number(tmp_path:
 
 
 def test_labels_with_too_few_pixels_raise(tmp_path: Path) -> None:
-    root = make_labels(tmp_path)
-    with pytest.raises(DataSetError, match="2251"):
-        label_folders(root, least=2251)
+    fakes.write_image(tmp_path / "photos/0.jpg", fakes.noise(0))
+    fakes.write_image(tmp_path / "labels/0.png", np.eye(60, 80, dtype=np.uint8))
+    with pytest.raises(DataSetError, match="covers 2048 pixels"):
+        label_folders(tmp_path)
 
 
 def test_a_missing_image_is_counted(tmp_path: Path) -> None:

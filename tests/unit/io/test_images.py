@@ -15,6 +15,7 @@ from likewise.errors import ImageError, MissingExtraError, OutputError
 from likewise.io import opening
 from likewise.io.images import read_image, read_scaled, read_size, save_image
 from likewise.io.masks import read_mask
+from likewise.io.paths import ImageFile
 from likewise.io.resize import resize_image
 
 WIDTH, HEIGHT = 24, 16
@@ -432,3 +433,11 @@ def test_threads_that_start_together_know_the_same_formats():
     )
     for _ in range(3):
         subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_scaled_image_has_the_name_of_its_file(tmp_path: Path) -> None:
+    path = tmp_path / "x.png"
+    Image.new("RGB", (8, 6)).save(path)
+    assert read_scaled(path).name == "x.png"
+    assert read_scaled(ImageFile(path, "sub/x.png")).name == "sub/x.png"
+    assert read_scaled(path.read_bytes()).name == ""

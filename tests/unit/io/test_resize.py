@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from likewise.io.resize import resize_grey, resize_image, resize_labels
+from likewise.io.resize import cell_means, resize_grey, resize_image, resize_labels
 from support import fakes
 
 
@@ -36,3 +36,9 @@ def test_labels_of_usual_images_become_400_as_torch_does(side: int) -> None:
 def test_images_and_grey_maps_take_height_then_width() -> None:
     assert resize_image(fakes.noise(0, 6, 8), 3, 5).shape == (3, 5, 3)
     assert resize_grey(ramp(6, 8), 3, 5).shape == (3, 5)
+
+
+def test_a_cell_has_the_mean_of_its_pixels() -> None:
+    plane = np.array([[1, 0, 0, 0], [0, 0, 1, 1]], bool)
+    np.testing.assert_array_equal(cell_means(plane, (1, 4)), [[0.5, 0, 0.5, 0.5]])
+    np.testing.assert_array_equal(cell_means(3 * plane.astype(np.float32), (2, 2)), [[1.5, 0], [0, 3]])

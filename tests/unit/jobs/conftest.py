@@ -1,4 +1,4 @@
-"""Images for the tests of jobs."""
+"""Images and a model for the tests of jobs."""
 
 from pathlib import Path
 
@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from likewise import FewShot
 from likewise.io.paths import ImageFile, find_images
+from support.fakes import noise
 
 
 @pytest.fixture
@@ -19,3 +21,19 @@ def seven(photos: Path) -> list[ImageFile]:
         path.parent.mkdir(exist_ok=True)
         Image.fromarray(array).save(path)
     return find_images([photos])
+
+
+@pytest.fixture(scope="module")
+def few_shot() -> FewShot:
+    return FewShot("panet-lite0", side=96, device="cpu")
+
+
+@pytest.fixture
+def cats(photos: Path) -> Path:
+    """Two images, the first with a mask beside it."""
+    for index in range(2):
+        Image.fromarray(noise(index)).save(photos / f"{index}.png")
+    mask = np.zeros((60, 80), bool)
+    mask[10:40, 20:60] = True
+    Image.fromarray(mask).save(photos / "0.mask.png")
+    return photos

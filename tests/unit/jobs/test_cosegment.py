@@ -37,7 +37,7 @@ def test_each_folder_is_a_group_and_progress_names_the_stages(groups: Path) -> N
         report = cosegment_folder(
             groups, "out", cosaliency=CoSaliency(device="cpu"), progress=lambda *call: calls.append(call)
         )
-    assert report.done == 3
+    assert (report.done, report.folders) == (3, 2)
     assert {folder.name: len(group) for folder, group in report.groups.items()} == {"a": 2, "b": 1}
     assert report.examples == {}
     assert [call for call in calls if call[0] == "comparing"] == [("comparing", done, 3) for done in (1, 2, 3)]
@@ -50,6 +50,29 @@ def test_the_second_pass_by_examples_is_part_of_the_settings(groups: Path) -> No
     few_shot = FewShot("panet-lite0", side=96, device="cpu", edges=False)
     with pytest.raises((OutputError, ArgumentError), match="then"):
         cosegment_folder(groups / "a", "out", cosaliency=cosaliency, then=few_shot)
+
+
+@pytest.mark.parametrize("then", [None, "segment", "consensus"])
+def test_a_dry_run_and_a_finished_rerun_compute_nothing(groups: Path, monkeypatch: pytest.MonkeyPatch, then) -> None:
+    cosaliency = CoSaliency(device="cpu", edges=False)
+    cosegment_folder(groups / "a", "out", cosaliency=cosaliency, then=then)
+
+    def encode(*_: object) -> None:
+        pytest.fail("an image is encoded")
+
+    monkeypatch.setattr(cosaliency.network, "encode", encode)
+    monkeypatch.setattr(FewShot, "features", encode)
+    rerun = cosegment_folder(groups / "a", "out", cosaliency=cosaliency, then=then)
+    assert (rerun.done, rerun.skipped, rerun.folders, rerun.groups) == (0, 2, 1, {})
+    dry = cosegment_folder(groups, "other", cosaliency=cosaliency, then=then, dry_run=True)
+    assert (dry.planned, dry.folders) == (3, 2)
+    with pytest.raises(OutputError, match="groups"):
+        cosegment_folder(groups, "out", cosaliency=cosaliency, then=then)
+
+
+def test_an_unknown_second_pass_is_refused(groups: Path) -> None:
+    with pytest.raises(ArgumentError, match="unknown second pass 'rest'"):
+        cosegment_folder(groups, "out", cosaliency=CoSaliency(device="cpu"), then="rest")
 
 
 def test_saliency_and_parsing_write_their_formats(groups: Path) -> None:

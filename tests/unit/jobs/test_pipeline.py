@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,8 +19,9 @@ from likewise.io.images import ScaledImage
 from likewise.io.paths import ImageFile, find_images
 from likewise.jobs import pipeline
 from likewise.jobs.writers import WRITERS
+from likewise.predict.result import Result
 from support.fakes import noise, save_flat, write_image
-from support.pipeline_runs import FakeResult, bright, files_of, never, run
+from support.pipeline_runs import bright, files_of, never, run
 
 
 def test_every_format_of_every_image_is_written(seven: list[ImageFile]) -> None:
@@ -99,7 +101,7 @@ def test_unreadable_settings_are_refused(seven: list[ImageFile]) -> None:
 
 
 def test_settings_of_a_run_without_finished_images_are_replaced(seven: list[ImageFile]) -> None:
-    def interrupted(image: ScaledImage, file: ImageFile) -> FakeResult:
+    def interrupted(image: ScaledImage, file: ImageFile) -> Result:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -113,7 +115,7 @@ def test_failed_images_are_reported_and_the_others_processed(seven: list[ImageFi
     save_flat(photos / "heavy.png", size=(99, 7))
     images = [*find_images([photos]), ImageFile(photos / "gone.jpg", "gone.jpg")]
 
-    def no_heavy(image: ScaledImage, file: ImageFile) -> FakeResult:
+    def no_heavy(image: ScaledImage, file: ImageFile) -> Result:
         if image.size[1] == 99:
             raise RuntimeError("out of memory")
         return bright(image)
@@ -237,7 +239,7 @@ def test_an_image_that_needs_more_memory_than_allowed_fails_alone(seven: list[Im
 def test_images_at_once_are_written_in_order(seven: list[ImageFile]) -> None:
     together = threading.Barrier(2, timeout=10)
 
-    def segment(image: ScaledImage, file: ImageFile) -> FakeResult:
+    def segment(image: ScaledImage, file: ImageFile) -> Result:
         if file in seven[:2]:
             together.wait()  # or this fails: the first two are in work at the same time
         if file == seven[0]:
@@ -257,13 +259,13 @@ def test_large_images_are_not_read_ahead(photos: Path, monkeypatch: pytest.Monke
     held, most = 0, 0
     original = pipeline.read_scaled
 
-    def reading(path: Path, short: int | None) -> ScaledImage:
+    def reading(image: ImageFile, short: int | None) -> ScaledImage:
         nonlocal held, most
         held += 1
         most = max(most, held)
-        return original(path, short)
+        return original(image, short)
 
-    def segment(image: ScaledImage, file: ImageFile) -> FakeResult:
+    def segment(image: ScaledImage, file: ImageFile) -> Result:
         nonlocal held
         time.sleep(0.02)
         held -= 1
@@ -281,8 +283,9 @@ def test_an_output_that_is_a_file_is_refused(seven: list[ImageFile]) -> None:
 
 
 def test_a_result_that_a_writer_cannot_handle_fails_alone(seven: list[ImageFile]) -> None:
-    def wrong(image: ScaledImage, file: ImageFile) -> FakeResult:
-        return FakeResult(np.zeros((3, 3, 3), dtype=np.uint8)) if len(image.pixels) == 12 else bright(image)
+    def wrong(image: ScaledImage, file: ImageFile) -> Result:
+        result = bright(image)
+        return replace(result, labels=result.labels[:3]) if len(image.pixels) == 12 else result
 
     report = run(seven, wrong, formats=("overlay",))
     assert [path.name for path, _ in report.failed] == ["2.png"]
@@ -295,13 +298,13 @@ def test_few_images_are_in_memory_at_a_time(photos: Path, monkeypatch: pytest.Mo
     lock = threading.Lock()
     original = pipeline.read_scaled
 
-    def counting(path: Path, short: int | None) -> ScaledImage:
+    def counting(image: ImageFile, short: int | None) -> ScaledImage:
         nonlocal read
         with lock:
             read += 1
-        return original(path, short)
+        return original(image, short)
 
-    def segment(image: ScaledImage, file: ImageFile) -> FakeResult:
+    def segment(image: ScaledImage, file: ImageFile) -> Result:
         nonlocal used
         used += 1
         time.sleep(0.002)
@@ -317,12 +320,12 @@ def test_images_are_read_while_the_model_works(seven: list[ImageFile], monkeypat
     read_before = threading.Event()
     original = pipeline.read_scaled
 
-    def reading(path: Path, short: int | None) -> ScaledImage:
-        if path.name == "2.png":
+    def reading(image: ImageFile, short: int | None) -> ScaledImage:
+        if image.name == "2.png":
             read_before.set()
-        return original(path, short)
+        return original(image, short)
 
-    def segment(image: ScaledImage, file: ImageFile) -> FakeResult:
+    def segment(image: ScaledImage, file: ImageFile) -> Result:
         assert read_before.wait(60), "the second image is read while the first is with the model"
         return bright(image)
 
@@ -341,7 +344,7 @@ def test_jobs_and_viz_do_not_import_torch() -> None:
 
 
 def test_the_model_gets_the_file_of_each_image_and_its_errors_concern_that_image(seven: list[ImageFile]) -> None:
-    def segment(image: ScaledImage, file: ImageFile) -> FakeResult:
+    def segment(image: ScaledImage, file: ImageFile) -> Result:
         if file.name == "2.png":
             raise ImageError("no map")
         return bright(image)

@@ -21,7 +21,8 @@ from likewise.io.images import ScaledImage
 from likewise.io.paths import ImageFile, find_images
 from likewise.jobs import pipeline
 from likewise.jobs.writers import WRITERS
-from support.pipeline_runs import FakeResult, bright, files_of, never, run
+from likewise.predict.result import Result
+from support.pipeline_runs import bright, files_of, never, run
 
 
 def _write_failing_from(count: int, error: OSError) -> tuple[str, Callable[..., None]]:
@@ -62,7 +63,7 @@ def test_a_single_failed_write_does_not_stop_the_run(seven: list[ImageFile]) -> 
 
 
 def test_an_interrupted_run_leaves_complete_files_and_resumes(seven: list[ImageFile]) -> None:
-    def interrupted(image: ScaledImage, file: ImageFile) -> FakeResult:
+    def interrupted(image: ScaledImage, file: ImageFile) -> Result:
         if file == seven[4]:
             raise KeyboardInterrupt
         return bright(image)

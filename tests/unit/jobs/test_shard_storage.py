@@ -17,7 +17,7 @@ from likewise.errors import ArgumentError, ImageError, LikewiseError, OutputErro
 from likewise.io.paths import find_images
 from likewise.jobs.shards.executors import read_status, run_shards
 from likewise.jobs.shards.plan import plan_job, read_plan, rows_of_shard
-from likewise.jobs.shards.storage import Storage, fetch, list_images
+from likewise.jobs.shards.storage import Storage, fetch, list_stored
 from likewise.jobs.shards.work import read_rows, tar_name
 from support.fakes import block, noise, write_image
 from support.shard_jobs import learn_cat, make_photos, open_small
@@ -55,7 +55,7 @@ def test_a_list_names_the_images(few_shot, concept, photos, tmp_path):
     (tmp_path / "list.txt").write_text("\n".join(chosen) + "\n\n")
     parquet.write_table(pyarrow.table({"path": chosen, "more": [1, 2, 3]}), tmp_path / "list.parquet")
     for name in ("list.txt", "list.parquet"):
-        assert [image.path for image in list_images(str(tmp_path / name), str(tmp_path / "out"))] == chosen
+        assert [image.path for image in list_stored(str(tmp_path / name), str(tmp_path / "out"))] == chosen
     plan_job(str(tmp_path / "list.txt"), concept, str(tmp_path / "out"), few_shot=few_shot)
     assert run_shards(str(tmp_path / "out")).errors == 1
 
@@ -63,26 +63,26 @@ def test_a_list_names_the_images(few_shot, concept, photos, tmp_path):
 def test_a_list_that_names_an_image_twice_is_refused(tmp_path):
     (tmp_path / "list.txt").write_text("a.png\nb.png\na.png\n")
     with pytest.raises(ArgumentError, match=r"a\.png twice"):
-        list(list_images(str(tmp_path / "list.txt"), str(tmp_path / "out")))
+        list(list_stored(str(tmp_path / "list.txt"), str(tmp_path / "out")))
 
 
 def test_a_list_without_a_column_of_paths_says_which_it_has(tmp_path):
     parquet.write_table(pyarrow.table({"url": ["a.png"]}), tmp_path / "list.parquet")
     with pytest.raises(ArgumentError, match="path, only url"):
-        list(list_images(str(tmp_path / "list.parquet"), str(tmp_path / "out")))
+        list(list_stored(str(tmp_path / "list.parquet"), str(tmp_path / "out")))
 
 
 @pytest.mark.parametrize("source", ["nowhere", "empty", "empty/*.png"])
 def test_a_place_without_images_is_refused(tmp_path, source):
     (tmp_path / "empty").mkdir()
     with pytest.raises(ImageError, match=source.replace("*", r"\*")):
-        list(list_images(str(tmp_path / source), str(tmp_path / "out")))
+        list(list_stored(str(tmp_path / source), str(tmp_path / "out")))
 
 
 def test_a_glob_leaves_out_the_results(photos, tmp_path):
     (photos / "a/out").mkdir()
     Image.fromarray(noise(1)).save(photos / "a/out/x.png")
-    found = [image.name for image in list_images(str(photos / "a/**/*.png"), str(photos / "a/out"))]
+    found = [image.name for image in list_stored(str(photos / "a/**/*.png"), str(photos / "a/out"))]
     assert found == ["1.png", "3.png", "5.png", "7.png", "9.png"]
 
 
@@ -93,7 +93,7 @@ def test_masks_of_images_are_left_out_as_segment_does(tmp_path):
     for name in ("a.png", "b_mask.png", "masks/c.png"):
         write_image(folder / name, block(255, 1))
     for source in (str(folder), str(folder / "**/*.*g")):
-        found = [image.name for image in list_images(source, str(tmp_path / "out"))]
+        found = [image.name for image in list_stored(source, str(tmp_path / "out"))]
         assert found == ["a.jpg", "b.png", "images/c.jpg", "masks/d.jpg"]
         assert found == [image.name for image in find_images([source])]
 
@@ -108,13 +108,13 @@ def test_a_folder_that_cannot_be_listed_is_named(photos, tmp_path, monkeypatch):
 
     monkeypatch.setattr(LocalFileSystem, "ls", refuse)
     with pytest.raises(OutputError, match=r"photos: cannot be reached \(PermissionError: access denied\)"):
-        list(list_images(str(photos), str(tmp_path / "out")))
+        list(list_stored(str(photos), str(tmp_path / "out")))
 
 
 def test_a_link_to_a_folder_is_named_and_not_followed(photos, tmp_path):
     (photos / "a/up").symlink_to(photos)
     with pytest.warns(UserWarning, match="a/up: a link to a folder"):
-        assert len(list(list_images(str(photos), str(tmp_path / "out")))) == IMAGES
+        assert len(list(list_stored(str(photos), str(tmp_path / "out")))) == IMAGES
 
 
 def test_jobs_run_in_memory(few_shot, concept, photos):
@@ -173,7 +173,7 @@ def test_tars_have_the_results_of_their_images(planned, few_shot, concept, tars,
 @pytest.mark.parametrize("place", ["a.tar", "*.tar", "list.txt"])
 def test_tars_are_files_of_globs_and_lists(tars, place):
     (tars / "list.txt").write_text(f"{tars / 'b.tar'}\n{tars / 'a.tar'}\n")
-    found = list(list_images(str(tars / place), str(tars / "out")))
+    found = list(list_stored(str(tars / place), str(tars / "out")))
     assert len(found) == {"a.tar": IMAGES // 2 - 1, "*.tar": IMAGES, "list.txt": IMAGES}[place]
     assert all(".tar/" in image.name for image in found)
 
@@ -185,7 +185,7 @@ def test_a_damaged_tar_is_listed_up_to_the_damage(tmp_path, start, left):
     content[start : start + 512] = b"?" * 512
     path.write_bytes(content)
     with pytest.warns(UserWarning, match=f"damaged after {left} image"):
-        found = list(list_images(str(path), str(tmp_path / "out")))
+        found = list(list_stored(str(path), str(tmp_path / "out")))
     assert [image.name for image in found] == [*["x.tar/1.png"][:left], "x.tar"]
     assert fetch(found[-1]) == b"?" * 512
 
@@ -195,7 +195,7 @@ def test_a_tar_that_ends_early_is_listed_up_to_its_end(tmp_path, end):
     path = to_tar(tmp_path / "x.tar", {"1.png": b"1" * 500, "2.png": b"2" * 500})
     path.write_bytes(path.read_bytes()[:end])
     with pytest.warns(UserWarning, match="damaged after"):
-        found = list(list_images(str(path), str(tmp_path / "out")))
+        found = list(list_stored(str(path), str(tmp_path / "out")))
     assert len(fetch(found[-2])) < 500
     assert fetch(found[-1]) == b""
 
@@ -205,12 +205,12 @@ def test_a_tar_that_holds_an_image_twice_is_refused(tmp_path):
         for _ in range(2):
             archive.addfile(tarfile.TarInfo("1.png"))
     with pytest.raises(ArgumentError, match=r"x\.tar: holds 1\.png twice"):
-        list(list_images(str(tmp_path / "x.tar"), str(tmp_path / "out")))
+        list(list_stored(str(tmp_path / "x.tar"), str(tmp_path / "out")))
 
 
 def test_a_compressed_tar_is_refused(tmp_path):
     with pytest.raises(ArgumentError, match=r"x\.tar\.gz.*decompress"):
-        list(list_images(str(tmp_path / "x.tar.gz"), str(tmp_path / "out")))
+        list(list_stored(str(tmp_path / "x.tar.gz"), str(tmp_path / "out")))
 
 
 @contextmanager

@@ -1,6 +1,6 @@
 import json
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +10,7 @@ from pycocotools.coco import COCO
 
 from likewise.errors import ArgumentError, MissingExtraError
 from likewise.io.annotations import read_annotations
-from likewise.io.annotations.shapes import encode
+from likewise.io.annotations.shapes import encode as encode_mask
 from likewise.io.images import ScaledImage, read_image, save_image
 from likewise.io.masks import read_labels, read_mask
 from likewise.jobs.writers import (
@@ -20,31 +20,19 @@ from likewise.jobs.writers import (
     Region,
     Regions,
     check_formats,
+    encode,
     regions_of,
     write_areas,
     write_labels,
+    write_legend,
     write_scores,
 )
 from likewise.predict.result import Result, SceneResult
 from likewise.viz.draw import palette
 
 
-@dataclass(frozen=True)
-class FakeResult:
-    labels: np.ndarray
-    classes: tuple[str, ...]
-    scores: tuple[float, ...]
-    probability: np.ndarray
-    first_label: int = 1
-    stored: tuple[int, ...] = ()
-
-    @property
-    def mask(self) -> np.ndarray:
-        return self.labels > 0
-
-    @property
-    def plane(self) -> np.ndarray:
-        return self.probability
+def result_of(labels: np.ndarray, classes: tuple[str, ...], scores: tuple[float, ...], plane: np.ndarray) -> Result:
+    return Result(labels, plane, classes, None, scores)
 
 
 @pytest.fixture
@@ -53,32 +41,32 @@ def image() -> np.ndarray:
 
 
 @pytest.fixture
-def one() -> FakeResult:
+def one() -> Result:
     labels = np.zeros((30, 41), dtype=np.uint8)
     labels[4:20, 7:31] = 1
-    return FakeResult(labels, ("cat",), (0.9,), np.linspace(0, 1, 30 * 41, dtype=np.float32).reshape(30, 41))
+    return result_of(labels, ("cat",), (0.9,), np.linspace(0, 1, 30 * 41, dtype=np.float32).reshape(30, 41))
 
 
 @pytest.fixture
-def two(one: FakeResult) -> FakeResult:
+def two(one: Result) -> Result:
     labels = one.labels.copy()
     labels[22:29, 2:40] = 2
-    return FakeResult(labels, ("cat", "dog", "horse"), (0.9, 0.25, 0.1), one.probability)
+    return result_of(labels, ("cat", "dog", "horse"), (0.9, 0.25, 0.1), one.probability)
 
 
-def write(name: str, image: np.ndarray, result: FakeResult, folder: Path) -> Path:
+def write(name: str, image: np.ndarray, result: Result, folder: Path) -> Path:
     suffix, writer = WRITERS[name]
     writer(ScaledImage(image, result.labels.shape), result, folder / f"x{suffix}")
     return folder / f"x{suffix}"
 
 
-def test_a_mask_of_one_class_is_0_and_255(tmp_path: Path, image: np.ndarray, one: FakeResult) -> None:
+def test_a_mask_of_one_class_is_0_and_255(tmp_path: Path, image: np.ndarray, one: Result) -> None:
     with Image.open(write("mask", image, one, tmp_path)) as stored:
         assert stored.mode == "L"
         np.testing.assert_array_equal(np.asarray(stored), one.mask * 255)
 
 
-def test_a_mask_of_several_classes_is_a_palette_of_labels(tmp_path: Path, image: np.ndarray, two: FakeResult) -> None:
+def test_a_mask_of_several_classes_is_a_palette_of_labels(tmp_path: Path, image: np.ndarray, two: Result) -> None:
     path = write("mask", image, two, tmp_path)
     np.testing.assert_array_equal(read_labels(path), two.labels)
     np.testing.assert_array_equal(read_mask(path, label=2), two.labels == 2)
@@ -87,7 +75,7 @@ def test_a_mask_of_several_classes_is_a_palette_of_labels(tmp_path: Path, image:
         np.testing.assert_array_equal(np.asarray(stored.convert("RGB"))[25, 10], palette(2)[1])
 
 
-def test_probabilities_are_stored_with_16_bits(tmp_path: Path, image: np.ndarray, one: FakeResult) -> None:
+def test_probabilities_are_stored_with_16_bits(tmp_path: Path, image: np.ndarray, one: Result) -> None:
     with Image.open(write("probability", image, one, tmp_path)) as stored:
         stored = np.asarray(stored)
     assert stored.max() == 65535
@@ -95,7 +83,7 @@ def test_probabilities_are_stored_with_16_bits(tmp_path: Path, image: np.ndarray
     np.testing.assert_allclose(stored / 65535, one.probability, atol=0.5001 / 65535)
 
 
-def test_a_cutout_is_the_object_on_a_transparent_background(tmp_path: Path, image: np.ndarray, one: FakeResult) -> None:
+def test_a_cutout_is_the_object_on_a_transparent_background(tmp_path: Path, image: np.ndarray, one: Result) -> None:
     path = write("cutout", image, one, tmp_path)
     with Image.open(path) as stored:
         stored = np.asarray(stored)
@@ -104,12 +92,12 @@ def test_a_cutout_is_the_object_on_a_transparent_background(tmp_path: Path, imag
     assert not stored[~one.mask].any(), "the rest of the image must not be in the file"
 
 
-def test_an_overlay_has_the_size_of_the_image(tmp_path: Path, image: np.ndarray, two: FakeResult) -> None:
+def test_an_overlay_has_the_size_of_the_image(tmp_path: Path, image: np.ndarray, two: Result) -> None:
     assert read_image(write("overlay", image, two, tmp_path)).shape == image.shape
 
 
-def test_pycocotools_reads_the_coco_file(tmp_path: Path, one: FakeResult, two: FakeResult) -> None:
-    nothing = FakeResult(np.zeros((7, 9), np.uint8), two.classes, (0.1, 0.1, 0.1), np.zeros((7, 9), np.float32))
+def test_pycocotools_reads_the_coco_file(tmp_path: Path, one: Result, two: Result) -> None:
+    nothing = result_of(np.zeros((7, 9), np.uint8), two.classes, (0.1, 0.1, 0.1), np.zeros((7, 9), np.float32))
     results = {"sub/a.jpg": two, "b.jpg": nothing, "c.jpg": one}
     regions = (regions_of(name, result) for name, result in results.items())
     SUMMARIES["coco"][1](regions, two.classes, tmp_path / "coco.json", {})
@@ -139,7 +127,7 @@ def test_connected_pieces_are_objects_with_scores_of_their_own(tmp_path: Path) -
     for index in range(5):
         piece = (slice(2, 12), slice(8 * index, 8 * index + 6))
         labels[piece], probability[piece] = 1, 0.5 + index / 10
-    result = FakeResult(labels, ("ball",), (0.7,), probability)
+    result = result_of(labels, ("ball",), (0.7,), probability)
     regions = regions_of("five.jpg", result)
     assert [region.score for region in regions.regions] == pytest.approx([0.5, 0.6, 0.7, 0.8, 0.9])
     SUMMARIES["coco"][1]([regions], result.classes, tmp_path / "coco.json", {})
@@ -184,7 +172,7 @@ def test_a_scene_has_one_region_for_each_class() -> None:
 
 
 @pytest.mark.parametrize("name", sorted(SUMMARIES.keys() - {"areas", "parquet", "scores", "table"}))
-def test_every_annotation_format_is_read_back(tmp_path: Path, image: np.ndarray, two: FakeResult, name: str) -> None:
+def test_every_annotation_format_is_read_back(tmp_path: Path, image: np.ndarray, two: Result, name: str) -> None:
     folder = tmp_path / ("yolo/images" if name == "yolo" else "")
     folder.mkdir(parents=True, exist_ok=True)
     save_image(image, folder / "a.png")
@@ -206,9 +194,8 @@ def test_formats_are_checked_by_name() -> None:
     assert set(FORMATS) == {*WRITERS, *SUMMARIES}
 
 
-def test_label_files_and_results_have_the_same_labels(image: np.ndarray, two: FakeResult, tmp_path: Path) -> None:
-    for first_label in (1, 0):
-        result = replace(two, first_label=first_label)
+def test_label_files_and_results_have_the_same_labels(image: np.ndarray, two: Result, tmp_path: Path) -> None:
+    for first_label, result in ((1, two), (0, SceneResult(two.labels, two.plane, two.classes))):
         found = Image.open(write("labels", image, result, tmp_path))
         np.testing.assert_array_equal(np.asarray(found), result.labels)
         colours = np.array(found.getpalette()).reshape(-1, 3)
@@ -218,14 +205,32 @@ def test_label_files_and_results_have_the_same_labels(image: np.ndarray, two: Fa
 
 
 def test_the_table_of_areas_has_a_row_for_each_image_and_a_column_for_each_class(
-    tmp_path: Path, one: FakeResult, two: FakeResult
+    tmp_path: Path, one: Result, two: Result
 ) -> None:
-    write_areas([regions_of("a.jpg", two), regions_of("b,c.jpg", one)], two.classes, tmp_path / "areas.csv")
+    write_areas([regions_of("a.jpg", two), regions_of("b,c.jpg", one)], two.classes, tmp_path / "areas.csv", {})
     assert (tmp_path / "areas.csv").read_text().splitlines() == [
         "image,width,height,cat,dog,horse",
         f"a.jpg,41,30,{16 * 24},{7 * 38},0",
         f'"b,c.jpg",41,30,{16 * 24},0,0',
     ]
+
+
+def test_names_that_are_no_text_are_escaped_in_the_legend(tmp_path: Path) -> None:
+    write_legend(("cat\udce9", "dog"), None, tmp_path / "legend.csv")
+    assert [line.split(",")[:2] for line in (tmp_path / "legend.csv").read_text(encoding="utf-8").splitlines()] == [
+        ["label", "class"],
+        ["0", "background"],
+        ["1", "cat\\udce9"],
+        ["2", "dog"],
+    ]
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_the_content_of_a_file_is_that_of_the_written_file(
+    tmp_path: Path, image: np.ndarray, two: Result, name: str
+) -> None:
+    written = write(name, image, two, tmp_path).read_bytes()
+    assert encode(name, ScaledImage(image, two.labels.shape), two) == written
 
 
 def test_label_images_of_scenes_keep_the_labels_of_the_training_data(tmp_path: Path, image: np.ndarray) -> None:
@@ -239,9 +244,12 @@ def test_label_images_of_scenes_keep_the_labels_of_the_training_data(tmp_path: P
 
 
 def test_scores_have_a_line_for_each_image_and_class(tmp_path: Path) -> None:
-    full = Region(2, encode(np.ones((4, 5), bool)).counts, 0.75)
+    full = Region(2, encode_mask(np.ones((4, 5), bool)).counts, 0.75)
     write_scores(
-        [Regions("a.jpg", 4, 5, (full,), (0.1, 0.9)), Regions("\udcff.jpg", 4, 5, ())], ("x", "y"), tmp_path / "s.csv"
+        [Regions("a.jpg", 4, 5, (full,), (0.1, 0.9)), Regions("\udcff.jpg", 4, 5, ())],
+        ("x", "y"),
+        tmp_path / "s.csv",
+        {},
     )
     assert (tmp_path / "s.csv").read_text(encoding="utf-8").splitlines() == [
         "image,class,pixels,score,presence",

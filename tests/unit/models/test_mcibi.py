@@ -8,16 +8,15 @@ from likewise.backbones.specs import backbone_spec
 from likewise.backbones.taps import Backbone
 from likewise.errors import ModelError
 from likewise.io.labels import IGNORE
-from likewise.models import mcibi
 from likewise.models.blocks.dataset_memory import polynomial_momentum
 from likewise.models.mcibi import MCIBI, MCIBIConfig
 from support.model_suite import ModelSuite
-from support.scene_suite import SEVEN, detailed_backbone, some_batch
+from support.scene_suite import SEVEN, detailed_backbone, mcibi_lite0, some_batch
 
 
 class TestMCIBIOnLite0(ModelSuite):
     def build(self):
-        return mcibi.lite0(SEVEN)
+        return mcibi_lite0(SEVEN)
 
     def run(self, model, size):
         return model(some_batch(size)[0])
@@ -32,7 +31,7 @@ class TestMCIBIOnLite0(ModelSuite):
 
 class TestMCIBIWithSlotsAndContext(TestMCIBIOnLite0):
     def build(self):
-        return mcibi.lite0(SEVEN, MCIBIConfig(context="aspp", slots=2, channels=16, attention_channels=8))
+        return mcibi_lite0(SEVEN, MCIBIConfig(context="aspp", slots=2, channels=16, attention_channels=8))
 
     def loss(self, model, size):
         images, labels = some_batch(size)
@@ -52,7 +51,7 @@ class TestMCIBIWithDetail(TestMCIBIOnLite0):
 
 
 def small(**choices) -> MCIBI:
-    return mcibi.lite0(SEVEN, MCIBIConfig(channels=16, attention_channels=8, **choices))
+    return mcibi_lite0(SEVEN, MCIBIConfig(channels=16, attention_channels=8, **choices))
 
 
 @pytest.mark.parametrize("context", ["none", "ppm", "aspp", "ocr"])
@@ -92,7 +91,7 @@ def test_detail_adds_to_the_logits_at_the_stride_of_the_first_tap():
 
 
 def test_one_class_trains_without_a_consistency_loss():
-    model = mcibi.lite0(("all",), MCIBIConfig(channels=16, attention_channels=8)).train()
+    model = mcibi_lite0(("all",), MCIBIConfig(channels=16, attention_channels=8)).train()
     images, labels = some_batch((64, 64), classes=1)
     stages = model.stages(images)
     model.memory.update(stages.features, labels, 0.5)

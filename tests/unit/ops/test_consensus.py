@@ -10,8 +10,8 @@ from likewise.ops.consensus import (
     learn_consensus,
     map_at_positions,
     recurrence,
-    unit_features,
 )
+from likewise.ops.prototypes import unit_length
 
 CHANNELS, SIZE, IMAGES = 24, 12, 5
 COMMON, OTHER = (slice(1, 5), slice(1, 6)), (slice(7, 11), slice(6, 11))
@@ -61,7 +61,7 @@ def test_images_and_maps_may_have_different_sizes(group: tuple[list, list]) -> N
 
 def test_recurrence_equals_a_loop_over_the_other_images(group: tuple[list, list]) -> None:
     features, maps = group
-    units = [unit_features(image) for image in features[:3]]
+    units = [unit_length(image) for image in features[:3]]
     found = recurrence(units, maps[:3])
     for index, unit in enumerate(units):
         for y, x in ((2, 3), (8, 8), (0, 0)):

@@ -23,6 +23,7 @@ from likewise.ops.prototypes import (
     softmax,
     support_statistics,
     touched_area,
+    unit_length,
 )
 
 
@@ -271,3 +272,11 @@ def test_log_odds_equal_those_recorded_from_torch(shots: int) -> None:
     prototypes = merge_shots(stacked(*examples))
     found = log_odds(scene(7)[0], prototypes)
     np.testing.assert_allclose(found[::5, ::4], RECORDED[shots], rtol=0, atol=2e-4)
+
+
+def test_features_get_unit_length_and_zeros_stay() -> None:
+    features = np.random.default_rng(0).normal(size=(4, 3, 5)).astype(np.float32)
+    features[:, 1, 2] = 0
+    lengths = np.linalg.norm(unit_length(features), axis=0)
+    assert lengths[1, 2] == 0
+    np.testing.assert_allclose(np.delete(lengths.ravel(), 7), 1, rtol=1e-6)

@@ -9,6 +9,7 @@ import torch
 from PIL import Image, ImageFilter
 
 from likewise.errors import ArgumentError, ExampleError, ImageError, ModelError
+from likewise.io.images import read_scaled
 from likewise.io.paths import find_images
 from likewise.ops.bilinear import resize_bilinear
 from likewise.predict.co_saliency import CoSaliency, average_results
@@ -56,7 +57,7 @@ def test_two_passes_equal_one_pass_of_the_whole_group(group):
     pixels = [np.array(Image.open(image.path)) for image in images]
     network = by_torch.network.network
     inputs = np.stack([by_torch.network_input(one) for one in pixels])
-    sisms = np.stack([by_torch.sism(one, "") for one in pixels])
+    sisms = np.stack([by_torch.sism(read_scaled(one)) for one in pixels])
     with torch.inference_mode():
         tensors = network.backbone.normalise(torch.from_numpy(inputs))
         maps = torch.from_numpy(sisms)

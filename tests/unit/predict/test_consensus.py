@@ -46,7 +46,7 @@ def test_results_have_the_size_of_their_image_and_a_mask_above_one_half(consensu
 
 def test_without_prototypes_the_result_is_the_map(consensus: Consensus, group: list) -> None:
     pixels = read_image(group[0].path)
-    saliency = consensus.cosaliency.sism(pixels, "")
+    saliency = consensus.cosaliency.sism(read_scaled(pixels))
     expected = resize_bilinear(saliency, (160, 200)).clip(1e-3, 0.999)
     np.testing.assert_allclose(consensus.segment(pixels, None).probability, expected, atol=1e-7)
 
@@ -66,11 +66,11 @@ def test_large_groups_compare_images_evenly_spread(
     seen: list[int] = []
     pixels = read_scaled(group[0].path)
 
-    def read(image: ImageFile) -> ScaledImage:
+    def read(image: ImageFile, short: int) -> ScaledImage:
         seen.append(int(image.path.stem))
         return pixels
 
-    monkeypatch.setattr("likewise.predict.consensus.read_group_image", read)
+    monkeypatch.setattr("likewise.predict.consensus.read_scaled", read)
     monkeypatch.setattr(consensus.few_shot, "features", lambda pixels: np.ones((3, 4, 4), np.float32))
     files = [ImageFile(Path(f"{index}.png"), f"{index}.png") for index in range(64)]
     consensus.learn(files)

@@ -25,8 +25,6 @@ def test_bfloat16_is_refused_by_devices_without_it(monkeypatch):
     assert torch_precision("float32", cpu) == torch.float32
     with pytest.raises(ModelError, match="cpu"):
         torch_precision("bfloat16", cpu)
-    with pytest.raises(ModelError, match=r"half.*float32, bfloat16"):
-        torch_precision("half", cpu)
 
 
 def test_bfloat16_is_tried_and_not_inferred_from_the_processor(monkeypatch):

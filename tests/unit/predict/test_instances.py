@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from likewise.predict.instances import Instances, basins_of, find_instances, join_basins, separate
+from likewise.predict.instances import Instances, basins_of, join_basins, separate
 from likewise.predict.result import Result
 
 
@@ -71,7 +71,7 @@ def test_instances_have_labels_scores_boxes_areas_and_centroids() -> None:
     labels = np.zeros((100, 200), np.uint8)
     labels[10:40, 10:30], labels[50:90, 60:100], labels[10:40, 120:180] = 1, 1, 2
     result = result_of(labels, ("cat", "dog"))
-    found = find_instances(result)
+    found = result.instances
     assert len(found) == 3
     np.testing.assert_array_equal(found.labels, [1, 1, 2])
     np.testing.assert_array_equal(found.areas, [1600, 600, 1800])
@@ -88,13 +88,13 @@ def test_a_surer_object_has_the_higher_score() -> None:
     labels[10:50, 10:50] = labels[10:50, 70:110] = 1
     result = result_of(labels)
     result.plane[:, 60:] *= 0.7
-    found = find_instances(result)
+    found = result.instances
     right = found.ids[30, 90]
     assert found.scores[right - 1] < found.scores[found.ids[30, 30] - 1]
 
 
 def test_an_empty_result_has_no_instances() -> None:
-    found = find_instances(result_of(np.zeros((50, 60), np.uint8)))
+    found = result_of(np.zeros((50, 60), np.uint8)).instances
     assert len(found) == 0
     assert found.masks.shape == (0, 50, 60)
     assert found.boxes.shape == (0, 4)

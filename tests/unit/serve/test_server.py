@@ -16,7 +16,7 @@ from PIL import Image
 
 from likewise import Example, FewShot
 from likewise.errors import ArgumentError
-from likewise.predict.result import png
+from likewise.viz.draw import png
 from support.fakes import noise
 
 server = pytest.importorskip("likewise.serve.server", exc_type=ImportError)

@@ -3,7 +3,7 @@ import pytest
 from skimage import color, data
 from skimage.draw import disk
 
-from likewise.io.labels import IGNORE
+from likewise.io.labels import IGNORE, MOST_CLASSES
 from likewise.viz.draw import (
     label_palette,
     line_width,
@@ -36,10 +36,9 @@ def test_the_first_six_colours_are_distinguishable_with_colour_vision_deficienci
 
 
 def test_the_label_palette_has_black_the_classes_and_grey_for_ignored() -> None:
-    colours = label_palette(2)
+    colours = label_palette()
     assert colours[0].tolist() == [0, 0, 0]
-    np.testing.assert_array_equal(colours[1:3], palette(2))
-    assert not colours[3:IGNORE].any()
+    np.testing.assert_array_equal(colours[1:IGNORE], palette(MOST_CLASSES))
     assert len(set(colours[IGNORE].tolist())) == 1
 
 

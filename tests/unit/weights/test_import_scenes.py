@@ -6,12 +6,12 @@ import pytest
 import torch
 
 from likewise.errors import WeightsError
-from likewise.models import mcibi
 from likewise.models.blocks.dataset_memory import DatasetMemory
 from likewise.models.fcn import FCN
 from likewise.models.mcibi import MCIBI, PUBLISHED_NAMES, MCIBIConfig, from_checkpoint
 from likewise.predict.scene_parser import SceneParser
 from likewise.weights.published import import_scene_checkpoint
+from support.scene_suite import mcibi_resnet
 
 NAMES = ("sky", "road", "car")
 OURS_TO_THEIRS = {ours: theirs for theirs, ours in reversed(PUBLISHED_NAMES.items())}
@@ -32,7 +32,7 @@ def published(model: torch.nn.Module) -> dict[str, torch.Tensor]:
 def random_mcibi(**choices) -> MCIBI:
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        model = mcibi.resnet(50, NAMES, MCIBIConfig(channels=16, attention_channels=8, published=True, **choices))
+        model = mcibi_resnet(50, NAMES, MCIBIConfig(channels=16, attention_channels=8, published=True, **choices))
         model.memory.fill(torch.rand_like(model.memory.vectors))
     return model.eval()
 
@@ -53,7 +53,7 @@ def test_what_is_imported_is_the_same_network(tmp_path: Path, choices):
 
 @pytest.mark.slow
 def test_the_baseline_is_imported_with_its_convolutions(tmp_path: Path):
-    model = FCN(mcibi.resnet(50, NAMES).backbone, NAMES, convolutions=1, channels=16)
+    model = FCN(mcibi_resnet(50, NAMES).backbone, NAMES, convolutions=1, channels=16)
     torch.save(published(model), tmp_path / "fcn.pth")
     network = SceneParser(import_scene_checkpoint(tmp_path / "fcn.pth", NAMES), device="cpu").network.network
     assert isinstance(network, FCN)

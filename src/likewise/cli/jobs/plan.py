@@ -39,7 +39,7 @@ def plan(
 
     [dim]likewise jobs plan s3://bucket/photos --like cat.concept -o s3://bucket/masks[/dim]
     """
-    from likewise.jobs.segment import learn_concept
+    from likewise.jobs.learn import learn_concept
     from likewise.jobs.shards.plan import plan_job
 
     few_shot = options.open_few_shot(model, network, presence)

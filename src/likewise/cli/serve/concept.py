@@ -32,7 +32,7 @@ def concept(
     [dim]curl --data-binary @photo.jpg http://127.0.0.1:8790/segment > mask.png[/dim]
     """
     from likewise.io.memory import parse_size
-    from likewise.jobs.segment import learn_concept
+    from likewise.jobs.learn import learn_concept
 
     with requires_extra("serve", "the server"):
         from likewise.serve.server import serve

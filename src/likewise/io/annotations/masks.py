@@ -22,6 +22,7 @@ from likewise.io.labels import IGNORE
 from likewise.io.masks import read_labels
 from likewise.io.paths import OUTPUT_SUFFIXES, Listings, find_images, find_mask
 from likewise.io.stored_values import stored_values
+from likewise.io.tables import write_rows
 
 TABLE, COUNTS = "objects.csv", "counts.csv"
 COLUMNS = ("image", "id", "class", "score", "area", "left", "top", "width", "height", "x", "y")
@@ -100,7 +101,7 @@ def write(images: Iterable[AnnotatedImage], classes: tuple[str, ...], folder: Pa
     if len(classes) != 1:
         named = zip(("background", *classes), voc_palette(), strict=False)
         rows = [(label, name, *colour) for label, (name, colour) in enumerate(named)]
-        _write_rows(folder / LEGEND, ("label", "class", "red", "green", "blue"), rows)
+        write_rows(folder / LEGEND, ("label", "class", "red", "green", "blue"), rows)
 
 
 def write_instances(images: Iterable[AnnotatedImage], classes: tuple[str, ...], folder: Path, tolerance: float) -> None:
@@ -129,8 +130,8 @@ def write_table(images: Iterable[AnnotatedImage], classes: tuple[str, ...], path
             shown = "" if score is None else f"{score:.6g}"
             rows.append((*others, shown, area, left, top, width, height, f"{x:.1f}", f"{y:.1f}"))
         counts.append((image.name, *_counted(image, classes)))
-    _write_rows(path, COLUMNS, rows)
-    _write_rows(path.with_name(COUNTS), ("image", *classes), counts)
+    write_rows(path, COLUMNS, rows)
+    write_rows(path.with_name(COUNTS), ("image", *classes), counts)
 
 
 def write_parquet(images: Iterable[AnnotatedImage], classes: tuple[str, ...], path: Path, tolerance: float) -> None:
@@ -194,13 +195,3 @@ def _measured(image: AnnotatedImage) -> Iterator[Row]:
 def _counted(image: AnnotatedImage, classes: tuple[str, ...]) -> tuple[int, ...]:
     names = Counter(one.class_name for one in image.objects if not one.crowd)
     return tuple(names[name] for name in classes)
-
-
-def _write_rows(path: Path, columns: Iterable[str], rows: Iterable[Iterable[object]]) -> None:
-    with (
-        write_atomically(path) as part,
-        part.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file,
-    ):
-        table = csv.writer(file)
-        table.writerow(columns)
-        table.writerows(rows)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
@@ -13,7 +12,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from likewise.errors import ArgumentError, OutputError, requires_extra
-from likewise.jobs.shards.storage import Listed, Storage, list_images
+from likewise.jobs.shards.storage import Listed, Storage, list_stored
 from likewise.version import __version__
 
 if TYPE_CHECKING:
@@ -78,13 +77,11 @@ def plan_job(
     few_shot: FewShot,
     size: int = SIZE,
     masks: bool = False,
-    progress: Callable[[int], None] | None = None,
 ) -> Plan:
     """Write a plan to `out`, and return it; a plan of the same job that is there is returned unchanged.
 
     Args:
-        images: see `likewise.jobs.shards.storage.list_images`.
-        progress: called with the number of listed images.
+        images: see `likewise.jobs.shards.storage.list_stored`.
 
     Raises:
         ImageError: no image.
@@ -103,7 +100,7 @@ def plan_job(
             raise OutputError(f"{out}: holds the plan of another job ({found.digest}); name another place with -o")
         return found
     digest, count = hashlib.sha256(json.dumps(own, sort_keys=True).encode()), 0
-    listed = list_images(images, out)
+    listed = list_stored(images, out)
     for part in range(1 << 62):
         rows = list(islice(listed, size * PART))
         if not rows:
@@ -112,8 +109,6 @@ def plan_job(
             digest.update(f"{row}\n".encode())
         storage.write(_part_name(part), _manifest_part(rows, size))
         count += len(rows)
-        if progress:
-            progress(count)
     with TemporaryDirectory() as temporary:
         folder = Path(temporary)
         few_shot.save_pretrained(folder)

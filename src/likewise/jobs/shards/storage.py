@@ -136,7 +136,7 @@ def fetch(image: Listed) -> bytes:
     return content if len(content) <= image.size else content[image.start :][: image.size]
 
 
-def list_images(source: str, out: str) -> Iterator[Listed]:
+def list_stored(source: str, out: str) -> Iterator[Listed]:
     """Yield each image of a folder (searched recursively), a glob, a file, a tar or a manifest.
 
     Names are relative to the folder; those in a manifest are the addresses; those in a tar follow its own name, as in

@@ -25,7 +25,7 @@ from likewise.io.prefetch import prefetch
 from likewise.jobs.pipeline import BYTES_PER_CLASS, BYTES_PER_PIXEL, check_memory, reason_of
 from likewise.jobs.shards.plan import CONCEPT, MODEL, Plan, read_plan, rows_of_shard, settings_of
 from likewise.jobs.shards.storage import Listed, Storage, fetch
-from likewise.jobs.writers import WRITERS, Region, Regions, regions_of
+from likewise.jobs.writers import Region, Regions, encode, regions_of
 from likewise.predict.concept import Concept
 from likewise.predict.edges import LARGEST
 from likewise.predict.few_shot import FewShot
@@ -141,7 +141,7 @@ class Worker:
                 path, name = listed.path, listed.name
                 try:
                     image, result = finding.result()
-                    mask = _png(image, result) if self.plan.masks else None
+                    mask = encode("mask", image, result) if self.plan.masks else None
                     yield name, _Found(_rows(path, regions_of(name, result), self.plan.classes), mask)
                 except Exception as error:  # any failure concerns this image only
                     unreachable += not isinstance(error, LikewiseError | FileNotFoundError)
@@ -276,13 +276,6 @@ def _to_parquet(rows: Sequence[Mapping[str, Any]], plan: Plan, images: int, erro
     buffer = io.BytesIO()
     parquet.write_table(pyarrow.Table.from_pylist(list(rows), schema=schema), buffer, compression="zstd")
     return buffer.getvalue()
-
-
-def _png(image: ScaledImage, result: Result) -> bytes:
-    with TemporaryDirectory() as folder:
-        path = Path(folder) / "x.mask.png"
-        WRITERS["mask"][1](image, result, path)
-        return path.read_bytes()
 
 
 def _mask_name(name: str) -> str:

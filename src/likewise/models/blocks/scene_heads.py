@@ -27,12 +27,13 @@ def classifier(channels_in: int, channels: int, classes: int, *, kernel: int, dr
 class Detail(nn.Module):
     """Refine logits at a finer stride, from features of both strides; thin objects need them.
 
-    A small decoder of 2 * `inner` channels as in Chen et al., "Encoder-Decoder with Atrous Separable Convolution for
+    A small decoder of 64 channels as in Chen et al., "Encoder-Decoder with Atrous Separable Convolution for
     Semantic Image Segmentation" (DeepLabv3+), ECCV 2018. Its output is added to the resized logits.
     """
 
-    def __init__(self, channels_fine: int, channels: int, classes: int, *, inner: int = 32) -> None:
+    def __init__(self, channels_fine: int, channels: int, classes: int) -> None:
         super().__init__()
+        inner = 32
         self.fine, self.coarse = conv_norm_relu(channels_fine, inner), conv_norm_relu(channels, 2 * inner)
         self.join = nn.Sequential(*conv_norm_relu(3 * inner, 2 * inner, 3), nn.Conv2d(2 * inner, classes, 1))
 

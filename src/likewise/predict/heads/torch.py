@@ -13,7 +13,7 @@ from likewise.predict.heads.hsnet import HSNetHead
 from likewise.predict.heads.panet import PANetHead
 from likewise.predict.heads.protocol import Head, Opened
 from likewise.predict.heads.prototypes import PrototypesHead
-from likewise.predict.ready import prepare_network
+from likewise.predict.network_setup import prepare_network
 from likewise.weights.checkpoint import fingerprint
 from likewise.weights.imagenet import load_semantic
 from likewise.weights.load import open_model

@@ -44,9 +44,9 @@ def load_recipe(recipe: str | Path, overrides: Sequence[str] = ()) -> Recipe:
         raise RecipeError(f"{source}: " + "; ".join(_message(problem) for problem in error.errors())) from error
 
 
-def key_paths(model: type[BaseModel] = Recipe) -> list[str]:
+def key_paths() -> list[str]:
     """Return every `key.path` of a recipe, over all variants of its sections."""
-    return list(dict.fromkeys(_key_paths(model)))
+    return list(dict.fromkeys(_key_paths(Recipe)))
 
 
 def _key_paths(model: type[BaseModel]) -> Iterator[str]:

@@ -3,16 +3,15 @@
 import pytest
 import torch
 
-from likewise.models import mcibi
 from likewise.models.blocks.context import CONTEXTS, ObjectContext
 from likewise.models.mcibi import MCIBIConfig
 from support.model_suite import ModelSuite
-from support.scene_suite import SEVEN, some_batch
+from support.scene_suite import SEVEN, mcibi_lite0, some_batch
 
 
 class TestMCIBIWithOCR(ModelSuite):
     def build(self):
-        model = mcibi.lite0(SEVEN, MCIBIConfig(context="ocr", channels=16, attention_channels=8))
+        model = mcibi_lite0(SEVEN, MCIBIConfig(context="ocr", channels=16, attention_channels=8))
         model.memory.fill(torch.randn_like(model.memory.vectors))
         return model
 

@@ -20,7 +20,7 @@ from likewise import FewShot
 from likewise.errors import ArgumentError
 from likewise.io.annotations.label_studio import decode_brush, results_of
 from likewise.predict.concept import Concept
-from likewise.predict.result import png
+from likewise.viz.draw import png
 from support.fakes import noise
 
 server = pytest.importorskip("likewise.serve.label_studio.server", exc_type=ImportError)

@@ -4,7 +4,7 @@ Set `FAST` to False to use documented operators only. Each operator is tried onc
 results do not depend on the load of the machine. Each gain is the time of a query without the operator divided by the
 time with it, on an AMD EPYC (Zen 4), with one thread unless stated, with AVX-512 and limited to AVX2. The switch also
 controls two optimisations that are not operators: `one_thread_each` in `fast.threads`, and `keep_freed_memory` in
-`likewise.predict.ready`.
+`likewise.predict.network_setup`.
 """
 
 import functools

@@ -18,7 +18,7 @@ from likewise.engine.protocol import Features
 from likewise.errors import ArgumentError
 from likewise.io.marks import Box, box_mask
 from likewise.io.opening import format_size
-from likewise.io.resize import resize_image
+from likewise.io.resize import cell_means, resize_image
 from likewise.ops.distance import distance_to
 
 FINE, COARSE = 4, 16
@@ -102,13 +102,13 @@ def seeds_of(
     if strokes is not None:
         check_shape("strokes", strokes, size)
         for label, value in ((1, 1), (0, 2)):
-            planes[label] |= shrink(strokes == value, grid) > 0
+            planes[label] |= cell_means(strokes == value, grid) > 0
     planes[0] &= ~planes[1]
     if box is None:
         if not planes[1].any():
             raise ArgumentError("nothing marks the object; give a point on it (x,y,+; label 1), a box or a stroke")
         return Seeds(planes[1], planes[0], None, np.zeros(grid, np.float32))
-    limit = shrink(boxes_mask(box, size), grid) >= 0.5
+    limit = cell_means(boxes_mask(box, size), grid) >= 0.5
     central = np.full(grid, -1, np.float32)
     rows, columns = ((np.arange(count) + 0.5) * (length / count) for count, length in zip(grid, size, strict=True))
     for x0, y0, x1, y1 in boxes_of(box):
@@ -146,15 +146,9 @@ def planes_of(
         colours.append(_nearest_colour(view.colours, cells))
         similar += [_most_similar(unit, cells, grid, size) for unit in view.units]
     box = np.zeros(grid, np.float32) if seeds.limit is None else seeds.limit * np.float32(2) - 1
-    coarse = np.stack([shrink(plane, size) for plane in (*close[0], *close[1], box, seeds.central, before)])
+    coarse = np.stack([cell_means(plane, size) for plane in (*close[0], *close[1], box, seeds.central, before)])
     fine = np.stack([*view.colours, *colours, close[0][0], close[1][0], before])
     return np.concatenate([coarse, np.stack(similar)]).astype(np.float32), fine.astype(np.float32)
-
-
-def shrink(plane: Float32[np.ndarray, "h w"] | Bool[np.ndarray, "h w"], size: tuple[int, int]) -> np.ndarray:
-    """Return the mean over the cells of a grid of this (height, width)."""
-    image = Image.fromarray(plane.astype(np.float32))
-    return np.asarray(image.resize((size[1], size[0]), Image.Resampling.BOX))
 
 
 def check_shape(name: str, given: np.ndarray, size: tuple[int, int]) -> None:

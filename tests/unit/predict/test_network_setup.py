@@ -7,8 +7,8 @@ from likewise.backbones.specs import BACKBONES
 from likewise.backbones.taps import Backbone
 from likewise.models.panet import PANet
 from likewise.ops.hypercorrelation.fast import operators
-from likewise.predict import ready
-from likewise.predict.ready import prepare_network
+from likewise.predict import network_setup
+from likewise.predict.network_setup import prepare_network
 
 
 def network() -> PANet:
@@ -32,7 +32,7 @@ def test_batch_norm_is_folded_on_request():
 @pytest.mark.parametrize("fast", [True, False])
 def test_freed_memory_is_kept_only_with_fast_on(fast, monkeypatch):
     calls = []
-    monkeypatch.setattr(ready, "keep_freed_memory", lambda: calls.append("kept"))
+    monkeypatch.setattr(network_setup, "keep_freed_memory", lambda: calls.append("kept"))
     monkeypatch.setattr(operators, "FAST", fast)
     prepare_network(network(), torch.device("cpu"))
     assert calls == ["kept"] * fast
