@@ -132,7 +132,8 @@ def report_lines(report: Report, action: str, out: Path) -> Iterator[str]:
         why = "fitted presence" if report.fitted else "examples"
         yield f"{out}: the {why} changed, so all images but the corrected ones are {action} again"
     if report.fitted:
-        yield f"presence counts from {', '.join(f'{least:g} ({name})' for name, least in report.fitted.items())} on"
+        fitted = ", ".join(f"{name} from {least:g}" for name, least in report.fitted.items())
+        yield f"an image counts as showing: {fitted} (fitted presence)"
     rate = f", {report.done / report.seconds:.1f} images per second" if report.done else ""
     skipped = f", {report.skipped} already finished" if report.skipped else ""
     kept = f", {counted(len(report.kept), 'manual output')} kept" if report.kept else ""

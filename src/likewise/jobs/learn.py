@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
+from likewise.errors import ExampleError, warn
 from likewise.jobs.outputs import list_images
 from likewise.predict.examples import Example
 from likewise.predict.find_examples import Marks, find_examples
@@ -59,6 +60,8 @@ def find_negatives(texts: Iterable[str | Path]) -> list[Example]:
     pairs: list[str | Path] = []
     images: list[str | Path] = []
     for text in [texts] if isinstance(texts, str | Path) else texts:
+        if not str(text).strip():
+            raise ExampleError("a negative is an empty text; give an image, a folder, a glob or image=mask")
         (pairs if "=" in str(text) and not Path(text).exists() else images).append(text)
     marked, _ = find_examples(pairs) if pairs else ([], [])
     whole = [Example(image.path, absent=True) for image in list_images(images)] if images else []
@@ -85,10 +88,14 @@ def merge_concepts(
     parts = [Concept.load(concept) if isinstance(concept, Path) else concept for concept in concepts]
     names = dict.fromkeys(name for part in parts for name in part.classes)
     names |= dict.fromkeys(example.class_name for example in examples)
+    seen: dict[str, str] = {}
+    for name in names:
+        if (other := seen.setdefault(name.casefold(), name)) != name:
+            warn(f"two classes are named {other!r} and {name!r}; `likewise concept rename` makes them one name")
     absent = [replace(negative, class_name=name) for name in names for negative in negatives]
     if learned := [*examples, *absent]:
         parts.append(few_shot.learn(learned, strict=strict))
     first, *others = parts
-    merged = few_shot.fold(first.merged(*others).without_repeats())
+    merged = few_shot.fold(first.merged(*others))
     few_shot.check(merged)
     return merged

@@ -156,7 +156,8 @@ def process_images(
     jobs, summaries = plan_jobs(images, out, formats), summary_files(out, formats)
     if windowed and large:
         jobs = [_in_windows(job, windowed) if job.image.name in large else job for job in jobs]
-    legend = [out / LEGEND] if {"mask", "labels"} & {*formats} and (labels is not None or len(classes) > 1) else []
+    labelled = "labels" in formats or ("mask" in formats and (labels is not None or len(classes) > 1))
+    legend = [out / LEGEND] if labelled else []
     targets = [*(path for job in jobs for path in job.outputs.values()), *summaries.values(), *legend]
     resumes = has_records(out) and not force
     inputs = [real(image.path) for image in images] + ([] if resumes else list(protected))

@@ -12,6 +12,7 @@ from jaxtyping import UInt8
 
 from likewise.errors import ArgumentError
 from likewise.io.images import TIFF_SUFFIXES, save_image
+from likewise.io.paths import real
 from likewise.io.raster import TiffPage
 from likewise.jobs.learn import collect_examples, find_negatives, merge_concepts
 from likewise.jobs.outputs import STREAM, Images, list_images, refuse_overwriting
@@ -83,7 +84,10 @@ def segment_folder(
     negatives = find_negatives(unlike)
     given = [*examples, *negatives]
     masks = [path for example in given for path in (example.mask, example.scribbles) if isinstance(path, str | Path)]
-    inputs = [*masks, *(example.image for example in given), *concepts]
+    drawn = [
+        path for one in examples for path in (one.mask, one.scribbles)
+    ]  # the masks of negatives may be wrong results
+    inputs = [*drawn, *(example.image for example in given), *concepts]
     if channels:
         examples, negatives = ([_with_channels(one, channels) for one in each] for each in (examples, negatives))
     found = list_images(
@@ -95,6 +99,10 @@ def segment_folder(
     settings |= {"channels": list(channels)} if channels else {}
     settings |= {"one scale": [list(file.scale) for file in found if file.scale][:1]} if one_scale else {}
     settings |= {"window": window} if window else {}
+    refresh = {"fitted presence"} if fit_presence else set()
+    denied = {real(one.image) for one in negatives if isinstance(one.image, str | Path)}
+    if any(real(file.path) in denied for file in found):  # results in `out` were looked at and judged wrong
+        refresh.add("concept")
     segmenter = few_shot.prepare(concept)
     mosaics = Mosaics(segmenter, window or window_of(examples))
     if fit_presence:
@@ -119,7 +127,7 @@ def segment_folder(
         dry_run=dry_run,
         windowed=mosaics,
         at_once=few_shot.at_once,
-        refresh={"fitted presence"} if fit_presence else (),
+        refresh=refresh,
         protect=[path for path in inputs if isinstance(path, str | Path)],
         progress=progress,
     )

@@ -5,7 +5,7 @@ semantic features of images of anything.
 
     semantic features of images of anything --> World --> Space
     semantic features under the examples' masks --> object_mean --> prototype ---+
-    semantic features of negatives --> region_centres --> rival_of --> rival ----+--> Evidence for each
+    semantic features of negatives --> region_centres --> rivals_of --> rivals --+--> Evidence for each
     semantic features of a query, and the region that was found in it -----------+
 
 Directions in which the world varies say little about a class. Features are therefore centred on the world's mean and
@@ -19,8 +19,8 @@ against the world (Hariharan, Malik, Ramanan, "Discriminative Decorrelation for 
 
 How much these say depends on how similar the examples are: the agreement is the mean cosine of each example's mean with
 that of the others. Presence is a logistic function of the three and of the number of examples
-(`likewise.predict.presence`). The evidence for the rival, what the negatives
-have in common with the object, counts against it.
+(`likewise.predict.presence`). The evidence for the rivals, what the negatives have in common with the object, counts
+against it: that for the nearest negatives together, or that for the strongest one alone if it is clearly higher.
 """
 
 from __future__ import annotations
@@ -37,7 +37,9 @@ from likewise.ops.prototypes import position_weights, resize_mask, unit_length
 RIDGE = 1.0
 """Ridge of the world's covariance, in mean variances (experiments/18-presence)."""
 SIMILAR_CENTRES = 2
-"""Centres of a negative that make the rival (experiments/18-presence)."""
+"""Centres of a negative that are its rival (experiments/18-presence)."""
+NEAREST = 3
+"""Negatives most like the object whose rivals are averaged (experiments/18-presence)."""
 BEST_POSITIONS = 3
 """Query positions whose projection is averaged (experiments/18-presence)."""
 CENTRES = 16
@@ -138,17 +140,20 @@ def open_space(world: World) -> Space:
     return Space(world.mean, (directions / np.sqrt(variances)).T.astype(np.float32))
 
 
-def rival_of(
+def rivals_of(
     prototype: Float32[np.ndarray, " c"], negatives: Sequence[Float32[np.ndarray, "_k c"]]
-) -> Float32[np.ndarray, " c"]:
-    """Return the mean of those centres of each negative that are most similar to the object.
+) -> Float32[np.ndarray, "n c"]:
+    """Return the rival of each negative, after the mean of those of the `NEAREST` negatives most like the object.
+
+    The rival of a negative is the mean of those of its centres that are most like the object.
 
     Args:
         prototype: the object's mean, like the centres in the space of the world.
         negatives: the centres of each negative.
     """
-    similar = [own[np.argsort(own @ prototype)[-SIMILAR_CENTRES:]] for own in negatives]
-    return np.concatenate(similar).mean(axis=0)
+    alone = np.stack([own[np.argsort(own @ prototype)[-SIMILAR_CENTRES:]].mean(axis=0) for own in negatives])
+    nearest = alone[np.argsort(alone @ prototype)[-NEAREST:]].mean(axis=0)
+    return np.concatenate([nearest[None], alone])
 
 
 def agreement(means: Float32[np.ndarray, "n c"]) -> float | None:

@@ -98,7 +98,8 @@ class Concept(EqualByValue):
     def merged(self, *others: Concept) -> Concept:
         """A concept with the examples and classes of this one and the others, in this order.
 
-        Classes of the same name become one. The rows of the second look stay if all have them.
+        Classes of the same name become one, and an example that is given twice counts once. The rows of the second look
+        stay if all have them.
 
         Raises:
             ConceptError: a concept of another model, backbone, weights or side, or of another version of likewise.
@@ -121,7 +122,7 @@ class Concept(EqualByValue):
             names=tuple(name for concept in concepts for name in concept.names),
             rows=concatenate([{name: concept.rows[name] for name in shared} for concept in concepts]),
             thumbnails=np.concatenate([concept.thumbnails for concept in concepts]),
-        )
+        ).without_repeats()
 
     def folded(self, fold: Callable[[dict[str, np.ndarray]], dict[str, np.ndarray]], most: int = MOST_ROWS) -> Concept:
         """A concept with at most `most` positive examples of a class apart; the oldest others are one row.
@@ -315,6 +316,11 @@ class Concept(EqualByValue):
             raise ConceptError(f"{path}: not a concept, or a damaged one ({error}); learn it again") from error
         if header.get("likewise") != "concept":
             raise ConceptError(f"{path}: a safetensors file, but not a concept of likewise")
+        if (found := header.get("format", "")).isdecimal() and int(found[:9]) > FORMAT:
+            raise ConceptError(
+                f"{path}: a concept of a later version: format {found[:9]}, and this version reads {FORMAT}; "
+                "update likewise"
+            )
         try:
             fields = parse_fields(header, arrays)
         except ValueError as error:

@@ -33,9 +33,8 @@ def parse_fields(header: Mapping[str, str], arrays: Mapping[str, np.ndarray]) ->
     Raises:
         ValueError: A later format, or a field that is missing, has another type or does not fit the others.
     """
-    found = _number(header, "format")
-    if found > FORMAT:
-        raise ValueError(f"it has format {found}, and this version of likewise reads {FORMAT}; update likewise")
+    if (found := _number(header, "format")) != FORMAT:
+        raise ValueError(f"it has format {found}, not {FORMAT}")
     fields: dict[str, Any] = {
         **{name: _text(header, name) for name in TEXTS},
         "side": _number(header, "side"),

@@ -9,7 +9,7 @@ for result in segmenter.stream(paths): ...
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,7 @@ from likewise.errors import (
     warn,
     warnings_about,
 )
+from likewise.io.digests import pixels_key
 from likewise.io.images import Source, read_image
 from likewise.io.labels import MOST_CLASSES
 from likewise.io.resize import LARGEST_SIDE
@@ -126,8 +127,8 @@ class FewShot:
         self.backbone_name, self.fingerprint = self.head.backbone, self.head.fingerprint
         self.world = opened.world
         self.edges, self.as_published = edges, as_published
-        if not 0 <= presence <= 1:
-            raise ArgumentError(f"presence is {presence}; it is a probability, 0 to 1")
+        if isinstance(presence, bool) or not isinstance(presence, float | int) or not 0 <= presence <= 1:
+            raise ArgumentError(f"presence is {presence!r}; it is a probability, 0 to 1")
         self.presence = presence if self.world else 0.0
         self.side = self.head.side if side is None else side
         if not self.head.smallest <= self.side <= LARGEST_SIDE:
@@ -221,7 +222,7 @@ class FewShot:
 
     @one_blas_thread()
     def learn(self, examples: Example | Iterable[Example], *, strict: bool = True, finer: bool = True) -> Concept:
-        """Encode examples into a concept.
+        """Encode examples into a concept; one that is given twice counts once.
 
         Warns, with the name of the example, about an object too small for a level of the features.
 
@@ -237,7 +238,6 @@ class FewShot:
             ArgumentError: more than 254 classes.
         """
         examples = [examples] if isinstance(examples, Example) else list(examples)
-        _refuse_contradictions(examples)
         if wrong := next((each for each in examples if not isinstance(each, Example)), None):
             raise TypeError(
                 f"{wrong!r} is not an Example; write Example(image, mask=...), or with a box, points or scribbles"
@@ -247,7 +247,7 @@ class FewShot:
         classes = tuple(dict.fromkeys(example.class_name for example in examples))
         if len(classes) > MOST_CLASSES:
             raise ArgumentError(f"{len(classes)} classes; labels are 8-bit, so {MOST_CLASSES} is the most")
-        rows, thumbnails, left_out = [], [], []
+        rows, thumbnails, left_out, marked = [], [], [], []
         for example in examples:
             try:
                 with warnings_about(example.name):
@@ -260,7 +260,9 @@ class FewShot:
                 warn(f"{example.name} is left out: {str(error).removeprefix(f'{example.name}: ')}")
                 continue
             rows.append(row)
+            marked.append((example, pixels_key(image), pixels_key(foreground)))
             thumbnails.append(thumbnail(overlay(image, foreground.astype(np.uint8))))
+        _refuse_contradictions(marked)
         examples = [example for example in examples if example not in left_out]
         return Concept(
             model=self.model_name,
@@ -272,7 +274,7 @@ class FewShot:
             names=tuple(Path(example.name).name for example in examples),
             rows=concatenate(rows),
             thumbnails=np.stack(thumbnails),
-        )
+        ).without_repeats()
 
     def _learn(
         self, image: Pixels, foreground: Mask, background: Mask, *, absent: bool, finer: bool
@@ -373,13 +375,18 @@ class FewShot:
         return self.encode(image).semantic[0]
 
 
-def _refuse_contradictions(examples: Sequence[Example]) -> None:
-    """Raise an `ExampleError` for an image that both shows a class and, as a whole, does not."""
-    positive = {(str(one.image), one.class_name) for one in examples if isinstance(one, Example) and not one.absent}
-    for one in examples:
-        whole = isinstance(one, Example) and one.absent and all(getattr(one, name) is None for name in MARKS)
-        if whole and isinstance(one.image, str | Path) and (str(one.image), one.class_name) in positive:
+def _refuse_contradictions(marked: Sequence[tuple[Example, Hashable, Hashable]]) -> None:
+    """Raise an `ExampleError` for an image, or a region of it, that both shows a class and does not.
+
+    Args:
+        marked: each example, with keys of its image's content and of the region that it marks.
+    """
+    shown = {(one.class_name, *keys) for one, *keys in marked if not one.absent}
+    images = {(name, image) for name, image, _ in shown}
+    for one, image, region in marked:
+        whole = all(getattr(one, name) is None for name in MARKS)
+        if one.absent and ((one.class_name, image, region) in shown or (whole and (one.class_name, image) in images)):
             raise ExampleError(
-                f"{one.name}: given both as an example of {one.class_name!r} and as an image without it; give it once, "
-                "or mark the region that is not the object"
+                f"{one.name}: given both as an example of {one.class_name!r} and as not showing it; give it once, or "
+                "mark the region that is not the object"
             )

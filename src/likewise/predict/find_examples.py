@@ -97,6 +97,8 @@ def find_examples(texts: Sequence[str | Path], **marks: Unpack[Marks]) -> tuple[
         ArgumentError: boxes, points or scribbles that are not one for each image, or several of them at once.
     """
     boxes, points, scribbles = marks.get("boxes", ()), marks.get("points", ()), marks.get("scribbles", ())
+    if not all(str(text).strip() for text in texts):
+        raise ExampleError("an example is an empty text; give image=mask, an image or a folder")
     names = [os.path.expanduser(text) for text in texts]  # noqa: PTH111, Path.expanduser fails without a home
     concepts = [Path(name) for name in names if Path(name).suffix == ".concept"]
     others = [name for name in names if Path(name).suffix != ".concept"]
@@ -133,6 +135,10 @@ def find_examples(texts: Sequence[str | Path], **marks: Unpack[Marks]) -> tuple[
             for example in unique.values()
         ] + (examples if masked else [])
     if chosen_classes := marks.get("classes"):
+        if not examples:
+            raise ExampleError(
+                "classes are chosen of examples, not of a concept; `likewise concept remove` takes one out"
+            )
         known = dict.fromkeys(example.class_name for example in examples)
         for name in chosen_classes:
             check_known(name, known, "class of the examples", ExampleError)

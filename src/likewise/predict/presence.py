@@ -19,7 +19,7 @@ from likewise.ops.presence import (
     object_mean,
     open_space,
     region_centres,
-    rival_of,
+    rivals_of,
     unit_features,
 )
 
@@ -27,6 +27,10 @@ if TYPE_CHECKING:
     from likewise.predict.concept import Concept
 
 Rows = dict[str, np.ndarray]
+
+ALONE = 1.0
+"""Log-odds that the evidence for each single negative loses. At 0.5 more images with the class are emptied, and at 2
+single negatives decide nothing (experiments/18-presence)."""
 
 
 class Calibration(NamedTuple):
@@ -132,7 +136,7 @@ class Judge:
             prototype = np.average(projected, axis=0, weights=counts).astype(np.float32)
             negatives = [self.space.project(centres[centres.any(axis=1)]) for centres in semantic[own & absent]]
             self.prototypes.append(prototype)
-            self.rivals.append(rival_of(prototype, negatives) if negatives else None)
+            self.rivals.append(rivals_of(prototype, negatives) if negatives else None)
             self.examples.append(Examples(round(counts.sum()), agreement(projected[counts == 1])))
 
     def __call__(
@@ -146,12 +150,13 @@ class Judge:
         """
         query = self.space.project(unit_features(features))
         judged = []
-        for plane, prototype, rival, examples in zip(odds, self.prototypes, self.rivals, self.examples, strict=True):
+        for plane, prototype, rivals, examples in zip(odds, self.prototypes, self.rivals, self.examples, strict=True):
             region = found_region(plane, (features.shape[1], features.shape[2]))
             evidence = collect_evidence(query, region, prototype)
             logit = presence_logit(evidence, examples)
-            if rival is not None:
-                logit -= max(0.0, presence_logit(collect_evidence(query, region, rival), examples) - logit)
+            if rivals is not None:
+                nearest, *alone = (presence_logit(collect_evidence(query, region, own), examples) for own in rivals)
+                logit -= max(0.0, max(nearest, max(alone) - ALONE) - logit)
             judged.append(Judged(logit, evidence, examples))
         return tuple(judged)
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from likewise.engine.protocol import Features
 from likewise.engine.threads import one_blas_thread
-from likewise.errors import ArgumentError, ImageError, ModelError
+from likewise.errors import ArgumentError, ImageError, ModelError, warn
 from likewise.io.images import ScaledImage, Source, read_scaled
 from likewise.io.prefetch import prefetch
 from likewise.ops.presence import fit_threshold
@@ -109,8 +109,11 @@ class Segmenter:
         from fewer, nothing changes. Images that cannot be read do not count. The order of the images does not matter.
 
         Raises:
-            ArgumentError: every class counts as present, since the presence is 0 or the model does not judge it.
+            ArgumentError: a single path; or every class counts as present, since the presence is 0, or since the model
+                does not judge it.
         """
+        if isinstance(images, str | Path):
+            raise ArgumentError(f"fit_presence takes several images, not {str(images)!r} alone")
         if not min(self.presence):
             raise ArgumentError(
                 "presence cannot be fitted where every image is marked: by a presence of 0, or by a model that does "
@@ -124,7 +127,9 @@ class Segmenter:
                     (found,) = self._head.segment(resized[None], self._prepared, [FEW_PIXELS], self.presence)
                 logits.append([one.logit for one in found.judged or ()])
         fitted = copy.copy(self)
-        if len(logits) >= FEWEST:
+        if len(logits) < FEWEST:
+            warn(f"presence is fitted to {FEWEST} images or more, and {len(logits)} can be read; it stays as given")
+        else:
             usual = [math.log(one / max(1 - one, 1e-6)) for one in self.presence]
             fitted.presence = tuple(
                 min(max(round(logistic(fit_threshold(np.array(own), threshold)), 2), 0.01), 0.99)

@@ -2,7 +2,10 @@
 
 from pathlib import Path
 
+import pytest
+
 from likewise import Example, FewShot, learn_concept
+from likewise.errors import ExampleError
 
 
 def test_concepts_and_examples_merge(few_shot: FewShot, cats: Path) -> None:
@@ -34,3 +37,23 @@ def test_images_without_the_object_are_negatives_of_every_class(few_shot: FewSho
     merged = learn_concept(few_shot, shown, unlike=[cats / "1.png"])
     assert str(merged).startswith("concept of a (1, 1 negative), b (1, 1 negative)")
     assert merged.names.count("1.png") == 2
+
+
+@pytest.mark.parametrize("empty", ["", " "])
+def test_empty_texts_are_refused(few_shot: FewShot, cats: Path, empty: str) -> None:
+    with pytest.raises(ExampleError):
+        learn_concept(few_shot, [empty])
+    with pytest.raises(ExampleError):
+        learn_concept(few_shot, cats / "0.png", unlike=[empty])
+
+
+def test_classes_that_differ_in_case_only_are_named_in_a_warning(few_shot: FewShot, cats: Path) -> None:
+    cat = few_shot.learn(Example(cats / "0.png", mask=cats / "0.mask.png", class_name="cat"))
+    with pytest.warns(UserWarning, match="'cat' and 'Cat'"):
+        learn_concept(few_shot, [cat, cats / "0.png"], class_name="Cat")
+
+
+def test_classes_of_a_concept_are_not_chosen(few_shot: FewShot, cats: Path) -> None:
+    few_shot.learn(Example(cats / "0.png", mask=cats / "0.mask.png", class_name="cat")).save("cat.concept")
+    with pytest.raises(ExampleError, match="concept remove"):
+        learn_concept(few_shot, "cat.concept", classes=["cat"])

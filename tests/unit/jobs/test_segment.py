@@ -90,3 +90,21 @@ def test_presence_is_fitted_to_the_folder_and_again_when_it_has_grown(few_shot: 
 def test_presence_is_not_fitted_to_standard_input(few_shot: FewShot, cats: Path) -> None:
     with pytest.raises(ArgumentError):
         segment_folder("-", cats / "0.png", "-", few_shot=few_shot, fit_presence=True)
+
+
+def test_a_result_given_as_negative_is_segmented_again(few_shot: FewShot, cats: Path) -> None:
+    concept = few_shot.learn(Example(cats / "0.png", mask=cats / "0.mask.png"))
+    segment_folder(cats, concept, "out", few_shot=few_shot)
+    wrong = f"{cats / '1.png'}={Path('out/1.mask.png').resolve()}"
+    again = segment_folder(cats, concept, "out", few_shot=few_shot, unlike=[wrong])
+    assert (again.done, again.kept) == (2, [])
+    more = segment_folder(cats, concept, "out", few_shot=few_shot, unlike=[cats / "1.png"])
+    assert (more.done, more.kept) == (2, []), "an image of the folder without the object"
+
+
+def test_label_images_have_a_legend_also_for_one_class(few_shot: FewShot, cats: Path) -> None:
+    both = [Example(cats / "0.png", mask=cats / "0.mask.png", class_name=name) for name in ("cat", "dog")]
+    segment_folder(cats, both, "out", few_shot=few_shot, formats=["labels"])
+    segment_folder(cats, both[1], "out", few_shot=few_shot, formats=["labels"], force=True)
+    rows = Path("out/legend.csv").read_text().splitlines()
+    assert [row.split(",")[1] for row in rows] == ["class", "background", "dog"]

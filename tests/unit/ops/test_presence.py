@@ -11,7 +11,7 @@ from likewise.ops.presence import (
     object_mean,
     open_space,
     region_centres,
-    rival_of,
+    rivals_of,
     unit_features,
 )
 
@@ -87,10 +87,12 @@ def test_evidence_ignores_positions_outside_the_region_and_beyond_the_best():
     assert evidence == pytest.approx((2, 0))
 
 
-def test_a_rival_is_made_of_the_centres_most_like_the_object():
-    centres = np.array([[1, 0], [3, 1], [2, 1], [-1, 0]], np.float32)
-    rival = rival_of(np.array([1, 0], np.float32), [centres, np.array([[9, 9]], np.float32)])
-    np.testing.assert_allclose(rival, (centres[1] + centres[2] + 9) / 3)
+def test_rivals_are_made_of_the_centres_and_the_negatives_most_like_the_object():
+    centres = np.array([[0, 5], [3, 0], [2, 1], [-1, 0]], np.float32)
+    others = [np.array([[value, value]], np.float32) for value in (9, 7, 1)]
+    nearest, *alone = rivals_of(np.array([1, 0], np.float32), [centres, *others])
+    np.testing.assert_allclose(alone, [[2.5, 0.5], [9, 9], [7, 7], [1, 1]])
+    np.testing.assert_allclose(nearest, np.mean(alone[:3], axis=0), rtol=1e-6)
 
 
 @pytest.mark.parametrize("odds", [np.full((3, 3), -2.0), np.zeros((1, 1))])

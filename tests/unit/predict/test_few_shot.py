@@ -1,5 +1,6 @@
 """`FewShot`: examples in, masks at the size of each image out."""
 
+import re
 import subprocess
 import sys
 import warnings
@@ -301,3 +302,23 @@ def test_folding_again_keeps_the_count_and_leaves_negatives_and_few_examples_apa
     assert [again.examples_at(position) for position in range(len(again))] == [5, 1, 1]
     assert sum(map(again.is_negative, range(len(again)))) == 1
     assert few_shot.learn(examples[:3]).folded(few_shot.head.fold, most=2) == few_shot.learn(examples[:3])
+
+
+def test_an_example_given_twice_counts_once(few_shot):
+    example = Example(*scene())
+    concept = few_shot.learn([example, example])
+    assert len(concept) == len(concept.merged(concept)) == 1
+
+
+@pytest.mark.parametrize("marks", [{}, {"mask": scene()[1]}])
+def test_what_is_given_both_as_positive_and_as_negative_is_refused(few_shot, marks):
+    image, mask = scene()
+    with pytest.raises(ExampleError, match="both"):
+        few_shot.learn([Example(image, mask=mask), Example(image.copy(), absent=True, **marks)])
+    few_shot.learn([Example(image, mask=mask), Example(image, mask=~mask, absent=True)])
+
+
+@pytest.mark.parametrize("presence", [True, float("nan"), 2, -0.1])
+def test_presence_is_a_probability(presence):
+    with pytest.raises(ArgumentError, match=re.escape(repr(presence))):
+        FewShot(presence=presence)

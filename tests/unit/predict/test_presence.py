@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from likewise import Example, FewShot
-from likewise.errors import ConceptError, ExampleError, ModelError
+from likewise.errors import ConceptError, ModelError
 from likewise.ops.presence import Evidence
 from likewise.predict import presence
 from likewise.predict.presence import Calibration, Examples, Judged, presence_logit, semantic_rows
@@ -93,11 +93,14 @@ def test_only_negatives_are_refused(few_shot):
         few_shot.prepare(concept)
 
 
-def test_an_image_given_as_both_is_refused(few_shot, tmp_path):
-    path = tmp_path / "a.png"
-    examples = [Example(path, mask=path), Example(path, absent=True)]
-    with pytest.raises(ExampleError, match="both"):
-        few_shot.learn(examples)
+def test_the_strongest_negative_counts_alone_beside_many_others(few_shot):
+    given = [positive(0, 0), Example(texture(1, 5), absent=True)]
+    others = [
+        Example(np.random.default_rng(seed).integers(0, 256, (90, 120, 3), np.uint8), absent=True) for seed in range(5)
+    ]
+    presences = [few_shot.segment(texture(1, 5), few_shot.learn([*given, *more])).presence for more in ([], others)]
+    assert max(presences) < few_shot.segment(texture(1, 5), few_shot.learn(given[:1])).presence
+    assert presences[1] < 0.3
 
 
 def test_a_method_without_presence_takes_no_world(tmp_path):

@@ -89,7 +89,10 @@ def test_presence_is_fitted_to_images_in_any_order(few_shot, tmp_path):
 
 def test_presence_of_few_images_is_not_fitted(few_shot):
     segmenter = few_shot.prepare(few_shot.learn(Example(*scene())))
-    assert segmenter.fit_presence([scene()[0]] * 3).presence == segmenter.presence
+    with pytest.warns(UserWarning, match="3 can be read"):
+        assert segmenter.fit_presence([scene()[0]] * 3).presence == segmenter.presence
+    with pytest.raises(ArgumentError, match="photos"):
+        segmenter.fit_presence("photos/")
 
 
 def test_presence_that_always_counts_cannot_be_fitted():

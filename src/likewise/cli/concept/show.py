@@ -26,8 +26,9 @@ def show(
     concept = Concept.load(file)
     print_line(f"{file}: {concept}, input side {concept.side}, weights {concept.fingerprint}")
     table = new_table("example", "class")
-    for name, index in zip(concept.names, concept.class_of, strict=True):
-        table.add_row(unmarked(name), unmarked(concept.classes[index]))
+    for at, (name, index) in enumerate(zip(concept.names, concept.class_of, strict=True)):
+        negative = "not " if concept.is_negative(at) else ""
+        table.add_row(unmarked(name), f"{negative}{unmarked(concept.classes[index])}")
     print_table(table)
     if out is not None:
         save_image(concept.overlay(), out)

@@ -81,39 +81,43 @@ class PrototypesHead(FeatureHead):
         odds = self.read(encoded.features, prepared.own)
         judged = prepared.judge(encoded.semantic, list(odds)) if prepared.judge else None
         present = are_present(judged, thresholds, len(odds))
+        logits = [one.logit for one in judged] if judged else [0.0] * len(odds)
         if finer is not None and any(present):
             odds = look_again(
                 odds,
                 odds[present].max(axis=0),
                 finer,
                 self.taps_of,
-                lambda features, first: self.look_closer(features, first, prepared.finer, present),
+                lambda features, first: self.look_closer(features, first, prepared.finer, logits, present),
                 multiple=self.multiple,
             )
-        planes = join_classes(list(odds), [one.logit for one in judged], present) if judged else list(odds)
-        return Found(probabilities(planes, size or encoded.features.shape[1:]), judged)
+        return Found(
+            probabilities(join_classes(list(odds), logits, present), size or encoded.features.shape[1:]), judged
+        )
 
     def look_closer(
         self,
         features: Float32[np.ndarray, "c h w"],
         first: Float32[np.ndarray, "k h w"],
         ways: Sequence[LearnedClass],
+        logits: Sequence[float],
         present: Sequence[bool],
     ) -> Float32[np.ndarray, "k h w"]:
         """Return the log-odds of both looks and of the image's own discriminant.
 
-        It tells the objects of all classes from the rest, so it raises the class that leads at a position, and lowers
-        all. It counts as one example beside those of a class.
+        It tells the objects of all classes from the rest, so it raises the class that wins a position, and lowers all.
+        It counts as one example beside those of a class.
 
         Args:
             features: of the second look.
             first: log-odds of the first look at their positions.
-            present: whether each class is taken to be in the image.
+            logits: for each class, the log-odds that it is in the image.
+            present: for each class, whether it is taken to be there.
         """
         odds = mean_of_looks(first, self.read(features, ways))
-        leading = np.where(np.array(present)[:, None, None], odds, -np.inf)
-        own = own_odds(features, leading.max(axis=0))
-        raises = leading.argmax(axis=0) == np.arange(len(odds))[:, None, None]
+        own = own_odds(features, odds[np.array(present)].max(axis=0))
+        winner = np.argmax(join_classes(list(odds), logits, present), axis=0)
+        raises = winner == np.arange(len(odds))[:, None, None]
         shots = np.array([way.prototypes.shots for way in ways], np.float32)[:, None, None]
         return odds + np.where(raises, own, np.minimum(own, 0)) / shots
 
