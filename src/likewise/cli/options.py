@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from likewise.errors import ArgumentError
 from likewise.weights import PRESENCE
 
 if TYPE_CHECKING:
@@ -304,6 +305,8 @@ def open_few_shot(model: str, *groups: NetworkOptions | PresenceOptions, **optio
     for group in groups:
         options |= vars(group)
     if options.pop("always", False):
+        if options["presence"] not in (PRESENCE, 0):
+            raise ArgumentError(f"--always and --presence {options['presence']:g} exclude each other; give one of them")
         options["presence"] = 0.0
     options["backbone"], _, taps = options["backbone"].partition("@")
     options["taps"] = tuple(taps.split("+")) if taps else ()

@@ -45,7 +45,7 @@ def list_images(
         one_scale: Scale all TIFF files of more than 8 bits from the least to the greatest value of any.
 
     Raises:
-        ArgumentError: Other pages.
+        ArgumentError: Other pages, or an empty path.
     """
     if pages not in ("first", "all"):
         raise ArgumentError(f"pages are 'first' or 'all', not {pages!r}")
@@ -54,6 +54,8 @@ def list_images(
     given = [images] if isinstance(images, str | Path | ImageFile) else list(images)
     found = [image for image in given if isinstance(image, ImageFile)]
     paths = [image for image in given if not isinstance(image, ImageFile)]
+    if not all(str(path).strip() for path in paths):
+        raise ArgumentError("a path of images is an empty text; give an image, a folder or a glob")
     if paths or not found:
         found += find_images(paths, exclude=exclude, follow_links=follow_links)
     found = [page for file in found for page in _pages_of(file, pages, channels)]

@@ -101,7 +101,7 @@ def segment_folder(
     settings |= {"window": window} if window else {}
     refresh = {"fitted presence"} if fit_presence else set()
     denied = {real(one.image) for one in negatives if isinstance(one.image, str | Path)}
-    if any(real(file.path) in denied for file in found):  # results in `out` were looked at and judged wrong
+    if any(real(file.path) in denied for file in found):  # a result was judged wrong
         refresh.add("concept")
     segmenter = few_shot.prepare(concept)
     mosaics = Mosaics(segmenter, window or window_of(examples))

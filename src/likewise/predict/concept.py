@@ -263,9 +263,11 @@ class Concept(EqualByValue):
         delete_parts(Path(path).parent, below=False)
         with write_atomically(path) as part:
             part.write_bytes(
-                save(
-                    {**arrays, "thumbnails": np.ascontiguousarray(self.thumbnails)},
-                    {key: value if isinstance(value, str) else json.dumps(value) for key, value in header.items()},
+                with_sorted_header(
+                    save(
+                        {**arrays, "thumbnails": np.ascontiguousarray(self.thumbnails)},
+                        {key: value if isinstance(value, str) else json.dumps(value) for key, value in header.items()},
+                    )
                 )
             )
 
@@ -342,6 +344,14 @@ def concatenate(parts: Sequence[dict[str, np.ndarray]]) -> dict[str, np.ndarray]
             rows[name][own] = array
             start += len(array)
     return rows
+
+
+def with_sorted_header(file: bytes) -> bytes:
+    """The bytes of a safetensors file with its header in order, so that equal concepts are equal files."""
+    end = 8 + int.from_bytes(file[:8], "little")
+    header = json.dumps(json.loads(file[8:end]), sort_keys=True, ensure_ascii=False).encode()
+    header += b" " * (-len(header) % 8)
+    return len(header).to_bytes(8, "little") + header + file[end:]
 
 
 def thumbnail(image: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "96 96 3"]:

@@ -185,6 +185,10 @@ def test_a_killed_run_resumes(discs):
         (("segment", "photos", "--like", "photos/disc0.jpg", "--label", "7"), "label 7"),
         (("segment", "photos", "--like", "photos/disc0.jpg", "--device", "tpu9"), "'tpu9'"),
         (("learn", "nowhere"), "nowhere"),
+        (("segment", "", "--like", "photos/disc0.jpg"), "empty"),
+        (("segment", "photos", "--like", ""), "empty"),
+        (("segment", "photos", "--like", "photos/disc0.jpg", "--unlike", ""), "empty"),
+        (("segment", "photos", "--like", "photos/disc0.jpg", "--presence", "0.5", "--always"), "--always"),
     ],
 )
 def test_bad_input_is_reported_in_one_line(likewise, discs, words, named):

@@ -129,3 +129,11 @@ def test_a_concept_shows_its_examples_in_rows_of_eight():
     assert concept.overlay().shape == (2 * 96, 8 * 96, 3)
     assert Image.open(io.BytesIO(concept._repr_png_())).size == (8 * 96, 2 * 96)
     assert repr(concept) == "<concept of cat (9); panet on lite0@blocks.5.3>"
+
+
+def test_equal_concepts_are_equal_files(tmp_path):
+    concept = some_concept("Sch\u00e4fer", "cat")
+    for name in "abcd":
+        concept.save(tmp_path / name)
+    assert len({(tmp_path / name).read_bytes() for name in "abcd"}) == 1
+    assert Concept.load(tmp_path / "a") == concept
