@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
+from unicodedata import normalize
 
 from likewise.errors import ExampleError, warn
 from likewise.jobs.outputs import list_images
@@ -90,8 +91,8 @@ def merge_concepts(
     names |= dict.fromkeys(example.class_name for example in examples)
     seen: dict[str, str] = {}
     for name in names:
-        if (other := seen.setdefault(name.casefold(), name)) != name:
-            warn(f"two classes are named {other!r} and {name!r}; `likewise concept rename` makes them one name")
+        if (other := seen.setdefault(normalize("NFC", name).strip().casefold(), name)) != name:
+            warn(f"two classes are named {other!r} and {name!r}; give the examples of a class the same name (--class)")
     absent = [replace(negative, class_name=name) for name in names for negative in negatives]
     if learned := [*examples, *absent]:
         parts.append(few_shot.learn(learned, strict=strict))

@@ -147,7 +147,7 @@ def process_images(
             are kept.
     """
     if str(out) == STREAM or any(str(image.path) == STREAM for image in images):
-        return _process_stream(images, segment, str(out), check_formats(formats), short)
+        return _process_stream(images, segment, str(out), check_formats(formats), short, begin)
     start = time.perf_counter()
     budget = default_budget() if memory is None else parse_size(str(memory))
     formats, out, protected = check_formats(formats), Path(out), {real(path) for path in protect}
@@ -156,8 +156,10 @@ def process_images(
     jobs, summaries = plan_jobs(images, out, formats), summary_files(out, formats)
     if windowed and large:
         jobs = [_in_windows(job, windowed) if job.image.name in large else job for job in jobs]
-    labelled = "labels" in formats or ("mask" in formats and (labels is not None or len(classes) > 1))
-    legend = [out / LEGEND] if labelled else []
+    drawn = {"mask", "labels"} & {*formats}
+    # masks of one class alone are 0 and 255, which a legend would misname
+    named = bool(drawn) if labels is not None or len(classes) > 1 else drawn == {"labels"}
+    legend = [out / LEGEND] if named else []
     targets = [*(path for job in jobs for path in job.outputs.values()), *summaries.values(), *legend]
     resumes = has_records(out) and not force
     inputs = [real(image.path) for image in images] + ([] if resumes else list(protected))
@@ -171,9 +173,9 @@ def process_images(
         if dry_run:
             report.planned = len(pending)
             return report
-        records.start()
         if begin and pending:
             begin()
+        records.start()
         if progress:
             progress(len(jobs) - len(pending), len(jobs))
         cost = BYTES_PER_PIXEL + BYTES_PER_CLASS * (len(classes) - 1)
@@ -199,7 +201,12 @@ def process_images(
 
 
 def _process_stream(
-    images: Sequence[ImageFile], segment: Segment, out: str, formats: Sequence[str], short: int | None
+    images: Sequence[ImageFile],
+    segment: Segment,
+    out: str,
+    formats: Sequence[str],
+    short: int | None,
+    begin: Callable[[], None] | None,
 ) -> Report:
     """Segment one image, which may come from standard input, and write its one output to standard output."""
     if out != STREAM or len(images) != 1 or len(formats) != 1 or formats[0] not in WRITERS:
@@ -207,6 +214,8 @@ def _process_stream(
             f"standard input and output take one image and one file: give -o - and a --format of {', '.join(WRITERS)}"
         )
     (file,) = images
+    if begin:
+        begin()
     image = read_scaled(sys.stdin.buffer if str(file.path) == STREAM else file, short)
     sys.stdout.buffer.write(encode(formats[0], image, segment(image, file)))
     sys.stdout.buffer.flush()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Unpack
 import numpy as np
 from jaxtyping import UInt8
 
-from likewise.errors import ArgumentError
+from likewise.errors import ArgumentError, ExampleError
 from likewise.io.images import TIFF_SUFFIXES, save_image
 from likewise.io.paths import real
 from likewise.io.raster import TiffPage
@@ -74,7 +74,7 @@ def segment_folder(
         marks: Boxes, scribbles or labels of the examples.
 
     Raises:
-        ExampleError: An example is missing, empty or ambiguous.
+        ExampleError: An example is missing, empty or ambiguous, or the mask of a negative lies in `out`.
         ConceptError: A concept belongs to another model.
     """
     from likewise.jobs.mosaic import Mosaics, window_of
@@ -84,10 +84,13 @@ def segment_folder(
     negatives = find_negatives(unlike)
     given = [*examples, *negatives]
     masks = [path for example in given for path in (example.mask, example.scribbles) if isinstance(path, str | Path)]
-    drawn = [
-        path for one in examples for path in (one.mask, one.scribbles)
-    ]  # the masks of negatives may be wrong results
-    inputs = [*drawn, *(example.image for example in given), *concepts]
+    inputs = [*masks, *(example.image for example in given), *concepts]
+    for one in negatives:
+        if isinstance(one.mask, str | Path) and real(one.mask).is_relative_to(real(out)):
+            raise ExampleError(
+                f"{one.mask}: in the folder of the results, which this run writes again; give the image alone "
+                f"(--unlike {one.name}), or copy the mask elsewhere"
+            )
     if channels:
         examples, negatives = ([_with_channels(one, channels) for one in each] for each in (examples, negatives))
     found = list_images(

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from unicodedata import normalize
 
 import numpy as np
 from jaxtyping import Bool, UInt8
@@ -56,8 +55,7 @@ class Example(EqualByValue):
         scribbles: strokes as `likewise.io.masks.read_scribbles` takes them; pixels without a stroke are unknown.
         absent: a negative: the object is not in the image, or, with a mask, a box or scribbles, not there.
         ignore: a mask of pixels that are unknown, neither object nor background, whatever else marks them.
-        class_name: the name of the object's class, kept in Unicode's form NFC without spaces around it; examples with
-            the same name are shots of one class.
+        class_name: the name of the object's class; examples with the same name are shots of one class.
         label: the value or colour of the object in a mask of several classes; "nonzero" for all but 0.
         invert: the mask is true where the object is not.
         box_only: outside each box only a ring counts as background, a quarter of its sides wide; all else is unknown,
@@ -79,7 +77,6 @@ class Example(EqualByValue):
     def __post_init__(self) -> None:
         if not isinstance(self.class_name, str) or not self.class_name.strip():
             raise ArgumentError(f"the class name is {self.class_name!r}; give a text that is not empty")
-        object.__setattr__(self, "class_name", normalize("NFC", self.class_name.strip()))
 
     def __repr__(self) -> str:
         given = [name for name in (*MARKS, "ignore") if getattr(self, name) is not None]

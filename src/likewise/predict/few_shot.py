@@ -127,7 +127,7 @@ class FewShot:
         self.backbone_name, self.fingerprint = self.head.backbone, self.head.fingerprint
         self.world = opened.world
         self.edges, self.as_published = edges, as_published
-        if isinstance(presence, bool) or not isinstance(presence, float | int) or not 0 <= presence <= 1:
+        if isinstance(presence, bool) or not isinstance(presence, float | int | np.floating) or not 0 <= presence <= 1:
             raise ArgumentError(f"presence is {presence!r}; it is a probability, 0 to 1")
         self.presence = presence if self.world else 0.0
         self.side = self.head.side if side is None else side

@@ -363,6 +363,8 @@ def test_a_legend_names_the_labels_of_label_images(seven: list[ImageFile]) -> No
     assert [line.split(",")[:2] for line in Path("scenes/legend.csv").read_text().splitlines()[1:]] == [
         ["7", "7"], ["38", "38"],
     ]  # fmt: skip
-    for formats, classes in ((("labels",), ("a",)), (("overlay",), ("a", "b"))):
+    run(seven, classes=("a",), formats=("labels",), out="one")
+    assert Path("one/legend.csv").read_text().splitlines()[2].startswith("1,a,")
+    for formats, classes in ((("mask",), ("a",)), (("labels", "mask"), ("a",)), (("overlay",), ("a", "b"))):
         run(seven, classes=classes, formats=formats, out="none", force=True)
         assert not Path("none/legend.csv").exists()

@@ -368,8 +368,3 @@ def test_a_label_is_a_number_a_colour_or_a_name_of_a_palette(photos: Path) -> No
 def test_an_example_without_a_class_name_is_refused(name: str) -> None:
     with pytest.raises(ArgumentError, match=repr(name)):
         Example(np.zeros((20, 20, 3), np.uint8), mask=np.ones((20, 20), bool), class_name=name)
-
-
-def test_class_names_that_look_the_same_are_the_same() -> None:
-    image, mask = np.zeros((20, 20, 3), np.uint8), np.ones((20, 20), bool)
-    assert Example(image, mask=mask, class_name="Scha\u0308fer ").class_name == "Sch\u00e4fer"

@@ -63,7 +63,7 @@ def parse_part(text: str | None) -> tuple[int, int]:
     Raises:
         ArgumentError: another text.
     """
-    index, _, count = (text or "0/1").partition("/")
+    index, _, count = ("0/1" if text is None else text).partition("/")
     if not (index.isdecimal() and count.isdecimal()):
         raise ArgumentError(f"--shard {text}: write I/N, such as 3/64")
     return int(index), int(count)
