@@ -27,7 +27,7 @@ from likewise.cli.segment import segment
 from likewise.cli.train import train
 from likewise.cli.watch import watch
 from likewise.cli.world import world
-from likewise.errors import LikewiseError
+from likewise.errors import ArgumentError, LikewiseError
 from likewise.version import __version__
 
 app = typer.Typer(
@@ -87,6 +87,8 @@ def main() -> None:
     console.verbosity = 0
     warnings.showwarning = lambda message, *_: print_error(f"likewise: warning: {message}")
     try:
+        if not all(word.strip() for word in sys.argv[1:]):  # Path("") would be the current folder
+            raise ArgumentError("a word of the command is empty, perhaps a variable that is not set; give a value")
         sys.exit(app(prog_name="likewise", standalone_mode=False))
     except (LikewiseError, MemoryError) as error:
         print_error(f"likewise: {error or 'out of memory; allow less with --memory'}")

@@ -188,6 +188,8 @@ def test_a_killed_run_resumes(discs):
         (("segment", "", "--like", "photos/disc0.jpg"), "empty"),
         (("segment", "photos", "--like", ""), "empty"),
         (("segment", "photos", "--like", "photos/disc0.jpg", "--unlike", ""), "empty"),
+        (("watch", "", "--like", "photos/disc0.jpg"), "empty"),
+        (("jobs", "plan", " ", "--like", "photos/disc0.jpg"), "empty"),
         (("segment", "photos", "--like", "photos/disc0.jpg", "--presence", "0.5", "--always"), "--always"),
     ],
 )
