@@ -48,6 +48,17 @@ def test_a_damaged_image_says_why_in_place_of_the_tools(page: Page, shoot: Calla
     expect(page.locator(".rail")).to_be_visible()
 
 
+def test_a_click_on_a_tile_that_is_loading_opens_the_image_that_comes(page: Page) -> None:
+    def delay(route: Route) -> None:
+        page.wait_for_timeout(1000)
+        route.continue_()
+
+    page.route("**/api/images?*filter=unreadable*", delay)
+    page.get_by_role("radio", name="Unreadable 1").click()
+    page.locator("#tile-0").click()
+    expect(page.locator(".broken")).to_contain_text("cut off.jpg")
+
+
 def test_a_problem_is_above_the_dialog_and_goes_with_the_screen(page: Page) -> None:
     page.locator("summary", has_text="Settings").click()
     page.get_by_role("button", name="Add examples").click()

@@ -181,15 +181,20 @@ export class Wall {
 
   // ---- choice
 
-  clicked(event) {
+  /** Act on the image under the pointer; while its tile is empty, on the one that the list loads there. */
+  async clicked(event) {
     const tile = event.target.closest(".tile");
-    if (!tile?.shown) return;
+    if (!tile) return;
+    const { shiftKey, ctrlKey, metaKey } = event;
+    const isPick = ctrlKey || metaKey || event.target.closest(".pick");
     const index = Number(tile.id.slice(5));
-    if (event.shiftKey) this.selectTo(index);
-    else if (event.ctrlKey || event.metaKey || event.target.closest(".pick")) this.toggle(tile.shown.id);
+    const image = tile.shown ?? (await list.loaded(index));
+    if (!image) return;
+    if (shiftKey) this.selectTo(index);
+    else if (isPick) this.toggle(image.id);
     this.current = index;
     this.render();
-    if (!event.shiftKey && !event.ctrlKey && !event.metaKey && !event.target.closest(".pick")) this.onOpen(tile.shown.id);
+    if (!shiftKey && !isPick) this.onOpen(image.id);
   }
 
   toggle(id) {
