@@ -233,9 +233,12 @@ class Concept(EqualByValue):
         return digest.hexdigest()[:16]
 
     def overlay(self) -> UInt8[np.ndarray, "h w 3"]:
-        """The thumbnails of the examples, their objects outlined, up to eight in a row."""
+        """The thumbnails of the examples, their objects outlined, up to eight in a row; negatives are crossed out."""
         columns = min(len(self), THUMBNAILS_IN_A_ROW)
-        tiles = [Image.fromarray(tile) for tile in self.thumbnails]
+        tiles = [
+            Image.fromarray(draw.crossed_out(tile) if self.is_negative(at) else tile)
+            for at, tile in enumerate(self.thumbnails)
+        ]
         rows = -(-len(tiles) // columns)
         sheet = Image.new("RGB", (columns * THUMBNAIL, rows * THUMBNAIL), BACKGROUND)
         for index, tile in enumerate(tiles):

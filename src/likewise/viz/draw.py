@@ -5,7 +5,7 @@ import io
 
 import numpy as np
 from jaxtyping import Bool, UInt8
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from likewise.io.labels import IGNORE, MOST_CLASSES
 
@@ -57,6 +57,17 @@ def paletted(labels: UInt8[np.ndarray, "h w"], first_label: int = 1) -> Image.Im
     image = Image.fromarray(labels)
     image.putpalette((colours if first_label else np.roll(colours, -1, axis=0)).tobytes())
     return image
+
+
+def crossed_out(image: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "h w 3"]:
+    """Return an image with its diagonals drawn over it: red, with white borders."""
+    drawn = Image.fromarray(image)
+    right, below = drawn.width - 1, drawn.height - 1
+    pen = ImageDraw.Draw(drawn)
+    for colour, width in (((255, 255, 255), 5), (_VIBRANT[-1], 3)):
+        pen.line([(0, 0), (right, below)], fill=colour, width=width)
+        pen.line([(0, below), (right, 0)], fill=colour, width=width)
+    return np.array(drawn)
 
 
 def overlay(

@@ -131,6 +131,15 @@ def test_a_concept_shows_its_examples_in_rows_of_eight():
     assert repr(concept) == "<concept of cat (9); panet on lite0@blocks.5.3>"
 
 
+def test_negatives_are_crossed_out_where_a_concept_shows_its_examples():
+    concept = some_concept("cat", "cat")
+    assert (concept.overlay()[:, :96] == concept.overlay()[:, 96:]).all()
+    concept.rows["absent"] = np.array([0, 1], np.float16)
+    positive, negative = np.hsplit(concept.overlay(), 2)
+    assert (positive == concept.thumbnails[0]).all()
+    assert (positive != negative).any()
+
+
 def test_equal_concepts_are_equal_files(tmp_path):
     concept = some_concept("Sch\u00e4fer", "cat")
     for name in "abcd":

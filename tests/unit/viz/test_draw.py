@@ -5,6 +5,7 @@ from skimage.draw import disk
 
 from likewise.io.labels import IGNORE, MOST_CLASSES
 from likewise.viz.draw import (
+    crossed_out,
     label_palette,
     line_width,
     outline,
@@ -106,3 +107,11 @@ def test_no_line_follows_the_edge_of_the_image() -> None:
     assert (drawn[:, 40:42] == (1, 2, 3)).all()
     assert (drawn[:, 39] == 255).all()
     assert (drawn[:, :39] == 100).all()
+
+
+def test_a_crossed_out_image_keeps_what_is_beside_its_diagonals() -> None:
+    image = np.full((60, 90, 3), 128, np.uint8)
+    crossed = crossed_out(image)
+    assert (crossed != image).any(axis=2)[[0, 0, 30, -1, -1], [0, -1, 45, 0, -1]].all()
+    assert (crossed[28:32, :30] == 128).all()
+    assert (image == 128).all()
