@@ -160,20 +160,28 @@ class Concept(EqualByValue):
             thumbnails=self.thumbnails[kept],
         )
 
-    def without(self, name: str) -> Concept:
+    def without(self, name: str, *, of: str | None = None) -> Concept:
         """A concept without the class, or without the examples from the image file, of this name.
+
+        Args:
+            of: the class whose examples from this file are left out; by default all classes lose theirs.
 
         Raises:
             ConceptError: no such class or example, or nothing would be left.
         """
-        if name in self.classes:
+        if of is not None:
+            check_known(of, self.classes, "class of the concept", ConceptError)
+        if name in self.classes and of is None:
             kept = [at for at, own in enumerate(self.class_of) if self.classes[own] != name]
         else:
-            kept = [at for at, own in enumerate(self.names) if own != name]
+            mine = [of in (None, self.classes[own]) for own in self.class_of]
+            kept = [at for at, own in enumerate(self.names) if own != name or not mine[at]]
+            if len(kept) == len(self):
+                names = [own for own, is_mine in zip(self.names, mine, strict=True) if is_mine]
+                known, what = (self.classes, "class or example") if of is None else ((), f"example of {of!r}")
+                check_known(name, [*known, *dict.fromkeys(names)], what, ConceptError)
         if not kept:
             raise ConceptError(f"{name}: nothing else is in the concept; delete its file instead")
-        if len(kept) == len(self):
-            check_known(name, [*self.classes, *dict.fromkeys(self.names)], "class or example", ConceptError)
         classes = tuple(own for index, own in enumerate(self.classes) if any(self.class_of[at] == index for at in kept))
         return replace(
             self,

@@ -365,6 +365,7 @@ def test_a_concept_is_shown_and_changed(likewise, discs):
     assert "'ret'" in likewise("concept", "rename", "pets.concept", "ret", "x")[2]
     assert "'grey'" in likewise("concept", "remove", "pets.concept", "grey")[2]
     assert likewise("concept", "remove", "rot.concept", "rot")[0] == 2
+    assert likewise("concept", "remove", "pets.concept", "disc0.jpg", "--class", "grey")[0] == 2
 
 
 def test_a_name_close_to_a_run_is_suggested(likewise, discs):

@@ -131,6 +131,17 @@ def test_a_concept_shows_its_examples_in_rows_of_eight():
     assert repr(concept) == "<concept of cat (9); panet on lite0@blocks.5.3>"
 
 
+def test_an_image_is_taken_out_of_one_class():
+    concept = replace(some_concept("cat", "dog", "dog"), names=("both.jpg", "both.jpg", "dog.jpg"))
+    fewer = concept.without("both.jpg", of="dog")
+    assert (fewer.names, fewer.class_of) == (("both.jpg", "dog.jpg"), (0, 1))
+    assert concept.without("both.jpg").names == ("dog.jpg",)
+    with pytest.raises(ConceptError, match=r"dog\.jpg"):
+        concept.without("dog.jpg", of="cat")
+    with pytest.raises(ConceptError, match="bird"):
+        concept.without("both.jpg", of="bird")
+
+
 def test_negatives_are_crossed_out_where_a_concept_shows_its_examples():
     concept = some_concept("cat", "cat")
     assert (concept.overlay()[:, :96] == concept.overlay()[:, 96:]).all()

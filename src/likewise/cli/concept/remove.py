@@ -11,6 +11,9 @@ from likewise.cli.console import print_line
 def remove(
     file: File,
     names: Annotated[list[str], typer.Argument(metavar="NAME...", help="Classes, or file names of examples.")],
+    class_name: Annotated[
+        str | None, typer.Option("--class", help="Remove the files' examples of this class; other classes keep theirs.")
+    ] = None,
     out: Out = None,
 ) -> None:
     """Remove classes or examples from a concept.
@@ -21,6 +24,6 @@ def remove(
 
     concept = Concept.load(file)
     for name in names:
-        concept = concept.without(name)
+        concept = concept.without(name, of=class_name)
     concept.save(out or file)
     print_line(f"{out or file}: {concept}")
