@@ -1,11 +1,15 @@
-"""How many images of a folder are judged right by a fixed and by a fitted threshold of presence?
+"""How many images of a folder are judged right by presence, as it comes and fitted to the folder?
 
     python experiments/18-presence/folders.py --data DATA [--half 1] [--sets davis camvid ccp voc] [--out folders.json]
 
-Classes, halves and worlds are those of 24-learning-curve; half 0 chose the constants of `fit_threshold`, half 1 is
-measured. For each class up to 12 queries show it and as many images do not; with one example, four draws of it, with
-five, two. A folder is one draw's images with the shares of `FOLDERS`. Scores: share of images whose presence is on the
-right side, mean over folders. Intervals: 95%, bootstrap over classes of the difference.
+Classes, halves and worlds are those of 24-learning-curve; half 0 chose the constants of `likewise.ops.presence`, half 1
+is measured. For each class up to 12 queries show it and up to 100 images do not; with one example, four draws of it,
+with five, two. A folder is one draw's images, with the numbers of `FOLDERS`. Three ways: `fixed`, the usual threshold;
+`threshold`, one fitted to the folder; `fitted`, the surest images join the examples before that (`Judge.fitted`).
+
+Scores, means over folders, then over classes: the share of images judged right, of images with the class that are kept,
+and of images without it that are marked. Intervals: 95%, bootstrap over classes of the difference of the first two ways
+to the third.
 """
 
 from __future__ import annotations
@@ -14,7 +18,9 @@ import argparse
 import json
 import sys
 from collections import defaultdict
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -24,61 +30,70 @@ from run import VOC, CachedExtractor, Worlds, classes_of, example, examples_of  
 from likewise import FewShot
 from likewise.io.images import read_image
 from likewise.ops.presence import fit_threshold
-from likewise.predict.heads.features import features_of
-from likewise.predict.presence import Judge
+from likewise.predict.presence import Judge, Look
 from likewise.weights import PRESENCE
 
-FOLDERS = {"half": (1, 1), "few": (1 / 6, 1), "most": (1, 1 / 6), "none": (0, 1), "all": (1, 0)}
-"""Shares of the images with the class, and of those without it, that are in a folder."""
+FOLDERS = {"half": (1, 12), "few": (1 / 6, 12), "tenth": (1, 100), "most": (1, 2), "none": (0, 12), "all": (1, 0)}
+"""The part of the images with the class, and the number of images without it, that are in a folder."""
 DRAWS = {1: 4, 5: 2}
 RESAMPLES = 1000
 USUAL = float(np.log(PRESENCE / (1 - PRESENCE)))
-Folder = tuple[str, int, list[float], list[float]]
+WAYS = ("fixed", "threshold", "fitted")
 
 
-def folders_of(name: str, data: Path, half: int, queries: int) -> list[Folder]:
-    """Return class, examples, and the log-odds of presence of images with and without the class."""
+class Folder(NamedTuple):
+    """Images under one draw of examples."""
+
+    class_name: str
+    shots: int
+    judge: Judge
+    present: list[Look]
+    absent: list[Look]
+
+
+def folders_of(name: str, data: Path, half: int, queries: int) -> Iterator[Folder]:
+    """Yield the folders of each class of a set."""
     few_shot = FewShot("prototypes" if name == "voc" else "prototypes-lite0", quality="fast")
     few_shot.head.extractor = CachedExtractor(few_shot.extractor)
-    worlds, found = Worlds(few_shot, VOC(data, "trn"), 300), []
+    worlds = Worlds(few_shot, VOC(data, "trn"), 300)
     for own, (images, lacking, excluded) in classes_of(name, data, half).items():
         random = np.random.default_rng(len(own) + half)
         order = [images[index] for index in random.permutation(len(images))]
         asked, rest = order[: min(queries, len(order) // 2)], order[min(queries, len(order) // 2) :][:20]
-        absent = [lacking[index] for index in random.permutation(len(lacking))[: len(asked)]]
+        absent = [lacking[index] for index in random.permutation(len(lacking))[:100]]
         if len(asked) < 6 or len(rest) < 2:
             continue
-        concept, world = few_shot.learn([example(one) for one in rest]), worlds(excluded)
+        concept, world = few_shot.learn([example(one) for one in rest], finer=False), worlds(excluded)
         for shots, draws in DRAWS.items():
             for draw in range(min(draws, len(concept) // shots)):
                 drawn = examples_of(concept, slice(draw * shots, (draw + 1) * shots))
-                prepared, judge = few_shot.head.prepare(drawn), Judge(drawn, world)
+                prepared = few_shot.head.prepare(drawn)
 
-                def logit(path: Path, prepared=prepared, judge=judge) -> float:
+                def look(path: Path, prepared=prepared) -> Look:
                     pixels = few_shot.inputs.resize(read_image(path))
-                    (encoded,) = features_of(few_shot.extractor.features(pixels[None]))
-                    return judge(encoded.semantic, list(few_shot.head.read(encoded.features, prepared.own)))[0].logit
+                    features, odds = few_shot.head.look(few_shot.head.encode(pixels[None])[0], prepared)
+                    return Look(features.astype(np.float16), odds.astype(np.float16))
 
-                found.append((own, shots, [logit(one.image) for one in asked], [logit(one) for one in absent]))
+                looks = [look(one.image) for one in asked], [look(one) for one in absent]
+                yield Folder(own, shots, Judge(drawn, world), *looks)
         print(name, own, flush=True)
-    return found
 
 
-def scores(folders: list[Folder], shots: int, kind: str) -> dict[str, list[tuple[float, float]]]:
-    """Return for each class the share that the fixed and the fitted threshold judge right, for each folder."""
-    random, found = np.random.default_rng(0), defaultdict(list)
-    for own, examples, present, absent in folders:
-        if examples != shots:
-            continue
-        shares = FOLDERS[kind]
-        chosen = [
-            random.permutation(some)[: round(share * len(some))]
-            for share, some in zip(shares, (present, absent), strict=True)
-        ]
-        logits, truth = np.concatenate(chosen), np.repeat([True, False], [len(some) for some in chosen])
-        fitted = fit_threshold(logits, USUAL)
-        found[own].append(tuple(float(((logits >= least) == truth).mean()) for least in (USUAL, fitted)))
-    return found
+def scores(folder: Folder, kind: str, random: np.random.Generator) -> np.ndarray:
+    """Return for each way the share judged right, the share of present images kept and that of absent images marked."""
+    part, without = FOLDERS[kind]
+    present = [folder.present[at] for at in random.permutation(len(folder.present))]
+    present = present[: round(part * len(present))]
+    looks = present + folder.absent[: without if without == 100 else min(without, len(folder.present))]
+    truth = np.arange(len(looks)) < len(present)
+    logits = np.array([folder.judge(look)[0].logit for look in looks])
+    judge, (least,) = folder.judge.fitted(looks, (PRESENCE,))
+    fitted = np.array([judge(look)[0].presence >= least for look in looks])
+    found = []
+    for there in (logits >= USUAL, logits >= fit_threshold(logits, USUAL), fitted):
+        kept = there[truth].mean() if truth.any() else np.nan
+        found.append([(there == truth).mean(), kept, there[~truth].mean() if not truth.all() else np.nan])
+    return np.array(found)
 
 
 def main() -> None:
@@ -91,21 +106,29 @@ def main() -> None:
     given = parser.parse_args()
     result = {}
     for name in given.sets:
-        folders = folders_of(name, given.data, given.half, given.queries)
-        for shots in DRAWS:
+        found: dict[tuple[int, str], dict[str, list[np.ndarray]]] = defaultdict(lambda: defaultdict(list))
+        random = np.random.default_rng(0)
+        for folder in folders_of(name, given.data, given.half, given.queries):
             for kind in FOLDERS:
-                classes = [np.mean(own, axis=0) for own in scores(folders, shots, kind).values()]
-                if not classes:
-                    continue
-                fixed, fitted = np.mean(classes, axis=0)
-                random, gains = np.random.default_rng(0), np.array([after - before for before, after in classes])
-                means = [random.choice(gains, len(gains)).mean() for _ in range(RESAMPLES)]
-                interval = [round(float(part), 3) for part in (gains.mean(), *np.percentile(means, [2.5, 97.5]))]
-                entry = {"fixed": round(float(fixed), 3), "fitted": round(float(fitted), 3), "gain": interval}
-                result[f"{name}, {shots} examples, {kind}"] = entry
-                print(name, shots, kind, json.dumps(entry), flush=True)
+                found[folder.shots, kind][folder.class_name].append(scores(folder, kind, random))
+        for (shots, kind), classes in found.items():
+            means = np.array([np.mean(own, axis=0) for own in classes.values()])
+            entry: dict[str, Any] = {
+                way: dict(zip(("right", "kept", "marked"), map(rounded, means.mean(axis=0)[at]), strict=True))
+                for at, way in enumerate(WAYS)
+            }
+            for at, way in enumerate(WAYS[:2]):
+                gains = means[:, 2, 0] - means[:, at, 0]
+                draws = [random.choice(gains, len(gains)).mean() for _ in range(RESAMPLES)]
+                entry[f"gain over {way}"] = [*map(rounded, (gains.mean(), *np.percentile(draws, [2.5, 97.5])))]
+            result[f"{name}, {shots} examples, {kind}"] = entry
+            print(name, shots, kind, json.dumps(entry), flush=True)
         if given.out:
             given.out.write_text(json.dumps(result, indent=1) + "\n")
+
+
+def rounded(value: float) -> float | None:
+    return None if np.isnan(value) else round(float(value), 3)
 
 
 if __name__ == "__main__":

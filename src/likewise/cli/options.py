@@ -96,7 +96,7 @@ Presence = Annotated[
 FitPresence = Annotated[
     bool,
     typer.Option(
-        "--fit-presence", help="Fit --presence to these images, which helps with one example; reads each once more."
+        "--fit-presence", help="Judge presence as suits these images: helps with one example; reads each once more."
     ),
 ]
 Always = Annotated[bool, typer.Option("--always", help="Mark the most similar region in every image: --presence 0.")]

@@ -67,8 +67,8 @@ def segment_folder(
         one_scale: Of TIFF files: see `list_images`.
         window: Side in pixels of the windows of large TIFF files (`likewise.jobs.mosaic`); by default that of the
             examples' images, so that objects keep their size in pixels.
-        fit_presence: Fit the presence from which on a class counts to these images (`Segmenter.fit_presence`), which
-            looks at each of them once more. If other images of a later run change it, all are processed again.
+        fit_presence: Judge presence as suits these images (`Segmenter.fit_presence`), which looks at each of them once
+            more. If other images of a later run change that, all are processed again.
         force: Process finished images again, also with other settings than before.
         progress: Called with the number of processed images and their total.
         marks: Boxes, scribbles or labels of the examples.
@@ -102,7 +102,7 @@ def segment_folder(
     settings |= {"channels": list(channels)} if channels else {}
     settings |= {"one scale": [list(file.scale) for file in found if file.scale][:1]} if one_scale else {}
     settings |= {"window": window} if window else {}
-    refresh = {"fitted presence"} if fit_presence else set()
+    refresh: set[str] = set()
     denied = {real(one.image) for one in negatives if isinstance(one.image, str | Path)}
     if any(real(file.path) in denied for file in found):  # a result was judged wrong
         refresh.add("concept")
@@ -113,7 +113,8 @@ def segment_folder(
             raise ArgumentError("presence is fitted to a folder of images; standard input and output take one image")
         segmenter = segmenter.fit_presence(file.source for file in found if not mosaics.takes(file))
         mosaics = replace(mosaics, segmenter=segmenter)
-        settings["fitted presence"] = list(segmenter.presence)
+        settings |= segmenter.fit
+        refresh |= {*segmenter.fit}
     made = [] if out == STREAM or dry_run else [example for example in examples if example.boxes or example.points]
     if made:
         refuse_overwriting([Path(out) / MADE], Path(out), [], force=force)

@@ -25,6 +25,7 @@ against it: that for the nearest negatives together, or that for the strongest o
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
@@ -49,6 +50,12 @@ FITTED = (2.0, 2.0)
 and of those without it, from the threshold; and their variance about it (experiments/18-presence)."""
 FITTED_AS = (2.0, 0.25)
 """Weight of that prior in images: a constant, and a part for each image (experiments/18-presence)."""
+SURE = 0.5
+"""Log-odds above the threshold from which on an image may join the examples (experiments/18-presence)."""
+SUREST = 0.5
+"""Part of these images that joins: those with the highest log-odds (experiments/18-presence)."""
+JOINED = 2
+"""Most weight of the images that join, in that of the examples given (experiments/18-presence)."""
 FIT_STEPS = 60
 """Steps of expectation and maximisation; after 40 no threshold of experiments/18-presence moved by more than 0.01."""
 CENTRE_STEPS = 5
@@ -188,6 +195,34 @@ def collect_evidence(
     mean = query[region].mean(axis=0)
     cosine = mean @ prototype / max(length * float(np.linalg.norm(mean)), 1e-6)
     return Evidence(float(np.sort(projections)[-BEST_POSITIONS:].mean()), float(cosine))
+
+
+def expand_prototype(
+    prototype: Float32[np.ndarray, " c"],
+    shots: int,
+    regions: Float32[np.ndarray, "n c"],
+    logits: Float[np.ndarray, " n"],
+    threshold: float,
+) -> Float32[np.ndarray, " c"]:
+    """Return the object's mean if what was found in the surest of some images joins the examples.
+
+    Query expansion (Chum, Philbin, Sivic, Isard, Zisserman, "Total Recall: Automatic Query Expansion with a Generative
+    Feature Model for Object Retrieval", ICCV 2007). An image that joins counts as an example. The order of the images
+    does not matter.
+
+    Args:
+        prototype: the mean of `shots` examples, in the space of the world.
+        regions: mean feature of the region that was found in each image, there too.
+        logits: log-odds that the object is in each image.
+        threshold: log-odds from which on it is taken to be there.
+    """
+    sure = int((logits >= threshold + SURE).sum())
+    joining = np.argsort(-logits, kind="stable")[: math.ceil(SUREST * sure)]
+    if not len(joining):
+        return prototype
+    weight = min(len(joining), JOINED * shots)
+    expanded = (shots * prototype + weight * regions[joining].mean(axis=0)) / (shots + weight)
+    return expanded.astype(np.float32)
 
 
 def fit_threshold(logits: Float[np.ndarray, " n"], threshold: float) -> float:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import copy
+import hashlib
 import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float32
+from jaxtyping import Bool, Float, Float32
 
 from likewise.ops.presence import (
     CENTRES,
@@ -15,6 +17,8 @@ from likewise.ops.presence import (
     World,
     agreement,
     collect_evidence,
+    expand_prototype,
+    fit_threshold,
     found_region,
     object_mean,
     open_space,
@@ -122,6 +126,18 @@ class Judged(NamedTuple):
         return logistic(_linear(CALIBRATION.quality, probability, self.evidence.cosine, math.log(self.examples.shots)))
 
 
+class Look(NamedTuple):
+    """What the first look at an image leaves for a judge.
+
+    Attributes:
+        features: the image's semantic map.
+        odds: for each class, the log-odds of its object.
+    """
+
+    features: Float[np.ndarray, "c h w"]
+    odds: Float[np.ndarray, "k ho wo"]
+
+
 class Judge:
     """Judges which classes of a concept are in an image."""
 
@@ -139,19 +155,13 @@ class Judge:
             self.rivals.append(rivals_of(prototype, negatives) if negatives else None)
             self.examples.append(Examples(round(counts.sum()), agreement(projected[counts == 1])))
 
-    def __call__(
-        self, features: Float32[np.ndarray, "c h w"], odds: Sequence[Float32[np.ndarray, "ho wo"]]
-    ) -> tuple[Judged, ...]:
-        """Return what is known of each class.
-
-        Args:
-            features: the image's semantic map.
-            odds: for each class, the log-odds of its object.
-        """
-        query = self.space.project(unit_features(features))
+    def __call__(self, look: Look) -> tuple[Judged, ...]:
+        """Return what is known of each class."""
         judged = []
-        for plane, prototype, rivals, examples in zip(odds, self.prototypes, self.rivals, self.examples, strict=True):
-            region = found_region(plane, (features.shape[1], features.shape[2]))
+        query, regions = self._regions(look)
+        for region, prototype, rivals, examples in zip(
+            regions, self.prototypes, self.rivals, self.examples, strict=True
+        ):
             evidence = collect_evidence(query, region, prototype)
             logit = presence_logit(evidence, examples)
             if rivals is not None:
@@ -159,6 +169,42 @@ class Judge:
                 logit -= max(0.0, max(nearest, max(alone) - ALONE) - logit)
             judged.append(Judged(logit, evidence, examples))
         return tuple(judged)
+
+    def _regions(self, look: Look) -> tuple[Float32[np.ndarray, "p c"], list[Bool[np.ndarray, " p"]]]:
+        """Return the features of an image in the space of the world, and the region of each class."""
+        size = (look.features.shape[1], look.features.shape[2])
+        query = self.space.project(unit_features(look.features))
+        return query, [found_region(np.asarray(plane, np.float32), size) for plane in look.odds]
+
+    def fitted(self, looks: Sequence[Look], presence: Sequence[float]) -> tuple[Judge, tuple[float, ...]]:
+        """Return a judge and thresholds that suit some images, whose order does not matter.
+
+        The surest images join the examples (`likewise.ops.presence.expand_prototype`); then each threshold is moved to
+        where it parts the images best (`likewise.ops.presence.fit_threshold`).
+
+        Args:
+            looks: at the images.
+            presence: of each class, the presence from which on it is taken to be in an image, if nothing else is known.
+        """
+        usual = [math.log(one / max(1 - one, 1e-6)) for one in presence]
+        fitted = copy.copy(self)
+        fitted.prototypes = list(self.prototypes)
+        logits = self._logits(looks)
+        means = np.array([[query[own].mean(axis=0) for own in regions] for query, regions in map(self._regions, looks)])
+        for index, (prototype, examples) in enumerate(zip(self.prototypes, self.examples, strict=True)):
+            least = max(fit_threshold(logits[:, index], usual[index]), usual[index])
+            fitted.prototypes[index] = expand_prototype(
+                prototype, examples.shots, means[:, index], logits[:, index], least
+            )
+        thresholds = map(fit_threshold, fitted._logits(looks).T, usual)
+        return fitted, tuple(min(max(round(logistic(one), 2), 0.01), 0.99) for one in thresholds)
+
+    def digest(self) -> str:
+        """Return a digest of the prototypes."""
+        return hashlib.sha256(np.stack(self.prototypes).tobytes()).hexdigest()[:16]
+
+    def _logits(self, looks: Sequence[Look]) -> Float[np.ndarray, "n k"]:
+        return np.array([[one.logit for one in self(look)] for look in looks])
 
 
 def presence_logit(evidence: Evidence, examples: Examples) -> float:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import math
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -17,19 +17,18 @@ from likewise.engine.threads import one_blas_thread
 from likewise.errors import ArgumentError, ImageError, ModelError, warn
 from likewise.io.images import ScaledImage, Source, read_scaled
 from likewise.io.prefetch import prefetch
-from likewise.ops.presence import fit_threshold
 from likewise.predict.concept import Concept
 from likewise.predict.edges import LARGEST, refine_edges
 from likewise.predict.heads.features import FeatureHead, features_of
 from likewise.predict.heads.protocol import Found, Head
 from likewise.predict.inputs import Inputs, Pixels
-from likewise.predict.presence import are_present, logistic
+from likewise.predict.presence import Look, are_present
 from likewise.predict.result import Result, to_result
 
 FEWEST = 6
 """Images from which presence is fitted; experiments/18-presence fitted it to no fewer."""
-FEW_PIXELS = (1, 1)
-"""Size of the masks where only presence is read."""
+MOST = 1000
+"""Images that presence is fitted to at most; each takes 64 KB."""
 BATCH = 8
 """Images in a batch on an accelerator, unless another number is given."""
 
@@ -102,11 +101,13 @@ class Segmenter:
         return self._stream(prefetch(images, self._read, ahead=2 * batch_size + 2), batch_size)
 
     def fit_presence(self, images: Iterable[Source]) -> Segmenter:
-        """A segmenter whose thresholds of presence suit these images, such as those of a folder.
+        """A segmenter that judges presence as suits these images, such as those of a folder.
 
-        With one example the presence of a folder's images is often too high, or too low, for all of them. From `FEWEST`
-        images on each class's threshold is moved to where it parts them best (`likewise.ops.presence.fit_threshold`);
-        from fewer, nothing changes. Images that cannot be read do not count. The order of the images does not matter.
+        One example says little of how a class varies, and its presence is often too high, or too low, for all images of
+        a folder. From `FEWEST` images on, the surest ones join the examples by which presence is judged, and each
+        class's threshold is moved to where it parts the images best (`likewise.predict.presence.Judge.fitted`); from
+        fewer, nothing changes. Images that cannot be read do not count. Of more than `MOST` images, an equally spaced
+        part is seen; otherwise their order does not matter.
 
         Raises:
             ArgumentError: a single path; or every class counts as present, since the presence is 0, or since the model
@@ -114,28 +115,35 @@ class Segmenter:
         """
         if isinstance(images, str | Path):
             raise ArgumentError(f"fit_presence takes several images, not {str(images)!r} alone")
-        if not min(self.presence):
+        head = self._head
+        if not min(self.presence) or not isinstance(head, FeatureHead):
             raise ArgumentError(
                 "presence cannot be fitted where every image is marked: by a presence of 0, or by a model that does "
                 "not judge presence"
             )
-        logits = []
-        for _, reading in prefetch(images, self._read, ahead=4):
+        given = list(images)
+        places = np.linspace(0, len(given) - 1, min(MOST, len(given))).round().astype(int)
+        looks = []
+        for _, reading in prefetch((given[place] for place in places), self._read, ahead=4):
             with contextlib.suppress(ImageError):
                 _, resized = reading.result()
                 with one_blas_thread():
-                    (found,) = self._head.segment(resized[None], self._prepared, [FEW_PIXELS], self.presence)
-                logits.append([one.logit for one in found.judged or ()])
+                    features, odds = head.look(head.encode(resized[None])[0], self._prepared)
+                looks.append(Look(features.astype(np.float16), odds.astype(np.float16)))
         fitted = copy.copy(self)
-        if len(logits) < FEWEST:
-            warn(f"presence is fitted to {FEWEST} images or more, and {len(logits)} can be read; it stays as given")
+        if len(looks) < FEWEST:
+            warn(f"presence is fitted to {FEWEST} images or more, and {len(looks)} can be read; it stays as given")
         else:
-            usual = [math.log(one / max(1 - one, 1e-6)) for one in self.presence]
-            fitted.presence = tuple(
-                min(max(round(logistic(fit_threshold(np.array(own), threshold)), 2), 0.01), 0.99)
-                for own, threshold in zip(zip(*logits, strict=True), usual, strict=True)
-            )
+            with one_blas_thread():
+                judge, fitted.presence = self._prepared.judge.fitted(looks, self.presence)
+            fitted._prepared = self._prepared._replace(judge=judge)
         return fitted
+
+    @property
+    def fit(self) -> dict[str, Any]:
+        """What `fit_presence` changed, for the records of a run."""
+        judge = self._prepared.judge
+        return {"fitted presence": list(self.presence), "fitted examples": judge.digest()}
 
     def _stream(
         self, reading: Iterator[tuple[Source, Future[tuple[ScaledImage, Pixels]]]], batch_size: int

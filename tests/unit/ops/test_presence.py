@@ -5,6 +5,7 @@ from likewise.ops.presence import (
     World,
     agreement,
     collect_evidence,
+    expand_prototype,
     fit_threshold,
     found_region,
     measure_world,
@@ -151,3 +152,26 @@ def test_a_folder_of_one_kind_is_not_split(mean, there):
 def test_a_threshold_of_equal_images_is_finite():
     assert np.isfinite(fit_threshold(np.full(20, 50.0), -0.8))
     assert np.isfinite(fit_threshold(np.full(20, -1e3), -0.8))
+
+
+def test_the_surest_half_of_the_sure_images_joins_the_examples():
+    prototype, regions = np.zeros(3, np.float32), np.eye(3, dtype=np.float32)[[0, 0, 1, 1, 2, 2]]
+    logits = np.array([9.0, 8.0, 7.0, 6.0, 0.0, -5.0])
+    once = expand_prototype(prototype, 1, regions, logits, 1.0)
+    np.testing.assert_allclose(once, [2 / 3, 0, 0], atol=1e-6)
+    order = np.array([3, 5, 0, 4, 2, 1])
+    np.testing.assert_array_equal(expand_prototype(prototype, 1, regions[order], logits[order], 1.0), once)
+
+
+def test_images_that_join_never_outweigh_the_examples_by_far():
+    prototype, regions = np.zeros(2, np.float32), np.tile(np.float32([1, 0]), (1000, 1))
+    several = [expand_prototype(prototype, shots, regions, np.full(1000, 9.0), 0.0)[0] for shots in (1, 5)]
+    np.testing.assert_allclose(several, 2 / 3, atol=1e-6)
+    few = expand_prototype(prototype, 20, regions[:10], np.full(10, 9.0), 0.0)
+    np.testing.assert_allclose(few, [5 / 25, 0], atol=1e-6)
+
+
+def test_without_a_sure_image_the_prototype_stays():
+    prototype = np.float32([1, 2])
+    regions = np.ones((4, 2), np.float32)
+    assert expand_prototype(prototype, 1, regions, np.full(4, 0.2), 0.0) is prototype

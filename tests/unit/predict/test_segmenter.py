@@ -78,13 +78,24 @@ def test_presence_is_fitted_to_images_in_any_order(few_shot, tmp_path):
     segmenter = few_shot.prepare(few_shot.learn(Example(*scene())))
     images = [scene(at=(10 * number, 40), seed=number)[0] for number in range(4)]
     images += [np.random.default_rng(number).integers(0, 256, (90, 120, 3), dtype=np.uint8) for number in range(4)]
+    before = segmenter.fit
     fitted = segmenter.fit_presence(images)
-    assert fitted.presence == segmenter.fit_presence([tmp_path / "none.png", *reversed(images)]).presence
-    assert segmenter.presence == (few_shot.presence,), "the segmenter itself stays"
+    assert fitted.fit == segmenter.fit_presence([tmp_path / "none.png", *reversed(images)]).fit
+    assert segmenter.fit == before, "the segmenter itself stays"
+    assert fitted.fit["fitted examples"] != before["fitted examples"]
+    assert fitted.presence != before["fitted presence"]
     found = [segmenter(image).mask.any() for image in images]
     fitted.presence = (max(segmenter(image).presences[0] for image in images) + 1e-3,)
     assert any(found)
     assert not any(fitted(image).mask.any() for image in images)
+
+
+def test_presence_is_fitted_to_a_part_of_many_images(few_shot, monkeypatch):
+    segmenter = few_shot.prepare(few_shot.learn(Example(*scene())))
+    images = [scene(at=(10 * number, 40), seed=number)[0] for number in range(8)]
+    monkeypatch.setattr("likewise.predict.segmenter.MOST", 6)
+    every = [0, 1, 3, 4, 6, 7]
+    assert segmenter.fit_presence(images).fit == segmenter.fit_presence([images[at] for at in every]).fit
 
 
 def test_presence_of_few_images_is_not_fitted(few_shot):

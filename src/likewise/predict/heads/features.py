@@ -15,7 +15,7 @@ from likewise.ops.prototypes import concat_levels
 from likewise.predict.concept import Concept
 from likewise.predict.heads.protocol import Found, Mask
 from likewise.predict.inputs import Pixels
-from likewise.predict.presence import Judge, needed_rows
+from likewise.predict.presence import Judge, Look, needed_rows
 from likewise.predict.second_look import PREFIX
 
 SIDE = 320
@@ -91,6 +91,18 @@ class FeatureHead(ABC):
         Args:
             finer: the image at the size of the second look; None: by the features alone.
         """
+
+    @abstractmethod
+    def odds(self, features: Float32[np.ndarray, "c h w"], own: Any) -> Float32[np.ndarray, "k h w"]:
+        """Return the log-odds of each class.
+
+        Args:
+            own: what `merge` returned.
+        """
+
+    def look(self, encoded: Encoded, prepared: Prepared) -> Look:
+        """Return what the first look at an image leaves for the judge."""
+        return Look(encoded.semantic, self.odds(encoded.features, prepared.own))
 
     def check(self, concept: Concept) -> None:
         own = self.shapes()

@@ -14,7 +14,7 @@ from likewise.ops.prototypes import cosine, masked_mean, softmax
 from likewise.predict.heads.features import Encoded, FeatureHead, Prepared
 from likewise.predict.heads.protocol import Found, Mask
 from likewise.predict.inputs import Pixels
-from likewise.predict.presence import are_present, folded_semantic_rows, mean_row, semantic_rows
+from likewise.predict.presence import Look, are_present, folded_semantic_rows, mean_row, semantic_rows
 from likewise.predict.second_look import PREFIX, look_again, mean_of_looks
 
 
@@ -79,7 +79,7 @@ class PANetHead(FeatureHead):
     ) -> Found:
         query, semantic = encoded
         logits = self.read(query, prepared.own)
-        judged = prepared.judge(semantic, list(logits[1:] - logits[0])) if prepared.judge else None
+        judged = prepared.judge(Look(semantic, logits[1:] - logits[0])) if prepared.judge else None
         present = are_present(judged, thresholds, len(logits) - 1)
         if finer is not None and any(present):
             logits = look_again(
@@ -95,6 +95,12 @@ class PANetHead(FeatureHead):
                 logits[way] = logits.min()
         planes = resize_bilinear(logits, size or query.shape[1:], align_corners=self.align_corners)
         return Found(softmax(planes), judged)
+
+    def odds(
+        self, features: Float32[np.ndarray, "c h w"], own: Float32[np.ndarray, "k c"]
+    ) -> Float32[np.ndarray, "ways h w"]:
+        logits = self.read(features, own)
+        return logits[1:] - logits[0]
 
     def read(
         self, features: Float32[np.ndarray, "c h w"], prototypes: Float32[np.ndarray, "k c"]

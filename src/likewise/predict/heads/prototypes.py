@@ -78,8 +78,9 @@ class PrototypesHead(FeatureHead):
         thresholds: Sequence[float] = (),
         finer: Pixels | None = None,
     ) -> Found:
-        odds = self.read(encoded.features, prepared.own)
-        judged = prepared.judge(encoded.semantic, list(odds)) if prepared.judge else None
+        look = self.look(encoded, prepared)
+        judged = prepared.judge(look) if prepared.judge else None
+        odds = look.odds
         present = are_present(judged, thresholds, len(odds))
         logits = [one.logit for one in judged] if judged else [0.0] * len(odds)
         if finer is not None and any(present):
@@ -114,18 +115,15 @@ class PrototypesHead(FeatureHead):
             logits: for each class, the log-odds that it is in the image.
             present: for each class, whether it is taken to be there.
         """
-        odds = mean_of_looks(first, self.read(features, ways))
+        odds = mean_of_looks(first, self.odds(features, ways))
         own = own_odds(features, odds[np.array(present)].max(axis=0))
         winner = np.argmax(join_classes(list(odds), logits, present), axis=0)
         raises = winner == np.arange(len(odds))[:, None, None]
         shots = np.array([way.prototypes.shots for way in ways], np.float32)[:, None, None]
         return odds + np.where(raises, own, np.minimum(own, 0)) / shots
 
-    def read(
-        self, features: Float32[np.ndarray, "c h w"], ways: Sequence[LearnedClass]
-    ) -> Float32[np.ndarray, "k h w"]:
-        """Return the log-odds of each class."""
-        return np.stack([class_odds(features, way) for way in ways])
+    def odds(self, features: Float32[np.ndarray, "c h w"], own: Sequence[LearnedClass]) -> Float32[np.ndarray, "k h w"]:
+        return np.stack([class_odds(features, way) for way in own])
 
 
 def statistics_in(rows: dict[str, np.ndarray], prefix: str = "") -> SupportStatistics:
