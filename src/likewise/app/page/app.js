@@ -25,7 +25,7 @@ const goTo = (hash) => {
   clearProblems();
   route();
 };
-const wall = new Wall({ onOpen: (id) => goTo(`#/image/${id}`), onSelection: (ids) => selection.show(ids) });
+const wall = new Wall({ onOpen: (id) => isWall() && goTo(`#/image/${id}`), onSelection: (ids) => selection.show(ids) });
 const selection = selectionBar({
   decide,
   suggest: () => suggestFrom([...wall.selected]),
