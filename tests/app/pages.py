@@ -27,7 +27,7 @@ def until(page: Page, read: Callable[[], T], holds: Callable[[T], bool], seconds
 
 
 def settled(page: Page, seconds: float = 120) -> None:
-    """Wait until nothing runs, also nothing that the page was not told of yet."""
+    """Wait until nothing runs, including what the page does not know of yet."""
     until(page, lambda: project(page)["progress"], lambda tasks: not any(tasks.values()), seconds)
     expect(page.locator("footer.status .progress")).to_be_hidden()
 

@@ -278,7 +278,7 @@ export class Wall {
     this.render();
   }
 
-  /** Return the current image as it is on screen, also while the order changes, else once it is loaded; null without one. */
+  /** Return the current image, the one on screen even while the order changes, else once it is loaded; null without one. */
   async currentImage() {
     const shown = this.tiles.get(this.current)?.shown;
     return shown && list.byId(shown.id) ? shown : list.loaded(this.current);
