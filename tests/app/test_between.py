@@ -206,8 +206,8 @@ def test_a_pressed_class_is_chosen_while_its_numbers_change(page: Page) -> None:
     table = page.locator(".panel .class", has_text="table").first
     table.hover()
     page.mouse.down()
-    with page.expect_response(re.compile("/api/project$")):
-        call(page, "PATCH", "project", {"settings": {"presence": 0.8}})
+    call(page, "PATCH", "project", {"settings": {"presence": 0.8}})
+    expect(page.locator("details", has_text="Settings").locator("output")).to_have_text("80%")
     page.mouse.up()
     expect(table).to_be_checked()
 
@@ -218,9 +218,10 @@ def test_a_slider_keeps_steps_that_the_server_has_not_answered(page: Page) -> No
     before = float(slider.input_value())
     with held(page, re.compile("/api/project$"), "PATCH"):
         slider.press("ArrowRight")
+        call(page, "POST", "classes", {"name": "coin"})
+        expect(page.locator(".class")).to_have_count(2)
         slider.press("ArrowRight")
-    slider.press("ArrowRight")
-    expected = pytest.approx(before + 0.15)
+    expected = pytest.approx(before + 0.1)
     until(page, lambda: project(page)["settings"]["presence"], lambda value: value == expected)
     assert float(slider.input_value()) == expected
 
@@ -233,3 +234,21 @@ def test_a_selection_that_is_made_during_a_decision_stays(page: Page) -> None:
     expect(page.locator("#tile-0")).to_have_attribute("data-status", "absent")
     expect(page.locator("#tile-0")).to_have_attribute("aria-selected", "false")
     expect(page.locator("#tile-3")).to_have_attribute("aria-selected", "true")
+
+
+def test_suggest_looks_at_the_selected_images_after_an_earlier_search(page: Page) -> None:
+    asked: list[list[int] | None] = []
+
+    def answer(route: Route) -> None:
+        if route.request.method == "POST":
+            asked.append(route.request.post_data_json["ids"])
+        search = {"state": "done", "done": 1, "total": 1, "error": None, "proposals": [], "outsiders": []}
+        route.fulfill(json=search)
+
+    page.route(re.compile("/api/suggest$"), answer)
+    for index in (1, 3):
+        page.locator(f"#tile-{index}").click(modifiers=["Control"])
+    ids = [int(page.locator(f"#tile-{index}").get_attribute("data-id") or 0) for index in (1, 3)]
+    page.get_by_role("toolbar", name="Selected images").get_by_role("button", name="Suggest").click()
+    expect(page.locator(".suggest [role=status]")).to_contain_text("No shared object")
+    assert asked == [ids]
