@@ -91,9 +91,9 @@ def test_a_stroke_that_is_drawn_while_the_mask_is_loaded_again_stays(page: Page)
     page.keyboard.press("Escape")
     settled(page)
     open_image(page, "photo-02.jpg")
-    address, id = re.fullmatch(r"(.*?)/?#/image/(\d+)", page.url).groups()
+    address, id = re.split("/?#/image/", page.url)
     held: list[Route] = []
-    page.route(re.compile(rf"/api/images/{id}/mask\?rev=[^&]*$"), held.append)
+    page.route(re.compile(rf"/api/images/{id}/mask\?rev=[^&]*$"), lambda route: held.append(route))
     with page.expect_request(re.compile(rf"/api/images/{id}/mask\?rev=[^&]*$"), timeout=120_000):
         page.request.patch(f"{address}/api/project", data={"settings": {"presence": 0.9}}, headers={"origin": address})
     page.keyboard.press("p")
