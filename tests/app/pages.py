@@ -3,17 +3,33 @@
 from __future__ import annotations
 
 import re
-from typing import Literal
+import time
+from collections.abc import Callable
+from typing import Any, Literal, TypeVar
 
+import pytest
 from playwright.sync_api import Locator, Page, expect
+
+T = TypeVar("T")
 
 MARGIN = 12
 """Space around the fitted image, as in stage.js."""
 
 
-def settled(page: Page, timeout: float = 120_000) -> None:
-    """Wait until nothing runs."""
-    expect(page.locator("footer.status .progress")).to_be_hidden(timeout=timeout)
+def until(page: Page, read: Callable[[], T], holds: Callable[[T], bool], seconds: float = 60) -> T:
+    """Read a value until something holds for it, and return it."""
+    end = time.monotonic() + seconds
+    while not holds(value := read()):
+        if time.monotonic() > end:
+            pytest.fail(f"after {seconds} seconds it is still {value}")
+        page.wait_for_timeout(50)
+    return value
+
+
+def settled(page: Page, seconds: float = 120) -> None:
+    """Wait until nothing runs, including what the page does not know of yet."""
+    until(page, lambda: project(page)["progress"], lambda tasks: not any(tasks.values()), seconds)
+    expect(page.locator("footer.status .progress")).to_be_hidden()
 
 
 def painted(page: Page, least: int) -> None:
@@ -77,13 +93,33 @@ def drag(page: Page, *points: tuple[float, float]) -> None:
     page.mouse.up()
 
 
-def area(page: Page) -> float:
-    """The share of the image that the chosen class has in the editor, in percent."""
-    text = page.locator(".class[aria-checked=true] .count").last.inner_text()
-    found = re.search(r"([\d.]+)%", text)
-    return float(found.group(1)) if found else 0.0
+def area(page: Page, above: float = -1, below: float = 101) -> float:
+    """The share of the image that the chosen class has in the editor, in percent, once it is between two others."""
+
+    def read() -> float:
+        text = page.locator(".class[aria-checked=true] .count").last.inner_text()
+        found = re.search(r"([\d.]+)%", text)
+        return float(found.group(1)) if found else 0.0
+
+    return until(page, read, lambda share: above < share < below)
+
+
+def has_area(page: Page, share: float) -> None:
+    """Wait until the chosen class has this share of the image, in percent."""
+    area(page, share - 0.01, share + 0.01)
+
+
+def project(page: Page) -> dict[str, Any]:
+    """What the server says of the project."""
+    return page.evaluate("fetch('/api/project').then((answer) => answer.json())")
 
 
 def counts(page: Page) -> dict[str, int]:
     """The counts of the project, from the server."""
-    return page.evaluate("fetch('/api/project').then((answer) => answer.json()).then(({ counts }) => counts)")
+    return project(page)["counts"]
+
+
+def ready(page: Page, name: str = ".") -> str:
+    """Wait until the editor shows an image whose name matches, and return its name."""
+    expect(page.locator(".editor")).to_have_attribute("data-ready", re.compile(name))
+    return page.locator(".editor h2").inner_text()

@@ -17,7 +17,7 @@ from PIL import Image, ImageDraw, ImageFont
 from playwright.sync_api import Page, expect
 
 from app.conftest import ROOT, SHOTS, Server
-from app.pages import click, painted, point, settled, shows
+from app.pages import click, painted, point, ready, settled, shows
 
 WIDTH = 880
 LARGEST = 3 << 20
@@ -128,16 +128,15 @@ def test_the_loop_as_an_animation(
     painted(page, 4)
     film.shoot(1200)
     page.keyboard.press("r")
-    expect(page.locator(".editor")).to_have_attribute("data-ready", re.compile("."))
+    name = ready(page)
     film.shoot(900)
     keep(save_screen(page, "app-review.jpg"), "app-review.jpg")
     for _ in range(5):
-        name = page.locator(".editor h2").inner_text()
         key = "x" if "%" in (text := page.locator(".class .count").last.inner_text()) and float(text[:-1]) < 50 else "a"
         film.shoot(450, key=key.upper())
         page.keyboard.press(key)
         expect(page.locator(".editor h2")).not_to_have_text(name)
-        expect(page.locator(".editor")).to_have_attribute("data-ready", re.compile("."))
+        name = ready(page)
         film.shoot(350)
     page.keyboard.press("Escape")
     settled(page)

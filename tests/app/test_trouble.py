@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import re
 import shutil
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import Page, Route, expect
 
 from app.conftest import Server
-from app.pages import area, click, drag, open_image, settled
+from app.pages import area, click, drag, has_area, open_image, settled, shows
 from support.coin_photos import write_coin_photos
 
 COIN = (0.53, 0.78)
@@ -91,24 +91,15 @@ def test_a_stroke_that_is_drawn_while_the_mask_is_loaded_again_stays(page: Page)
     page.keyboard.press("Escape")
     settled(page)
     open_image(page, "photo-02.jpg")
-    asked: list[float] = []
-
-    def delay(route: Route) -> None:
-        asked.append(time.monotonic())
-        page.wait_for_timeout(1500)
-        route.continue_()
-
-    page.route("**/api/images/*/mask*", delay)
-    address = page.url.split("/#")[0].rstrip("/")
-    page.request.patch(f"{address}/api/project", data={"settings": {"presence": 0.9}}, headers={"origin": address})
-    for _ in range(200):
-        if asked:
-            break
-        page.wait_for_timeout(50)
-    assert asked
+    address, id = re.split("/?#/image/", page.url)
+    held: list[Route] = []
+    page.route(re.compile(rf"/api/images/{id}/mask\?rev=[^&]*$"), lambda route: held.append(route))
+    with page.expect_request(re.compile(rf"/api/images/{id}/mask\?rev=[^&]*$"), timeout=120_000):
+        page.request.patch(f"{address}/api/project", data={"settings": {"presence": 0.9}}, headers={"origin": address})
     page.keyboard.press("p")
     drag(page, (0.2, 0.2), (0.8, 0.2))
-    drawn = area(page)
-    assert drawn > 0
-    page.wait_for_timeout(3000)
-    assert area(page) == drawn
+    drawn = area(page, 0)
+    for route in held:
+        route.continue_()
+    shows(page, "photo-02.jpg")
+    has_area(page, drawn)

@@ -35,6 +35,11 @@ def photographs(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 def add(page: Page, *files: Path) -> None:
     page.set_input_files("#files", files)
     expect(page.locator("#tiles li")).not_to_have_count(0)
+    are_read(page)
+
+
+def are_read(page: Page) -> None:
+    """Wait until all images are read."""
     expect(page.locator(".waiting")).to_have_count(0)
     expect(page.locator("#progress")).to_be_hidden()
 
@@ -128,7 +133,7 @@ def test_the_page_asks_no_other_address(chromium: BrowserContext, address: str, 
     page.goto(f"{address}/try/index.html")
     page.get_by_role("button", name="Use two sample photographs").click()
     expect(page.locator("#tiles li")).to_have_count(2)
-    expect(page.locator(".waiting")).to_have_count(0)
+    are_read(page)
     drag_with_click = positions(page)
     page.mouse.click((drag_with_click[0] + drag_with_click[2]) / 2, (drag_with_click[1] + drag_with_click[3]) / 2)
     finished(page, 1)

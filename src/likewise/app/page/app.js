@@ -25,7 +25,7 @@ const goTo = (hash) => {
   clearProblems();
   route();
 };
-const wall = new Wall({ onOpen: (id) => goTo(`#/image/${id}`), onSelection: (ids) => selection.show(ids) });
+const wall = new Wall({ onOpen: (id) => isWall() && goTo(`#/image/${id}`), onSelection: (ids) => selection.show(ids) });
 const selection = selectionBar({
   decide,
   suggest: () => suggestFrom([...wall.selected]),
@@ -42,6 +42,7 @@ const project = button("folder", { text: "", label: actions.openFolder, kind: "p
 const suggestButton = button("suggest", { text: actions.suggest, key: "S", onclick: () => goTo("#/suggest") });
 const reviewButton = button("review", { text: actions.review, key: "R", onclick: () => goTo("#/review") });
 const exportButton = button("export", { text: actions.export, kind: "primary", onclick: openExport });
+exportButton.disabled = true; // until the project is loaded
 const header = h(
   "header.top",
   {},
@@ -110,7 +111,10 @@ async function route() {
     await attempt(() => editor.open(Number(id)));
   }
   if (screen === "review") await review();
-  if (screen === "suggest") await suggest.open(suggestIds.splice(0), suggestIds.length > 0);
+  if (screen === "suggest") {
+    const ids = suggestIds.splice(0);
+    await suggest.open(ids, ids.length > 0);
+  }
   if (screen === "wall") {
     wall.layOut();
     const index = list.indexOf(shownLast);
@@ -173,7 +177,7 @@ async function decide(decision) {
   }
   if (done > 1) note(texts.notes.decided(done));
   else if (done && decision !== "reset") note(texts.notes[decision === "accept" ? "accepted" : "absent"](list.byId(ids[0]).name));
-  wall.clearSelection();
+  wall.deselect(ids.slice(0, done));
 }
 
 // ---- what happens

@@ -1,7 +1,7 @@
 // The list of classes: which one marks are for, its key, its colour, and a number about each.
 
 import { api } from "./api.js";
-import { button, h, openDialog } from "./dom.js";
+import { button, h, openDialog, setChildren } from "./dom.js";
 import { store } from "./store.js";
 import { texts } from "./texts.js";
 import { attempt } from "./toasts.js";
@@ -14,41 +14,47 @@ export function classList(describe) {
 
   element.update = () => {
     const chosen = store.class?.id;
-    const focused = rows.contains(document.activeElement) && document.activeElement.dataset.id;
-    rows.replaceChildren(...store.classes.map((each) => row(each, each.id === chosen)));
-    if (focused) rows.querySelector(`[data-id="${focused}"]`)?.focus();
-    if (!store.classes.length) rows.append(h("li.small", { role: "presentation" }, texts.classes.none));
+    const before = new Map([...rows.children].map((row) => [row.key, row]));
+    const now = store.classes.map((each) => before.get(keyOf(each)) ?? newRow(each));
+    store.classes.forEach((each, index) => fill(now[index], each, each.id === chosen));
+    setChildren(rows, now.length ? now : [h("li.small", { role: "presentation" }, texts.classes.none)]);
   };
 
-  function row(each, isChosen) {
-    const { text, hint, share } = describe(each);
+  const keyOf = ({ id, name, colour, key }) => [id, name, colour, key].join("\n");
+
+  function newRow(each) {
     const swatch = h("span.swatch", {});
     swatch.style.background = each.colour;
-    const bar = h("span.bar", { hidden: share === undefined || share === null }, h("i", {}));
-    bar.firstChild.style.width = `${Math.round((share ?? 0) * 100)}%`;
+    const bar = h("span.bar", {}, h("i", {}));
     bar.firstChild.style.background = each.colour;
-    return h(
+    const row = h(
       "li",
       { role: "presentation" },
       h(
         "button.class",
-        {
-          type: "button",
-          role: "radio",
-          "aria-checked": String(isChosen),
-          tabIndex: isChosen ? 0 : -1,
-          data: { id: each.id },
-          onclick: () => store.choose(each.id),
-          onkeydown: move,
-        },
+        { type: "button", role: "radio", data: { id: each.id }, onclick: () => store.choose(each.id), onkeydown: move },
         swatch,
         h("span.name", {}, each.name),
         bar,
-        h("span.number.count", { title: hint }, text),
+        h("span.number.count", {}),
         each.key ? h("kbd", { "aria-hidden": "true" }, String(each.key)) : null,
       ),
       button("more", { label: texts.classes.edit(each.name), kind: "quiet", onclick: () => edit(each) }),
     );
+    row.key = keyOf(each);
+    return row;
+  }
+
+  /** Write what changes often into a row, which stays: a press on it is not lost. */
+  function fill(row, each, isChosen) {
+    const { text, hint, share } = describe(each);
+    const [radio, bar, count] = [".class", ".bar", ".count"].map((part) => row.querySelector(part));
+    radio.setAttribute("aria-checked", String(isChosen));
+    radio.tabIndex = isChosen ? 0 : -1;
+    bar.hidden = share === undefined || share === null;
+    bar.firstChild.style.width = `${Math.round((share ?? 0) * 100)}%`;
+    count.title = hint ?? "";
+    count.textContent = text;
   }
 
   function move(event) {

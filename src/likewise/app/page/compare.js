@@ -12,15 +12,13 @@ const MOST = 24;
 const SIDE = 256;
 
 export async function openComparison() {
+  const rows = h("ul.pairs", { ariaLabel: texts.train.compareTitle });
+  openDialog(texts.train.compareTitle, { kind: "wide", closeLabel: texts.actions.close }, rows);
   const found = await attempt(() => api.images({ filter: "new", sort: "review", limit: MOST }));
   if (!found) return;
   const items = found.items.filter(({ error }) => !error);
-  const rows = h("ul.pairs", { ariaLabel: texts.train.compareTitle }, items.map(pair));
-  openDialog(
-    texts.train.compareTitle,
-    { kind: "wide", closeLabel: texts.actions.close },
-    items.length ? rows : h("p", {}, texts.train.nothingToCompare),
-  );
+  if (items.length) rows.replaceChildren(...items.map(pair));
+  else rows.replaceWith(h("p", {}, texts.train.nothingToCompare));
   for (const canvas of rows.querySelectorAll("canvas")) canvas.draw();
 }
 

@@ -8,31 +8,44 @@ import { attempt, note } from "./toasts.js";
 export class Decisions {
   /** When each decision since the start of the review was made, in milliseconds. */
   times = [];
-  /** The id of the image whose decision is being saved. */
-  saving = null;
+  /** Ids of the images whose decisions are being saved. */
+  saving = new Set();
+  /** The last decision that was made: true once it is saved, false if it was not. */
+  saved = Promise.resolve(true);
 
   constructor(editor) {
     this.editor = editor;
   }
 
-  /** Accept the shown mask, then go on. */
+  /**
+   * Accept the shown mask once its marks are done, then go on, unless it was changed since.
+   *
+   * `asExample` is what was chosen, or null: then a corrected mask is one, and a decided image stays what it is.
+   */
   accept(asExample) {
-    const { image, labels } = this.editor;
-    if (!labels) return;
+    const { editor } = this;
+    const { image, labels, marking } = editor;
+    if (!editor.isLoaded() || !labels) return;
     return this.save(image, async () => {
-      const query = { as_example: asExample, base: image.mask };
-      const saved = labels.isChanged
-        ? await api.saveMask(image.id, await writeMask(labels), query)
-        : await api.decide(image.id, "accept", asExample);
+      if (marking.running && !(await marking.settled)) return false;
+      const { isChanged, version } = labels;
+      const isExample = asExample ?? (image.status === "new" ? isChanged : image.example);
+      const saved = isChanged
+        ? await api.saveMask(image.id, await writeMask(labels), { as_example: isExample, base: image.mask })
+        : await api.decide(image.id, "accept", isExample);
       list.update(saved);
-      note(labels.isChanged ? texts.notes.saved(image.name, asExample) : texts.notes.accepted(image.name));
+      note(isChanged ? texts.notes.saved(image.name, isExample) : texts.notes.accepted(image.name));
+      const isDrawing = editor.labels === labels && editor.stage.drawing;
+      if (labels.version === version && !marking.running && !isDrawing) return true;
+      Object.assign(image, saved);
+      return false;
     });
   }
 
   /** Decide that no class is there, then go on. */
   absent(asExample) {
     const { image } = this.editor;
-    if (!image) return;
+    if (!this.editor.isLoaded()) return;
     return this.save(image, async () => {
       list.update(await api.decide(image.id, "absent", asExample));
       note(texts.notes.absent(image.name));
@@ -42,32 +55,32 @@ export class Decisions {
   async reset() {
     const { editor } = this;
     const { image } = editor;
-    if (!image) return;
+    if (!editor.isLoaded()) return;
     editor.drafts.delete(image.id);
     const isDone = await attempt(async () => list.update(await api.decide(image.id, "reset", false)));
-    if (isDone) await editor.show(image.id);
+    if (isDone && editor.image?.id === image.id) await editor.show(image.id);
   }
 
   async save(image, work) {
-    if (this.saving === image.id) return;
-    this.saving = image.id;
-    if (await attempt(work)) await this.goOn(image);
-    else this.saving = null;
+    if (this.saving.has(image.id)) return;
+    const { queue } = this.editor;
+    this.saving.add(image.id);
+    this.saved = attempt(work);
+    const goesOn = (await this.saved) && (await this.goOn(queue, image));
+    this.saving.delete(image.id);
+    if (goesOn) await this.editor.show(queue.id);
   }
 
-  /** After a decision: forget the draft, count it, and show the next image, or this one again at the end. */
-  async goOn({ id }) {
+  /** Forget the draft, count the decision, and go to the next image; returns whether it is to be shown. */
+  async goOn(queue, { id }) {
     const { editor } = this;
     editor.drafts.delete(id);
     this.times.push(performance.now());
     store.loadSoon();
-    if (!editor.image || editor.queue.id !== id) return;
-    const isThere = await attempt(() => editor.queue.go(1));
-    this.saving = null;
-    if (isThere === false || editor.queue.id === id) {
-      note(texts.editor.end);
-      return editor.show(id);
-    }
-    await editor.show(editor.queue.id);
+    const isHere = () => editor.isOpen && editor.queue === queue;
+    if (!isHere() || queue.id !== id) return false;
+    await attempt(() => queue.go(1));
+    if (isHere() && queue.id === id) note(texts.editor.end);
+    return isHere();
   }
 }

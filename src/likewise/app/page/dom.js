@@ -81,6 +81,16 @@ export function button(name, { text, label, key, showsKey, kind = "", ...propert
   );
 }
 
+/** Set the children of an element and leave alone those that stay: one that is moved loses its focus, and its click. */
+export function setChildren(element, children) {
+  const kept = new Set(children);
+  for (const each of [...element.children]) if (!kept.has(each)) each.remove();
+  children.forEach((each, index) => {
+    const there = element.children[index] ?? null;
+    if (there !== each) element.insertBefore(each, there);
+  });
+}
+
 /**
  * Return a group with one chosen button, also with the arrow keys.
  *

@@ -15,6 +15,8 @@ import { attempt, note } from "./toasts.js";
 
 /** Milliseconds for which the image before stays on screen while the next one loads. */
 const FADE = 120;
+/** Status of the server's answer where there is no step to undo or to redo. */
+const CONFLICT = 409;
 const TOOLS = [
   ["click", "C"],
   ["box", "B"],
@@ -34,8 +36,6 @@ export class Editor {
   decisions = new Decisions(this);
   /** Grows with each image that is shown, so that one that loads late is left out. */
   round = 0;
-  /** Marks that the server works on. */
-  running = 0;
 
   constructor({ onClose, onChange }) {
     Object.assign(this, { onClose, onChange });
@@ -55,7 +55,8 @@ export class Editor {
     );
     this.tools.classList.add("rail");
     this.bar = new EditorBar(this);
-    this.strip = new Strip((steps) => this.go(steps));
+    this.strip = new Strip((id) => this.goTo(id));
+    canvas.addEventListener("pointerdown", () => this.isLoaded());
     this.element = h(
       "section.editor",
       { hidden: true, ariaLabel: texts.editor.label },
@@ -80,21 +81,30 @@ export class Editor {
   // ---- going through images
 
   /** Open an image of the wall for editing. */
-  async open(id) {
-    this.setMode("edit");
-    this.element.hidden = false;
-    await this.queue.start(id);
-    await this.show(this.queue.id);
+  open(id) {
+    return this.begin("edit", (queue) => queue.start(id));
   }
 
-  /** Open the review at the first image of a query. */
-  async review(query) {
-    this.setMode("review");
+  /** Open the review at the first image of a query; returns false if there is none. */
+  review(query) {
     this.decisions.times = [];
+    return this.begin("review", (queue) => queue.startWith(query));
+  }
+
+  /** Show the image of a new queue, unless the editor was closed or shows another one once it is loaded. */
+  async begin(mode, start) {
+    this.keepDraft();
+    this.setMode(mode);
     this.element.hidden = false;
-    await this.queue.startWith(query);
-    if (!this.queue.id) return false;
-    await this.show(this.queue.id);
+    const round = ++this.round;
+    const queue = new Queue();
+    this.queue = queue;
+    delete this.element.dataset.ready;
+    this.leave(round);
+    await start(queue);
+    if (round !== this.round) return true;
+    if (!queue.id) return false;
+    await this.show(queue.id);
     return true;
   }
 
@@ -112,21 +122,32 @@ export class Editor {
     this.element.hidden = true;
     this.image = this.labels = null;
     this.showBroken(null);
-    this.decisions.saving = null;
     this.round++;
     delete this.element.dataset.ready;
     this.stage.clear();
   }
 
   async go(steps) {
+    const { queue } = this;
+    const isThere = await attempt(() => queue.go(steps));
+    if (!isThere || queue !== this.queue || !this.isOpen) return;
     this.keepDraft();
-    const isThere = await attempt(() => this.queue.go(steps));
-    if (!isThere) return;
-    await (this.queue.id === this.image?.id ? note(texts.editor.end) : this.show(this.queue.id));
+    await (queue.id === this.image?.id ? note(texts.editor.end) : this.show(queue.id));
+  }
+
+  async goTo(id) {
+    const { ids, position } = this.queue;
+    if (ids.includes(id)) await this.go(ids.indexOf(id) - position);
   }
 
   keepDraft() {
-    if (this.labels?.isChanged) this.drafts.set(this.image.id, this.marking);
+    if (this.labels && this.marking.isUnsaved) this.drafts.set(this.image.id, this.marking);
+  }
+
+  /** Whether there is an image to act on; otherwise a note says so, since what is not seen yet cannot be decided. */
+  isLoaded() {
+    if (!this.image) note(texts.editor.loading);
+    return Boolean(this.image);
   }
 
   async show(id) {
@@ -186,16 +207,17 @@ export class Editor {
 
   /** Whether the open mask has changes, or marks that are under way. */
   get isUnsaved() {
-    return this.running > 0 || Boolean(this.stage.drawing) || Boolean(this.labels?.isChanged);
+    return Boolean(this.stage.drawing) || Boolean(this.labels && this.marking.isUnsaved);
   }
 
   /** Load the open image again after it changed elsewhere, unless it has unsaved changes. */
   async reload() {
     const { image } = this;
+    if (!image) return;
     const now = await api.image(image.id).catch(() => null);
     if (!now) return;
     list.update(now);
-    if (this.image !== image || this.queue.id !== image.id || this.decisions.saving === image.id) return;
+    if (this.image !== image || this.queue.id !== image.id || this.decisions.saving.has(image.id)) return;
     if (now.mask !== image.mask && !this.isUnsaved) return this.show(image.id);
     Object.assign(image, { ...now, mask: image.mask });
     this.announce(image);
@@ -229,20 +251,19 @@ export class Editor {
     const { marking, labels } = this;
     if (!labels) return;
     const started = performance.now();
-    this.running++;
-    const isDone = await attempt(async () => {
+    const work = async () => {
       const { id } = await store.needClass(texts.classes.first);
       this.showLabel();
       if (mark.points) return marking.paint(mark, id);
-      if (!mark.object && mark.kind === "click" && !labels.data.includes(id)) {
+      const isMarked = labels.data.includes(id) || marking.pending.some(({ label }) => label === id);
+      if (!mark.object && mark.kind === "click" && !isMarked) {
         this.hint.textContent = texts.hints.objectFirst;
         return false;
       }
       const isLast = await marking.mark(mark, id);
       if (isLast) performance.measure("likewise-mark", { start: started });
-      return isLast;
-    });
-    this.running--;
+    };
+    const isDone = await marking.begin(() => attempt(work));
     if (this.labels === labels && isDone !== false) this.marked();
     this.stage.draw();
   }
@@ -279,33 +300,45 @@ export class Editor {
     this.hint.textContent = this.isReview || !this.broken.hidden ? "" : texts.hints[this.stage.tool];
   }
 
-  clear() {
-    const { labels } = this;
+  async clear() {
+    const { labels, marking } = this;
     const label = store.class?.id;
-    if (!labels || !label || this.isReview) return;
+    if (!this.isLoaded() || !labels || !label || this.isReview) return;
+    if (marking.running) await marking.settled;
     labels.clear(label);
-    this.marking.starts.delete(label);
-    this.marked();
+    marking.starts.delete(label);
+    if (this.labels === labels) this.marked();
   }
 
   undo() {
-    if (!this.labels?.isChanged) return undoProject("undo");
-    this.labels.undo();
-    this.marked();
+    return this.turn("undo");
   }
 
   redo() {
-    if (!this.labels?.undone.length) return undoProject("redo");
-    this.labels.redo();
-    this.marked();
+    return this.turn("redo");
+  }
+
+  /** Undo or redo the last step: of the mask once its marks are done, of the project once its decision is saved. */
+  async turn(which) {
+    const { image, labels, marking, decisions } = this;
+    if (decisions.saving.has(image?.id)) return (await decisions.saved) && undoProject(which);
+    if (labels && marking.running && !(await marking.settled)) return;
+    if (which === "undo" ? !labels?.isChanged : !labels?.undone.length) return undoProject(which);
+    labels[which]();
+    if (this.labels === labels) this.marked();
   }
 }
 
-/** Undo or redo a step of the project. */
-export async function undoProject(which) {
-  if (!store.project?.[which]) return note(which === "undo" ? texts.notes.noUndo : texts.notes.noRedo);
-  await attempt(async () => {
-    const { label } = await api[which]();
-    note(which === "undo" ? texts.notes.undone(label) : texts.notes.redone(label));
+/** Undo or redo a step of the project; the server knows whether there is one. */
+export function undoProject(which) {
+  const { undone, redone, noUndo, noRedo } = texts.notes;
+  return attempt(async () => {
+    try {
+      const { label } = await api[which]();
+      note(which === "undo" ? undone(label) : redone(label));
+    } catch (error) {
+      if (error.status !== CONFLICT) throw error;
+      note(which === "undo" ? noUndo : noRedo);
+    }
   });
 }

@@ -63,17 +63,18 @@ export class EditorPanel {
     this.accepting = this.element.querySelector(".primary");
   }
 
-  /** Whether the decision makes the image an example: the switch, which begins as on for a corrected mask. */
-  get isExample() {
-    return this.example.input.checked;
+  /** Whether the image shall be an example, if that was chosen for it, else null. */
+  get choice() {
+    const { image } = this.editor;
+    return image && this.chosen === image.id ? this.example.input.checked : null;
   }
 
   accept() {
-    return this.editor.decisions.accept(this.isExample);
+    return this.editor.decisions.accept(this.choice);
   }
 
   absent() {
-    return this.editor.decisions.absent(this.editor.isReview ? true : this.isExample || !this.chosen);
+    return this.editor.decisions.absent(this.editor.isReview || (this.choice ?? true));
   }
 
   describe({ id }) {
@@ -104,19 +105,22 @@ export class EditorPanel {
 
   /** The switch acts at once on a decided image whose mask is unchanged, else with the decision. */
   async chooseExample(on) {
-    const { image, labels } = this.editor;
-    this.chosen = image;
-    if (!image || image.status === "new" || labels?.isChanged) return;
+    const { image, labels, marking } = this.editor;
+    if (!this.editor.isLoaded()) return (this.example.input.checked = !on);
+    this.chosen = image.id;
+    if (image.status === "new" || (labels && marking.isUnsaved)) return;
     await attempt(async () => list.update(await (on ? api.addExample(image.id) : api.removeExample(image.id))));
     await this.editor.reload();
   }
 
   async showAnswer(of) {
     const { editor } = this;
-    if (!editor.image || editor.labels.isChanged) return this.compare.choose("", true);
-    const labels = await attempt(() => readLabels(editor.image, of || null));
-    if (!labels) return;
-    editor.labels = editor.marking.labels = labels;
+    const { image, labels, marking } = editor;
+    if (!labels || marking.isUnsaved) return this.compare.choose("", true);
+    const answer = await attempt(() => readLabels(image, of || null));
+    if (!answer || editor.labels !== labels || this.compare.value !== of) return;
+    if (editor.isUnsaved) return this.compare.choose("", true);
+    editor.labels = marking.labels = answer;
     editor.redraw();
   }
 
@@ -124,7 +128,9 @@ export class EditorPanel {
     const { image, labels, mode, decisions } = this.editor;
     if (!image) return;
     const isReview = mode === "review";
-    if (this.chosen !== image) {
+    if (this.shown !== image.id) this.compare.choose("", true);
+    this.shown = image.id;
+    if (this.chosen !== image.id) {
       this.chosen = null;
       this.example.input.checked = image.status === "new" ? Boolean(labels?.isChanged) : image.example;
     }

@@ -98,7 +98,7 @@ export function openExport() {
 
   async function finish() {
     const { state, error, path, url, images, failed } = await api.exported();
-    if (state === "running") return;
+    if (state === "running" || !start.disabled) return;
     start.disabled = false;
     bar.hidden = true;
     if (state === "failed") {

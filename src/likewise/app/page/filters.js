@@ -70,28 +70,37 @@ export function filterBar() {
     order.setAttribute("aria-pressed", String(query.descending));
     sort.value = query.sort;
     ofClass.hidden = store.classes.length < 2;
-    ofClass.replaceChildren(
-      h("option", { value: "" }, texts.filters.allClasses),
-      ...store.classes.map(({ id, name }) => h("option", { value: id, selected: String(id) === query.class_id }, name)),
-    );
+    const options = [["", texts.filters.allClasses], ...store.classes.map(({ id, name }) => [id, name])];
+    if (ofClass.key !== JSON.stringify(options)) {
+      ofClass.key = JSON.stringify(options);
+      ofClass.replaceChildren(...options.map(([value, text]) => h("option", { value }, text)));
+    }
+    ofClass.value = query.class_id ?? "";
   }
   for (const name of ["project", "query", "items"]) store.on(name, update);
   update();
   return bar;
 }
 
-/** Return the field that searches names; Enter and Escape leave it. */
+/** Return the field that searches names; Enter and Escape leave it. The list follows before anything else is done. */
 export function searchField(onLeave) {
   const search = h("input", { type: "search", placeholder: texts.filters.search, ariaLabel: texts.filters.search });
   let typing;
+  const change = () => {
+    clearTimeout(typing);
+    const text = search.value.trim();
+    if (text !== list.query.search) list.change({ search: text });
+  };
   search.addEventListener("keydown", (event) => {
     if (event.key !== "Enter" && event.key !== "Escape") return;
     event.stopPropagation();
+    change();
     onLeave();
   });
+  for (const name of ["blur", "search"]) search.addEventListener(name, change); // Escape empties it, without "input"
   search.addEventListener("input", () => {
     clearTimeout(typing);
-    typing = setTimeout(() => list.change({ search: search.value.trim() }), SEARCH_DELAY);
+    typing = setTimeout(change, SEARCH_DELAY);
   });
   return search;
 }

@@ -5,7 +5,22 @@ import { api, readMask } from "./api.js";
 /** Add what the marks of one class find to a mask, and take away what the other marks find. */
 export class Marking {
   constructor(image, labels) {
-    Object.assign(this, { image, labels, starts: new Map(), pending: [], round: 0 });
+    Object.assign(this, { image, labels, starts: new Map(), pending: [], requests: new Map() });
+    Object.assign(this, { running: 0, settled: Promise.resolve(true) });
+  }
+
+  /** Whether the mask has changes that are not saved, or will have them once the marks under way are done. */
+  get isUnsaved() {
+    return this.running > 0 || this.labels.isChanged;
+  }
+
+  /** Do the work of a mark; `settled` is true once all marks under way are done, false if one of them failed. */
+  begin(work) {
+    const before = this.running ? this.settled : true;
+    this.running++;
+    const own = work().finally(() => this.running--);
+    this.settled = Promise.all([before, own]).then((results) => !results.includes(false));
+    return own;
   }
 
   /** Draw a stroke or a polygon with a label, or erase that label. */
@@ -32,7 +47,7 @@ export class Marking {
   }
 
   /**
-   * Add a click or a box for a label and ask the server; returns false if a later mark overtook it, which includes it.
+   * Add a click or a box for a label and ask the server; returns nothing if a later mark overtook it, which includes it.
    *
    * What the class had before its first mark stays, joined with what is found. Pieces of a computed mask are
    * replaced by what is found on them: a new object of some clicks is better than a computed one with corrections
@@ -44,39 +59,41 @@ export class Marking {
       this.starts.set(label, labels.base.map((value) => (value === label ? 1 : 0)));
     }
     const isReplaced = (each) => mark.kind === "box" && each.kind === "box" && each.label === label;
+    const isOther = (each) => each.label !== label;
     this.pending = [...this.pending.filter((each) => !isReplaced(each)), { ...mark, label }];
-    const marks = [...labels.marks.filter((each) => !isReplaced(each)), ...this.pending];
-    const own = marks.filter((each) => each.label === label);
+    const own = [...labels.marks.filter((each) => !isReplaced(each)), ...this.pending].filter((each) => !isOther(each));
     const start = this.starts.get(label);
-    const round = ++this.round;
-    this.request?.abort();
-    this.request = new AbortController();
-    const { signal } = this.request;
+    this.requests.get(label)?.abort();
+    const request = new AbortController();
+    this.requests.set(label, request);
+    const { signal } = request;
     const inStart = ({ kind, object, x, y }) =>
       kind === "click" && !object && start[Math.floor(y) * labels.width + Math.floor(x)] === 1;
-    const [added, removed] = await Promise.all([
-      own.some(({ object, kind }) => object || kind === "box") ? this.ask(selectionOf(own), signal) : null,
-      own.some(inStart) ? this.ask(selectionOf(own.filter(({ kind }) => kind === "click").map(flip)), signal) : null,
-    ]);
-    if (round !== this.round) return false;
-    this.pending = [];
+    let added, removed;
+    try {
+      [added, removed] = await Promise.all([
+        own.some(({ object, kind }) => object || kind === "box") ? this.ask(selectionOf(own), signal) : null,
+        own.some(inStart) ? this.ask(selectionOf(own.filter(({ kind }) => kind === "click").map(flip)), signal) : null,
+      ]);
+    } catch (error) {
+      if (this.requests.get(label) !== request) return null;
+      this.pending = this.pending.filter(isOther);
+      throw error;
+    }
+    if (this.requests.get(label) !== request) return null;
+    this.pending = this.pending.filter(isOther);
     const found = start.slice();
     if (added && this.image.status === "new") dropTouched(found, added, labels.width);
     for (let i = 0; i < found.length; i++) {
       if (removed?.[i]) found[i] = 0;
       if (added?.[i]) found[i] = 1;
     }
-    labels.replace(label, found, marks);
+    labels.replace(label, found, [...labels.marks.filter(isOther), ...own]);
     return true;
   }
 
   async ask(selection, signal) {
-    try {
-      return (await readMask(await api.select(this.image.id, selection, signal))).data;
-    } catch (error) {
-      if (error.name !== "AbortError") this.pending = [];
-      throw error;
-    }
+    return (await readMask(await api.select(this.image.id, selection, signal))).data;
   }
 }
 

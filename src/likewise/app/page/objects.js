@@ -31,11 +31,14 @@ export async function openObjects() {
   const body = h("div.scroll", { tabIndex: 0, role: "region", ariaLabel: texts.objects.title });
   const summaries = h("div.summaries", {});
   const accepted = toggle(texts.objects.acceptedOnly, { onChange: () => attempt(fill) });
-  openDialog(texts.objects.title, { kind: "wide", closeLabel: texts.actions.close }, accepted, summaries, body);
+  const look = { kind: "wide", closeLabel: texts.actions.close };
+  const dialog = openDialog(texts.objects.title, look, accepted, summaries, body);
   await attempt(fill);
 
   async function fill() {
-    const { classes, total, items } = await api.objects({ accepted: accepted.input.checked });
+    const isAccepted = accepted.input.checked;
+    const { classes, total, items } = await api.objects({ accepted: isAccepted });
+    if (accepted.input.checked !== isAccepted) return;
     const names = new Map(store.classes.map(({ id, name }) => [id, name]));
     summaries.replaceChildren(
       ...classes.map((each) =>
@@ -62,7 +65,7 @@ export async function openObjects() {
             h(
               "tr",
               {},
-              h("td", {}, h("a", { href: `#/image/${row.image}` }, row.name)),
+              h("td", {}, h("a", { href: `#/image/${row.image}`, onclick: () => dialog.close() }, row.name)),
               h("td", {}, names.get(row.class_id)),
               h("td.number", {}, row.objects.toLocaleString()),
               h("td.number", {}, row.pixels.toLocaleString()),

@@ -11,6 +11,7 @@ export function folderBrowser(onOpened) {
   const place = h("p.place", {});
   const rows = h("ul.folders", { ariaLabel: texts.open.folders });
   const choose = button("folder", { text: texts.open.use, kind: "primary", onclick: () => open(element.path) });
+  choose.disabled = true; // until a folder is shown
   const element = h("div.browser", {}, place, rows, h("footer", {}, h("span.grow", {}), choose));
 
   const open = (folder) =>
@@ -19,9 +20,12 @@ export function folderBrowser(onOpened) {
       onOpened();
     });
 
+  let asked = 0;
   element.go = (path) =>
     attempt(async () => {
+      const own = ++asked;
       const { path: here, parent, folders } = await api.folders(path);
+      if (own !== asked) return;
       element.path = here;
       place.textContent = here ?? texts.open.roots;
       choose.disabled = !here;

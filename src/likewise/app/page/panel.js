@@ -56,8 +56,10 @@ function objectsBlock() {
   const update = async () => {
     details.hidden = !store.project?.counts.examples;
     if (!details.open || details.hidden || !store.class) return;
-    const { classes } = await api.objects({ accepted: false, class_id: store.class.id });
-    const [own] = classes.filter(({ id }) => id === store.class?.id);
+    const chosen = store.class.id;
+    const { classes } = await api.objects({ accepted: false, class_id: chosen });
+    if (store.class?.id !== chosen) return;
+    const [own] = classes.filter(({ id }) => id === chosen);
     drawing.replaceChildren(own?.objects ? histogram(own.histogram, store.class.colour) : "");
     summary.textContent = own?.objects ? texts.objects.summary(own) : texts.objects.none;
   };
@@ -80,10 +82,19 @@ function settingsBlock(openSources) {
     onchange: () => set({ presence: Number(presence.value) }),
   });
   const edges = toggle(texts.settings.edges, { onChange: (on) => set({ edges: on }) });
-  const set = (settings) => attempt(async () => store.setProject(await api.set(settings)));
+  let [last, waiting] = [Promise.resolve(), 0];
+  /** Change settings, one change after the other. */
+  const set = (settings) => {
+    waiting++;
+    last = last.then(() => attempt(() => api.set(settings))).then((project) => {
+      waiting--;
+      if (project) store.setProject(project);
+      else store.loadSoon();
+    });
+  };
   store.on("project", () => {
     const { settings, root } = store.project;
-    if (!root) return;
+    if (!root || waiting || presence.matches(":active")) return; // the controls are ahead of the server
     presence.value = settings.presence;
     value.textContent = `${Math.round(settings.presence * 100)}%`;
     edges.input.checked = settings.edges;

@@ -8,9 +8,23 @@ const PAGE = 200;
 export class Queue {
   ids = [];
   position = 0;
+  offset = 0;
+  total = 0;
 
-  /** Begin at an image of the wall. */
-  async start(id) {
+  /** Begin at an image of the wall; steps wait until the images around it are known. */
+  start(id) {
+    this.ids = [id];
+    this.started = this.loadAround(id);
+    return this.started;
+  }
+
+  /** Begin at the first image of a query; steps wait for it too. */
+  startWith(query) {
+    this.started = this.loadFirst(query);
+    return this.started;
+  }
+
+  async loadAround(id) {
     this.query = { ...list.query };
     const index = list.indexOf(id);
     const offset = Math.max(0, Math.floor(Math.max(0, index) / PAGE) * PAGE);
@@ -24,8 +38,7 @@ export class Queue {
     this.keep(items);
   }
 
-  /** Begin at the first image of a query. */
-  async startWith(query) {
+  async loadFirst(query) {
     this.query = query;
     const { items, total } = await api.images({ ...query, offset: 0, limit: PAGE });
     Object.assign(this, { ids: items.map((item) => item.id), total, offset: 0, position: 0 });
@@ -47,6 +60,7 @@ export class Queue {
 
   /** Go by some steps; returns whether there is an image. */
   async go(steps) {
+    await this.started;
     const position = this.position + steps;
     if (position >= this.ids.length) await this.extend();
     if (position < 0) await this.extendBack();
@@ -58,12 +72,11 @@ export class Queue {
 
   /** Add images of the order that are not here yet; decisions may have moved them within it. */
   async extend() {
-    const here = new Set(this.ids);
     for (let offset = this.offset; ; offset += PAGE) {
       const { items, total } = await api.images({ ...this.query, offset, limit: PAGE });
-      const added = items.filter(({ id }) => !here.has(id));
+      const added = items.map(({ id }) => id).filter((id) => !this.ids.includes(id));
       this.keep(items);
-      this.ids.push(...added.map(({ id }) => id));
+      this.ids.push(...added);
       if (added.length || offset + PAGE >= total) return;
     }
   }

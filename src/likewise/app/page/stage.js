@@ -48,7 +48,8 @@ export class Stage {
   }
 
   clear() {
-    Object.assign(this, { image: null, labels: null, drawing: null, pointer: null });
+    Object.assign(this, { image: null, labels: null, drawing: null, pointer: null, panning: null });
+    this.pointers.clear();
     this.draw();
   }
 
@@ -223,12 +224,11 @@ export class Stage {
       this.extend(this.pointer);
     } else if (event.key === "Enter") {
       this.pointer = [x, y];
-      if (!this.drawing) this.start(this.pointer, event.altKey);
-      if (this.tool === "click" || this.isStarted) this.finish();
-      this.isStarted = Boolean(this.drawing);
+      const isStarted = Boolean(this.drawing);
+      if (!isStarted) this.start(this.pointer, event.altKey);
+      if (this.tool === "click" || isStarted) this.finish();
     } else if (event.key === "Escape" && this.drawing) {
       this.drawing = null;
-      this.isStarted = false;
       this.draw();
     } else return;
     event.preventDefault();

@@ -65,12 +65,14 @@ class Store extends EventTarget {
 
   /** Return the class to mark; makes the first one if there is none. */
   async needClass(name) {
-    if (!this.class) {
-      const { id } = await api.addClass(name);
-      await this.load();
-      this.choose(id);
-    }
+    if (!this.class) await (this.making ??= this.makeClass(name).finally(() => (this.making = null)));
     return this.class;
+  }
+
+  async makeClass(name) {
+    const { id } = await api.addClass(name);
+    await this.load();
+    this.choose(id);
   }
 
   /** Follow the server's events, now and after each loss of the connection. */
@@ -155,7 +157,7 @@ class List {
   }
 
   reset() {
-    this.pages.clear();
+    this.pages = new Map();
     this.known.clear();
     this.refresh();
   }
@@ -166,10 +168,14 @@ class List {
     store.emit("list");
   }
 
-  /** Return the image at an index once it is loaded; null if there is none, or the server does not answer. */
+  /**
+   * Return the image at an index once it is loaded; null if there is none, if the server does not answer, or if another list
+   * was asked for meanwhile.
+   */
   async loaded(index) {
+    const { pages } = this;
     if (!this.at(index)) await this.load(Math.floor(index / PAGE));
-    return this.at(index);
+    return pages === this.pages ? this.at(index) : null;
   }
 
   load(number) {

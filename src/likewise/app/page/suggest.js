@@ -135,7 +135,7 @@ export class Suggest {
     const next = card.nextElementSibling ?? card.previousElementSibling;
     card.remove();
     (next ?? this.element).querySelector("button")?.focus();
-    if (!this.cards.children.length && !this.odd.children.length) this.onClose();
+    if (!this.element.hidden && !this.cards.children.length && !this.odd.children.length) this.onClose();
   }
 
   close() {

@@ -156,6 +156,7 @@ export const texts = {
     strip: "Images in order",
     place: (index, total) => `${index.toLocaleString()} / ${total.toLocaleString()}`,
     end: "This is the last image of this order.",
+    loading: "The image is loading.",
     example: "Use as example",
     exampleHint: "Other images follow",
     noPixels: (name) => `${name}: the image cannot be read. Is its file still there?`,

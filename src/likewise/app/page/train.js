@@ -17,6 +17,7 @@ export function trainBlock() {
   const iterations = h("input.number", { type: "number", min: 1, max: MOST_ITERATIONS, step: 1, value: ITERATIONS });
   const amount = h("label.pair", { title: texts.train.iterationsHint }, h("span", {}, texts.train.iterations), iterations);
   const start = button("train", { text: texts.train.start, onclick: () => iterations.reportValidity() && begin() });
+  start.disabled = true; // until the server says what there is to train on
   const stop = button("close", { text: texts.train.stop, onclick: () => act(api.stopTraining) });
   const compare = button("panel", { text: texts.train.compareAll, onclick: openComparison });
   const adopt = toggle(texts.train.adopt, { hint: texts.train.adoptHint, onChange: (on) => act(() => api.adopt(on)) });

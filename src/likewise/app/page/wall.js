@@ -34,6 +34,8 @@ export class Wall {
     );
     this.render = onceAFrame(() => this.renderNow());
     this.element.addEventListener("scroll", () => this.scrolled(), { passive: true });
+    this.element.addEventListener("pointerdown", (event) => (this.pressed = event.target.closest(".tile")));
+    for (const name of ["pointerup", "pointercancel"]) addEventListener(name, () => setTimeout(() => this.release()));
     this.element.addEventListener("click", (event) => this.clicked(event));
     this.element.addEventListener("keydown", (event) => this.key(event));
     this.element.addEventListener("focus", () => this.render());
@@ -89,7 +91,7 @@ export class Wall {
     const [first, last] = [firstRow * this.columns, Math.min(lastRow * this.columns, list.total)];
     if (!list.total) list.at(0);
     for (const [index, tile] of this.tiles) {
-      if (index >= first && index < last) continue;
+      if ((index >= first && index < last) || tile === this.pressed) continue;
       this.tiles.delete(index);
       tile.hidden = true;
       this.free.push(tile);
@@ -120,7 +122,9 @@ export class Wall {
     tile.ariaPosInSet = index + 1;
   }
 
+  /** Show an image in a tile; one that is pressed keeps its image, so that the click is for the image that was seen. */
   fill(tile, index, image) {
+    if (tile === this.pressed) return;
     const isCurrent = index === this.current;
     tile.classList.toggle("current", isCurrent);
     if (isCurrent) this.element.setAttribute("aria-activedescendant", tile.id);
@@ -181,6 +185,12 @@ export class Wall {
 
   // ---- choice
 
+  release() {
+    if (!this.pressed) return;
+    this.pressed = null;
+    this.render();
+  }
+
   /** Act on the image under the pointer; while its tile is empty, on the one that the list loads there. */
   async clicked(event) {
     const tile = event.target.closest(".tile");
@@ -202,17 +212,22 @@ export class Wall {
     this.selectionChanged();
   }
 
-  selectTo(index) {
+  /** Select all from the current image to another one, also those that are not loaded yet. */
+  async selectTo(index) {
     const [first, last] = [Math.min(index, this.current), Math.max(index, this.current)];
     for (let each = first; each <= last; each++) {
-      const image = list.at(each);
+      const image = await list.loaded(each);
       if (image) this.selected.add(image.id);
     }
     this.selectionChanged();
   }
 
   clearSelection() {
-    this.selected.clear();
+    this.deselect([...this.selected]);
+  }
+
+  deselect(ids) {
+    for (const id of ids) this.selected.delete(id);
     this.selectionChanged();
   }
 
@@ -222,7 +237,7 @@ export class Wall {
   }
 
   key(event) {
-    if (event.ctrlKey || event.metaKey || event.altKey || !list.total) return;
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
     const page = Math.max(1, Math.floor(this.element.clientHeight / this.rowHeight)) * this.columns;
     const steps = {
       ArrowLeft: -1,
@@ -234,17 +249,21 @@ export class Wall {
       Home: -Infinity,
       End: Infinity,
     };
-    const act = (work) => list.loaded(this.current).then((image) => image && work(image.id));
-    if (steps[event.key]) {
-      const next = Math.min(Math.max(this.current + steps[event.key], 0), list.total - 1);
-      if (event.shiftKey) this.selectTo(next);
-      this.show(next);
-    } else if (event.key === "Enter") act(this.onOpen);
+    const act = (work) => this.currentImage().then((image) => image && work(image.id));
+    if (steps[event.key]) this.step(steps[event.key], event.shiftKey);
+    else if (event.key === "Enter") act(this.onOpen);
     else if (event.key === " ") act((id) => this.toggle(id));
     else if (event.key === "Escape" && this.selected.size) this.clearSelection();
     else return;
     event.preventDefault();
     event.stopPropagation();
+  }
+
+  async step(steps, isSelecting) {
+    if (!list.total && !(await list.loaded(0))) return;
+    const next = Math.min(Math.max(this.current + steps, 0), list.total - 1);
+    if (isSelecting) this.selectTo(next);
+    this.show(next);
   }
 
   /** Make a tile the current one and bring it on screen. */
@@ -259,10 +278,16 @@ export class Wall {
     this.render();
   }
 
+  /** Return the current image, the one on screen even while the order changes, else once it is loaded; null without one. */
+  async currentImage() {
+    const shown = this.tiles.get(this.current)?.shown;
+    return shown && list.byId(shown.id) ? shown : list.loaded(this.current);
+  }
+
   /** The images that a key such as A acts on: the selection, else the current one. */
   async targets() {
     if (this.selected.size) return [...this.selected];
-    const image = await list.loaded(this.current);
+    const image = await this.currentImage();
     return image ? [image.id] : [];
   }
 }
