@@ -30,9 +30,10 @@ ROBUSTNESS := tests/robustness tests/unit/predict/test_concept_schema.py tests/u
 demo: $(VENV)/installed
 	$(BIN)/likewise demo -o demo
 
-# One process a core, one thread a process.
+# One process a core, one thread a process. Python writes bytecode even where the environment forbids it: without it, each
+# process that a test starts compiles the package again.
 test: $(VENV)/installed-dev
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal
+	PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal
 
 # What a change in most files breaks, in a minute and a half.
 test-fast: $(VENV)/installed-dev

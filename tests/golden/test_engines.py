@@ -1,6 +1,7 @@
 """The bundled models on ONNX Runtime against torch: features, probabilities, masks."""
 
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -16,11 +17,16 @@ RELATIVE = 1e-5
 MODELS = ("prototypes-lite0", "panet-lite0", "hsnet-lite0")
 
 
+@cache
+def opened(model: str, engine: str, *, edges: bool = True, side: int | None = None) -> FewShot:
+    """Return a model on an engine, loaded once."""
+    return FewShot(model, engine=engine, device="cpu", edges=edges, side=side)
+
+
 @pytest.fixture(scope="module", params=MODELS)
 def engines(request: pytest.FixtureRequest) -> tuple[FewShot, FewShot]:
-    """One model on ONNX Runtime and on torch."""
-    by_onnx = FewShot(request.param, engine="onnx", edges=False)
-    by_torch = FewShot(request.param, engine="torch", device="cpu", edges=False)
+    """One model on ONNX Runtime and on torch, with fewer pixels than by default; the masks of the demo have all."""
+    by_onnx, by_torch = (opened(request.param, engine, edges=False, side=224) for engine in ("onnx", "torch"))
     assert (by_onnx.engine, by_torch.engine) == ("onnx", "torch")
     assert by_onnx.settings == by_torch.settings
     return by_onnx, by_torch
@@ -46,9 +52,7 @@ def block(height: int, width: int) -> np.ndarray:
 @pytest.mark.parametrize(("height", "width"), [(32, 32), (96, 160), (224, 288), (256, 448), (288, 384), (320, 320)])
 def test_features_agree_at_every_size(model: str, height: int, width: int) -> None:
     images = photograph(height, width, 1)[None]
-    found, expected = (
-        FewShot(model, engine=engine, device="cpu").extractor.features(images) for engine in ("onnx", "torch")
-    )
+    found, expected = (opened(model, engine).extractor.features(images) for engine in ("onnx", "torch"))
     for own, reference in zip([*found.levels, found.semantic], [*expected.levels, expected.semantic], strict=True):
         assert abs(own - reference).max() <= RELATIVE * abs(reference).max()
 
@@ -56,7 +60,7 @@ def test_features_agree_at_every_size(model: str, height: int, width: int) -> No
 @pytest.fixture(scope="module")
 def correlations() -> list[CorrelationNetwork]:
     """HSNet on ONNX Runtime and on torch."""
-    heads = [FewShot("hsnet-lite0", engine=engine, device="cpu").head for engine in ("onnx", "torch")]
+    heads = [opened("hsnet-lite0", engine).head for engine in ("onnx", "torch")]
     assert all(isinstance(head, HSNetHead) for head in heads)
     return [head.network for head in heads if isinstance(head, HSNetHead)]
 
@@ -126,7 +130,7 @@ def test_masks_of_the_demo_differ_by_at_most_ten_pixels(model: str, task: type[T
     shown = task()
     results = []
     for engine in ("onnx", "torch"):
-        few_shot = FewShot(model, engine=engine, device="cpu")
+        few_shot = opened(model, engine)
         results.append(few_shot.segment(shown.query, few_shot.learn(shown.example)))
     assert (results[0].mask != results[1].mask).sum() <= 10
 
@@ -134,15 +138,13 @@ def test_masks_of_the_demo_differ_by_at_most_ten_pixels(model: str, task: type[T
 def test_groups_and_saliency_agree(shared_data: Path) -> None:
     groups = cosaliency_groups(shared_data / "VOC-coseg")
     groups = replace(groups, groups={name: groups.groups[name][:3] for name in list(groups.groups)[:2]})
+    detectors = [Saliency(engine=engine, edges=False, device="cpu") for engine in ("onnx", "torch")]
+    both = [CoSaliency(engine=engine, device="cpu") for engine in ("onnx", "torch")]
     for group, images in groups.groups.items():
         paths = [groups.image_path(group, image) for image in images]
-        saliency = [
-            [Saliency(engine=engine, edges=False, device="cpu").segment(path) for path in paths]
-            for engine in ("onnx", "torch")
-        ]
+        saliency = [[detector.segment(path) for path in paths] for detector in detectors]
         for own, reference in zip(*saliency, strict=True):
             assert abs(own.probability - reference.probability).max() <= RELATIVE
-        both = [CoSaliency(engine=engine, device="cpu") for engine in ("onnx", "torch")]
         learned = [cosaliency.learn(paths) for cosaliency in both]
         for stride, vectors in learned[0].vectors.items():
             assert abs(vectors - learned[1].vectors[stride]).max() <= RELATIVE

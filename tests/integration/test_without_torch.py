@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from PIL import Image
 
 import likewise
+from support.annotations import unchecked_shapes
 from support.scene_runs import write_run
 
 HIDDEN = (
@@ -96,11 +98,15 @@ def test_what_images_share_is_segmented(photos: Path) -> None:
 
 
 @pytest.mark.slow
-def test_exported_models_segment_learn_and_parse(photos: Path) -> None:
+def test_exported_models_segment_learn_and_parse(
+    photos: Path, likewise: Callable[..., tuple[int, str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(photos)
     write_run(photos / "run")
     for model, out in (("prototypes-lite0", "own"), ("run", "scenes")):
-        command = [sys.executable, "-m", "likewise", "export", model, "-o", out]
-        subprocess.run(command, cwd=photos, env=ENVIRONMENT, check=True)
+        with unchecked_shapes():
+            code, _, errors = likewise("export", model, "-o", out)
+        assert code == 0, errors
     for words in (
         ("segment", "photos/*.jpg", "--like", "photos/0.jpg", "-o", "out", "--model", "own"),
         ("learn", "photos/0.jpg", "-o", "red", "--model", "own"),

@@ -17,7 +17,11 @@ from support.fakes import noise
 
 SOURCE = str(Path(__file__).parents[2] / "src")
 KILLS = int(os.environ.get("LIKEWISE_KILLS", "3"))
-WORDS = ("segment", "photos", "--like", "photos/0.png=mask.png", "-o", "out", "-f", "mask", "overlay", "coco")
+IMAGES = min(8 * KILLS, 30)
+WORDS = (
+    *("segment", "photos", "--like", "photos/0.png=mask.png", "-o", "out"),
+    *("-f", "mask", "overlay", "coco", "--quality", "fast"),
+)
 
 
 def command(*words: str, limit: int | None = None) -> subprocess.Popen[bytes]:
@@ -33,8 +37,19 @@ def command(*words: str, limit: int | None = None) -> subprocess.Popen[bytes]:
 
 
 @pytest.fixture
+def few(photos: Path) -> Path:
+    """Six images, the first with its mask."""
+    return write_photos(photos, 6)
+
+
+@pytest.fixture
 def many(photos: Path) -> Path:
-    for index in range(30):
+    """Images enough for the kills, the first with its mask."""
+    return write_photos(photos, IMAGES)
+
+
+def write_photos(photos: Path, count: int) -> Path:
+    for index in range(count):
         Image.fromarray(noise(index, 64, 80)).save(photos / f"{index}.png")
     mask = np.zeros((64, 80), bool)
     mask[20:40, 20:50] = True
@@ -57,7 +72,7 @@ def test_a_run_that_is_stopped_at_random_moments_ends_as_an_unbroken_one(many, r
         finished = len(list(Path("out").rglob("*.png")))
         deadline = time.monotonic() + 300
         while process.poll() is None and time.monotonic() < deadline:
-            if len(list(Path("out").rglob("*.png"))) > min(finished + index % 4, 25):
+            if len(list(Path("out").rglob("*.png"))) > min(finished + index % 4, IMAGES - 5):
                 break
             time.sleep(0.01)
         time.sleep(generator.uniform(0, 0.2))
@@ -76,7 +91,7 @@ def test_a_run_that_is_stopped_at_random_moments_ends_as_an_unbroken_one(many, r
 
 @pytest.mark.slow
 @pytest.mark.parametrize("limit", [0, 10, 100, 400, 1000, 10_000])
-def test_a_limit_of_the_size_of_files_ends_a_run_in_one_line(many, limit, record_property):
+def test_a_limit_of_the_size_of_files_ends_a_run_in_one_line(few, limit, record_property):
     process = command(*WORDS, limit=limit)
     _, errors = process.communicate()
     assert process.returncode in (0, 1, 2)
@@ -86,7 +101,7 @@ def test_a_limit_of_the_size_of_files_ends_a_run_in_one_line(many, limit, record
 
 
 @pytest.mark.slow
-def test_learning_that_is_stopped_leaves_a_whole_concept_or_none(many, record_property):
+def test_learning_that_is_stopped_leaves_a_whole_concept_or_none(few, record_property):
     words = ("learn", "photos/0.png=mask.png", "-o", "x.concept")
     for index in range(KILLS):
         process = command(*words)

@@ -1,13 +1,13 @@
-"""Shapes are not checked while torch traces: sizes are tensors then."""
+"""Shapes are not checked while torch traces."""
 
 from collections.abc import Iterator
 
-import jaxtyping
 import pytest
+
+from support import annotations
 
 
 @pytest.fixture(autouse=True, scope="module")
 def unchecked_shapes() -> Iterator[None]:
-    jaxtyping.config.update("jaxtyping_disable", True)
-    yield
-    jaxtyping.config.update("jaxtyping_disable", False)
+    with annotations.unchecked_shapes():
+        yield

@@ -3,6 +3,7 @@ import json
 import math
 import os
 import pickle
+import shutil
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -67,6 +68,14 @@ def same_weights(one: Path, other: Path) -> bool:
 @pytest.fixture(scope="module")
 def unbroken(voc: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return train(small(voc), tmp_path_factory.mktemp("runs") / "unbroken")
+
+
+def unfinished(unbroken: Path, run: Path) -> Path:
+    """Copy a run as if it had been stopped before its weights and its record were written."""
+    shutil.copytree(unbroken, run)
+    for name in ("record.json", "weights.safetensors"):
+        (run / name).unlink()
+    return run
 
 
 @pytest.mark.slow
@@ -241,8 +250,7 @@ def test_a_killed_and_resumed_run_has_the_bits_of_an_uninterrupted_one(
 
 @pytest.mark.slow
 def test_an_incomplete_log_line_is_rewritten(unbroken: Path, voc: Path, tmp_path: Path) -> None:
-    run = train(small(voc), tmp_path)
-    (run / "record.json").unlink()
+    run = unfinished(unbroken, tmp_path / "run")
     last_checkpoint(run).unlink()
     log = run / "metrics.csv"
     log.write_text(log.read_text()[:-9])
@@ -256,8 +264,7 @@ def test_an_incomplete_log_line_is_rewritten(unbroken: Path, voc: Path, tmp_path
 def test_a_damaged_checkpoint_is_replaced_by_the_one_before_it(
     damage: str, unbroken: Path, voc: Path, tmp_path: Path
 ) -> None:
-    run = train(small(voc), tmp_path)
-    (run / "record.json").unlink()
+    run = unfinished(unbroken, tmp_path / "run")
     checkpoint = last_checkpoint(run)
     whole = checkpoint.read_bytes()
     if damage == "cut":

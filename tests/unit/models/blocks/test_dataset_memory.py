@@ -1,6 +1,7 @@
 """The data set's memory against the published numbers, against a slow and obvious form, and over processes."""
 
 import copy
+import multiprocessing
 from pathlib import Path
 
 import pytest
@@ -228,7 +229,9 @@ def _one_of_two(rank: int, folder: str) -> None:
 
 @pytest.mark.slow
 def test_two_processes_equal_one_with_the_whole_batch(tmp_path):
-    torch.multiprocessing.spawn(_one_of_two, (str(tmp_path),), nprocs=2)
+    # the server imports torch once, and both processes fork from it
+    multiprocessing.get_context("forkserver").set_forkserver_preload(["likewise.models.blocks.dataset_memory"])
+    torch.multiprocessing.start_processes(_one_of_two, (str(tmp_path),), nprocs=2, start_method="forkserver")
     for slots in (1, 2):
         alone = DatasetMemory(SEVEN, 8, slots=slots)
         _step(alone, slice(None))
