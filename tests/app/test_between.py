@@ -196,6 +196,7 @@ def test_a_pressed_tile_keeps_its_image(page: Page) -> None:
     page.mouse.down()
     call(page, "POST", f"images/{page.locator('#tile-0').get_attribute('data-id')}/decision", {"decision": "absent"})
     expect(page.locator("#tile-1")).to_contain_text("photo-03.jpg")
+    expect(page.locator(".first")).to_be_hidden()  # all tiles have moved
     page.mouse.up()
     shows(page, "photo-01.jpg")
 

@@ -14,6 +14,8 @@ const ASPECT = 3 / 4;
 const BEYOND = 2;
 /** While the wall scrolls faster than this, in pixels a millisecond, tiles keep the image they have. */
 const FAST = 6;
+/** A pointer that moves less than this between press and release, in pixels, clicks on what it pressed. */
+const STILL = 5;
 
 export class Wall {
   selected = new Set();
@@ -34,7 +36,7 @@ export class Wall {
     );
     this.render = onceAFrame(() => this.renderNow());
     this.element.addEventListener("scroll", () => this.scrolled(), { passive: true });
-    this.element.addEventListener("pointerdown", (event) => (this.pressed = event.target.closest(".tile")));
+    this.element.addEventListener("pointerdown", (event) => this.press(event));
     for (const name of ["pointerup", "pointercancel"]) addEventListener(name, () => setTimeout(() => this.release()));
     this.element.addEventListener("click", (event) => this.clicked(event));
     this.element.addEventListener("keydown", (event) => this.key(event));
@@ -185,6 +187,11 @@ export class Wall {
 
   // ---- choice
 
+  press(event) {
+    this.pressed = event.target.closest(".tile");
+    this.pressedAt = [event.clientX, event.clientY];
+  }
+
   release() {
     if (!this.pressed) return;
     this.pressed = null;
@@ -193,7 +200,9 @@ export class Wall {
 
   /** Act on the image under the pointer; while its tile is empty, on the one that the list loads there. */
   async clicked(event) {
-    const tile = event.target.closest(".tile");
+    const [x, y] = this.pressedAt ?? [0, 0];
+    const isStill = Math.hypot(event.clientX - x, event.clientY - y) < STILL;
+    const tile = (isStill && this.pressed) || event.target.closest(".tile"); // the page may have moved below the pointer
     if (!tile) return;
     const { shiftKey, ctrlKey, metaKey } = event;
     const isPick = ctrlKey || metaKey || event.target.closest(".pick");
