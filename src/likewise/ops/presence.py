@@ -54,8 +54,8 @@ SURE = 0.5
 """Log-odds above the threshold from which on an image may join the examples (experiments/18-presence)."""
 SUREST = 0.5
 """Part of these images that joins: those with the highest log-odds (experiments/18-presence)."""
-JOINED = 2
-"""Examples that all images that join count as at most (experiments/18-presence)."""
+ENOUGH = 3
+"""Examples that a class has at most with the images that join (experiments/18-presence)."""
 FIT_STEPS = 60
 """Steps of expectation and maximisation; after 40 no threshold of experiments/18-presence moved by more than 0.01."""
 CENTRE_STEPS = 5
@@ -207,8 +207,8 @@ def expand_prototype(
     """Return the object's mean if what was found in the surest of some images joins the examples.
 
     Query expansion (Chum, Philbin, Sivic, Isard, Zisserman, "Total Recall: Automatic Query Expansion with a Generative
-    Feature Model for Object Retrieval", ICCV 2007). An image that joins counts as an example, and all together as
-    `JOINED` at most. The order of the images does not matter.
+    Feature Model for Object Retrieval", ICCV 2007). All images that join count as the examples that the class lacks of
+    `ENOUGH`; with that many nothing joins. The order of the images does not matter.
 
     Args:
         prototype: the mean of `shots` examples, in the space of the world.
@@ -218,9 +218,9 @@ def expand_prototype(
     """
     sure = int((logits >= threshold + SURE).sum())
     joining = np.argsort(-logits, kind="stable")[: math.ceil(SUREST * sure)]
-    if not len(joining):
+    weight = min(len(joining), ENOUGH - shots)
+    if weight <= 0:
         return prototype
-    weight = min(len(joining), JOINED)
     expanded = (shots * prototype + weight * regions[joining].mean(axis=0)) / (shots + weight)
     return expanded.astype(np.float32)
 

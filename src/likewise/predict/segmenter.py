@@ -104,7 +104,7 @@ class Segmenter:
         """A segmenter that judges presence as suits these images, such as those of a folder.
 
         One example says little of how a class varies, and its presence is often too high, or too low, for all images of
-        a folder. From `FEWEST` images on, the surest ones join the examples by which presence is judged, and each
+        a folder. From `FEWEST` images on, the surest ones join one or two examples where presence is judged, and each
         class's threshold is moved to where it parts the images best (`likewise.predict.presence.Judge.fitted`); from
         fewer, nothing changes. Images that cannot be read do not count. Of more than `MOST` images, an equally spaced
         part is seen; otherwise their order does not matter.

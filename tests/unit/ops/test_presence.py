@@ -163,10 +163,10 @@ def test_the_surest_half_of_the_sure_images_joins_the_examples():
     np.testing.assert_array_equal(expand_prototype(prototype, 1, regions[order], logits[order], 1.0), once)
 
 
-def test_any_number_of_images_that_join_count_as_two_examples():
+def test_images_stand_for_the_examples_that_lack_of_three():
     prototype, regions = np.zeros(2, np.float32), np.tile(np.float32([1, 0]), (1000, 1))
-    several = [expand_prototype(prototype, shots, regions, np.full(1000, 9.0), 0.0)[0] for shots in (1, 5)]
-    np.testing.assert_allclose(several, [2 / 3, 2 / 7], atol=1e-6)
+    several = [expand_prototype(prototype, shots, regions, np.full(1000, 9.0), 0.0)[0] for shots in (1, 2, 3, 5)]
+    np.testing.assert_allclose(several, [2 / 3, 1 / 3, 0, 0], atol=1e-6)
 
 
 def test_without_a_sure_image_the_prototype_stays():
