@@ -103,6 +103,26 @@ def test_the_strongest_negative_counts_alone_beside_many_others(few_shot):
     assert presences[1] < 0.3
 
 
+def test_a_fitted_judge_parts_a_folder_and_keeps_its_negatives(few_shot):
+    given = [positive(0, 0), Example(texture(1, 5), absent=True)]
+    segmenter = few_shot.prepare(few_shot.learn(given))
+    showing, lacking = [half(0, seed)[0] for seed in range(1, 7)], [half(1, seed)[0] for seed in range(1, 7)]
+    fitted = segmenter.fit_presence([*showing, *lacking])
+    assert all(fitted(image).mask.any() for image in showing)
+    assert not any(fitted(image).mask.any() for image in [*lacking, texture(1, 5)])
+    before = [segmenter(image).presence for image in showing]
+    assert np.mean([fitted(image).presence for image in showing]) > np.mean(before)
+
+
+def test_each_class_of_a_fitted_judge_has_its_own_images(few_shot):
+    concept = few_shot.learn([positive(kind, 0, class_name=name) for kind, name in enumerate("ab")])
+    segmenter = few_shot.prepare(concept)
+    images = [half(kind, seed)[0] for seed in range(1, 5) for kind in (0, 1)]
+    fitted = segmenter.fit_presence(images)
+    for at, image in enumerate(images):
+        assert np.argmax(fitted(image).presences) == at % 2
+
+
 def test_a_method_without_presence_takes_no_world(tmp_path):
     with pytest.raises(ModelError, match="'torch'"):
         FewShot("prototypes", engine="onnx", world=tmp_path / "a.world")
