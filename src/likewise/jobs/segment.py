@@ -113,8 +113,8 @@ def segment_folder(
             raise ArgumentError("presence is fitted to a folder of images; standard input and output take one image")
         segmenter = segmenter.fit_presence(file.source for file in found if not mosaics.takes(file))
         mosaics = replace(mosaics, segmenter=segmenter)
-        settings |= segmenter.fit
-        refresh |= {*segmenter.fit}
+        settings |= segmenter.presence_settings
+        refresh |= {*segmenter.presence_settings}
     made = [] if out == STREAM or dry_run else [example for example in examples if example.boxes or example.points]
     if made:
         refuse_overwriting([Path(out) / MADE], Path(out), [], force=force)

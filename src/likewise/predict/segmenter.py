@@ -140,7 +140,7 @@ class Segmenter:
         return fitted
 
     @property
-    def fit(self) -> dict[str, Any]:
+    def presence_settings(self) -> dict[str, Any]:
         """What `fit_presence` changed, for the records of a run."""
         judge = self._prepared.judge
         return {"fitted presence": list(self.presence), "fitted examples": judge.digest()}

@@ -78,11 +78,13 @@ def test_presence_is_fitted_to_images_in_any_order(few_shot, tmp_path):
     segmenter = few_shot.prepare(few_shot.learn(Example(*scene())))
     images = [scene(at=(10 * number, 40), seed=number)[0] for number in range(4)]
     images += [np.random.default_rng(number).integers(0, 256, (90, 120, 3), dtype=np.uint8) for number in range(4)]
-    before = segmenter.fit
+    before = segmenter.presence_settings
     fitted = segmenter.fit_presence(images)
-    assert fitted.fit == segmenter.fit_presence([tmp_path / "none.png", *reversed(images)]).fit
-    assert segmenter.fit == before, "the segmenter itself stays"
-    assert fitted.fit["fitted examples"] != before["fitted examples"]
+    assert (
+        fitted.presence_settings == segmenter.fit_presence([tmp_path / "none.png", *reversed(images)]).presence_settings
+    )
+    assert segmenter.presence_settings == before, "the segmenter itself stays"
+    assert fitted.presence_settings["fitted examples"] != before["fitted examples"]
     assert fitted.presence != before["fitted presence"]
     found = [segmenter(image).mask.any() for image in images]
     fitted.presence = (max(segmenter(image).presences[0] for image in images) + 1e-3,)
@@ -95,7 +97,10 @@ def test_presence_is_fitted_to_a_part_of_many_images(few_shot, monkeypatch):
     images = [scene(at=(10 * number, 40), seed=number)[0] for number in range(8)]
     monkeypatch.setattr("likewise.predict.segmenter.MOST", 6)
     every = [0, 1, 3, 4, 6, 7]
-    assert segmenter.fit_presence(images).fit == segmenter.fit_presence([images[at] for at in every]).fit
+    assert (
+        segmenter.fit_presence(images).presence_settings
+        == segmenter.fit_presence([images[at] for at in every]).presence_settings
+    )
 
 
 def test_presence_of_few_images_is_not_fitted(few_shot):
