@@ -125,6 +125,10 @@ class Answers:
             return f"{decision.mask}-{hash(tuple(self.project.classes)) & 0xFFFFFFFF:x}"
         return self._computed_version(photo, self.current)
 
+    def is_decided_mask(self, photo: Photo, version: str) -> bool:
+        """Whether a version is that of the decided mask of an image, also if classes have changed since."""
+        return version.partition("-")[0] == self.mask_version(photo).partition("-")[0]
+
     def _computed_version(self, photo: Photo, current: Pass) -> str:
         """Return the version of a computed mask; passes count from 0 in each session."""
         return f"{photo.version}-{self._session}-{current.number}"

@@ -114,7 +114,7 @@ def _put_mask(opened: Open, id: int, body: bytes, as_example: bool, base: str | 
     labels = decode_png(body, project.size(photo))
     with project.lock:
         decided = project.decision(id).status != "new"
-        if base is not None and decided and base != opened.answers.mask_version(photo):
+        if base is not None and decided and not opened.answers.is_decided_mask(photo, base):
             raise ConflictError(f"{photo.name}: its mask was replaced meanwhile; load it again, then draw")
         project.accept(id, labels, "edited", example=as_example)
     return _image(opened, id)

@@ -112,6 +112,16 @@ def test_two_pages_do_not_overwrite_each_other(loop):
     assert client.put(url, params={"base": first["mask"]}, content=png(~masks[0])).status_code == 200
 
 
+def test_a_class_that_is_added_while_a_mask_is_corrected_replaces_no_mask(loop):
+    client, items, masks = loop
+    url = f"/api/images/{items[0]['id']}/mask"
+    first = client.put(url, content=png(masks[0])).json()
+    client.post("/api/classes", json={"name": "other"})
+    assert client.get(f"/api/images/{first['id']}").json()["mask"] != first["mask"]
+    assert client.put(url, params={"base": first["mask"]}, content=png(2 * ~masks[0])).status_code == 200
+    assert client.put(url, params={"base": first["mask"]}, content=png(masks[0])).status_code == 409
+
+
 def seen(client, image, **query):
     """Load the mask of an image as a page does, and return its version."""
     client.get(f"/api/images/{image['id']}/mask", params={"rev": image["mask"], **query})
