@@ -11,12 +11,13 @@ import pytest
 from playwright.sync_api import Page, Route, expect
 
 from app.conftest import Server
-from app.pages import click, counts, open_image, point, project, settled, shows, until
+from app.pages import click, counts, open_image, painted, point, project, settled, shows, until
 
 COIN = (0.53, 0.78)
 """A coin of photo-01.jpg."""
 LIST = re.compile(r"/api/images\?")
 MASK = re.compile(r"/select$")
+DECISION = re.compile("/decision$")
 
 
 @pytest.fixture
@@ -50,9 +51,13 @@ def held(
             route.continue_()
 
 
-def call(page: Page, method: str, path: str, data: object) -> None:
+def home(page: Page) -> str:
+    return re.sub(r"/(#.*)?$", "", page.url)
+
+
+def call(page: Page, method: str, path: str, data: object = None) -> None:
     """Change the project as another tab does."""
-    address = re.sub(r"/(#.*)?$", "", page.url)
+    address = home(page)
     answer = page.request.fetch(f"{address}/api/{path}", method=method, data=data, headers={"origin": address})
     assert answer.ok, answer.text()
 
@@ -139,7 +144,7 @@ def test_a_stroke_after_accepting_keeps_the_image_open(page: Page) -> None:
 
 def test_an_image_that_was_left_while_its_decision_was_saved_can_be_decided_again(page: Page) -> None:
     open_first(page)
-    with held(page, re.compile("/decision$"), "POST"):
+    with held(page, DECISION, "POST"):
         page.keyboard.press("x")
         page.keyboard.press("n")
         shows(page, "photo-02.jpg")
@@ -148,6 +153,61 @@ def test_an_image_that_was_left_while_its_decision_was_saved_can_be_decided_agai
     shows(page, "photo-01.jpg")
     page.keyboard.press("x")
     shows(page, "photo-02.jpg")
+
+
+def show_one(page: Page) -> None:
+    """Make photo-01.jpg an example, and wait for the mask of photo-02.jpg."""
+    open_first(page)
+    click(page, *COIN)
+    page.keyboard.press("a")
+    shows(page, "photo-02.jpg")
+    settled(page)
+    expect(page.locator(".class[aria-checked=true] .count").last).to_have_text(re.compile("%"))
+    shows(page, "photo-02.jpg")
+
+
+def empty_masks(page: Page) -> None:
+    """Replace all computed masks by empty ones: another tab takes out the only example."""
+    before = project(page)["answered"]
+    id = page.request.get(f"{home(page)}/api/images?filter=examples").json()["items"][0]["id"]
+    call(page, "DELETE", f"images/{id}/example")
+    until(page, lambda: project(page)["answered"], lambda answered: answered > before)
+
+
+def test_a_mask_that_was_replaced_while_it_was_accepted_is_shown_first(page: Page) -> None:
+    show_one(page)
+    id = page.url.split("/")[-1]
+    with page.expect_response(re.compile(rf"/images/{id}/mask\?rev=[^&]*$")), held(page, DECISION, "POST"):
+        page.keyboard.press("a")
+        empty_masks(page)
+    expect(page.locator(".note")).to_contain_text("photo-02.jpg: its mask has changed since it was shown")
+    shows(page, "photo-02.jpg")
+    assert counts(page)["accepted"] == 0
+    page.keyboard.press("a")
+    shows(page, "photo-03.jpg")
+    assert counts(page)["accepted"] == 1
+
+
+def test_masks_of_the_wall_that_were_replaced_while_they_were_accepted_stay_selected(page: Page) -> None:
+    show_one(page)
+    page.keyboard.press("Escape")
+    tiles = [page.locator("#tile-1"), page.locator("#tile-2")]
+    painted(page, 3)
+    for tile in tiles:
+        tile.click(modifiers=["Control"])
+    shown = [tile.locator("canvas").get_attribute("data-painted") or "" for tile in tiles]
+    with held(page, DECISION, "POST"):
+        page.keyboard.press("a")
+        empty_masks(page)
+    expect(page.locator(".note")).to_contain_text("2 masks have changed since shown")
+    for tile, before in zip(tiles, shown, strict=True):
+        expect(tile.locator("canvas")).not_to_have_attribute("data-painted", before)
+        expect(tile).to_have_attribute("aria-selected", "true")
+    assert counts(page)["accepted"] == 0
+    page.keyboard.press("a")
+    for tile in tiles:
+        expect(tile).to_have_attribute("data-status", "accepted")
+        expect(tile).to_have_attribute("aria-selected", "false")
 
 
 def test_a_step_waits_until_the_order_is_loaded(page: Page) -> None:
@@ -229,7 +289,7 @@ def test_a_slider_keeps_steps_that_the_server_has_not_answered(page: Page) -> No
 
 def test_a_selection_that_is_made_during_a_decision_stays(page: Page) -> None:
     page.locator("#tile-0").click(modifiers=["Control"])
-    with held(page, re.compile("/decision$"), "POST"):
+    with held(page, DECISION, "POST"):
         page.get_by_role("toolbar", name="Selected images").get_by_role("button", name="Absent").click()
         page.locator("#tile-3").click(modifiers=["Control"])
     expect(page.locator("#tile-0")).to_have_attribute("data-status", "absent")

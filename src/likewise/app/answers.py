@@ -10,7 +10,9 @@ screen are first. Masks are computed on request, in the thread of the request.
 from __future__ import annotations
 
 import contextlib
+import math
 import os
+import secrets
 import threading
 import time
 import traceback
@@ -26,7 +28,7 @@ from cachetools import LRUCache
 from likewise.app.answer import Answer, Pass, difference, shrink, to_answer, to_network_answer
 from likewise.app.features import Encoder
 from likewise.app.learning import Learner
-from likewise.app.masks import Labels
+from likewise.app.masks import Labels, digest_of
 from likewise.app.network import SIDE, Network, Networks, last_trained
 from likewise.app.photos import ConflictError, Photo
 from likewise.app.pixels import THUMBNAIL, drop_old_thumbnails, read_small, thumbnail
@@ -46,6 +48,8 @@ EVERY = 8
 """Chunks between two events."""
 KEPT_MASKS = 128 << 20
 """Bytes of masks in memory."""
+KEPT_DIGESTS = 1 << 16
+"""Masks that pages have loaded, and whose digests are kept; less than 20 MB."""
 COURTESY = 0.4
 """Seconds after a mark for which the background waits, since the next mark may follow."""
 
@@ -74,6 +78,8 @@ class Answers:
         self._answers: dict[int, Answer] = {}
         self.networks = Networks(project)
         self._masks: LRUCache[tuple[int, str], Labels] = LRUCache(KEPT_MASKS, getsizeof=lambda labels: labels.nbytes)
+        self._loaded: LRUCache[tuple[int, str], tuple[int | None, bytes]] = LRUCache(KEPT_DIGESTS)
+        self._session = secrets.token_hex(3)
         self._lock = threading.RLock()
         self._wake = threading.Event()
         self._stop = False
@@ -117,7 +123,15 @@ class Answers:
             return "absent"
         if decision.mask:
             return f"{decision.mask}-{hash(tuple(self.project.classes)) & 0xFFFFFFFF:x}"
-        return f"{photo.version}-{self.current.number}"
+        return self._computed_version(photo, self.current)
+
+    def is_decided_mask(self, photo: Photo, version: str) -> bool:
+        """Whether a version is that of the decided mask of an image, also if classes have changed since."""
+        return version.partition("-")[0] == self.mask_version(photo).partition("-")[0]
+
+    def _computed_version(self, photo: Photo, current: Pass) -> str:
+        """Return the version of a computed mask; passes count from 0 in each session."""
+        return f"{photo.version}-{self._session}-{current.number}"
 
     def labels(self, id: int, side: int | None = None, of: str | None = None) -> Labels:
         """Return the current mask of an image: the accepted one, or the answer with outlines refined.
@@ -129,13 +143,53 @@ class Answers:
         Raises:
             ImageError: the image cannot be read.
         """
-        project, photo = self.project, self.project.photo(id)
-        accepted = None if of else project.mask(id)
+        accepted = None if of else self.project.mask(id)
         if accepted is not None:
             return accepted if side is None else shrink(accepted, side)
         current = self.current
-        network = self.networks.open(last_trained(project)) if of == "network" else None if of else current.network
-        key = (id, f"{photo.version}-{current.number}-{side}-{network.name if network else None}")
+        network = self.networks.open(last_trained(self.project)) if of == "network" else None if of else current.network
+        return self._compute(self.project.photo(id), side, current, network)
+
+    def loaded(self, id: int, version: str, side: int | None, labels: Labels, *, is_current: bool) -> None:
+        """Keep what a page has loaded as a version of a mask; of several sizes, the largest.
+
+        Args:
+            is_current: whether `labels` are of that version; if not, they count only without others.
+        """
+        key, digest = (id, version), digest_of(labels)
+        with self._lock:
+            before = self._loaded.get(key)
+            if before is None or (is_current and (side or math.inf) > (before[0] or math.inf)):
+                self._loaded[key] = side, digest
+
+    def seen_labels(self, id: int, seen: str) -> Labels | None:
+        """Return the computed mask of an image, if it is the one that a person saw; None if it is another one.
+
+        A later pass has another version, but often the same mask. A version that no page has loaded was seen without
+        a mask: it is empty, or there was no class to draw.
+
+        Args:
+            seen: the version of the mask on screen.
+        """
+        photo, current = self.project.photo(id), self.current
+        labels = self._compute(photo, None, current, current.network)
+        version = self._computed_version(photo, current)
+        if seen == version:
+            return labels
+        if seen.rpartition("-")[0] != version.rpartition("-")[0]:  # of another image, session or decision
+            return None
+        with self._lock:
+            before = self._loaded.get((id, seen))
+        if before is None:
+            return None if labels.any() else labels
+        side, digest = before
+        same_size = labels if side is None else self._compute(photo, side, current, current.network)
+        return labels if digest_of(same_size) == digest else None
+
+    def _compute(self, photo: Photo, side: int | None, current: Pass, network: Network | None) -> Labels:
+        """Return the answer of a network or, without one, of the concept of a pass."""
+        project = self.project
+        key = (photo.id, f"{photo.version}-{current.number}-{side}-{network.name if network else None}")
         with self._lock:
             if key in self._masks:
                 return self._masks[key]

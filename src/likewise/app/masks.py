@@ -49,6 +49,11 @@ class MaskFiles:
             raise ImageError(f"{path}: the mask cannot be read ({error}); undo the step, or draw it again") from error
 
 
+def digest_of(labels: Labels) -> bytes:
+    """Return a digest of the pixels of a label map; it does not depend on the format of a file."""
+    return hashlib.blake2b(labels.tobytes(), digest_size=8).digest()
+
+
 def encode_png(labels: Labels) -> bytes:
     """Return the bytes of a mask PNG."""
     buffer = io.BytesIO()

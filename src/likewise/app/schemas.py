@@ -134,6 +134,7 @@ class Marks(Body):
 class Decide(Body):
     decision: Literal["accept", "absent", "reset"]
     as_example: bool | None = None
+    base: Annotated[str, Field(max_length=200)] | None = None
 
 
 class NewClass(Body):

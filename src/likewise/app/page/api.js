@@ -2,6 +2,9 @@
 
 import { texts } from "./texts.js";
 
+/** Status of an answer when the state does not allow the request. */
+export const CONFLICT = 409;
+
 export class ApiError extends Error {
   constructor(message, status) {
     super(message);
@@ -57,8 +60,9 @@ export const api = {
   select: (id, selection, signal) =>
     request("POST", `images/${id}/select`, { body: selection, signal }).then((response) => response.blob()),
   saveMask: (id, png, query) => json("PUT", `images/${id}/mask`, { body: png, query, type: "image/png" }),
-  decide: (id, decision, asExample) =>
-    json("POST", `images/${id}/decision`, { body: { decision, as_example: asExample } }),
+  /** `base` is the version of the mask that is accepted. */
+  decide: (id, decision, asExample, base) =>
+    json("POST", `images/${id}/decision`, { body: { decision, as_example: asExample, base } }),
   addExample: (id) => json("POST", `images/${id}/example`),
   removeExample: (id) => json("DELETE", `images/${id}/example`),
   undo: () => json("POST", "undo"),

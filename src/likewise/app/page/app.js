@@ -1,6 +1,7 @@
 // The page: its screens, what is above and below them, and the keys.
 
 import { api } from "./api.js";
+import { isReplaced } from "./decisions.js";
 import { button, h } from "./dom.js";
 import { Editor, undoProject } from "./editor.js";
 import { EditorPanel } from "./editor_panel.js";
@@ -167,17 +168,28 @@ function showWall() {
 }
 
 async function decide(decision) {
-  const ids = await wall.targets();
-  if (!ids.length) return;
-  let done = 0;
-  for (const id of ids) {
-    const isDone = await attempt(async () => list.update(await api.decide(id, decision, decision === "absent")));
+  const targets = await wall.targets();
+  const [done, replaced] = [[], []];
+  for (const [id, seen] of targets) {
+    const base = decision === "accept" ? seen : undefined;
+    const isDone = await attempt(async () => {
+      try {
+        list.update(await api.decide(id, decision, decision === "absent", base));
+        done.push(id);
+      } catch (error) {
+        if (decision !== "accept" || !isReplaced(error)) throw error;
+        replaced.push(id);
+      }
+    });
     if (!isDone) break;
-    done++;
   }
-  if (done > 1) note(texts.notes.decided(done));
-  else if (done && decision !== "reset") note(texts.notes[decision === "accept" ? "accepted" : "absent"](list.byId(ids[0]).name));
-  wall.deselect(ids.slice(0, done));
+  if (replaced.length) note(texts.notes.replaced(replaced.length));
+  else if (done.length > 1) note(texts.notes.decided(done.length));
+  else if (done.length && decision !== "reset") {
+    note(texts.notes[decision === "accept" ? "accepted" : "absent"](list.byId(done[0]).name));
+  }
+  wall.deselect(done);
+  if (replaced.length) wall.showReplaced(replaced);
 }
 
 // ---- what happens

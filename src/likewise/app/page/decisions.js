@@ -1,9 +1,12 @@
 // What a person decides about the open image, and the way to the next one.
 
-import { api, writeMask } from "./api.js";
+import { api, CONFLICT, writeMask } from "./api.js";
 import { list, store } from "./store.js";
 import { texts } from "./texts.js";
 import { attempt, note } from "./toasts.js";
+
+/** Whether a mask was not accepted since another one replaced it. Without classes, none can be accepted. */
+export const isReplaced = ({ status }) => status === CONFLICT && store.classes.length > 0;
 
 export class Decisions {
   /** When each decision since the start of the review was made, in milliseconds. */
@@ -18,21 +21,31 @@ export class Decisions {
   }
 
   /**
-   * Accept the shown mask once its marks are done, then go on, unless it was changed since.
+   * Accept the shown mask once its marks are done, then go on, unless it was changed since. If the server has another
+   * mask by now, show that one.
    *
    * `asExample` is what was chosen, or null: then a corrected mask is one, and a decided image stays what it is.
    */
-  accept(asExample) {
+  async accept(asExample) {
     const { editor } = this;
     const { image, labels, marking } = editor;
     if (!editor.isLoaded() || !labels) return;
-    return this.save(image, async () => {
+    let isOld = false;
+    await this.save(image, async () => {
       if (marking.running && !(await marking.settled)) return false;
       const { isChanged, version } = labels;
       const isExample = asExample ?? (image.status === "new" ? isChanged : image.example);
-      const saved = isChanged
-        ? await api.saveMask(image.id, await writeMask(labels), { as_example: isExample, base: image.mask })
-        : await api.decide(image.id, "accept", isExample);
+      let saved;
+      try {
+        saved = isChanged
+          ? await api.saveMask(image.id, await writeMask(labels), { as_example: isExample, base: image.mask })
+          : await api.decide(image.id, "accept", isExample, marking.image.mask);
+      } catch (error) {
+        if (isChanged || !isReplaced(error)) throw error;
+        note(error.message);
+        isOld = true;
+        return false;
+      }
       list.update(saved);
       note(isChanged ? texts.notes.saved(image.name, isExample) : texts.notes.accepted(image.name));
       const isDrawing = editor.labels === labels && editor.stage.drawing;
@@ -40,6 +53,7 @@ export class Decisions {
       Object.assign(image, saved);
       return false;
     });
+    if (isOld && editor.labels === labels && !editor.isUnsaved) await editor.show(image.id);
   }
 
   /** Decide that no class is there, then go on. */

@@ -1,6 +1,6 @@
 // One image: mark it, decide about it, go on. The review is the same image without the tools.
 
-import { api } from "./api.js";
+import { api, CONFLICT } from "./api.js";
 import { Decisions } from "./decisions.js";
 import { h, icon, segmented } from "./dom.js";
 import { EditorBar } from "./editor_bar.js";
@@ -15,8 +15,6 @@ import { attempt, note } from "./toasts.js";
 
 /** Milliseconds for which the image before stays on screen while the next one loads. */
 const FADE = 120;
-/** Status of the server's answer where there is no step to undo or to redo. */
-const CONFLICT = 409;
 const TOOLS = [
   ["click", "C"],
   ["box", "B"],

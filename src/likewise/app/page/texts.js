@@ -199,6 +199,8 @@ export const texts = {
     saved: (name, isExample) => (isExample ? `${name}: saved as an example; the others follow` : `${name}: saved`),
     absent: (name) => `${name}: absent`,
     decided: (number) => `${count(number, "image", "images")} decided`,
+    replaced: (number) =>
+      `${count(number, "mask has", "masks have")} changed since shown; look at the new ${number === 1 ? "one" : "ones"}, then accept again`,
     undone: (label) => `Undone: ${label}`,
     redone: (label) => `Redone: ${label}`,
     noUndo: "Nothing to undo.",

@@ -10,7 +10,7 @@ let waiting = [];
 const running = new Map();
 
 worker.onmessage = ({ data: { key, bitmap } }) => {
-  const { canvases } = running.get(key);
+  const { canvases, url } = running.get(key);
   running.delete(key);
   if (bitmap) {
     kept.set(key, bitmap);
@@ -19,7 +19,7 @@ worker.onmessage = ({ data: { key, bitmap } }) => {
       kept.get(oldest).close();
       kept.delete(oldest);
     }
-    for (const canvas of canvases) if (canvas.dataset.key === key) paint(canvas, bitmap);
+    for (const canvas of canvases) if (canvas.dataset.key === key) paint(canvas, bitmap, url);
   }
   send();
 };
@@ -33,7 +33,7 @@ export function drawTileMask(canvas, url, look) {
   if (bitmap) {
     kept.delete(key);
     kept.set(key, bitmap);
-    return paint(canvas, bitmap);
+    return paint(canvas, bitmap, url);
   }
   const same = running.get(key) ?? waiting.find((each) => each.key === key);
   if (same) same.canvases.add(canvas);
@@ -41,10 +41,16 @@ export function drawTileMask(canvas, url, look) {
   send();
 }
 
+/** Return the address of the mask that is drawn in a canvas: the one before, while the next is read; null without one. */
+export function drawnMask(canvas) {
+  return canvas.drawn ?? null;
+}
+
 /** Take back what was asked for a canvas. */
 export function clearTileMask(canvas) {
   delete canvas.dataset.key;
   delete canvas.dataset.painted;
+  canvas.drawn = null;
   canvas.getContext("2d").clearRect(0, 0, canvas.width, canvas.height);
 }
 
@@ -58,7 +64,7 @@ function send() {
   if (waiting.length > 400) waiting = waiting.slice(-200);
 }
 
-function paint(canvas, bitmap) {
+function paint(canvas, bitmap, url) {
   if (canvas.width !== bitmap.width || canvas.height !== bitmap.height) {
     Object.assign(canvas, { width: bitmap.width, height: bitmap.height });
   }
@@ -66,4 +72,5 @@ function paint(canvas, bitmap) {
   context.clearRect(0, 0, canvas.width, canvas.height);
   context.drawImage(bitmap, 0, 0);
   canvas.dataset.painted = canvas.dataset.key;
+  canvas.drawn = url;
 }

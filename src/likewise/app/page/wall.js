@@ -5,7 +5,7 @@ import { button, h, onceAFrame } from "./dom.js";
 import { list, store } from "./store.js";
 import { texts } from "./texts.js";
 import { fillCaption, newTile } from "./tile.js";
-import { clearTileMask, drawTileMask } from "./tile_masks.js";
+import { clearTileMask, drawnMask, drawTileMask } from "./tile_masks.js";
 
 const GAP = 8;
 const CAPTION = 26;
@@ -19,6 +19,8 @@ const STILL = 5;
 
 export class Wall {
   selected = new Set();
+  /** Versions of the masks of selected images that have left the screen, as they were seen, by image id. */
+  seen = new Map();
   current = 0;
   size = 168;
   look = { style: "fill", opacity: 0.45 };
@@ -94,19 +96,22 @@ export class Wall {
     if (!list.total) list.at(0);
     for (const [index, tile] of this.tiles) {
       if ((index >= first && index < last) || tile === this.pressed) continue;
+      this.keepSeen(tile);
       this.tiles.delete(index);
       tile.hidden = true;
       this.free.push(tile);
     }
     for (let index = first; index < last; index++) {
+      const image = list.at(index);
       let tile = this.tiles.get(index);
+      if (tile?.shown && tile.shown.id !== image?.id) this.keepSeen(tile);
       if (!tile) {
         tile = this.free.pop() ?? this.sizer.appendChild(newTile());
         tile.hidden = false;
         this.tiles.set(index, tile);
       }
       this.place(tile, index);
-      this.fill(tile, index, list.at(index));
+      this.fill(tile, index, image);
     }
     this.reportVisible();
   }
@@ -217,7 +222,8 @@ export class Wall {
   }
 
   toggle(id) {
-    if (!this.selected.delete(id)) this.selected.add(id);
+    if (this.selected.has(id)) return this.deselect([id]);
+    this.selected.add(id);
     this.selectionChanged();
   }
 
@@ -226,7 +232,9 @@ export class Wall {
     const [first, last] = [Math.min(index, this.current), Math.max(index, this.current)];
     for (let each = first; each <= last; each++) {
       const image = await list.loaded(each);
-      if (image) this.selected.add(image.id);
+      if (!image) continue;
+      this.selected.add(image.id);
+      if (!this.seen.has(image.id)) this.seen.set(image.id, image.mask);
     }
     this.selectionChanged();
   }
@@ -236,7 +244,10 @@ export class Wall {
   }
 
   deselect(ids) {
-    for (const id of ids) this.selected.delete(id);
+    for (const id of ids) {
+      this.selected.delete(id);
+      this.seen.delete(id);
+    }
     this.selectionChanged();
   }
 
@@ -293,12 +304,33 @@ export class Wall {
     return shown && list.byId(shown.id) ? shown : list.loaded(this.current);
   }
 
-  /** The images that a key such as A acts on: the selection, else the current one. */
+  /**
+   * The images that a key such as A acts on: the selection, else the current one. Returns the versions of their masks
+   * that were seen, by image id; one that is not known is undefined.
+   */
   async targets() {
-    if (this.selected.size) return [...this.selected];
+    const shown = new Map([...this.tiles.values()].filter((tile) => tile.shown).map((tile) => [tile.shown.id, seenIn(tile)]));
+    if (this.selected.size) return new Map([...this.selected].map((id) => [id, shown.get(id) ?? this.seen.get(id)]));
     const image = await this.currentImage();
-    return image ? [image.id] : [];
+    return new Map(image ? [[image.id, shown.get(image.id) ?? image.mask]] : []);
   }
+
+  /** Keep the version of the mask that a tile shows, if its image is selected. */
+  keepSeen(tile) {
+    if (tile.shown && this.selected.has(tile.shown.id)) this.seen.set(tile.shown.id, seenIn(tile));
+  }
+
+  /** Load replaced masks. Those that stay off screen have no known version: accepting them again accepts what they have. */
+  showReplaced(ids) {
+    for (const id of ids) this.seen.delete(id);
+    list.refresh();
+  }
+}
+
+/** Return the version of the mask that a tile shows; before the first one is drawn, the version that it will show. */
+function seenIn(tile) {
+  const drawn = drawnMask(tile.querySelector("canvas"));
+  return drawn ? new URL(drawn, location).searchParams.get("rev") : tile.shown.mask;
 }
 
 /** Return the bar that acts on the selection. */

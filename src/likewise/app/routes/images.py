@@ -87,7 +87,10 @@ def get_mask(
     photo = opened.project.photo(id)
     version = opened.answers.mask_version(photo)
     labels = opened.answers.labels(id, side, of)
-    return png(labels, keep=of is None and rev == version == opened.answers.mask_version(photo))
+    keep = of is None and rev == version == opened.answers.mask_version(photo)
+    if of is None and rev:
+        opened.answers.loaded(id, rev, side, labels, is_current=keep)
+    return png(labels, keep=keep)
 
 
 @router.post("/images/{id}/select")
@@ -111,7 +114,7 @@ def _put_mask(opened: Open, id: int, body: bytes, as_example: bool, base: str | 
     labels = decode_png(body, project.size(photo))
     with project.lock:
         decided = project.decision(id).status != "new"
-        if base is not None and decided and base != opened.answers.mask_version(photo):
+        if base is not None and decided and not opened.answers.is_decided_mask(photo, base):
             raise ConflictError(f"{photo.name}: its mask was replaced meanwhile; load it again, then draw")
         project.accept(id, labels, "edited", example=as_example)
     return _image(opened, id)
@@ -121,15 +124,28 @@ def _put_mask(opened: Open, id: int, body: bytes, as_example: bool, base: str | 
 def decide(id: int, body: schemas.Decide, opened: InProject) -> schemas.ImageOut:
     project = opened.project
     if body.decision == "accept":
-        labels = opened.answers.labels(id)
-        if not project.classes:
-            raise ConflictError("there is no class yet, so nothing to accept; add a class and an example")
-        project.accept(id, labels, "accepted", example=bool(body.as_example))
+        _accept(opened, id, bool(body.as_example), body.base)
     elif body.decision == "absent":
         project.mark_absent(id, example=body.as_example is not False)
     else:
         project.reset(id)
     return _image(opened, id)
+
+
+def _accept(opened: Open, id: int, as_example: bool, base: str | None) -> None:
+    project = opened.project
+    photo = project.photo(id)
+    if not project.classes:
+        raise ConflictError("there is no class yet, so nothing to accept; add a class and an example")
+    decision = project.decision(id)
+    is_guarded = base is not None and decision.status == "new"
+    labels = opened.answers.seen_labels(id, base or "") if is_guarded else opened.answers.labels(id)
+    with project.lock:
+        if labels is None or (is_guarded and project.decision(id) != decision):
+            raise ConflictError(
+                f"{photo.name}: its mask has changed since it was shown; look at the new mask, then accept again"
+            )
+        project.accept(id, labels, "accepted", example=as_example)
 
 
 @router.post("/images/{id}/example")

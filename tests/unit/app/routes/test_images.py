@@ -112,6 +112,109 @@ def test_two_pages_do_not_overwrite_each_other(loop):
     assert client.put(url, params={"base": first["mask"]}, content=png(~masks[0])).status_code == 200
 
 
+def test_a_class_that_is_added_while_a_mask_is_corrected_replaces_no_mask(loop):
+    client, items, masks = loop
+    url = f"/api/images/{items[0]['id']}/mask"
+    first = client.put(url, content=png(masks[0])).json()
+    client.post("/api/classes", json={"name": "other"})
+    assert client.get(f"/api/images/{first['id']}").json()["mask"] != first["mask"]
+    assert client.put(url, params={"base": first["mask"]}, content=png(2 * ~masks[0])).status_code == 200
+    assert client.put(url, params={"base": first["mask"]}, content=png(masks[0])).status_code == 409
+
+
+def seen(client, image, **query):
+    """Load the mask of an image as a page does, and return its version."""
+    client.get(f"/api/images/{image['id']}/mask", params={"rev": image["mask"], **query})
+    return image["mask"]
+
+
+def accept(client, image, **more):
+    return client.post(f"/api/images/{image['id']}/decision", json={"decision": "accept", **more})
+
+
+@pytest.mark.parametrize("query", [{}, {"side": 80}])
+def test_a_mask_that_was_replaced_since_it_was_seen_is_not_accepted(loop, query):
+    client, items, masks = loop
+    client.put(f"/api/images/{items[0]['id']}/mask", content=png(masks[0]))
+    base = seen(client, wait_for_answers(client)[1], **query)
+    client.put(f"/api/images/{items[2]['id']}/mask", content=png(~masks[2]))
+    now = wait_for_answers(client)[1]
+    before = client.get("/api/project").json()["revision"]
+    answer = accept(client, now, base=base)
+    assert answer.status_code == 409
+    assert answer.json()["detail"].startswith("photo2.png: its mask has changed since it was shown; look at the new")
+    assert client.get("/api/project").json()["revision"] == before
+    assert client.get(f"/api/images/{now['id']}").json()["status"] == "new"
+    shown = client.get(f"/api/images/{now['id']}/mask", params={"rev": now["mask"]}).content
+    assert accept(client, now, base=now["mask"]).json()["status"] == "accepted"
+    np.testing.assert_array_equal(pixels(client.get(f"/api/images/{now['id']}/mask").content), pixels(shown))
+
+
+@pytest.mark.parametrize("query", [{}, {"side": 80}])
+@pytest.mark.parametrize("change", ["class", "setting"])
+def test_an_equal_mask_of_a_later_pass_is_accepted(loop, query, change):
+    client, items, masks = loop
+    client.put(f"/api/images/{items[0]['id']}/mask", content=png(masks[0]))
+    image = wait_for_answers(client)[1]
+    base = seen(client, image, **query)
+    if change == "class":
+        client.post("/api/classes", json={"name": "other"})
+    else:
+        client.patch("/api/project", json={"settings": {"presence": image["presence"] / 2}})
+    now = wait_for_answers(client)[1]
+    assert now["mask"] != base
+    assert accept(client, now, base=base).json()["status"] == "accepted"
+
+
+def test_a_mask_that_was_not_there_yet_counts_as_empty(loop):
+    client, items, masks = loop
+    client.put(f"/api/images/{items[0]['id']}/mask", content=png(masks[0]))
+    wait_for_answers(client)
+    assert accept(client, items[1], base=items[1]["mask"]).status_code == 409
+    client.patch("/api/project", json={"settings": {"presence": 1.0}})
+    wait_for_answers(client)
+    assert accept(client, items[1], base=items[1]["mask"]).json()["status"] == "accepted"
+
+
+def test_a_mask_of_an_earlier_session_was_not_seen(loop):
+    client, items, _ = loop
+    version, _, number = items[1]["mask"].rsplit("-", 2)
+    assert accept(client, items[1], base=f"{version}-abcdef-{number}").status_code == 409
+
+
+def test_a_decided_image_is_accepted_whatever_was_seen(loop):
+    client, items, masks = loop
+    client.put(f"/api/images/{items[1]['id']}/mask", content=png(masks[1]))
+    assert accept(client, items[1], base=items[1]["mask"]).json()["status"] == "accepted"
+
+
+def test_a_decision_of_another_page_is_not_replaced_while_a_mask_is_accepted(loop, monkeypatch):
+    client, items, _ = loop
+    opened = client.workspace.open
+    compute = opened.answers.seen_labels
+
+    def decide_meanwhile(id, version):
+        opened.project.mark_absent(id, example=False)
+        return compute(id, version)
+
+    monkeypatch.setattr(opened.answers, "seen_labels", decide_meanwhile)
+    assert accept(client, items[1], base=items[1]["mask"]).status_code == 409
+    assert client.get(f"/api/images/{items[1]['id']}").json()["status"] == "absent"
+
+
+def test_what_was_loaded_of_a_mask_is_known_at_its_largest_size(loop):
+    client, items, masks = loop
+    client.put(f"/api/images/{items[0]['id']}/mask", content=png(masks[0]))
+    image = wait_for_answers(client)[1]
+    loaded = client.workspace.open.answers._loaded
+    for query, side in [({"side": 40}, 40), ({"side": 80}, 80), ({"side": 40}, 80), ({}, None), ({"side": 80}, None)]:
+        seen(client, image, **query)
+        assert loaded[image["id"], image["mask"]][0] == side
+    seen(client, {**image, "mask": "late"}, side=40)
+    seen(client, {**image, "mask": "late"})
+    assert loaded[image["id"], "late"][0] == 40
+
+
 def test_marks_select_an_object(loop):
     client, items, masks = loop
     rows, columns = np.nonzero(masks[0])
