@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import BrowserContext, Page, Playwright, expect, sync_playwright
 
+from app.pages import settled
 from support.coin_photos import write_coin_photos
 
 ROOT = Path(__file__).parents[2]
@@ -120,6 +121,19 @@ def open_page(chromium: BrowserContext) -> Callable[[Server], Page]:
         return page
 
     return open_link
+
+
+@pytest.fixture
+def open_wall(serve: Callable[[Path], Server], open_page: Callable[[Server], Page]) -> Callable[[Path, int], Page]:
+    """Open a folder in a server of its own, and wait until the wall has its number of images and nothing runs."""
+
+    def open_folder(photos: Path, number: int) -> Page:
+        page = open_page(serve(photos))
+        expect(page.locator(".tile").first).to_have_attribute("aria-setsize", str(number))
+        settled(page)
+        return page
+
+    return open_folder
 
 
 @pytest.fixture(scope="session")

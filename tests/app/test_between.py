@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, Route, expect
 
-from app.conftest import Server
 from app.pages import click, counts, open_image, painted, point, project, settled, shows, until
 
 COIN = (0.53, 0.78)
@@ -21,11 +20,8 @@ DECISION = re.compile("/decision$")
 
 
 @pytest.fixture
-def page(serve: Callable[[Path], Server], open_page: Callable[[Server], Page], coin_photos: Path) -> Page:
-    page = open_page(serve(coin_photos))
-    expect(page.locator(".tile").first).to_have_attribute("aria-setsize", "24")
-    settled(page)
-    return page
+def page(open_wall: Callable[[Path, int], Page], coin_photos: Path) -> Page:
+    return open_wall(coin_photos, 24)
 
 
 @contextmanager

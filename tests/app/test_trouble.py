@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, Route, expect
 
-from app.conftest import Server
 from app.pages import area, click, drag, has_area, open_image, settled, shows
 from support.coin_photos import write_coin_photos
 
@@ -27,11 +26,8 @@ def photos(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def page(serve: Callable[[Path], Server], open_page: Callable[[Server], Page], photos: Path) -> Page:
-    page = open_page(serve(photos))
-    expect(page.locator(".tile").first).to_have_attribute("aria-setsize", "25")
-    settled(page)
-    return page
+def page(open_wall: Callable[[Path, int], Page], photos: Path) -> Page:
+    return open_wall(photos, 25)
 
 
 def test_a_damaged_image_says_why_in_place_of_the_tools(page: Page, shoot: Callable[[Page, str], None]) -> None:

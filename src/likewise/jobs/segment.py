@@ -107,11 +107,14 @@ def segment_folder(
     if any(real(file.path) in denied for file in found):  # a result was judged wrong
         refresh.add("concept")
     segmenter = few_shot.prepare(concept)
+    fitted: dict[str, float] = {}
     mosaics = Mosaics(segmenter, window or window_of(examples))
     if fit_presence:
         if out == STREAM or any(str(file.path) == STREAM for file in found):
             raise ArgumentError("presence is fitted to a folder of images; standard input and output take one image")
-        segmenter = segmenter.fit_presence(file.source for file in found if not mosaics.takes(file))
+        usual, segmenter = segmenter, segmenter.fit_presence(file.source for file in found if not mosaics.takes(file))
+        if segmenter.presence_settings != usual.presence_settings:
+            fitted = dict(zip(concept.classes, segmenter.presence, strict=True))
         mosaics = replace(mosaics, segmenter=segmenter)
         settings |= segmenter.presence_settings
         refresh |= {*segmenter.presence_settings}
@@ -135,8 +138,7 @@ def segment_folder(
         protect=[path for path in inputs if isinstance(path, str | Path)],
         progress=progress,
     )
-    if fit_presence:
-        report.fitted = dict(zip(concept.classes, segmenter.presence, strict=True))
+    report.fitted = fitted
     if made:
         save_image(draw_made(made), Path(out) / MADE)
     return report

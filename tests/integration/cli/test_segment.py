@@ -28,21 +28,6 @@ from support.fake_runs import make_hsnet_run
 HERE = Path(sys.executable).parent
 
 
-@pytest.fixture
-def discs(photos: Path) -> Path:
-    """Three images of a red disc; the first with its mask beside it."""
-    generator = np.random.default_rng(0)
-    rows, columns = np.mgrid[:96, :128]
-    for index, (row, column) in enumerate(((40, 40), (50, 80), (60, 60))):
-        image = generator.integers(90, 130, (96, 128, 1), dtype=np.uint8).repeat(3, axis=2)
-        mask = (rows - row) ** 2 + (columns - column) ** 2 < 22**2
-        image[mask] = 220, 40, 40
-        Image.fromarray(image).save(photos / f"disc{index}.jpg")
-        if index == 0:
-            Image.fromarray(mask).save(photos / "disc0.mask.png")
-    return photos
-
-
 def mask_of(path: Path) -> np.ndarray:
     return np.array(Image.open(path)) > 0
 
@@ -346,26 +331,6 @@ def test_codes_for_terminals_are_shown_escaped(likewise, discs):
         _, out, err = likewise(*words)
         assert "\x1b" not in out + err, words
         assert "x1b[2J" in out + err, words
-
-
-def test_a_concept_is_shown_and_changed(likewise, discs):
-    for name in ("red", "blue"):
-        Path("pets", name).mkdir(parents=True)
-        for file in ("disc0.jpg", "disc0.mask.png"):
-            Path("pets", name, file).write_bytes((discs / file).read_bytes())
-    likewise("learn", "pets", "-o", "pets.concept")
-    code, out, err = likewise("concept", "show", "pets.concept", "-o", "examples.png")
-    assert (code, err) == (0, "")
-    assert "disc0.jpg" in out
-    assert Image.open("examples.png").size == (2 * 96, 96)
-    assert "concept of blue (1), rot (1)" in likewise("concept", "rename", "pets.concept", "red", "rot")[1]
-    assert "concept of rot (1)" in likewise("concept", "remove", "pets.concept", "blue", "-o", "rot.concept")[1]
-    assert Concept.load("pets.concept").classes == ("blue", "rot")
-    assert Concept.load("rot.concept").classes == ("rot",)
-    assert "'ret'" in likewise("concept", "rename", "pets.concept", "ret", "x")[2]
-    assert "'grey'" in likewise("concept", "remove", "pets.concept", "grey")[2]
-    assert likewise("concept", "remove", "rot.concept", "rot")[0] == 2
-    assert likewise("concept", "remove", "pets.concept", "disc0.jpg", "--class", "grey")[0] == 2
 
 
 def test_a_name_close_to_a_run_is_suggested(likewise, discs):

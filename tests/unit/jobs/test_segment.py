@@ -87,6 +87,12 @@ def test_presence_is_fitted_to_the_folder_and_again_when_it_has_grown(few_shot: 
     assert (second.again, second.done) == (True, 28)
 
 
+def test_a_folder_of_few_images_is_not_said_to_be_fitted(few_shot: FewShot, cats: Path) -> None:
+    with pytest.warns(UserWarning, match="stays"):
+        report = segment_folder(cats, cats / "0.png", "out", few_shot=few_shot, fit_presence=True)
+    assert report.fitted == {}
+
+
 def test_presence_is_not_fitted_to_standard_input(few_shot: FewShot, cats: Path) -> None:
     with pytest.raises(ArgumentError):
         segment_folder("-", cats / "0.png", "-", few_shot=few_shot, fit_presence=True)
